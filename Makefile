@@ -2,8 +2,10 @@
 VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
-# a test file stays on one core: what its tests share is made once
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+# a test file stays on one core: what its tests share is made once; some hundred tests start a process
+# of their own, and each would compile transformers anew where the machine forbids bytecode
+PYTEST := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 # what `make cases` judges with; nothing of it is in the repository
 SHARED ?= $(or $(GEOFOVEA_SHARED),../shared)
 

@@ -2,15 +2,20 @@
 
     python benchmarks/scene_memory.py --output runs/scene_memory
 
-Worlds that no training used are drawn, and each question is asked without a memory and from one
-that stores exactly, in four bits, and as VidKV does. A way begins each scene anew. What is printed:
-accuracy with its interval over scenes, the share of answers that are the stock ones, CPU seconds of
-the first question of a scene and of a later one as ratios, and bytes for each vision token.
+Worlds that no training used are drawn. The questions about a scene are asked without a memory, in
+one session; then from memories that store and read in several ways: once from an empty one, which
+the questions fill, and once from one on disk that holds all tiles of all levels. What is printed:
+accuracy with its interval over scenes; the share of answers that are those without a memory; CPU
+seconds of a further question beside one without a memory, from a memory that fills and from a full
+one; how much less CPU all questions of a scene take from a full memory, opening included, than each
+in a session of its own; bits a value with all that is stored beside them; megabytes a gigapixel.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +24,7 @@ from statistics import mean, median
 from geofovea.datasets.synthetic.questions import Question, ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.pipeline.engine.memory_fill import fill_memory, tiles_of_levels
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.evaluation.metrics import accuracy_text
 from geofovea.pipeline.hosts.base import Host
@@ -26,17 +32,23 @@ from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
+from geofovea.regionfocus.cache_policies.kv_spec import parse_kv
 from geofovea.tiling.opening import open_scene
 from side_by_side import cpu_seconds
 
 FIRST_SEED = 990_000
 """Beyond those of every training and of the published benches."""
-WAYS: dict[str, MemoryOptions | None] = {
-    "no memory": None,
-    "exact": MemoryOptions(policy="exact"),
-    "4 bits": MemoryOptions(policy="plain"),
-    "vidkv": MemoryOptions(policy="vidkv"),
-}
+STOCK = "no memory"
+WAYS = (
+    "exact",
+    "plain:4",
+    "plain:2",
+    "zipcache",
+    "vidkv",
+    "plain:2+tokenselect:0.05",
+    "plain:2+compresskv:0.1",
+)
+_MEGABYTES = 2000.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class Reply:
         correct: Whether it is the right word.
         text: The word.
         cpu: Seconds of CPU.
-        is_first: Whether it was the first question of its scene.
+        is_first: Whether it was the first question of its session.
     """
 
     scene: int
@@ -65,71 +77,166 @@ class Way:
     """All answers in one way.
 
     Attributes:
-        replies: In the order of the questions.
-        bytes_a_token: Of each scene, at its end; empty without a memory.
+        filling: From a memory that the questions fill, or without one; empty for ways that differ
+            from another in what they read alone.
+        full: From a memory on disk that holds everything.
+        opening: CPU seconds of opening each scene with a full memory.
+        bits: Bits a value of each scene, with everything that is stored.
+        megabytes_a_gigapixel: Of each scene.
     """
 
-    replies: list[Reply] = field(default_factory=list)
-    bytes_a_token: list[float] = field(default_factory=list)
-
-    def cpu(self, *, first: bool) -> float:
-        """Median of the first questions of the scenes, or of the later ones."""
-        return median(reply.cpu for reply in self.replies if reply.is_first is first)
-
-
-def ask_all(host: Host, folder: Path, scenes: int, side: int, each: int) -> dict[str, Way]:
-    """Ask all questions about all scenes in all ways, scene after scene."""
-    ways = {name: Way() for name in WAYS}
-    for number in range(scenes):
-        world = make_world(FIRST_SEED + number, side, side)
-        path = folder / f"scene_{number}.tif"
-        if not path.exists():
-            write_scene(world, path)
-        questions = ask_world(world, each)
-        for name, memory in WAYS.items():
-            ask_scene(host, path, world, questions, memory, ways[name])
-        print(f"scene {number + 1} of {scenes}", flush=True)
-    return ways
+    filling: list[Reply] = field(default_factory=list)
+    full: list[Reply] = field(default_factory=list)
+    opening: list[float] = field(default_factory=list)
+    bits: list[float] = field(default_factory=list)
+    megabytes_a_gigapixel: list[float] = field(default_factory=list)
 
 
-def ask_scene(
-    host: Host,
-    path: Path,
-    world: World,
-    questions: Sequence[Question],
-    memory: MemoryOptions | None,
-    way: Way,
-) -> None:
-    """Ask the questions about one scene in one way."""
-    if hasattr(host, "forget_prefixes"):
-        host.forget_prefixes()
-    session = SceneSession(open_scene(path), host, cache_tokens=False, memory=memory)
-    for number, question in enumerate(questions):
+@dataclass(frozen=True)
+class Bench:
+    """One scene and its questions.
+
+    Attributes:
+        host: The model.
+        path: Of the scene.
+        world: What it shows.
+        questions: What is asked.
+    """
+
+    host: Host
+    path: Path
+    world: World
+    questions: Sequence[Question]
+
+    def session(self, kv: str, *, on_disk: bool) -> SceneSession:
+        """A session, with a memory unless it is the stock way."""
+        memory = None if kv == STOCK else MemoryOptions(_MEGABYTES, kv)
+        if hasattr(self.host, "forget_prefixes"):
+            self.host.forget_prefixes()
+        return SceneSession(open_scene(self.path), self.host, cache_tokens=on_disk, memory=memory)
+
+    def replies(self, session: SceneSession) -> list[Reply]:
+        """All questions, one after the other."""
+        return [
+            self.reply(session, question, is_first=number == 0)
+            for number, question in enumerate(self.questions)
+        ]
+
+    def reply(self, session: SceneSession, question: Question, *, is_first: bool) -> Reply:
+        """One question."""
         before = cpu_seconds()
         answer = session.ask(question.text)
         cpu = cpu_seconds() - before
         is_right = answer.text == question.answer
-        way.replies.append(Reply(world.seed, world.width, is_right, answer.text, cpu, number == 0))
-    if session.memory is not None:
-        way.bytes_a_token.append(session.memory.nbytes / max(1, session.memory.tokens))
+        return Reply(self.world.seed, self.world.width, is_right, answer.text, cpu, is_first)
+
+    def alone(self, count: int) -> float:
+        """CPU seconds of all questions, each in a session of its own without a memory.
+
+        Args:
+            count: Questions that are asked so; the others are taken to cost as much.
+        """
+        replies = [
+            self.reply(self.session(STOCK, on_disk=False), question, is_first=True)
+            for question in self.questions[:: max(1, len(self.questions) // count)][:count]
+        ]
+        return mean(reply.cpu for reply in replies) * len(self.questions)
+
+    def ask(self, kv: str, way: Way) -> None:
+        """All questions in one way."""
+        if kv == STOCK or parse_kv(kv).reader is None:
+            way.filling += self.replies(self.session(kv, on_disk=False))
+        if kv == STOCK:
+            return
+        self.fill(kv, way)
+        before = cpu_seconds()
+        session = self.session(kv, on_disk=True)
+        way.opening.append(cpu_seconds() - before)
+        way.full += self.replies(session)
+
+    def fill(self, kv: str, way: Way) -> None:
+        """Store everything on disk, and say how much it is."""
+        session = self.session(kv, on_disk=True)
+        memory, pyramid = session.memory, session.pyramid
+        if memory is None:
+            raise ValueError(f"{kv} has no memory to fill")
+        fill_memory(memory, tiles_of_levels(pyramid), int(_MEGABYTES * 1e6))
+        config = memory.prompts.decoder.config
+        values = 2 * config.num_hidden_layers * config.num_key_value_heads * _head_dim(config)
+        way.bits.append(8 * memory.nbytes / (memory.tokens * values))
+        pixels = self.world.width * self.world.height
+        way.megabytes_a_gigapixel.append(memory.nbytes / 1e6 / (pixels / 1e9))
 
 
-def report(ways: dict[str, Way]) -> str:
-    """The table."""
-    stock = ways["no memory"]
-    rows = []
-    for name, way in ways.items():
-        same = mean(a.text == b.text for a, b in zip(way.replies, stock.replies, strict=True))
-        rows.append([
-            name,
-            accuracy_text(way.replies),
-            f"{same:.3f}",
-            f"{way.cpu(first=True) / stock.cpu(first=True):.2f}",
-            f"{way.cpu(first=False) / stock.cpu(first=False):.2f}",
-            f"{mean(way.bytes_a_token):.0f}" if way.bytes_a_token else "-",
-        ])  # fmt: skip
-    titles = ("memory", "accuracy", "same", "CPU, first", "CPU, later", "bytes a token")
+def _head_dim(config: object) -> int:
+    """Numbers of a key of one head."""
+    own = getattr(config, "head_dim", None)
+    return own or config.hidden_size // config.num_attention_heads  # type: ignore[attr-defined]
+
+
+def run(options: argparse.Namespace) -> str:
+    """Ask all questions about all scenes in all ways, scene after scene; the table."""
+    host = load_host(options.model, threads=1)
+    ways, alone, table = {kv: Way() for kv in (STOCK, *options.kv)}, 0.0, ""
+    for number in range(options.scenes):
+        world = make_world(FIRST_SEED + number, options.side, options.side)
+        path = options.output / f"scene_{number}.tif"
+        if not path.exists():
+            write_scene(world, path)
+        bench = Bench(host, path, world, ask_world(world, options.per_category))
+        alone += bench.alone(options.alone)
+        for kv, way in ways.items():
+            bench.ask(kv, way)
+        table = report(ways, alone)
+        print(f"scene {number + 1} of {options.scenes}, {time.process_time():.0f} s", flush=True)
+        # what was measured stands there if the rest is not waited for
+        write_text(options.output / "scene_memory.md", table)
+    return table
+
+
+def report(ways: dict[str, Way], apart: float) -> str:
+    """The table.
+
+    Args:
+        ways: All answers.
+        apart: CPU seconds of all questions, each in a session of its own.
+    """
+    stock = ways[STOCK].filling
+    later = median(r.cpu for r in stock if not r.is_first)
+    rows = [
+        _row(STOCK, stock, stock, [
+            "1", "-", f"{apart / sum(r.cpu for r in stock):.1f}", "-", "-",
+        ]),
+    ]  # fmt: skip
+    for kv, way in ways.items():
+        if kv == STOCK:
+            continue
+        filling = [r.cpu for r in way.filling if not r.is_first]
+        full = median(r.cpu for r in way.full if not r.is_first)
+        whole = sum(r.cpu for r in way.full) + sum(way.opening)
+        rows.append(_row(kv, way.full, stock, [
+            f"{median(filling) / later:.2f}" if filling else "-",
+            f"{full / later:.2f}",
+            f"{apart / whole:.1f}",
+            f"{mean(way.bits):.2f}",
+            f"{mean(way.megabytes_a_gigapixel):.0f}",
+        ]))  # fmt: skip
+    titles = (
+        "--kv",
+        "accuracy",
+        "same",
+        "CPU, filling",
+        "CPU, full",
+        "times faster",
+        "bits a value",
+        "MB a gigapixel",
+    )
     return markdown_table(titles, rows)
+
+
+def _row(name: str, replies: Sequence[Reply], stock: Sequence[Reply], rest: list[str]) -> list[str]:
+    same = mean(a.text == b.text for a, b in zip(replies, stock, strict=True))
+    return [name, accuracy_text(replies), f"{same:.3f}", *rest]
 
 
 def main() -> None:
@@ -137,16 +244,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="embedded")
-    parser.add_argument("--scenes", type=int, default=8)
+    parser.add_argument("--scenes", type=int, default=6)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--per-category", type=int, default=2)
+    parser.add_argument("--alone", type=int, default=2)
+    parser.add_argument("--kv", nargs="+", default=list(WAYS))
     options = parser.parse_args()
     make_folder(options.output)
-    host = load_host(options.model, threads=1)
-    ways = ask_all(host, options.output, options.scenes, options.side, options.per_category)
-    table = report(ways)
-    print(table)
-    write_text(options.output / "scene_memory.md", table)
+    os.environ["GEOFOVEA_CACHE_DIR"] = str(options.output / "cache")
+    print(run(options))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ FLOORS = {
     ],
     "regionfocus": [
         {"search", "reductions", "rfm", "cache_policies"},
-        {"selection", "layer_plans"},
+        {"selection", "layer_plans", "resamplers"},
     ],
     "datasets": [{"tables"}, {"records"}, {"synthetic", "scoring", "inputs"}, {"benchmarks"}],
 }

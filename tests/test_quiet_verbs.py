@@ -83,30 +83,66 @@ SCENES = {
 
 def run(folder, *args, code=0):
     """Run a verb where every warning is an error; what it printed on both streams."""
+    program = "from geofovea.pipeline.cli import main; main()"
+    return run_program(folder, program, *args, code=code)
+
+
+def run_program(folder, program, *args, code=0, given=None):
     env = os.environ | {
         "PYTHONWARNINGS": "error",
         "GEOFOVEA_CACHE_DIR": str(folder / "cache"),
         "HF_HUB_OFFLINE": "1",
     }
-    program = "from geofovea.pipeline.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, args)],
-        cwd=folder, env=env, capture_output=True, text=True, check=False,
+        cwd=folder, env=env, capture_output=True, text=True, check=False, input=given,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
-    assert not [line for line in done.stderr.splitlines() if any(w in line for w in WARNINGS)]
+    assert_silent(done.stderr)
     return done.stdout, done.stderr
 
 
+def assert_silent(text):
+    assert not [line for line in text.splitlines() if any(w in line for w in WARNINGS)]
+
+
+# one process for all kinds: to start torch and the model takes longer than a question does
+PROGRAM = """
+import contextlib, io, json, sys
+from geofovea.pipeline.cli import main
+for words in json.load(sys.stdin):
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(words)
+        except SystemExit as exit:
+            code = exit.code or 0
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """What `inspect` and `ask` printed about a scene of each kind."""
+    folder = tmp_path_factory.mktemp("kinds")
+    verbs = []
+    for name, make in SCENES.values():
+        make(folder / name)
+        verbs += [["inspect", name], ["ask", name, QUESTION, "--json", "--tiles", "8"]]
+    out, err = run_program(folder, PROGRAM, given=json.dumps(verbs))
+    assert not err
+    printed = [json.loads(line) for line in out.splitlines()]
+    return dict(zip(SCENES, zip(printed[::2], printed[1::2], strict=True), strict=True))
+
+
 @pytest.mark.parametrize("kind", SCENES)
-def test_a_scene_of_each_kind_is_inspected_and_asked_about_in_silence(kind, tmp_path):
-    name, make = SCENES[kind]
-    make(tmp_path / name)
-    run(tmp_path, "inspect", name)
-    printed, _ = run(tmp_path, "ask", name, QUESTION, "--json", "--tiles", "8")
-    told = json.loads(printed)["warnings"]
+def test_a_scene_of_each_kind_is_inspected_and_asked_about_in_silence(kind, asked):
+    for code, _, err in asked[kind]:
+        assert code == 0, err
+        assert_silent(err)
+    warnings = json.loads(asked[kind][1][1])["warnings"]
     # our own words, in the answer, take the place of rasterio's
-    assert any("no georeference" in line for line in told) is (
+    assert any("no georeference" in line for line in warnings) is (
         kind in ("PNG", "JPEG", "JPEG 2000", "no georeference")
     )
 

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 KEY = "geofovea-rows"
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_PANEL = 240
 _SHARES = (0.05, 0.10, 0.25, 0.50)
 
 Row = list[str]
@@ -67,6 +68,8 @@ class Figure:
 
     def drawn_from(self) -> str:
         """The digest that the picture carries."""
+        if not self.path.exists():
+            return ""
         with Image.open(self.path) as image:
             return str(image.info.get(KEY, ""))
 
@@ -177,7 +180,30 @@ def draw_confidence(tables: list[list[Row]], path: Path) -> None:
     draw_reliability(calibration, f"Demo model, {answers} answers about synthetic scenes", path)
 
 
+def draw_windows(tables: list[list[Row]], path: Path) -> None:
+    """Windows of worlds of version 2, side by side: seed, side, level and corner are the row."""
+    import numpy as np
+
+    from geofovea.datasets.synthetic.rendering import render_window
+    from geofovea.datasets.synthetic.versions import world_of
+
+    panels = []
+    for row in tables[0]:
+        seed, side, level, left, top = map(int, row)
+        world = world_of(2, seed, side, side)
+        panels.append(render_window(world, level, left, top, _PANEL, _PANEL))
+    gap = np.full((_PANEL, 4, 3), 255, np.uint8)
+    parts = [part for panel in panels for part in (panel, gap)][:-1]
+    Image.fromarray(np.concatenate(parts, 1)).save(path)
+
+
 FIGURES = (
+    Figure(
+        "synthetic_world.png",
+        "how-to/synthetic-scenes.md",
+        ("| seed | side | level",),
+        draw_windows,
+    ),
     Figure("reductions.png", "reductions.md", ("| method | 5 % | 10 % | 25 %",), draw_accuracy),
     Figure(
         "reduction_cost.png",

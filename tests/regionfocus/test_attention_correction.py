@@ -11,8 +11,10 @@ from geofovea.regionfocus.attention_correction import (
     excess_over_neutral,
     rows_of_mode,
     scores_from_rows,
+    without_lone_peaks,
 )
 from geofovea.regionfocus.attention_mode import CORRECTIONS, AttentionMode
+from geofovea.regionfocus.token_neighbors import neighbors_of
 from geofovea.tiling.pyramid import Pyramid
 
 PYRAMID = Pyramid(64, 64, 32)
@@ -38,9 +40,42 @@ def looked(seed, sink_share, rows=1, neutral=3):
 
 def test_the_excess_of_four_tokens_is_this():
     row = torch.tensor([0.7, 0.1, 0.1, 0.1])
-    neutral = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.1, 0.0, 0.5, 0.4]])
-    expected = [0.7 / 0.95 / 4, 0.1 / 0.35 / 4, 0.1 / 0.75 / 36, 0.1 / 0.65 / 25]
+    neutral = torch.tensor([[0.7, 0.1, 0.1, 0.2], [0.8, 0.0, 0.05, 0.4]])
+    # as much as all, less than none, twice as much, half as much as the least
+    expected = [
+        0.7 / 16 * 0.03 / 1.03,
+        0.1,
+        0.1 * (2 / 3) ** 4 * 0.53 / 1.03,
+        0.1 / 81 * 0.03 / 1.03,
+    ]
     torch.testing.assert_close(excess_over_neutral(row, neutral), torch.tensor(expected))
+
+
+@pytest.mark.parametrize(("around", "clipped"), [(1e-4, True), (0.008, False)])
+def test_a_peak_is_clipped_where_nothing_around_it_is_attended_to(around, clipped):
+    neighbors = neighbors_of(TOKENS)[TARGET]
+    row = torch.full((COUNT,), 1e-4)
+    row[neighbors[neighbors >= 0][:2]] = torch.tensor([around, around / 4])
+    row[TARGET] = 0.5
+    result = without_lone_peaks(row, row, TOKENS)
+    bound = 256 * max(around / 2, 1e-4) + 1e-6 * 0.5
+    assert float(result[TARGET]) == pytest.approx(bound if clipped else 0.5)
+    row[TARGET] = result[TARGET] = 0
+    torch.testing.assert_close(result, row)
+
+
+@pytest.mark.parametrize("sink_share", [0.5, 0.9])
+def test_a_sink_that_moves_with_the_question_does_not_hide_a_thing_of_several_tokens(sink_share):
+    row, neutral = looked(5, 0.0)
+    beside = neighbors_of(TOKENS)[TARGET, :2]
+    row[:, beside] += float(row[0, TARGET]) / 3
+    everywhere = torch.stack([row, *neutral])
+    # nearly nothing falls elsewhere, as in hosts that point sharply
+    everywhere = shares(everywhere**3)
+    planted = (1 - sink_share) * everywhere
+    planted[torch.arange(4), :, torch.tensor([SINK, 50, 20, 11])] += sink_share
+    result = scores_from_rows(planted[0], planted[1:], TOKENS, AttentionMode((0,)))
+    assert int(result.argmax()) == TARGET
 
 
 def test_raw_scores_are_the_mean_of_the_rows():

@@ -17,6 +17,10 @@ class ToyView:
     depth: int = 6
     weights: Tensor | None = None
 
+    @property
+    def numbers(self):
+        return torch.arange(len(self.visual))
+
     def attention(self, rows):
         return self.weights[:, rows]
 

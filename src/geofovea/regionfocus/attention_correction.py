@@ -21,11 +21,21 @@ from geofovea.regionfocus.rfm.attention_debiasing import (
     without_sinks,
     without_trend,
 )
+from geofovea.regionfocus.token_neighbors import neighbors_of, two_largest_around
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["corrected_rows", "excess_over_neutral", "rows_of_mode", "scores_from_rows"]
+__all__ = [
+    "corrected_rows",
+    "excess_over_neutral",
+    "rows_of_mode",
+    "scores_from_rows",
+    "without_lone_peaks",
+]
 
 _TINY = 1e-30
+_FLOOR = 0.03
+_MOST_OVER_NEIGHBORS = 256
+_SLOPE = 1e-6
 
 
 def scores_from_rows(
@@ -54,19 +64,18 @@ def scores_from_rows(
     if mode.pooling == "median" and len(shares) > 1:
         # where half of the rows agree on nothing, their mean is all that there is
         middle = shares.quantile(0.5, dim=0)
-        pooled = middle if float(middle.sum()) > 0 else shares.mean(0)
+        pooled = middle if float(middle.sum()) > _TINY else shares.mean(0)
     else:
         pooled = shares.mean(0)
     return _shares(pooled)
 
 
 def excess_over_neutral(rows: Tensor, neutral_rows: Tensor) -> Tensor:
-    """How many times more a token gets than from neutral questions, and far less where it does not.
+    """What a token gets, and far less where neutral questions give it as much.
 
-    A token that gets ``r``, and at most ``b`` from any neutral question, scores ``r / (b + 1/n)``
-    times ``(r / (r + b))²``. The mean share ``1/n`` keeps tokens that nobody attends to from
-    dividing by next to nothing; the second factor is 1 for what only the question attends to, and
-    a quarter or less for what it attends to as others do.
+    A token that gets ``r``, and at least ``b`` from every neutral question, scores
+    ``r · (r / (r + b))⁴ · (max(0, 1 - b / r) + 0.03) / 1.03``. That is about ``r`` for what only
+    the question attends to, and a five-hundredth of it for what every question attends to as much.
 
     Args:
         rows: ``(..., n)``.
@@ -75,8 +84,28 @@ def excess_over_neutral(rows: Tensor, neutral_rows: Tensor) -> Tensor:
     Returns:
         Numbers of at least zero, ``(..., n)``, whose proportions matter.
     """
-    most = neutral_rows.amax(0)
-    return rows / (most + 1 / rows.shape[-1]) * (rows / (rows + most + _TINY)).square()
+    # the least, because a neutral question, too, has a favorite, which may be what is asked about
+    least = neutral_rows.amin(0)
+    increase = (1 - least / (rows + _TINY)).clamp(min=0)
+    return rows * (rows / (rows + least + _TINY)) ** 4 * (increase + _FLOOR) / (1 + _FLOOR)
+
+
+def without_lone_peaks(excess: Tensor, rows: Tensor, tokens: TokenSet) -> Tensor:
+    """Scores that are clipped where a row attends to a token and to nothing around it.
+
+    Attention to a thing spills to the tokens around it. Attention to a sink does not, not even
+    where the sink moves with the question. A score is clipped at 256 times the geometric mean of
+    the two largest shares among the tokens that touch its own.
+
+    Args:
+        excess: ``(..., n)``, scores of at least zero and at most the rows.
+        rows: ``(..., n)``, shares.
+        tokens: The n tokens.
+    """
+    first, second = two_largest_around(rows, neighbors_of(tokens))
+    bound = _MOST_OVER_NEIGHBORS * (first * second).sqrt()
+    # what is clipped keeps its order
+    return torch.minimum(excess, bound + _SLOPE * excess)
 
 
 def rows_of_mode(rows: Tensor, layers: tuple[int, ...], mode: AttentionMode) -> Tensor:
@@ -116,7 +145,7 @@ def _corrected(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction:
     if correction == "raw":
         return rows
     if correction == "relative":
-        return excess_over_neutral(rows, neutral_rows)
+        return without_lone_peaks(excess_over_neutral(rows, neutral_rows), rows, tokens)
     # (k + 1, g, n): the question comes first
     logits = torch.cat([rows[None], neutral_rows]).clamp(min=_TINY).log()
     if correction == "masked":
@@ -141,4 +170,4 @@ def _neutral_trend(logits: Tensor, tokens: TokenSet) -> Tensor:
 def _shares(values: Tensor) -> Tensor:
     """Values that sum to 1 along the last axis; all alike where there is nothing."""
     sums = values.sum(-1, keepdim=True)
-    return torch.where(sums > 0, values / sums.clamp(min=_TINY), 1 / values.shape[-1])
+    return torch.where(sums > _TINY, values / sums.clamp(min=_TINY), 1 / values.shape[-1])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.datasets.synthetic.questions import ask_about, ask_world
+from geofovea.datasets.synthetic.questions import ask_about, ask_site, ask_world
 from geofovea.datasets.synthetic.vocabulary import (
     CATEGORIES,
     COLORS,
@@ -259,3 +259,21 @@ def test_both_kinds_of_reasoning_are_balanced():
         found = [q.answer for q in questions if len(q.places) == places]
         assert len(found) > 0.3 * len(questions)
         assert found.count("yes") / len(found) == pytest.approx(0.5, abs=0.06)
+
+
+@few
+@given(large_worlds, st.integers(0, 10**6))
+def test_whether_something_is_there_is_true_and_what_is_not_is_hard_to_tell(world, seed):
+    rng = random.Random(seed)
+    for site in world.named_sites:
+        question = ask_site("presence", world, site, rng)
+        if question is None:
+            continue
+        pattern = f"Is there a (?:{COLOR} )?{THING} in the picture\\?"
+        color, kind = re.fullmatch(pattern, question.text).groups()
+        there = [t for t in site.of_kind(kind) if color in (None, t.color)]
+        assert question.answer == ("yes" if there else "no")
+        if there:
+            assert set(question.evidence) == {t.box for t in there}
+        elif color:
+            assert site.of_kind(kind) or site.of_color(color)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 
-from geofovea.datasets.synthetic.questions import ask_world
-from geofovea.datasets.synthetic.wordings import is_worded_as_taught
+from geofovea.datasets.synthetic.change_questions import CHANGE_CATEGORIES, ask_site_changes
+from geofovea.datasets.synthetic.dates import make_dated_world
+from geofovea.datasets.synthetic.questions import SITE_QUESTIONS, ask_site, ask_world
+from geofovea.datasets.synthetic.vocabulary import COLORS, SITES, THINGS
+from geofovea.datasets.synthetic.wordings import is_worded_as_taught, other_wording
 from geofovea.datasets.synthetic.world import make_world
 
 
@@ -40,3 +46,42 @@ def test_a_question_in_the_other_spelling_is_worded_as_taught(question: str) -> 
 )
 def test_other_questions_are_not(question: str) -> None:
     assert not is_worded_as_taught(question)
+
+
+def names_in(text: str) -> list[str]:
+    """Sites, things and colors that a question names."""
+    names = (*SITES, *THINGS, *COLORS)
+    return sorted(name for name in names if re.search(rf"\b{name}s?\b", text))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SITE_QUESTIONS if kind != "reasoning"])
+def test_every_kind_of_question_has_three_wordings_that_name_the_same_things(kind: str) -> None:
+    rng = random.Random(2)
+    world = make_world(3, 8192, 8192)
+    questions = [ask_site(kind, world, site, rng) for site in world.named_sites]
+    question = next(question for question in questions if question)
+    texts = {other_wording(question.text, rng) for _ in range(60)}
+    assert len(texts) == 3
+    assert question.text in texts
+    for text in texts:
+        assert names_in(text) == names_in(question.text)
+        assert is_worded_as_taught(text)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CHANGE_CATEGORIES if kind != "new site"])
+def test_questions_about_two_dates_have_three_wordings_too(kind: str) -> None:
+    rng = random.Random(4)
+    before, after = (make_dated_world(7, 8192, 8192, number) for number in (0, 2))
+    questions = [
+        ask_site_changes(kind, before, after, site, rng)
+        for site in after.named_sites
+        if site.box in {other.box for other in before.sites}
+    ]
+    question = next(question for question in questions if question)
+    texts = {other_wording(question.text, rng) for _ in range(60)}
+    assert len(texts) == 3
+    assert all(names_in(text) == names_in(question.text) for text in texts)
+
+
+def test_a_question_of_no_form_keeps_its_words() -> None:
+    assert other_wording("Where is the harbour?", random.Random(0)) == "Where is the harbour?"

@@ -8,12 +8,15 @@ import sys
 
 import anyio
 import httpx2
+import numpy as np
 import pytest
+import rasterio
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
-from pipeline_toys import QUESTION
+from pipeline_toys import QUESTION, texture
+from rasterio.transform import Affine
 from viewer_toys import gate_before, running, until
 
 from geofovea.pipeline.agents import mcp_server
@@ -21,7 +24,8 @@ from geofovea.pipeline.agents.application import make_open_app
 from geofovea.pipeline.agents.mcp_server import make_mcp_server
 from geofovea.pipeline.system.terminal import visible
 
-NAMES = ["inspect_scene", "ask_scene", "find_places", "count_places", "measure", "look_at"]
+NAMES = ["inspect_scene", "ask_scene", "find_places", "count_places", "measure"]
+NAMES += ["compare_dates", "look_at"]
 MODES = ["auto", "legacy"]
 
 
@@ -350,3 +354,59 @@ def test_places_wait_in_the_queue_of_questions(make_desk):
 
     assert "wait already" in text_of(asyncio.run(run()))
     assert [job.state for job in desk.jobs()] == ["answered", "answered"]
+
+
+@pytest.fixture
+def dated_desk(make_desk, serve_scene, tmp_path):
+    """A desk of one place at two dates, the later one with finer pixels."""
+    for number, size in enumerate((768, 1536)):
+        with Image.fromarray(texture(768, 768).transpose(1, 2, 0)) as picture:
+            resized = np.asarray(picture.resize((size, size), Image.Resampling.NEAREST)).copy()
+        if number:
+            resized[200:300, 200:300] = 255 - resized[200:300, 200:300]
+        path = tmp_path / f"{number}.tif"
+        shape = {"driver": "GTiff", "count": 3, "height": size, "width": size, "dtype": "uint8"}
+        place = Affine(768 / size, 0, 5e5, 0, -768 / size, 5e6)
+        with rasterio.open(path, "w", crs="EPSG:32633", transform=place, **shape) as file:
+            file.write(resized.transpose(2, 0, 1))
+    scenes = [serve_scene(tmp_path / f"{n}.tif", str(n + 1)) for n in (0, 1)]
+    return make_desk(*scenes)
+
+
+def test_two_dates_are_compared_in_the_queue_of_questions(dated_desk, tmp_path):
+    pair = {"before": "1", "after": "2"}
+    listed, asked = called(
+        dated_desk,
+        ("compare_dates", pair | {"max_tiles": 40}),
+        ("compare_dates", pair | {"question": "What changed?", "max_tiles": 8}),
+    )
+    changes = listed.structured_content
+    # in pixels of the scene with the finer ones
+    assert (changes["scene"], changes["before"], changes["after"]) == ("2", "1", "2")
+    assert changes["phrase"] == "change"
+    assert changes["cost"]["tiles_encoded"] <= 40
+    assert changes["count"] == len(changes["places"])
+    assert changes["coverage"]["tiles_looked"] > 0
+    answer = asked.structured_content
+    assert answer["question"] == "What changed?"
+    assert answer["tiles"] <= 8
+    warnings = changes["warnings"] + answer["warnings"]
+    assert not any(str(tmp_path) in warning for warning in warnings)
+    # a page shows questions about one scene
+    assert dated_desk.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"before": "1", "after": "1"}, "name two scenes"),
+        ({"before": "1", "after": "7"}, "there is no scene '7'"),
+        ({"question": "What?", "phrase": "truck"}, "not both"),
+        ({"phrase": "truck", "max_tiles": 1}, "2 dates share the budget"),
+        ({"max_tiles": 10**6}, "this server allows tiles up to"),
+    ],
+)
+def test_what_cannot_be_compared_is_an_error_in_words(dated_desk, given, words):
+    (result,) = called(dated_desk, ("compare_dates", {"before": "1", "after": "2"} | given))
+    assert result.is_error
+    assert words in text_of(result)

@@ -57,8 +57,9 @@ def test_without_a_question_changes_are_listed(compare, tmp_path):
     assert "native tiles, 100.0% of the area" in result.stdout.splitlines()[0]
     features = json.loads((tmp_path / "changes.geojson").read_text())["features"]
     assert len(features) == int(result.stdout.split()[0])
-    row = json.loads(compare("--json", *FEW).stdout)
+    row = json.loads(compare("--json", *FEW, "--min-score", 0.999).stdout)
     assert row["coverage"]["mode"] == "search"
+    assert all(place["score"] >= 0.999 for place in row["places"])
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,7 @@ def test_without_a_question_changes_are_listed(compare, tmp_path):
     [
         (["What?", "--find", "truck"], "give a QUESTION or --find, not both"),
         (["--choice", "yes", "--choice", "no"], "belong to a QUESTION"),
+        (["What?", "--min-score", "0.9"], "--min-score is for the list of changes"),
     ],
 )
 def test_words_that_contradict_each_other_are_wrong_usage(compare, words, message):

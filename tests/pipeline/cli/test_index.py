@@ -94,3 +94,64 @@ def test_levels_that_are_no_numbers_are_wrong_usage(run, folder, scene_path):
         result = run(*verb, "--levels", "fine")
         assert result.exit_code == 2
         assert "'fine' is not a list of levels such as 0,1,2" in result.stderr
+
+
+def test_ask_and_find_look_where_an_index_leads(run, folder, scene_path, tmp_path, tiny_folder):
+    model = ("--model", tiny_folder, "--index", folder)
+    result = run("ask", scene_path, "What color is the roof?", "--max-tiles", 6, *model)
+    assert result.exit_code == 0, result.stderr
+    assert "  index      20 tiles compared, " in result.stdout
+    result = run("find", scene_path, "red roof", "--max-tiles", 6, *model, "--json")
+    assert result.exit_code == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["coverage"]["by_index"]
+    assert record["cost"]["tiles_indexed"] == 20
+    assert record["cost"]["tiles_read"] == 6
+    assert is_one_error_line(run("find", scene_path, "roof", *model[:2], "--index", tmp_path))
+
+
+def test_what_an_index_cannot_lead_is_refused(run, folder, scene_path, tiny_folder):
+    dates = (scene_path, scene_path, "--model", tiny_folder)
+    result = run("compare-dates", *dates, "--index", folder)
+    assert result.exit_code == 2
+    assert "--index knows one date" in result.stderr
+    missing = run("ask", scene_path, "Where?", "--model", tiny_folder, "--focus", "similarity")
+    assert "--focus-model" in missing.stderr
+    assert "--index" in missing.stderr
+
+
+def test_a_memory_is_filled_in_advance_and_goes_on(run, tmp_path, scene_path, monkeypatch):
+    monkeypatch.setenv("GEOFOVEA_CACHE_DIR", str(tmp_path / "cache"))
+    fill = ("index", scene_path, "--memory", 50, "--kv", "plain:2", "--levels", "3,4,9")
+    (first,) = json.loads(run(*fill, "--json").stdout)["scenes"]
+    assert first["fill"]["made"] == first["fill"]["tiles"] > 0
+    assert first["megabytes_per_gigapixel"] > 0
+    result = run(*fill)
+    assert f"0 tiles run, {first['fill']['tiles']} known" in result.stdout
+    ask = ("ask", scene_path, "Is there a harbor?", "--memory", 50, "--kv", "plain:2")
+    record = json.loads(run(*ask, "--cache-tokens", "--max-tiles", 5, "--json").stdout)
+    assert record["cost"]["memory"]["tiles_read"] > 0
+    small = ("index", scene_path, "--memory", 0.05, "--kv", "plain:2", "--model", "embedded")
+    assert "do not fit; give --memory more" in run(*small).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "name a folder for the index with --output, or give --memory"),
+        (["--memory", 5, "-o", "x"], "a command of its own"),
+        (["--memory", 5, "--max-tiles", 5], "a command of its own"),
+    ],
+)
+def test_an_index_and_a_memory_are_told_apart(run, scene_path, options, message):
+    result = run("index", scene_path, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_scene_that_cannot_be_remembered_is_a_failure(run, tmp_path):
+    broken = tmp_path / "a.tif"
+    broken.write_bytes(b"II*\0 and no more")
+    result = run("index", broken, "--memory", 5)
+    assert result.exit_code == 1
+    assert f"failed     {broken}" in result.stderr

@@ -102,6 +102,10 @@ def test_a_phrase_asks_the_model_at_both_dates(session, swept):
     assert len(trucks) <= len(every)
     assert all(place.label in ("new truck", "gone truck") for place in trucks)
     assert trucks.cost.tokens_llm > 0 == every.cost.tokens_llm
+    # the least score is that of what is listed, with a phrase as without one
+    more = session.changes("truck", min_score=1e-6)
+    assert len(more) > len(trucks)
+    assert [p for p in more if p.score >= 0.5] == list(trucks)
 
 
 @pytest.mark.parametrize("score", [0, 1, -1, 2])

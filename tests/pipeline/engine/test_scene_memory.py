@@ -25,6 +25,21 @@ def test_a_second_question_runs_no_tile_again(make_session):
     assert second.cost.to_json()["memory"]["bytes"] == session.memory.nbytes > 0
 
 
+def test_operations_are_those_of_words_and_of_tiles_that_are_stored(make_session):
+    session, plain = make_session(memory=ROOMY), make_session()
+    first, second = (session.ask(QUESTION, budget=FEW).cost for _ in range(2))
+    without = [plain.ask(QUESTION, budget=FEW).cost for _ in range(2)][1].flops.full
+    shape = session.host.shape
+    tile = session.memory.tokens // first.memory.tiles_stored
+    # the words of both questions do the same work
+    extra = first.memory.tiles_stored * shape.decoder.prefill(tile) / 1e12
+    assert first.flops.full.prefill - second.flops.full.prefill == pytest.approx(extra)
+    assert second.memory.looks_run == first.memory.looks_run
+    assert len(second.memory.looks_run) == 1 + len(session.host.attention_mode.neutral)
+    assert second.flops.full.prefill < 0.7 * without.prefill
+    assert second.flops.full.focus < without.focus
+
+
 def test_an_answer_out_of_a_memory_is_that_of_a_fresh_memory(make_session):
     used = make_session(memory=ROOMY)
     used.ask(OTHER, budget=FEW)
@@ -75,6 +90,12 @@ def test_fewer_bits_take_less_room(make_session, policy):
     assert coded.memory.nbytes < exact.memory.nbytes
 
 
+def test_words_that_choose_what_they_read_are_counted(make_session):
+    options = gf.MemoryOptions(200, "exact+tokenselect:0.1")
+    cost = make_session(memory=options).ask(QUESTION, budget=FEW).cost.to_json()
+    assert cost["memory"]["entries_chosen"] > 0
+
+
 @pytest.mark.parametrize(
     ("reduction", "message"), [("fastv", "between layers"), ("tome", "only drops")]
 )
@@ -94,7 +115,9 @@ def test_without_a_memory_nothing_is_told_of_one(make_session):
     [
         (lambda: gf.MemoryOptions(0), BudgetError, "needs room"),
         (lambda: gf.MemoryOptions(float("nan")), BudgetError, "needs room"),
-        (lambda: gf.MemoryOptions(9, "compresskv"), ModelError, "before the question"),
+        (lambda: gf.MemoryOptions(9, ready_megabytes=-1), BudgetError, "at least 0"),
+        (lambda: gf.MemoryOptions(9, "plain:3"), ModelError, "2, 4 or 8 bits"),
+        (lambda: gf.MemoryOptions(9, "plain+exact"), ModelError, "two that do the same"),
         (lambda: gf.MemoryOptions(9, "best"), ModelError, "choose one of exact"),
     ],
 )

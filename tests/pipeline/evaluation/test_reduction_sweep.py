@@ -6,18 +6,23 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from geofovea.errors import DataError
+from geofovea.errors import DataError, ModelError
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.evaluation.reduction_picture import _colors
 from geofovea.pipeline.evaluation.reduction_report import report, rows_of, write_report
 from geofovea.pipeline.evaluation.reduction_sweep import (
     ALL_TOKENS,
     ReductionItem,
     measure_reductions,
+    method_at,
     methods_at,
 )
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 
-METHODS = ("strided", "fastervlm", "fastv", "tome_encoder", "todre_drop_all", "divprune+fastv")
+CHAINS = ("strided", "fastervlm", "fastv", "tome_encoder", "todre_drop_all", "divprune+fastv")
+OTHERS = ("ima:1", "plain:2", "compresskv")
+METHODS = (*OTHERS, *CHAINS)
 SHARES = (0.25, 0.5)
 
 
@@ -121,8 +126,8 @@ def test_every_method_keeps_its_share_of_the_same_looks(bench):
     _, items = bench
     questions = {i.number for i in items}
     assert len(questions) >= 6
-    # five methods at two shares, one at its own, and all tokens, in two ways of looking
-    assert len(items) == len(questions) * 2 * (5 * 2 + 1 + 1)
+    # six methods at two shares, three at their own, and all tokens, in two ways of looking
+    assert len(items) == len(questions) * 2 * (6 * 2 + 3 + 1)
     for i in items:
         if i.method == "tome_encoder":
             assert 1 <= i.entered == i.end <= i.looked
@@ -137,10 +142,51 @@ def test_every_method_keeps_its_share_of_the_same_looks(bench):
         else:
             assert i.entered == i.looked
         assert i.decoder_seconds > 0
+        assert i.cpu_seconds > 0
     plain = {(i.number, i.look): i.looked for i in items if i.method == ALL_TOKENS}
     for i in items:
         if i.method != "tome_encoder":
             assert i.looked == plain[i.number, i.look]
+
+
+def test_places_and_bytes_of_the_cache_are_those_of_the_method(bench, tiny_host):
+    _, items = bench
+    text = tiny_host.decoder.config
+    width = text.hidden_size // text.num_attention_heads
+    entry = 2 * text.num_key_value_heads * width * 4
+    depth = text.num_hidden_layers
+    for i in items:
+        whole = i.looked * depth * entry
+        if i.method in (ALL_TOKENS, "ima:1"):
+            assert i.cache_bytes == whole
+        elif i.method == "strided":
+            assert i.cache_bytes == i.entered * depth * entry
+        elif i.method == "fastv":
+            assert i.end * depth * entry < i.cache_bytes < whole
+        elif i.method == "plain:2":
+            assert i.cache_bytes < 0.2 * whole
+        elif i.method == "compresskv":
+            assert i.cache_bytes == pytest.approx(i.share * whole, rel=0.1)
+    places = {i.method: i.place for i in items}
+    assert [places[m] for m in (ALL_TOKENS, *METHODS)] == [
+        "", "prefill", "cache", "decode", "projector", "projector", "prefill", "encoder",
+        "prefill", "projector + prefill",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["ima:x", "plain:3", "telepathy"])
+def test_a_method_of_no_room_is_refused(word):
+    with pytest.raises(ModelError):
+        method_at(word, 1.0)
+
+
+def test_the_default_and_the_best_five_are_drawn_in_color():
+    lines = {name: [(1.0, accuracy), (9.0, 0.9)] for name, accuracy in
+             zip("abcdefg", (0.1, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2), strict=True)}  # fmt: skip
+    lines |= {DEFAULT_REDUCTION: [(1.0, 0.0), (9.0, 0.0)], "one point": [(5.0, 1.0)]}
+    assert set(_colors(lines, in_bytes=False)) == {*"bcdef", DEFAULT_REDUCTION}
+    # by bytes, a policy without a share is as good as its one point
+    assert set(_colors(lines, in_bytes=True)) == {*"bcde", "one point", DEFAULT_REDUCTION}
 
 
 def measured_facts(items):
@@ -174,7 +220,7 @@ def test_a_report_holds_every_row_as_a_table_as_json_and_as_a_picture(bench):
     table = write_report(folder, items, "toy")
     assert (folder / "reductions.md").read_text().rstrip("\n") == table
     rows = json.loads((folder / "reductions.json").read_text())["rows"]
-    assert len(rows) == 2 * (5 * 2 + 2)
+    assert len(rows) == 2 * (6 * 2 + 4)
     for row in rows:
         low, high = row["interval"]
         assert 0 <= low <= row["accuracy"] <= high <= 1

@@ -26,7 +26,7 @@ from geofovea.regionfocus.reductions.primitives.dispersion import farthest_first
 from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
 from pretend_device import DEVICE, Far, PretendDevice, to_device
 
-BUDGET = gf.Budget(tiles=12, tokens=60)
+BUDGET = gf.Budget(tiles=8, tokens=40)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from geofovea.pipeline.session.xarray_accessor import FoveaAccessor
 
 ANSWERING = {field.name: field.default for field in fields(AnswerOptions)}
 LOADING = {field.name: field.default for field in fields(LoadOptions)}
-SHOWING = {"bands": None, "composite": None, "band_map": None, "cache_tokens": None}
+SHOWING = dict.fromkeys(("bands", "composite", "band_map", "cache_tokens", "index"))
 AT_ENDPOINT = {"endpoint": None}
 
 DOORS = {

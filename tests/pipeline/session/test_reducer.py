@@ -23,7 +23,7 @@ from geofovea.regionfocus.reductions.registry import (
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
 
 FEW = gf.Budget(tiles=8, tokens=40)
-AT_MOST = ("m3", "pooled")
+AT_MOST = ("m3", "pooled", "vqtoken")
 SQUARE = 16  # tokens of a tile
 
 

@@ -32,8 +32,11 @@ def test_frozen_layers_run_no_vision_and_layers_beyond_the_last_change_nothing(m
     assert "vision_layers" not in plain.cost.to_json()
     frozen = session.ask(QUESTION, skip="ima:1")
     assert frozen.cost.vision_layers == frozen.cost.tokens_llm
+    assert frozen.cost.flops.full.prefill < plain.cost.flops.full.prefill
+    assert frozen.cost.flops.published_tera < plain.cost.flops.published_tera
     none = session.ask(QUESTION, skip=f"ima:{depth}")
     assert none.cost.vision_layers == depth * none.cost.tokens_llm
+    assert none.cost.flops.full.prefill == pytest.approx(plain.cost.flops.full.prefill)
     assert (none.text, none.confidence) == (plain.text, pytest.approx(plain.confidence))
 
 
@@ -77,3 +80,18 @@ def test_a_run_with_other_work_skipped_is_another_run():
     )
     assert "skip" not in plain.described()
     assert plain.hash != skips.hash
+
+
+def test_a_stacked_level_takes_no_place_in_the_sequence(make_session):
+    budget = gf.Budget(tiles=12, tokens=30)
+    plain = make_session().ask(QUESTION, budget=budget, descent="geometric")
+    stacked = make_session().ask(QUESTION, budget=budget, descent="geometric", skip="deepstack")
+    cost = stacked.cost
+    assert cost.tiles_by_level == plain.cost.tiles_by_level
+    assert 0 < cost.tokens_beside <= 4 * cost.tokens_llm <= 4 * 30
+    assert cost.to_json()["tokens_beside"] == cost.tokens_beside
+    assert plain.cost.tokens_beside == 0
+    assert min(plain.cost.tiles_by_level) == 0
+    alone = make_session().ask(QUESTION, budget=budget, descent="geometric", skip="deepstack:99")
+    assert (alone.cost.tokens_beside, alone.cost.tokens_llm) == (0, cost.tokens_llm)
+    assert stacked.text

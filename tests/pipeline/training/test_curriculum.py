@@ -1,9 +1,22 @@
 """Phases and the pace of learning are functions of the step alone."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 from training_toys import CONFIG, PLAN
 
-from geofovea.pipeline.training.curriculum import Phase, TrainingConfig, Turn, default_config
+from geofovea.pipeline.training.curriculum import (
+    Phase,
+    TrainingConfig,
+    Turn,
+    config_from_json,
+    default_config,
+    further_config,
+)
+from geofovea.pipeline.training.embedded_model import ModelShape
+
+PLAN_SHAPE = ModelShape()
 
 
 @pytest.mark.parametrize(
@@ -27,3 +40,39 @@ def test_the_default_config_scales_its_steps_and_keeps_its_phases():
     assert len(whole.phases) == len(tenth.phases)
     assert tenth.steps == pytest.approx(whole.steps / 10, abs=2)
     assert default_config(1e-9).steps == len(whole.phases)
+
+
+def test_a_further_run_learns_the_same_lessons_at_a_fifth_of_the_rates():
+    first, further = default_config(), further_config("embedded", PLAN_SHAPE)
+    assert further.learning_rate == pytest.approx(first.learning_rate / 5)
+    assert further.matrix_learning_rate == pytest.approx(first.matrix_learning_rate / 5)
+    kinds = {turn.plan for phase in first.phases for turn in phase.turns if turn.plan.questions}
+    for phase in further.phases:
+        assert {turn.plan for turn in phase.turns} == kinds
+    # the heads come first, and the warm-up after them
+    assert further.pace_at(0) == further.pace_at(further.heads_first - 1) > 1
+    assert further.pace_at(further.heads_first) < 0.1
+    assert further.pace_at(further.heads_first + further.warmup) == pytest.approx(1, abs=1e-3)
+    assert further_config("embedded", PLAN_SHAPE, 1e-9).steps == len(further.phases)
+
+
+@pytest.mark.parametrize("config", [default_config(seed=3), further_config("embedded", PLAN_SHAPE)])
+def test_a_config_comes_back_from_its_json(config):
+    assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_a_config_names_its_world_and_survives_json():
+    for world in (1, 2):
+        config = default_config(0.01, world=world)
+        assert config.world == world
+        assert {t.plan.world for phase in config.phases for t in phase.turns} == {world}
+        assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
+    assert default_config(0.01) == default_config(0.01, world=1)
+
+
+def test_a_config_of_before_there_were_two_worlds_is_of_the_first():
+    record = json.loads(json.dumps(asdict(default_config(0.01))))
+    for phase in record["phases"]:
+        for turn in phase["turns"]:
+            del turn["plan"]["world"]
+    assert config_from_json(record) == default_config(0.01)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
-from geofovea.pipeline.training.dense_labels import DENSE_LABELS, IGNORED
+from geofovea.errors import DataError
 from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
+from geofovea.pipeline.training.lessons.dense_labels import DENSE_LABELS, IGNORED
+from geofovea.pipeline.training.lessons.spec import LESSON_KINDS
 from geofovea.pipeline.training.samples import SampleSpec, training_samples
 
 SHAPE = ModelShape()
@@ -143,7 +145,7 @@ def test_the_tile_of_a_lone_pad_shows_what_its_questions_are_about():
         assert sample.tiles.shape == (2, SHAPE.tile_size, SHAPE.tile_size, 3)
         assert sample.places.shape == (tokens, 3)
         assert sample.answered.all()
-        assert "rural or urban" not in {CATEGORIES[c] for c in sample.category}
+        assert "rural or urban" not in {LESSON_KINDS[c] for c in sample.category}
         # a pad of no scene does not look like the site whose name it has
         for name in ("site", "setting"):
             assert (sample.dense[labels.index(name), :tokens] == IGNORED).all()
@@ -171,3 +173,22 @@ def test_equal_arguments_give_equal_samples(crowded):
     for one, other in zip(crowded, again, strict=True):
         for name, value in vars(one).items():
             assert np.array_equal(value, getattr(other, name)), name
+
+
+@pytest.mark.parametrize("plan", [NEAR, CROWDED, LONE_PAD])
+def test_samples_of_the_second_world_have_the_same_shapes_and_other_pictures(plan):
+    one, two = (
+        next(training_samples(5, SHAPE, replace(plan, world=world), WORD_IDS)) for world in (1, 2)
+    )
+    assert two.tiles.shape == one.tiles.shape
+    assert two.dense.shape == one.dense.shape
+    assert two.words.shape == one.words.shape
+    assert (two.tiles != one.tiles).mean() > 0.5
+    again = next(training_samples(5, SHAPE, replace(plan, world=2), WORD_IDS))
+    assert (again.tiles == two.tiles).all()
+    assert not (two.words == WORD_IDS["<unk>"]).any()
+
+
+def test_a_plan_of_a_world_that_does_not_exist_is_refused():
+    with pytest.raises(DataError, match="1 or 2, got world=3"):
+        replace(NEAR, world=3)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from geofovea.pipeline.training.dense_labels import IGNORED
 from geofovea.pipeline.training.embedded_model import vocabulary
+from geofovea.pipeline.training.lessons.dense_labels import IGNORED
 from geofovea.pipeline.training.samples import SampleSpec, training_samples
+from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 
@@ -35,6 +36,7 @@ class Case:
         if dropped is not None:
             self.visible &= ~dropped
         tiles = _tiles(sample.places, student.shape)
+        assert len(set(tiles)) == len(tiles) == PLAN.tiles
         pyramid = Pyramid(SIDE, SIDE, student.shape.tile_size)
         self.features = host.encode(sample.tiles, tiles, pyramid)
         self.tokens = tokens_of_tiles(
@@ -55,14 +57,13 @@ def _tiles(places, shape):
         span = shape.tile_size << round(level * 8)
         row, col = int((y + 1) / 2 * SIDE // span), int((x + 1) / 2 * SIDE // span)
         tiles.append(Tile(round(level * 8), row, col))
-    assert len(set(tiles)) == len(tiles) == PLAN.tiles
     return tiles
 
 
 @torch.no_grad()
 def seen_by_student(student, case):
     """Word logits (q, l, V) and focus logits (heads, q, n) of the training code."""
-    encoded = student._encode(case.batch["tiles"])
+    encoded = student.encode(case.batch["tiles"])
     placed = encoded + student.scene_position(case.batch["places"])
     logits, attention, _ = student._decode(placed, case.batch)
     return placed[0], logits[0], attention[0]
@@ -121,3 +122,33 @@ def test_dropped_tokens_are_as_absent_in_training_as_in_use(student, tiny_host, 
     focus = attention[:, 1, case.visible].softmax(-1).mean(0)
     scores = tiny_host.scores(case.question(1), case.tokens)
     torch.testing.assert_close(scores, focus, atol=NOISE, rtol=0)
+
+
+@torch.no_grad()
+def test_two_dates_are_seen_in_use_as_in_training(student, tiny_host, first_logits):
+    plan = SampleSpec(
+        lone_pad=True, dates=2, kinds=("appeared", "new count"), questions=4, scene_sides=(SIDE,)
+    )
+    word_ids = {word: index for index, word in enumerate(WORDS)}
+    sample = next(iter(training_samples(3, student.shape, plan, word_ids)))
+    batch = {name: torch.from_numpy(value)[None] for name, value in vars(sample).items()}
+    placed = student._placed(student.encode(batch["tiles"]), batch)
+    logits, _, _ = student._decode(placed, batch)
+    (tile, _), pyramid = _tiles(sample.places, student.shape), Pyramid(SIDE, SIDE, 64)
+    sets = tuple(
+        tokens_of_tiles(
+            tiny_host.encode(pixels[None], [tile], pyramid),
+            tiny_host.grid,
+            [tile],
+            pyramid,
+            torch.ones(1, student.shape.grid**2, dtype=torch.bool),
+        )
+        for pixels in sample.tiles
+    )
+    dated = DatedTokens(("Before, 2024-06-01:", "After, 2024-09-29:"), sets)
+    answer_at = (sample.targets != IGNORED).argmax(1)
+    for row, ids in enumerate(sample.words):
+        question = " ".join(WORDS[i] for i in ids[: answer_at[row] + 1])
+        found = first_logits(tiny_host, question, dated)
+        expected = logits[0, row, answer_at[row]]
+        assert float((found - expected).abs().max()) < NOISE * float(expected.std())

@@ -44,6 +44,21 @@ def test_even_codes_are_those_of_the_worked_example():
     assert codes.restore().tolist() == [[0, 0, 3, 9]]
 
 
+@given(st.sampled_from((2, 4, 8)), seeds)
+def test_scales_of_two_bytes_keep_within_a_step(bits, seed):
+    values = numbers(4, 33, seed=seed, spread=20)
+    half = even_codes(values, bits, -1, half_scales=True)
+    assert half.minimum.dtype == half.step.dtype == torch.float16
+    # half a step, and what float16 cannot say of a minimum or a whole range
+    off = half.step.float() * 0.5 + values.abs().amax(-1, keepdim=True) * 2**-9
+    assert bool(((half.restore().float() - values).abs() <= off).all())
+
+
+def test_scales_that_do_not_fit_two_bytes_are_left_as_they_are():
+    values = torch.tensor([[0.0, 1e6]])
+    assert even_codes(values, 2, -1, half_scales=True).restore().tolist() == [[0, 1e6]]
+
+
 def test_signs_are_those_of_the_worked_example():
     values = torch.tensor([[0.2, -1.8, 1.0, 5.0]])
     ternary = sign_codes(values, -1, with_zero=True)

@@ -26,7 +26,7 @@ few = settings(max_examples=8)
 seeds = st.integers(0, 9999)
 grids = st.tuples(st.integers(1, 6), st.integers(1, 6))
 
-AT_MOST = {"m3", "pooled"}
+AT_MOST = {"m3", "pooled", "vqtoken"}
 """Their outputs are rectangles of a grid, whose number is not any number."""
 
 TOP_OF_A_SCORE = ("top_score", "lrs_vqa", "fastervlm", "vtc_cls", "fopru")
@@ -38,8 +38,8 @@ EQUIVARIANT = (
 )
 NESTED = (*TOP_OF_A_SCORE, "divprune", "todre", "catp")
 BY_SCORE = (*TOP_OF_A_SCORE, "holov", "hiprune", "prumerge", "recoverable", "tokencorr")
-MEANS_OF_GROUPS = ("visionzip", "vflowopt", "m3", "pooled")
-CONSERVING = ("visionzip", "m3", "pooled")
+MEANS_OF_GROUPS = ("visionzip", "vflowopt", "m3", "pooled", "vqtoken")
+CONSERVING = ("visionzip", "m3", "pooled", "vqtoken")
 SCORES = ("scores", "received", "cls_attention", "attention", "text_similarity")
 
 

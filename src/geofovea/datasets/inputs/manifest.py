@@ -1,7 +1,8 @@
 """Manifests: tables that say which question is asked of which scene.
 
-Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``
-and ``geometry``, which restricts the question of its row to a polygon. CSV and TSV with a header,
+Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``,
+``scene_before``, an earlier date of the same place, with which it is compared, and ``geometry``,
+which restricts the question of its row to a polygon. CSV and TSV with a header,
 JSON lines, Parquet, folders of parts of these, and GeoParquet.
 """
 
@@ -55,6 +56,7 @@ class ManifestRow:
         origin: Where the row stands, for messages.
         collection: The STAC collection that its id is of; empty where there is none.
         problem: Why the row fails before its scene is opened; empty where nothing is known.
+        before: An earlier scene of the same place, named like ``scene``; empty for one date.
     """
 
     id: str
@@ -65,6 +67,7 @@ class ManifestRow:
     origin: str = ""
     collection: str = ""
     problem: str = ""
+    before: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if is_remote_name(self.id):
@@ -172,6 +175,7 @@ def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> Man
         region=region,
         region_crs=region_crs,
         origin=origin,
+        before=place_scene(before, table.parent) if (before := texts["scene_before"]) else "",
     )
 
 

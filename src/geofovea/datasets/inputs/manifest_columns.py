@@ -11,7 +11,7 @@ from geofovea.errors import DataError
 
 __all__ = ["COLUMNS", "ManifestColumns"]
 
-COLUMNS = ("id", "scene", "question")
+COLUMNS = ("id", "scene", "question", "scene_before")
 """What a manifest says of a row, by our names."""
 
 # rows of LRS-VQA, which ``geofovea synthesize`` writes too

@@ -26,7 +26,8 @@ def record_of(question: Question, number: int, image: str, world: World) -> Reco
         answer=question.answer,
         box=question.box,
         image_size=(world.width, world.height),
-        more=more | {"places": [list(box.as_tuple()) for box in question.places]},
+        more=more
+        | {"places": [list(box.as_tuple()) for box in question.places], "world": world.version},
     )
 
 

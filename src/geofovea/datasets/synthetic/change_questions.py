@@ -8,19 +8,13 @@ from collections.abc import Callable, Iterator
 from geofovea.datasets.synthetic.dates import WorldChange, changes_between
 from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.vocabulary import THINGS
+from geofovea.datasets.synthetic.wordings import CHANGE_FORMS
 from geofovea.datasets.synthetic.world import Site, World
 
-__all__ = ["CHANGE_CATEGORIES", "ask_changes"]
+__all__ = ["CHANGE_CATEGORIES", "ask_changes", "ask_site_changes", "ask_undated"]
 
-CHANGE_CATEGORIES = ("appeared", "gone", "new count", "changed", "new site")
+CHANGE_CATEGORIES = tuple(CHANGE_FORMS)
 
-_FORMS = {
-    "appeared": "What appeared at the {site}?",
-    "gone": "What is gone from the {site}?",
-    "new count": "How many new {thing}s are at the {site}?",
-    "changed": "Did the {thing} at the {site} change its {attribute}?",
-    "new site": "Which site is new?",
-}
 _ATTRIBUTES = ("color", "status")
 
 _Changes = tuple[WorldChange, ...]
@@ -57,6 +51,33 @@ def ask_changes(before: World, after: World, per_category: int, seed: int = 0) -
     return questions
 
 
+def ask_site_changes(
+    kind: str, before: World, after: World, site: Site, rng: random.Random
+) -> Question | None:
+    """One question of a kind about what happened at a site; None where nothing can be asked.
+
+    Args:
+        kind: One of ``CHANGE_CATEGORIES`` but ``new site``.
+        before: The world at the earlier date.
+        after: The same world at the later date.
+        site: As it is at the later date.
+        rng: Decides which question.
+    """
+    questions = list(_ASKERS[kind](site, changes_between(before, after), rng))
+    return rng.choice(questions) if questions else None
+
+
+def ask_undated(site: Site, rng: random.Random) -> Question:
+    """A question about what happened at a site, without its answer.
+
+    One date does not answer it, but says where to look.
+    """
+    kind = rng.choice([name for name in CHANGE_CATEGORIES if name != "new site"])
+    names = {"thing": rng.choice(THINGS), "attribute": rng.choice(_ATTRIBUTES), "site": site.kind}
+    text = CHANGE_FORMS[kind][0].format(**names)
+    return Question(kind, text, "no", None, (site.pad,))
+
+
 def _at(site: Site, changes: _Changes, kind: str) -> list[WorldChange]:
     return [c for c in changes if c.site == site.kind and c.kind == kind and _is_on(site, c)]
 
@@ -74,7 +95,9 @@ def _only_one(kind: str) -> _Asker:
             thing = some[0].after or some[0].before
             assert thing is not None  # noqa: S101  (one of the two is there)
             box = some[0].box
-            yield Question(kind, _FORMS[kind].format(site=site.kind), thing.kind, box, (box,))
+            yield Question(
+                kind, CHANGE_FORMS[kind][0].format(site=site.kind), thing.kind, box, (box,)
+            )
 
     return ask
 
@@ -86,7 +109,7 @@ def _new_count(site: Site, changes: _Changes, rng: random.Random) -> Iterator[Qu
     others = [kind for kind in THINGS if kind not in kinds]
     for kind in [*kinds, rng.choice(others)]:
         boxes = tuple(c.box for c in came if c.after is not None and c.after.kind == kind)
-        text = _FORMS["new count"].format(thing=kind, site=site.kind)
+        text = CHANGE_FORMS["new count"][0].format(thing=kind, site=site.kind)
         yield Question("new count", text, str(len(boxes)), None, (site.pad,), boxes)
 
 
@@ -104,7 +127,9 @@ def _did_change(site: Site, changes: _Changes, rng: random.Random) -> Iterator[Q
         attribute = rng.choice(_ATTRIBUTES)
         earlier = changed.get(thing) or thing
         is_other = getattr(earlier, attribute) != getattr(thing, attribute)
-        text = _FORMS["changed"].format(thing=thing.kind, site=site.kind, attribute=attribute)
+        text = CHANGE_FORMS["changed"][0].format(
+            thing=thing.kind, site=site.kind, attribute=attribute
+        )
         yield Question("changed", text, "yes" if is_other else "no", thing.box, (thing.box,))
 
 
@@ -113,7 +138,7 @@ def _new_site(after: World, changes: _Changes) -> Iterator[Question]:
     some = [change for change in changes if change.kind == "new site"]
     if len(some) == 1 and sum(site.kind == some[0].site for site in after.sites) == 1:
         box = some[0].box
-        yield Question("new site", _FORMS["new site"], some[0].site, box, (box,))
+        yield Question("new site", CHANGE_FORMS["new site"][0], some[0].site, box, (box,))
 
 
 _ASKERS: dict[str, _Asker] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
+from geofovea.datasets.synthetic.versions import world_of
 from geofovea.datasets.synthetic.vocabulary import (
     COLORS,
     FILLER_SITES,
@@ -25,13 +26,13 @@ from geofovea.datasets.synthetic.world import (
     World,
     make_site,
     make_thing,
-    make_world,
     slot_center,
+    with_lawn,
 )
 from geofovea.errors import DataError
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["ChangeKind", "WorldChange", "changes_between", "make_dated_world"]
+__all__ = ["ChangeKind", "WorldChange", "change_site", "changes_between", "make_dated_world"]
 
 ChangeKind = Literal["appeared", "gone", "changed", "new site", "gone site"]
 
@@ -62,7 +63,7 @@ class WorldChange:
     after: Thing | None = None
 
 
-def make_dated_world(seed: int, width: int, height: int, number: int) -> World:
+def make_dated_world(seed: int, width: int, height: int, number: int, version: int = 1) -> World:
     """The world of a seed at a date.
 
     Args:
@@ -70,13 +71,14 @@ def make_dated_world(seed: int, width: int, height: int, number: int) -> World:
         width: In pixels.
         height: In pixels.
         number: Of the date, from 0; 120 days lie between two.
+        version: Of the world, one of ``VERSIONS``.
 
     Raises:
-        DataError: If the scene is too small for a site, or there is no such date.
+        DataError: If the scene is too small for a site, or there is no such date or version.
     """
     if not 0 <= number < _MOST_DATES:
         raise DataError(f"a synthetic world has dates 0 to {_MOST_DATES - 1}, got {number}")
-    world = make_world(seed, width, height)
+    world = world_of(version, seed, width, height)
     for step in range(1, number + 1):
         rng = random.Random(f"geofovea-date-{seed}-{width}-{height}-{step}")
         world = _changed(world, rng)
@@ -121,7 +123,7 @@ def _changed(world: World, rng: random.Random) -> World:
     """The world one date later; at least one of its sites is not as it was."""
     certain = rng.randrange(len(world.sites))
     sites = [
-        _changed_site(site, rng) if rng.random() < _SHARE_OF_SITES or i == certain else site
+        change_site(site, rng) if rng.random() < _SHARE_OF_SITES or i == certain else site
         for i, site in enumerate(world.sites)
     ]
     if rng.random() < _SHARE_OF_BUILDING:
@@ -129,7 +131,7 @@ def _changed(world: World, rng: random.Random) -> World:
     return replace(world, sites=tuple(sites), light=rng.uniform(*_LIGHT))
 
 
-def _changed_site(site: Site, rng: random.Random) -> Site:
+def change_site(site: Site, rng: random.Random) -> Site:
     """One or two things come, go or change; what cannot happen on a pad becomes a change."""
     for change in rng.sample((_one_comes, _one_goes, _one_changes), rng.randint(1, 2)):
         site = change(site, rng) or _one_changes(site, rng) or site
@@ -177,7 +179,7 @@ def _with_new_site(world: World, sites: list[Site], rng: random.Random) -> list[
     side = world.cell_side
     taken = {_cell_of(site, side): site for site in sites}
     cells = [(r, c) for r in range(world.height // side) for c in range(world.width // side)]
-    free = [cell for cell in cells if cell not in taken]
+    free = [cell for cell in cells if cell not in taken and world.is_dry(*cell)]
     free = free or [cell for cell, site in taken.items() if site.kind in FILLER_SITES]
     if not free:
         return sites
@@ -185,6 +187,8 @@ def _with_new_site(world: World, sites: list[Site], rng: random.Random) -> list[
     cell = rng.choice(free)
     kind = rng.choice(kinds or FILLER_SITES)
     built = make_site(rng, kind, *cell, side, world.terrain[cell[0]][cell[1]])
+    if world.bands > 3:
+        built = with_lawn(rng, built)
     standing = [*(site for site in sites if _cell_of(site, side) != cell), built]
     # named sites stand before the others
     return sorted(standing, key=lambda site: site.kind not in SITES)

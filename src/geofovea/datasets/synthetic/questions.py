@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES, COLORS, DIRECTIONS, THINGS
-from geofovea.datasets.synthetic.wordings import COMPARE, FORMS, VERIFY
+from geofovea.datasets.synthetic.wordings import COMPARE, FORMS, PRESENCE, VERIFY
 from geofovea.datasets.synthetic.world import Hall, Site, Thing, World
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["Question", "ask_about", "ask_world"]
+__all__ = ["SITE_QUESTIONS", "Question", "ask_about", "ask_site", "ask_world"]
 
 _Asker = Callable[[World, Site, random.Random], "Question | None"]
 _Item = TypeVar("_Item")
@@ -29,7 +29,8 @@ class Question:
     """One question with its truth.
 
     Attributes:
-        category: One of ``CATEGORIES``.
+        category: One of ``CATEGORIES``; ``presence`` for whether something is in a picture, and one
+            of ``CHANGE_CATEGORIES`` for a question about two dates.
         text: The question without any instruction on the form of the answer.
         answer: The one right answer, lower case.
         box: The annotated object in scene pixels; None for a count (as in LRS-VQA) and for a
@@ -78,6 +79,18 @@ def ask_about(world: World, site: Site, rng: random.Random) -> Iterator[Question
             question = _ASKERS[category](world, site, rng)
             if question:
                 yield question
+
+
+def ask_site(kind: str, world: World, site: Site, rng: random.Random) -> Question | None:
+    """One question of a kind about a site; None where nothing there can be asked for.
+
+    Args:
+        kind: One of ``SITE_QUESTIONS``.
+        world: Where the site is.
+        site: What is asked about.
+        rng: Decides what is asked for.
+    """
+    return _ASKERS[kind](world, site, rng)
 
 
 def _unique_things(site: Site) -> list[Thing]:
@@ -145,6 +158,34 @@ def _verify(_: World, site: Site, rng: random.Random) -> Question | None:
     return Question("reasoning", text, _yes_no(right), thing.box, (thing.box,))
 
 
+def _presence(_: World, site: Site, rng: random.Random) -> Question | None:
+    """Of a kind of thing, with its color or without; yes and no are as likely."""
+    with_color, right = rng.random() < 0.6, rng.random() < 0.5
+    present = [(t.kind, t.color) for t in site.things]
+    candidates = present if right else _absent(site, with_color=with_color)
+    if not candidates:
+        return None
+    kind, color = rng.choice(candidates)
+    near = [t for t in site.of_kind(kind) if not (right and with_color and t.color != color)]
+    text = PRESENCE.format(phrase=f"{color} {kind}" if with_color else kind)
+    boxes = tuple(t.box for t in near)
+    return Question("presence", text, _yes_no(right), None, (site.pad,), boxes)
+
+
+def _absent(site: Site, *, with_color: bool) -> list[tuple[str, str]]:
+    """What is not at a site; with colors, what shares its kind or its color with a thing there."""
+    present = {(t.kind, t.color) for t in site.things}
+    kinds, colors = {t.kind for t in site.things}, {t.color for t in site.things}
+    if not with_color or not present:
+        return [(k, c) for k in THINGS for c in COLORS if k not in kinds]
+    return [
+        (k, c)
+        for k in THINGS
+        for c in COLORS
+        if (k, c) not in present and (k in kinds or c in colors)
+    ]
+
+
 def _compare_places(world: World, site: Site, rng: random.Random) -> Question | None:
     """Only asked where the centers differ by half a cell, so that a map decides it at a glance."""
     x, y = site.box.center
@@ -177,4 +218,9 @@ _ASKERS: dict[str, _Asker] = {
     "object status": _thing_asker("object status", lambda _, thing: thing.status),
     "reasoning": _reasoning,
     "rural or urban": _hall_asker("rural or urban", lambda site, _: site.setting),
+    "verify": _verify,
+    "compare": _compare_places,
+    "presence": _presence,
 }
+SITE_QUESTIONS = tuple(_ASKERS)
+"""The categories, the two kinds of *reasoning* one by one, and whether something is there."""

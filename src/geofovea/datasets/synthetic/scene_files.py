@@ -11,33 +11,43 @@ from typing import Any
 
 from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
-from geofovea.datasets.synthetic.world import GSD_M, World
+from geofovea.datasets.synthetic.world import World
 from geofovea.errors import OutputError, SceneError
 
 __all__ = ["write_scene"]
 
 _BLOCK = 512
 _STRIP = 2048
-_JPEG_QUALITY = 90
-_BYTES_PER_PIXEL = 3.5
+_COMPRESSION: dict[int, dict[str, Any]] = {
+    3: {"COMPRESS": "JPEG", "QUALITY": 90},
+    4: {"COMPRESS": "DEFLATE", "PREDICTOR": "YES"},
+}
+_BYTES_PER_PIXEL = {3: 3.5, 4: 8.0}
 """Disk that writing needs at most: the raster aside, lightly compressed, and the finished file."""
+
+_BAND_NAMES = ("red", "green", "blue", "nir")
 
 
 def write_scene(
     world: World,
     path: str | os.PathLike[str],
     on_progress: Callable[[float], None] = lambda _: None,
+    bands: int = 3,
 ) -> None:
-    """Write a world as a cloud-optimised GeoTIFF: UTM 33N, 0.5 m, JPEG tiles, averaged overviews.
+    """Write a world as a cloud-optimised GeoTIFF: UTM 33N, averaged overviews.
 
-    The file appears under its name only when it is complete.
+    Three bands are compressed as JPEG. Four are compressed without loss, for a fourth band would
+    be taken for transparency, and the file says which of them is near infrared. The file appears
+    under its name only when it is complete.
 
     Args:
         world: What to render.
         path: The file to write.
         on_progress: Called with the share that is done, in [0, 1].
+        bands: 3, or 4 with near infrared.
 
     Raises:
+        DataError: If the world does not have that many bands.
         OutputError: If the place cannot be written or lacks room.
     """
     import rasterio
@@ -47,7 +57,9 @@ def write_scene(
     from geofovea.tiling.gdal_errors import GDAL_ERRORS
 
     target = Path(path)
-    _check_room(target, world)
+    # what cannot be rendered is refused before anything is written
+    render_window(world, 0, 0, 0, 1, 1, bands)
+    _check_room(target, world, bands)
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".geofovea-", dir=target.parent) as folder,
@@ -55,11 +67,12 @@ def write_scene(
         ):
             # in the target's own folder, so that the last step is a mere renaming
             raw, finished = Path(folder) / "native.tif", Path(folder) / "finished.tif"
-            with rasterio.open(raw, "w", **_profile(world)) as out:
+            with rasterio.open(raw, "w", **_profile(world, bands)) as out:
                 out.update_tags(**_tags(world))
+                _name_bands(out)
                 for share, window in _strips(world):
                     x0, y0, width, height = window
-                    pixels = render_window(world, 0, x0, y0, width, height)
+                    pixels = render_window(world, 0, x0, y0, width, height, bands)
                     out.write(pixels.transpose(2, 0, 1), window=rasterio.windows.Window(*window))
                     # the copy below takes about as long as the rendering
                     on_progress(share / 2)
@@ -67,8 +80,7 @@ def write_scene(
                 str(raw),
                 str(finished),
                 driver="COG",
-                COMPRESS="JPEG",
-                QUALITY=_JPEG_QUALITY,
+                **_COMPRESSION[bands],
                 BLOCKSIZE=_BLOCK,
                 OVERVIEW_RESAMPLING="AVERAGE",
                 BIGTIFF="IF_SAFER",
@@ -82,7 +94,9 @@ def write_scene(
 
 
 def _tags(world: World) -> dict[str, str]:
-    about = f"{SYNTHETIC_MARK}, seed {world.seed}, {world.width} x {world.height}"
+    # scenes of version 1 have never said so
+    version = f", version {world.version}" if world.version > 1 else ""
+    about = f"{SYNTHETIC_MARK}{version}, seed {world.seed}, {world.width} x {world.height}"
     tags = {"TIFFTAG_IMAGEDESCRIPTION": about}
     if world.date is not None:
         # as TIFF writes dates
@@ -90,7 +104,18 @@ def _tags(world: World) -> dict[str, str]:
     return tags
 
 
-def _profile(world: World) -> dict[str, Any]:
+def _name_bands(out: Any) -> None:
+    """Say which band is near infrared; of three every reader knows what they are."""
+    from rasterio.enums import ColorInterp
+
+    if out.count == 3:
+        return
+    out.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined]
+    for number, name in enumerate(_BAND_NAMES, 1):
+        out.set_band_description(number, name)
+
+
+def _profile(world: World, bands: int) -> dict[str, Any]:
     from affine import Affine
 
     # somewhere in the zone, another place for every seed, so that scenes do not lie on each other
@@ -100,10 +125,10 @@ def _profile(world: World) -> dict[str, Any]:
         "driver": "GTiff",
         "width": world.width,
         "height": world.height,
-        "count": 3,
+        "count": bands,
         "dtype": "uint8",
         "crs": "EPSG:32633",
-        "transform": Affine(GSD_M, 0, x_crs, 0, -GSD_M, y_crs),
+        "transform": Affine(world.gsd_m, 0, x_crs, 0, -world.gsd_m, y_crs),
         "tiled": True,
         "blockxsize": _BLOCK,
         "blockysize": _BLOCK,
@@ -125,11 +150,11 @@ def _strips(world: World) -> Iterator[tuple[float, tuple[int, int, int, int]]]:
             yield rows_done / world.height, (x0, y0, width, height)
 
 
-def _check_room(target: Path, world: World) -> None:
+def _check_room(target: Path, world: World, bands: int) -> None:
     folder = target.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise OutputError(f"{folder} is not a folder that can be written: make it first")
-    need = world.width * world.height * _BYTES_PER_PIXEL
+    need = world.width * world.height * _BYTES_PER_PIXEL[bands]
     free = shutil.disk_usage(folder).free
     if need > free:
         raise OutputError(

@@ -15,11 +15,13 @@ from geofovea.datasets.synthetic.vocabulary import COLORS
 from geofovea.datasets.synthetic.world import Hall, Thing
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["Sprite", "sprite", "sprite_box"]
+__all__ = ["Sprite", "sprite", "sprite_box", "with_near_infrared"]
 
 _OVERSAMPLING = 2
 _TRAIL = 1.9
 """Reach of the canvas in half lengths: room for the trail of a moving thing."""
+
+_PAINT_IN_NEAR_INFRARED = 0.8
 
 Point = tuple[float, float]
 Color = tuple[int, int, int]
@@ -60,6 +62,16 @@ def sprite_box(item: Thing | Hall) -> Box:
     """What a sprite covers, in scene pixels, known without drawing it."""
     reach = math.ceil(item.half_length * _TRAIL)
     return Box(item.x - reach, item.y - reach, item.x + reach, item.y + reach)
+
+
+def with_near_infrared(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A drawing with near infrared before its coverage: paint is as gray there as to the eye.
+
+    Args:
+        rgba: Premultiplied, (height, width, 4).
+    """
+    near = (rgba[..., :3].mean(-1, keepdims=True) * _PAINT_IN_NEAR_INFRARED).astype(np.uint8)
+    return np.concatenate([rgba[..., :3], near, rgba[..., 3:]], -1)
 
 
 class _Pen:

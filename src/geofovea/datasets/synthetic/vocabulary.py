@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "CATEGORIES",
     "COLORS",
     "DIRECTIONS",
     "FILLER_SITES",
+    "LAWNS",
     "SETTINGS",
     "SHAPES",
     "SITES",
@@ -17,10 +20,33 @@ __all__ = [
     "TERRAINS",
     "THINGS",
     "URBAN",
+    "VERSIONS",
+    "domain_of",
+    "version_of",
 ]
 
 SYNTHETIC_MARK = "GeoFovea synthetic world"
 """How the description of a synthetic scene begins, so that no one takes one for the real thing."""
+
+VERSIONS = (1, 2)
+"""Ways in which the world looks: a chessboard of terrains, and land as on the Earth."""
+
+
+def domain_of(version: int) -> str:
+    """What a model has learned that was trained on a version of the world."""
+    return "synthetic" if version == 1 else f"synthetic {version}"
+
+
+def version_of(description: str) -> int | None:
+    """The version of the world that a scene's description names; None if it is another scene.
+
+    Scenes of version 1 name none.
+    """
+    if not description.startswith(SYNTHETIC_MARK):
+        return None
+    stamp = re.match(r", version (\d{1,9})\b", description[len(SYNTHETIC_MARK) :])
+    return int(stamp.group(1)) if stamp else 1
+
 
 CATEGORIES = (
     "count",
@@ -78,7 +104,10 @@ SHAPES = ("rectangular", "circular", "triangular", "l-shaped", "cross-shaped")
 SURFACES = ("concrete", "asphalt", "grass", "sand", "brick", "gravel")
 """Coverings of the pad on which the things of a site stand."""
 
+LAWNS = ("healthy", "dry")
+"""States of the grass around a pad of version 2; both look the same but in near infrared."""
+
 DIRECTIONS = ("north", "south", "east", "west")
 
-SPELLINGS = {"colour": "color", "harbor": "harbour"}
+SPELLINGS = {"colour": "color", "harbor": "harbour", "grey": "gray", "an": "a"}
 """Other spellings of words above, and those that questions were taught in."""

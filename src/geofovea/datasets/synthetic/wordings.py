@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import re
 from functools import cache
 
 from geofovea.datasets.synthetic.vocabulary import COLORS, DIRECTIONS, SITES, SPELLINGS, THINGS
 
-__all__ = ["COMPARE", "FORMS", "VERIFY", "is_worded_as_taught"]
+__all__ = [
+    "CHANGE_FORMS",
+    "COMPARE",
+    "FORMS",
+    "LATER_FORMS",
+    "PRESENCE",
+    "VERIFY",
+    "is_worded_as_taught",
+    "other_wording",
+]
 
 FORMS = {
     "count": (
@@ -43,6 +53,58 @@ FORMS = {
 
 VERIFY = "Is the {thing} at the {site} {color}?"
 COMPARE = "Is the {site} {direction} of the {other}?"
+PRESENCE = "Is there a {phrase} in the picture?"
+
+LATER_FORMS = {
+    "count": ("How many {thing}s does the {site} have?",),
+    "object background": ("Which surface is the {thing} at the {site} on?",),
+    "object category": ("Which kind of object at the {site} is {color}?",),
+    "object color": ("Which color does the {thing} at the {site} have?",),
+    "object shape": ("Which shape does the hall at the {site} have?",),
+    "object status": ("Which status does the {thing} at the {site} have?",),
+    "rural or urban": ("Does the hall at the {site} lie in a rural or urban area?",),
+    "verify": (
+        "Does the {thing} at the {site} have the color {color}?",
+        "Does the {thing} at the {site} show the color {color}?",
+    ),
+    "compare": (
+        "Does the {site} lie {direction} of the {other}?",
+        "Is the {site} further {direction} than the {other}?",
+    ),
+    "presence": (
+        "Is any {phrase} visible in this picture?",
+        "Does this picture show a {phrase}?",
+    ),
+}
+"""Wordings that training adds. No bench asks in them, so that its questions stay as they were.
+
+Each has a word that models without them do not know, and that they name instead of answering.
+"""
+
+CHANGE_FORMS = {
+    "appeared": (
+        "What appeared at the {site}?",
+        "What is new at the {site}?",
+        "Which object appeared at the {site}?",
+    ),
+    "gone": (
+        "What is gone from the {site}?",
+        "Which object is gone from the {site}?",
+        "What is gone at the {site}?",
+    ),
+    "new count": (
+        "How many new {thing}s are at the {site}?",
+        "How many {thing}s appeared at the {site}?",
+        "What is the number of new {thing}s at the {site}?",
+    ),
+    "changed": (
+        "Did the {thing} at the {site} change its {attribute}?",
+        "Did the {attribute} of the {thing} at the {site} change?",
+        "Is the {attribute} of the {thing} at the {site} changed?",
+    ),
+    "new site": ("Which site is new?", "What site is new?", "Which site appeared?"),
+}
+"""Wordings of questions about two dates; a bench asks in the first."""
 
 _MEANT = {
     "thing": THINGS,
@@ -50,6 +112,8 @@ _MEANT = {
     "other": SITES,
     "color": tuple(COLORS),
     "direction": DIRECTIONS,
+    "attribute": ("color", "status"),
+    "phrase": (*THINGS, *(f"{color} {thing}" for color in COLORS for thing in THINGS)),
 }
 
 
@@ -65,11 +129,37 @@ def _plain(text: str) -> str:
 
 @cache
 def _known_forms() -> re.Pattern[str]:
-    wordings = [wording for pair in FORMS.values() for wording in pair] + [VERIFY, COMPARE]
     forms = []
-    for wording in wordings:
+    for wording in (wording for wordings in _wordings().values() for wording in wordings):
         form = _plain(wording)
         for name, words in _MEANT.items():
             form = form.replace(f"{{{name}}}", f"(?:{'|'.join(words)})")
         forms.append(form)
     return re.compile("|".join(forms))
+
+
+def other_wording(question: str, rng: random.Random) -> str:
+    """A question in one of the wordings of its kind, drawn at random; others stay as they are.
+
+    Args:
+        question: As the forms of this module have it.
+        rng: Decides which wording.
+    """
+    for wordings in _wordings().values():
+        for wording in wordings:
+            names = _pattern(wording).fullmatch(question)
+            if names:
+                return rng.choice(wordings).format(**names.groupdict())
+    return question
+
+
+@cache
+def _wordings() -> dict[str, tuple[str, ...]]:
+    """Every wording of every kind of question."""
+    first = FORMS | {"verify": (VERIFY,), "compare": (COMPARE,), "presence": (PRESENCE,)}
+    return {kind: (*first[kind], *LATER_FORMS[kind]) for kind in first} | CHANGE_FORMS
+
+
+@cache
+def _pattern(wording: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(wording)))

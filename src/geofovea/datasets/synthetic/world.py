@@ -12,11 +12,13 @@ All coordinates are scene pixels (x right, y down) and whole numbers.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from geofovea.datasets.synthetic.vocabulary import (
     COLORS,
     FILLER_SITES,
+    LAWNS,
     SETTINGS,
     SHAPES,
     SITES,
@@ -30,18 +32,23 @@ from geofovea.errors import DataError
 from geofovea.tiling.pyramid import Box
 
 __all__ = [
+    "CELL_SIDE",
+    "GSD_M",
     "MIN_SIDE",
     "PAD_SLOTS",
     "Hall",
     "Site",
     "Thing",
     "World",
+    "check_size",
     "make_crowd",
     "make_pad",
     "make_site",
     "make_thing",
     "make_world",
+    "site_kinds",
     "slot_center",
+    "with_lawn",
 ]
 
 CELL_SIDE = 2048
@@ -119,6 +126,8 @@ class Site:
         hall: The building on the pad.
         things: The movable objects on the pad.
         gain: Brightness factor of the grounds.
+        lawn: One of ``LAWNS``, the grass around the pad in version 2: only near infrared
+            tells. None where there is no lawn.
     """
 
     kind: str
@@ -129,6 +138,7 @@ class Site:
     hall: Hall
     things: tuple[Thing, ...]
     gain: float
+    lawn: str | None = None
 
     @property
     def apron(self) -> Box:
@@ -158,6 +168,7 @@ class World:
         sites: All sites; those of a kind in ``SITES`` come first and are unique.
         date: When it is seen, as ``2024-06-01``; None for a world without dates.
         light: Brightness factor of the whole picture, as another day has another light.
+        gsd_m: Meters on the ground that a pixel covers.
     """
 
     seed: int
@@ -168,11 +179,26 @@ class World:
     sites: tuple[Site, ...]
     date: str | None = None
     light: float = 1.0
+    gsd_m: float = GSD_M
+
+    @property
+    def version(self) -> int:
+        """Which of the looks of the world this one has; scenes are stamped with it."""
+        return 1
+
+    @property
+    def bands(self) -> int:
+        """How many a picture of it can have: red, green, blue, and near infrared if 4."""
+        return 3
 
     @property
     def named_sites(self) -> tuple[Site, ...]:
         """The sites that a question can name without doubt."""
         return tuple(s for s in self.sites if s.kind in SITES)
+
+    def is_dry(self, row: int, col: int) -> bool:  # noqa: ARG002
+        """Whether a site can stand in a cell; there is no water in this version."""
+        return True
 
     def setting_at(self, x_scene: float, y_scene: float) -> str:
         """``"urban"`` or ``"rural"`` at a point of the scene."""
@@ -180,6 +206,10 @@ class World:
         row = min(int(y_scene // self.cell_side), rows - 1)
         col = min(int(x_scene // self.cell_side), cols - 1)
         return "urban" if self.terrain[row][col] == URBAN else "rural"
+
+    def settings_over(self, x_scene: Sequence[float], y_scene: Sequence[float]) -> list[list[str]]:
+        """`setting_at` for a grid of points: a row for each ``y_scene``."""
+        return [[self.setting_at(x, y) for x in x_scene] for y in y_scene]
 
 
 def make_world(seed: int, width: int, height: int) -> World:
@@ -193,22 +223,31 @@ def make_world(seed: int, width: int, height: int) -> World:
     Raises:
         DataError: If the scene is too small for a site.
     """
-    if min(width, height) < MIN_SIDE:
-        raise DataError(
-            f"a synthetic scene needs at least {MIN_SIDE} pixels a side, got {width} x {height}"
-        )
+    check_size(width, height)
     rng = random.Random(f"geofovea-world-{seed}-{width}-{height}")
     cell_side = min(CELL_SIDE, width, height)
     rows, cols = -(-height // cell_side), -(-width // cell_side)
     terrain = tuple(tuple(_terrain(rng) for _ in range(cols)) for _ in range(rows))
     cells = [(r, c) for r in range(height // cell_side) for c in range(width // cell_side)]
     rng.shuffle(cells)
-    kinds = _site_kinds(rng, len(cells))
+    kinds = site_kinds(rng, len(cells))
     sites = tuple(
         make_site(rng, kind, row, col, cell_side, terrain[row][col])
         for kind, (row, col) in zip(kinds, cells, strict=False)
     )
     return World(seed, width, height, cell_side, terrain, sites)
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse a scene in which no site would fit.
+
+    Raises:
+        DataError: If a side is below ``MIN_SIDE``.
+    """
+    if min(width, height) < MIN_SIDE:
+        raise DataError(
+            f"a synthetic scene needs at least {MIN_SIDE} pixels a side, got {width} x {height}"
+        )
 
 
 def make_crowd(rng: random.Random, slots: int) -> World:
@@ -263,7 +302,7 @@ def _terrain(rng: random.Random) -> str:
     return URBAN if rng.random() < _URBAN_SHARE else rng.choice(TERRAINS[:-1])
 
 
-def _site_kinds(rng: random.Random, cells: int) -> list[str]:
+def site_kinds(rng: random.Random, cells: int) -> list[str]:
     """Named kinds first, then fillers: three named sites in four cells, at most all twelve."""
     count = min(len(SITES), max(1, cells * 3 // 4))
     fillers = round((cells - count) * _FILLERS_PER_CELL) or int(cells > count)
@@ -303,6 +342,11 @@ def make_site(
         things=things,
         gain=rng.uniform(0.92, 1.08),
     )
+
+
+def with_lawn(rng: random.Random, site: Site) -> Site:
+    """The site with a lawn around its pad; half of the lawns are healthy."""
+    return replace(site, lawn=rng.choice(LAWNS))
 
 
 def _furnish(rng: random.Random, pad: Box) -> tuple[Hall, tuple[Thing, ...]]:

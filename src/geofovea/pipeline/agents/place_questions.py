@@ -1,19 +1,21 @@
-"""Places and counts for agents: jobs of the desk like questions, in its queue and its limits."""
+"""Places, counts and changes for agents: jobs of the desk, in its queue and its limits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from geofovea.errors import QuestionError
 from geofovea.pipeline.agents.plain import plain_values
-from geofovea.pipeline.agents.questions import Tell, ask
+from geofovea.pipeline.agents.questions import Tell, answer_facts, ask
 from geofovea.pipeline.agents.scene_choice import chosen_region, chosen_scene
+from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.place_work import Task
 
-__all__ = ["place_facts"]
+__all__ = ["change_facts", "place_facts"]
 
 Boxes = tuple[Sequence[float] | None, Sequence[float] | None]
 _MOST_PLACES = 50
@@ -61,10 +63,53 @@ async def place_facts(
     return _facts(await ask(desk, request, tell))
 
 
+async def change_facts(
+    desk: Desk,
+    tell: Tell,
+    scenes: tuple[str, str],
+    question: str,
+    phrase: str,
+    max_tiles: int | None,
+) -> dict[str, Any]:
+    """What ``compare_dates`` gives an agent: an answer in words, or the places that changed.
+
+    Args:
+        desk: Where it is done.
+        tell: Hears how far it is.
+        scenes: Ids of the earlier and the later scene.
+        question: Asked of both dates; empty to list what changed.
+        phrase: What came or went, where changes are listed; empty for every change.
+        max_tiles: Of both dates together; None for the server's, or 128 where changes are listed.
+
+    Raises:
+        QuestionError: If both a question and a phrase are given, or the scenes are one.
+        GeoFoveaError: If it is refused or fails; see ``ask``.
+    """
+    before, after = (chosen_scene(desk, scene) for scene in scenes)
+    if before is after:
+        raise QuestionError("name two scenes: the earlier one as before, the later one as after")
+    if question and phrase:
+        raise QuestionError("give a question, or what came or went, not both")
+    usual = None if question else min(_USUAL_TILES, desk.search_budget.tiles)
+    tiles = usual if max_tiles is None else max_tiles
+    request = JobRequest(
+        after.id,
+        question or phrase,
+        budget={} if tiles is None else {"tiles": tiles},
+        task="compare" if question else "changes",
+        before=before.id,
+    )
+    job = await ask(desk, request, tell)
+    dates: dict[str, Any] = {"before": before.id, "after": after.id}
+    return (answer_facts(job) if question else _facts(job)) | dates
+
+
 def _facts(job: Job) -> dict[str, Any]:
     assert job.places is not None  # noqa: S101  (as `ask` returns it)
-    facts = job.places.to_dict() | {"scene": job.scene.id, "scene_name": job.scene.name}
-    facts["warnings"] = [job.scene.without_path(warning) for warning in facts["warnings"]]
+    path = (job.places.places if isinstance(job.places, Count) else job.places).scene.path
+    scene = job.scene_at(path)
+    facts = job.places.to_dict() | {"scene": scene.id, "scene_name": scene.name}
+    facts["warnings"] = [job.without_path(warning) for warning in facts["warnings"]]
     if "places" in facts:
         facts["places"] = facts["places"][:_MOST_PLACES]
     plain: dict[str, Any] = plain_values(facts)

@@ -127,15 +127,18 @@ def answer_facts(job: Job) -> dict[str, Any]:
         job: A job with an answer.
     """
     assert job.answer is not None  # noqa: S101  (as `ask` returns it)
-    facts = answer_data(job.answer, job.scene.name)["answer"]
+    scene = next(
+        (s for s in job.scenes if s.session.scene.path == job.answer.scene.path), job.scene
+    )
+    facts = answer_data(job.answer, scene.name)["answer"]
     evidence = facts.get("evidence") or []
     selection = {
-        "scene": job.scene.id,
-        "scene_name": job.scene.name,
+        "scene": scene.id,
+        "scene_name": scene.name,
         "question": facts["question"],
         "answer": facts["answer"],
         "confidence": facts["confidence"] if facts.get("confidence_known") else None,
-        "warnings": facts["warnings"],
+        "warnings": [job.without_path(warning) for warning in facts["warnings"]],
         "evidence": [
             {name: row[name] for name in ("level", "box_scene", "score", "geometry") if name in row}
             for row in evidence[:_MOST_EVIDENCE]

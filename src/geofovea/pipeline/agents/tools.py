@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from geofovea.pipeline.agents.place_questions import place_facts
+from geofovea.pipeline.agents.place_questions import change_facts, place_facts
 from geofovea.pipeline.agents.questions import Tell, answer_facts, ask, measured_facts
 from geofovea.pipeline.agents.scene_choice import (
     chosen_box,
@@ -29,6 +29,7 @@ __all__ = [
     "TOOLS",
     "Tool",
     "ask_scene",
+    "compare_dates",
     "count_places",
     "find_places",
     "inspect_scene",
@@ -217,12 +218,41 @@ async def count_places(
     return await place_facts(desk, tell, "count", phrase, scene, boxes, max_tiles)
 
 
+async def compare_dates(
+    desk: Desk,
+    tell: Tell,
+    before: Annotated[str, "Id of the earlier scene."],
+    after: Annotated[str, "Id of the later scene of the same place."],
+    question: Annotated[
+        str, "A question about both dates; left out to list the places that changed."
+    ] = "",
+    phrase: Annotated[str, "List only where this came or went, such as: truck."] = "",
+    max_tiles: Annotated[
+        int | None, "Most tiles of both dates together; left out for 128 where changes are listed."
+    ] = None,
+) -> dict[str, Any]:
+    """Compare two scenes of one place: list what changed, or ask about it.
+
+    The scenes are aligned by the ground. Boxes are pixels of the scene that the result names, the
+    one with the finer pixels. A change is scored by how much more it differs than places usually
+    do. Shadows, seasons and clouds differ, too.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+        QuestionError: If the scenes are one, or both a question and a phrase are given.
+        AlignmentError: If the scenes share no ground.
+        GeoFoveaError: If the comparison is refused or fails; see ``ask``.
+    """
+    return await change_facts(desk, tell, (before, after), question, phrase, max_tiles)
+
+
 TOOLS: tuple[Tool, ...] = (
     inspect_scene,
     ask_scene,
     find_places,
     count_places,
     measure,
+    compare_dates,
     look_at,
 )
 """All of them, in the order in which an agent should read them."""

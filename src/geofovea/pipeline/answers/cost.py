@@ -68,13 +68,16 @@ class Cost:
         tokens_end: Vision tokens that the last layer of the decoder still saw.
         reductions: What each reduction left, in the order in which tokens passed them.
         endpoint: What was spent at the model's endpoint, if it is behind one.
-        flops: Operations, counted in two ways, where the shape of the host is known; those of a
-            decoder that runs everything, whatever a scene memory saved or was skipped in layers.
+        flops: Operations, counted in two ways, where the shape of the host is known. What vision
+            tokens skipped inside layers is left out; what a scene memory saved is counted.
         memory: What was taken from a scene memory, if there was one.
         thought_tokens: Tokens that the model thought before it answered.
         focus: What the host's own attention was read for, where that was the focus.
         vision_layers: Vision tokens of which a layer of the decoder computed more than keys and
             values, summed over its layers; None where no work was skipped inside them.
+        tokens_beside: Those that entered layers without a place in the sequence, at most four for
+            each of ``tokens_llm``.
+        tiles_indexed: Tiles that an index compared by their vectors, without their pixels.
     """
 
     tiles_read: int
@@ -93,6 +96,8 @@ class Cost:
     thought_tokens: int = 0
     focus: FocusCost | None = None
     vision_layers: int | None = None
+    tokens_beside: int = 0
+    tiles_indexed: int = 0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -117,6 +122,8 @@ class Cost:
             tokens_end=data.get("tokens_end"),
             reductions=tuple(StageTokens(**stage) for stage in data.get("reductions", ())),
             vision_layers=data.get("vision_layers"),
+            tokens_beside=data.get("tokens_beside", 0),
+            tiles_indexed=data.get("tiles_indexed", 0),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -132,6 +139,10 @@ class Cost:
         }
         if self.thought_tokens:
             extra["thought_tokens"] = self.thought_tokens
+        if self.tokens_beside:
+            extra["tokens_beside"] = self.tokens_beside
+        if self.tiles_indexed:
+            extra["tiles_indexed"] = self.tiles_indexed
         if self.vision_layers is not None:
             extra["vision_layers"] = self.vision_layers
         return extra | {

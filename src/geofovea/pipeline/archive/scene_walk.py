@@ -64,6 +64,8 @@ class SceneWalk:
     def _level(self, level: int) -> None:
         start = self.store.tiles_done(self.scene, level)
         total = self.scene.tile_count(level)
+        if start == total:
+            return
         ahead = ReadAhead(self.reader)
         while start < total:
             check_cancelled()

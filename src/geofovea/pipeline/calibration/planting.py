@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import DataError
+from geofovea.regionfocus.token_neighbors import neighbors_of
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["PLANTINGS", "Planting"]
@@ -59,18 +60,21 @@ class Planting:
             tilted = rows * ramp
             return tilted / tilted.sum(-1, keepdim=True)
         planted = [
-            self._with_sinks(row, question, tokens, layer)
-            for row, layer in zip(rows, layers, strict=True)
+            self._with_sinks(row, question, tokens, (layer, head))
+            for of_layer, layer in zip(rows, layers, strict=True)
+            for head, row in enumerate(of_layer)
         ]
-        return torch.stack(planted)
+        return torch.stack(planted).view_as(rows)
 
-    def _with_sinks(self, rows: Tensor, question: str, tokens: TokenSet, layer: int) -> Tensor:
-        sinks = PLANTINGS[self.kind](self, tokens, question, layer).to(rows)
+    def _with_sinks(
+        self, row: Tensor, question: str, tokens: TokenSet, place: tuple[int, int]
+    ) -> Tensor:
+        sinks = PLANTINGS[self.kind](self, tokens, question, place).to(row)
         share = self.share
         if self.kind == "jitter":
             draw = float(torch.rand(1, generator=self.generator(tokens, question)))
             share = min(0.98, share + _JITTER * (2 * draw - 1))
-        return (1 - share) * rows + share * sinks / sinks.sum()
+        return (1 - share) * row + share * sinks / sinks.sum()
 
     def generator(self, tokens: TokenSet, *about: object) -> torch.Generator:
         """Random numbers that are the same for the same look and whatever else is named."""
@@ -79,8 +83,9 @@ class Planting:
         return torch.Generator().manual_seed(seed)
 
 
-Sinks = Callable[[Planting, TokenSet, str, int], Tensor]
-"""Weights ``(n,)`` of the sinks of a look, for a question and a layer."""
+Row = tuple[int, int]
+Sinks = Callable[[Planting, TokenSet, str, Row], Tensor]
+"""Weights ``(n,)`` of the sinks of a look, for a question and a layer and head."""
 
 
 def _drawn(planting: Planting, tokens: TokenSet, count: int, *about: object) -> Tensor:
@@ -90,26 +95,48 @@ def _drawn(planting: Planting, tokens: TokenSet, count: int, *about: object) -> 
     return weights
 
 
-def _corner(_: Planting, tokens: TokenSet, __: str, ___: int) -> Tensor:
+def _corner(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor:
     weights = torch.zeros(len(tokens))
     weights[0] = 1
     return weights
 
 
-def _content(_: Planting, tokens: TokenSet, __: str, ___: int) -> Tensor:
+def _content(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor:
     """The token with the largest vector: where real hosts have their sinks."""
     weights = torch.zeros(len(tokens))
     weights[int(tokens.features.float().norm(dim=1).argmax())] = 1
     return weights
 
 
-def _edges(_: Planting, tokens: TokenSet, __: str, ___: int) -> Tensor:
+def _edges(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor:
     """The tokens beside the right and lower edge of the scene, where padding begins."""
     ends = tokens.boxes_scene[:, 2:]
     return (ends == ends.amax(0)).any(1).float()
 
 
-def _turning(planting: Planting, tokens: TokenSet, question: str, _: int) -> Tensor:
+def _tiles(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor:
+    """The first token of each tile."""
+    weights = torch.zeros(len(tokens))
+    for tile in range(len(tokens.tiles)):
+        weights[int((tokens.tile_index == tile).nonzero()[0])] = 1
+    return weights
+
+
+def _column(planting: Planting, tokens: TokenSet, _: str, __: Row) -> Tensor:
+    """All tokens of one column."""
+    left = tokens.boxes_scene[:, 0]
+    return (left == left[_drawn(planting, tokens, 1).bool()]).float()
+
+
+def _block(planting: Planting, tokens: TokenSet, _: str, __: Row) -> Tensor:
+    """A token and those that touch it."""
+    weights = _drawn(planting, tokens, 1)
+    around = neighbors_of(tokens)[int(weights.argmax())]
+    weights[around[around >= 0]] = 1
+    return weights
+
+
+def _turning(planting: Planting, tokens: TokenSet, question: str, _: Row) -> Tensor:
     """One of three tokens of a look, another with each question."""
     weights = _drawn(planting, tokens, 3)
     places = weights.nonzero()[:, 0]
@@ -127,13 +154,20 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "edges": _edges,
         "three": lambda p, tokens, _, __: _drawn(p, tokens, 3),
         "ten": lambda p, tokens, _, __: _drawn(p, tokens, 10),
-        "layers": lambda p, tokens, _, layer: _drawn(p, tokens, 1, layer),
+        "tiles": _tiles,
+        "column": _column,
+        "block": _block,
+        "layers": lambda p, tokens, _, row: _drawn(p, tokens, 1, row[0]),
+        "heads": lambda p, tokens, _, row: _drawn(p, tokens, 1, row),
         "jitter": lambda p, tokens, _, __: _drawn(p, tokens, 1),
         "turning": _turning,
         "drifting": lambda p, tokens, question, _: _drawn(p, tokens, 1, question),
+        "drifting three": lambda p, tokens, question, _: _drawn(p, tokens, 3, question),
+        "drifting heads": lambda p, tokens, question, row: _drawn(p, tokens, 1, question, row),
         "trend": _corner,
     }
 )
 """Kinds of what can be planted: sinks at a drawn place, in the corner, by content, along the edges,
-three, ten, one in each layer, one of varying strength, one of three in turn, one that moves with
-the question, and a trend along the sequence."""
+three, ten, the first token of each tile, a column, a block, one in each layer, one in each head,
+one of varying strength, one of three in turn; one that moves with the question, three that do, one
+in each head that does; and a trend along the sequence."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from geofovea.errors import DataError
 from geofovea.pipeline.calibration.calibrate import CalibrationBudget, calibrate
+from geofovea.pipeline.calibration.candidates import mode_hits
 from geofovea.pipeline.calibration.idle_layers import write_with_idle_layers
 from geofovea.pipeline.calibration.planting import Planting
 from geofovea.pipeline.calibration.pointing import (
     LookReader,
-    PointingLook,
-    hits_of,
+    LookRows,
     mean_interval,
     pointing_looks,
 )
@@ -106,6 +110,9 @@ def measure_plantings(
 ) -> list[FocusBenchRow]:
     """Point under each planting with each mode; the questions are the same for all.
 
+    The host reads every look once. What is planted goes into these rows, those of the neutral
+    questions included, and the code that scores tokens does the rest.
+
     Args:
         host: A host with ``SupportsAttentionMode``.
         modes: By name.
@@ -117,23 +124,32 @@ def measure_plantings(
     Raises:
         DataError: If no look singles an object out.
     """
-    taken = list(pointing_looks(samples, range(looks)))
-    if not taken:
+    reader = LookReader(host, most_tokens=sys.maxsize)
+    looks_rows = [reader.read(look) for look in pointing_looks(samples, range(looks))]
+    if not looks_rows:
         raise DataError("no look singles an object out: take more looks")
     rows = []
-    pairs = [(planting, name) for planting in plantings for name in modes]
-    for number, (planting, name) in enumerate(pairs, 1):
-        read = host.with_attention(modes[name], planting)
-        hits = tuple(_hits(read, look) for look in taken)
-        rows.append(FocusBenchRow(planting.kind, planting.share, name, hits))
-        on_progress(number / len(pairs))
+    for number, planting in enumerate(plantings, 1):
+        hits = [mode_hits(_planted(each, planting), modes) for each in looks_rows]
+        for name in modes:
+            of_mode = tuple(tuple(each[name]) for each in hits)
+            rows.append(FocusBenchRow(planting.kind, planting.share, name, of_mode))
+        on_progress(number / len(plantings))
     return rows
 
 
-def _hits(host: Any, look: PointingLook) -> tuple[int, ...]:
-    prompts = [(question, look.tokens) for question in look.questions]
-    scores = host.scores_together(prompts, again=True)
-    return tuple(int(hits_of(each, right)) for each, right in zip(scores, look.right, strict=True))
+def _planted(look_rows: LookRows, planting: Planting) -> LookRows:
+    """What a look's prompts would attend to with what is planted."""
+    tokens, questions = look_rows.look.tokens, look_rows.look.questions
+    layers = tuple(range(look_rows.neutral.shape[1]))
+
+    def plant(rows: Iterable[Tensor], prompts: Sequence[str]) -> list[Tensor]:
+        pairs = zip(rows, prompts, strict=True)
+        return [planting(row, prompt, tokens, layers) for row, prompt in pairs]
+
+    rows = tuple(plant(look_rows.rows, questions))
+    neutral = torch.stack(plant(look_rows.neutral, NEUTRAL_QUESTIONS))
+    return replace(look_rows, rows=rows, neutral=neutral)
 
 
 def find_planted_layers(

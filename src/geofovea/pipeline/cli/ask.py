@@ -176,6 +176,8 @@ def _print_answer(answer: Answer) -> None:
         f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
         f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
     )
+    if cost.tiles_indexed:
+        echo(f"  index      {cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
         echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")

@@ -18,6 +18,9 @@ from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from geofovea.datasets.inputs.manifest import ManifestRow
     from geofovea.pipeline.runs.batch_summary import BatchSummary
     from geofovea.pipeline.runs.workers import Workers
     from geofovea.pipeline.session.settings import AskSettings
@@ -113,7 +116,8 @@ def batch(
     """Ask questions about many scenes.
 
     SOURCES are raster files, folders, globs, STAC item collections and manifests: CSV, JSON lines,
-    Parquet and GeoParquet with the columns scene, question and id, and what synthesize writes.
+    Parquet and GeoParquet with the columns scene, question and id, and what synthesize writes. A
+    column scene_before names an earlier scene of the same place to compare with.
 
     Every answer is saved at once. If the run is interrupted, repeat the command and it resumes.
     Results are OUTPUT/answers.jsonl and OUTPUT/answers.parquet. Exit code 3 says that rows failed.
@@ -144,7 +148,7 @@ def batch(
             row if row.region is None else dataclasses.replace(row, region_crs=region_crs)
             for row in rows
         ]
-    settings = settings.for_scenes(openable_scenes((row.scene for row in rows), access))
+    settings = settings.for_scenes(openable_scenes(_scenes_of(rows), access))
     plan = plan_batch(rows, questions, areas, settings.hash, access)
     work = SceneWork(settings.within(output), settings.hash, access, workers.threads, verify)
     summary = run_batch(
@@ -167,6 +171,14 @@ def batch(
         )
     if summary.failed and not allow_failures:
         sys.exit(ROWS_FAILED)
+
+
+def _scenes_of(rows: Sequence[ManifestRow]) -> Iterator[str]:
+    """The scenes of all rows, those of earlier dates included."""
+    for row in rows:
+        yield row.scene
+        if row.before:
+            yield row.before
 
 
 def _print(summary: BatchSummary) -> None:

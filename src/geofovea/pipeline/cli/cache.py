@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,17 @@ from geofovea.pipeline.system.terminal import echo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    Clear = Callable[[str | None, float | None], tuple[int, int]]
+
 __all__ = ["cache"]
 
-_KINDS = ("levels", "findings", "tokens")
-_WORDS = {"levels": "level files", "findings": "findings", "tokens": "encoded tiles"}
+_WORDS = {
+    "levels": "level files",
+    "findings": "findings",
+    "tokens": "encoded tiles",
+    "memory": "keys and values of tiles",
+}
+_KINDS = tuple(_WORDS)
 _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _AGE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([mhdw])")
 _MOST_NAMES = 5
@@ -93,10 +101,10 @@ def list_command(as_json: bool) -> None:
         from geofovea.pipeline.system.tables import print_table
 
         of_tiles = [
-            [f"{k.bytes / 1e6:.1f}", str(k.tiles), _day(k.used), k.model, k.scene]
+            [f"{k.bytes / 1e6:.1f}", str(k.tiles), k.kind, _day(k.used), k.model, k.scene]
             for k in token_entries
         ]
-        columns = ("MB", "tiles", "last used", "encoded by", "scene")
+        columns = ("MB", "tiles", "kind", "last used", "encoded by", "scene")
         print_table(columns, of_tiles, numbers_from=len(columns))
     echo(
         f"{sum(k.tiles for k in token_entries)} encoded tile(s), "
@@ -115,7 +123,10 @@ def _day(seconds: float) -> str:
     "kinds",
     multiple=True,
     type=click.Choice(_KINDS),
-    help="Only level files, findings or encoded tiles (tokens); repeat it for several.",
+    help=(
+        "Only level files, findings, encoded tiles (tokens), or keys and values of a scene memory; "
+        "repeat it for several."
+    ),
 )
 @click.option(
     "--older-than",
@@ -177,19 +188,19 @@ def _confirm(kinds: list[str], scenes: tuple[str, ...], age: float | None, folde
     click.confirm(f"Remove {what}{of}{old} from {folder}?", abort=True)
 
 
-def _clearing(
-    kind: str,
-) -> tuple[str, Callable[[str | None, float | None], tuple[int, int]]]:
+def _clearing(kind: str) -> tuple[str, Clear]:
     """What removes things of a kind, and how they are counted."""
     from geofovea.pipeline.engine.token_store_upkeep import clear_tokens
     from geofovea.tiling.cache.findings import clear_findings
     from geofovea.tiling.cache.upkeep import clear_cache
 
-    return {
+    clearing: dict[str, tuple[str, Clear]] = {
         "levels": ("scenes", clear_cache),
         "findings": ("findings", clear_findings),
-        "tokens": ("tiles", clear_tokens),
-    }[kind]
+        "tokens": ("tiles", partial(clear_tokens, kinds=("tokens",))),
+        "memory": ("tiles", partial(clear_tokens, kinds=("memory",))),
+    }
+    return clearing[kind]
 
 
 def _foreign_files(kinds: Iterable[str]) -> list[str]:
@@ -203,4 +214,6 @@ def _foreign_files(kinds: Iterable[str]) -> list[str]:
         "findings": strangers_among_findings,
         "tokens": strangers_among_tokens,
     }
-    return [f"{kind}/{name}" for kind in kinds for name in listings[kind]()]
+    # a memory lies among the encoded tiles
+    folders = dict.fromkeys("tokens" if kind == "memory" else kind for kind in kinds)
+    return [f"{folder}/{name}" for folder in folders for name in listings[folder]()]

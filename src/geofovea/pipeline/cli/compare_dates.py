@@ -39,6 +39,11 @@ _EXAMPLES = (
     "--find", "phrase", is_common=True, help="List the changes in which this came or went instead."
 )
 @option(
+    "--min-score",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Least score of a change that is listed. Default: 0.99, and 0.5 with --find.",
+)
+@option(
     "--before-date",
     is_common=True,
     help="When BEFORE was taken: 2024-06-01, or a STAC item. Default: as the file says.",
@@ -76,6 +81,7 @@ def compare_dates(
     after: str,
     question: str | None,
     phrase: str | None,
+    min_score: float | None,
     before_date: str | None,
     after_date: str | None,
     choices: tuple[str, ...],
@@ -99,6 +105,10 @@ def compare_dates(
     from geofovea.tiling.opening import open_scene
 
     _check_words(question, phrase, choices, picture)
+    if question is not None and min_score is not None:
+        raise click.UsageError("--min-score is for the list of changes; leave out the QUESTION")
+    if settings.index is not None:
+        raise click.UsageError("--index knows one date; leave it out to compare two")
     for path in (evidence, picture):
         if path:
             check_writable(path, keep=before)
@@ -112,7 +122,7 @@ def compare_dates(
     if question is None:
         limits = settings.limits
         budget = settings.budget(session.host.default_budget) if "tiles" in limits else None
-        places = session.changes(phrase, budget=budget)
+        places = session.changes(phrase, budget=budget, min_score=min_score)
         if evidence:
             places.save(evidence)
         echo(json.dumps(places.to_dict())) if as_json else _print_places(places)

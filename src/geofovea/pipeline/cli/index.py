@@ -14,11 +14,15 @@ from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, opti
 from geofovea.pipeline.cli.options.scene import access_options, view_options
 from geofovea.pipeline.cli.options.shared import comma_separated
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.hosts.load import EMBEDDED
+from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from geofovea.pipeline.archive.remember import RememberedScene
     from geofovea.pipeline.archive.report import IndexReport
 
 __all__ = ["index", "parsed_levels"]
@@ -26,10 +30,13 @@ __all__ = ["index", "parsed_levels"]
 _EXAMPLES = (
     "geofovea index archive/ -o archive-index --encoder openai/clip-vit-base-patch32",
     "geofovea index archive/ -o archive-index --max-seconds 3600",
+    "geofovea index scene.tif --memory 500 --model embedded --kv plain:2",
     'geofovea search archive-index "red roof"',
 )
 _MOST_FAILURES = 10
 _budget = in_group("Budget options")
+_memory = in_group("Memory options")
+_OF_INDEX = ("encoder", "tile_size", "number_format")
 
 
 def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -> Any:
@@ -45,9 +52,8 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    required=True,
     is_common=True,
-    help="Folder of the index; one that is there goes on.",
+    help="Folder of the index; one that is there goes on. Needed unless there is --memory.",
 )
 @option(
     "--encoder",
@@ -79,24 +85,51 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     "--max-seconds", "seconds", type=float, is_common=True, help="Begin no tiles after this time."
 )
 @_budget("--max-megabytes", "megabytes", type=float, help="Write at most so many 10^6 bytes.")
+@_memory(
+    "--memory",
+    "memory_megabytes",
+    type=float,
+    metavar="MB",
+    help=(
+        "Keep on disk what the decoder of --model makes of each tile, at most so many megabytes a "
+        "scene, for geofovea ask --cache-tokens --memory."
+    ),
+)
+@_memory("--kv", default="plain", show_default=True, help="How it is stored; see geofovea ask.")
+@_memory("--model", default=EMBEDDED, show_default=True, help="A folder or a hub id.")
+@_memory("--device", default=AUTO, show_default=True, help="A torch device.")
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
 @view_options
 @access_options
 def index(
     scenes: tuple[str, ...],
-    output: Path,
+    output: Path | None,
     tiles: int | None,
     seconds: float | None,
     megabytes: float | None,
+    memory_megabytes: float | None,
+    kv: str,
+    model: str,
+    device: str,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Embed the tiles of many scenes, to search them by words.
 
+    With --memory, tiles run through a model instead, so that later questions about the scenes run
+    their own words only.
+
     SCENES are raster files, folders, globs, manifests or STAC item collections. The same command
     resumes where a run ended, and reads again what has changed. It ends with code 1 if a scene
     cannot be read.
     """
+    if memory_megabytes is not None:
+        memory = MemoryOptions(memory_megabytes, kv)
+        _check_alone(output, settings, (tiles, seconds, megabytes))
+        _remember(scenes, memory, {"name": model, "device": device}, settings, as_json)
+        return
+    if output is None:
+        raise click.UsageError("name a folder for the index with --output, or give --memory")
     from geofovea.pipeline.archive.allowance import IndexBudget
     from geofovea.pipeline.archive.build import build_index
 
@@ -109,6 +142,63 @@ def index(
         _print(report)
     if report.failures:
         click.get_current_context().exit(1)
+
+
+def _check_alone(output: Path | None, settings: dict[str, Any], limits: tuple[Any, ...]) -> None:
+    """Refuse options of an index beside --memory.
+
+    Raises:
+        click.UsageError: If one is given.
+    """
+    of_index = [output, *limits, *(settings.pop(name) for name in _OF_INDEX)]
+    if any(value is not None for value in of_index):
+        raise click.UsageError(
+            "--memory goes with --levels, --kv, --model, --device and what is shown of a scene; "
+            "embed the scenes in a command of its own"
+        )
+
+
+def _remember(
+    scenes: tuple[str, ...],
+    memory: MemoryOptions,
+    loading: dict[str, Any],
+    settings: dict[str, Any],
+    as_json: bool,
+) -> None:
+    from geofovea.pipeline.archive.remember import remember_scenes
+    from geofovea.pipeline.hosts.load import load_host
+
+    access = {name: settings.pop(name) for name in ("allow_vrt", "allow_remote", "allowed_hosts")}
+    host = load_host(**loading)
+    with _bar() as advance:
+        remembered = list(
+            remember_scenes(scenes, host, memory, access=access, on_progress=advance, **settings)
+        )
+    if as_json:
+        echo(json.dumps({"scenes": [scene.to_dict() for scene in remembered]}))
+    else:
+        for scene in remembered:
+            _print_remembered(scene)
+    if any(scene.error for scene in remembered):
+        click.get_current_context().exit(1)
+
+
+def _print_remembered(scene: RememberedScene) -> None:
+    command = click.get_current_context().command
+    if scene.fill is None:
+        notice(f"  failed     {scene.name}: {in_shell_words(scene.error, command)}")
+        return
+    fill = scene.fill
+    echo(f"{scene.name}: {fill.made} tiles run, {fill.known} known")
+    echo(
+        f"  stored     {fill.nbytes / 1e6:.2f} MB of keys and values, "
+        f"{scene.megabytes_per_gigapixel:.0f} MB a gigapixel"
+    )
+    if not fill.is_whole:
+        left = fill.tiles - fill.made - fill.known - fill.empty
+        notice(f"  warning    {left} of {fill.tiles} tiles do not fit; give --memory more")
+    for warning in scene.warnings:
+        notice(f"  warning    {in_shell_words(warning, command)}")
 
 
 @contextmanager

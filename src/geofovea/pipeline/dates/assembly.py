@@ -59,7 +59,7 @@ def assemble_dated(
     after, scene = Afterwork(), session.stack.reference_scene
     clock, dates = stack.usages[0].clock, len(session.stack)
     seconds, peak = clock.seconds(), peak_rss_mb()
-    is_untrained = host.capabilities.domain == "synthetic"
+    is_untrained = host.capabilities.domain != "general"
     items = after.attempt("the evidence", lambda: evidence_of(descent, places, pyramid), ())
     looks = after.attempt(
         "the record of looks", lambda: tuple(record_of(look, pyramid) for look in descent.looks), ()

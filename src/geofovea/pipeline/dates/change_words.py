@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_of_changes"]
 
-_LEAST_DIFFERENCE = 0.5
-"""Of the probabilities at two dates: from here on the model says yes at one and no at the other."""
-
 
 def ask_of_changes(
     session: StackSession,
     stack: StackTokens,
     phrase: str,
     places: Sequence[Place],
+    min_score: float,
 ) -> tuple[list[Place], int, tuple[str, ...]]:
     """The places where something came or went, by what the model sees at both dates.
 
@@ -40,6 +38,8 @@ def ask_of_changes(
         stack: Tokens of all dates.
         phrase: What is looked for.
         places: Where something changed.
+        min_score: The least score of a place that is left; from a half on the model says yes at one
+            date and no at the other.
 
     Returns:
         The places that are left, labeled ``new PHRASE`` or ``gone PHRASE``, with the score of the
@@ -59,9 +59,9 @@ def ask_of_changes(
         if not all(map(len, shown)):
             continue
         difference = _difference(*asker.ask(question, shown))
-        if abs(difference) >= _LEAST_DIFFERENCE:
+        score = place.score * abs(difference)
+        if score >= min_score:
             word = "new" if difference > 0 else "gone"
-            score = place.score * abs(difference)
             kept.append(replace(place, score=score, label=f"{word} {phrase}"))
     kept.sort(key=lambda place: (-place.score, place.box_scene))
     return kept, asker.tokens, asker.warnings

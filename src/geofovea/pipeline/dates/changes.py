@@ -43,6 +43,7 @@ __all__ = ["MIN_SCORE", "find_changes"]
 MIN_SCORE = 0.99
 """The least score of a change by default: one in 100 scenes without changes lists a place."""
 
+_MIN_SCORE_OF_PHRASE = 0.5
 _TILES_AT_ONCE = 16
 _TILES_OF_SCALE = 32
 _SAMPLED_SHARE = 0.25
@@ -54,7 +55,7 @@ def find_changes(
     *,
     budget: Budget | None = None,
     region: Region | None = None,
-    min_score: float = MIN_SCORE,
+    min_score: float | None = None,
 ) -> Places:
     """Find the places that changed.
 
@@ -71,7 +72,8 @@ def find_changes(
             at every date. With one that does not hold them, three quarters go where a search by
             differences leads, and a quarter is spread over the scene to tell what is usual.
         region: What alone is compared, in the reference scene.
-        min_score: The least score of a change, in (0, 1).
+        min_score: The least score of a place that is listed, in (0, 1). By default `MIN_SCORE`, and
+            half with a phrase: there the score is also the model's, as that of ``find``.
 
     Returns:
         The places in the reference scene, the surest first; none is no error.
@@ -81,6 +83,8 @@ def find_changes(
         BudgetError: If the budget does not hold one tile of each date.
         SceneError: If the scenes show no common place, or are not the files they were.
     """
+    if min_score is None:
+        min_score = MIN_SCORE if phrase is None else _MIN_SCORE_OF_PHRASE
     if not 0 < min_score < 1:
         raise QuestionError(f"min_score={min_score!r} is no share: give a number between 0 and 1")
     words = None if phrase is None else checked_phrase(phrase)
@@ -98,11 +102,12 @@ def find_changes(
             f"no place of {session.stack.reference_scene.path} shows data at two dates: there is "
             "nothing to compare"
         )
-    places = changed_places(look.compared, min_score, len(native.tiles) * look.cells_per_tile)
+    cells = len(native.tiles) * look.cells_per_tile
+    places = changed_places(look.compared, min_score if words is None else MIN_SCORE, cells)
     warnings: tuple[str, ...] = ()
     tokens_llm = 0
     if words is not None:
-        places, tokens_llm, warnings = ask_of_changes(session, look.stack, words, places)
+        places, tokens_llm, warnings = ask_of_changes(session, look.stack, words, places, min_score)
     return Places(
         tuple(places),
         words or "change",

@@ -10,7 +10,7 @@ from functools import partial
 from geofovea.errors import BudgetError, ModelError, SceneError
 from geofovea.pipeline.dates.assembly import assemble_dated
 from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocuses
-from geofovea.pipeline.dates.changes import MIN_SCORE, find_changes
+from geofovea.pipeline.dates.changes import find_changes
 from geofovea.pipeline.dates.dated_answer import DatedAnswer
 from geofovea.pipeline.dates.light import LitSource, ToneMap, match_tones
 from geofovea.pipeline.dates.stack import SceneStack
@@ -173,7 +173,7 @@ class StackSession:
         *,
         budget: Budget | None = None,
         region: Region | None = None,
-        min_score: float = MIN_SCORE,
+        min_score: float | None = None,
     ) -> Places:
         """The places that changed, with their scores, in pixels of the reference scene.
 
@@ -181,7 +181,8 @@ class StackSession:
             phrase: What came or went, such as ``"truck"``; None takes every change.
             budget: What may be spent on all dates together; None looks at every native tile.
             region: What alone is looked at, in the reference scene.
-            min_score: The least score of a change, in (0, 1); see ``dates.changes``.
+            min_score: The least score of a place that is listed, in (0, 1); 0.99 by default, and
+                0.5 with a phrase. See ``dates.changes``.
 
         Raises:
             GeoFoveaError: As `ask` does.
@@ -260,6 +261,10 @@ class StackSession:
             raise ModelError(
                 f"skip={options.skip!r} acts inside the decoder, on tokens of one date; leave out "
                 "skip="
+            )
+        if options.resampler is not None:
+            raise ModelError(
+                f"resampler={options.resampler!r} was trained with tokens of one date; leave it out"
             )
         chain = make_chain(options.reduction)
         if isinstance(host, SupportsImages) and options.reduction != DEFAULT_REDUCTION:

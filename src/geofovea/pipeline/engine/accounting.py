@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from geofovea.pipeline.engine.token_store import TokenEntry
@@ -13,7 +13,7 @@ from geofovea.pipeline.hosts.usage import EndpointUse, MemoryUse
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["STAGES", "QuestionUsage", "StageClock"]
+__all__ = ["STAGES", "OpeningTime", "QuestionUsage", "StageClock"]
 
 STAGES = ("open", "read", "encode", "focus", "answer")
 """The stages of the command line's contract; each is reported even if nothing was spent on it."""
@@ -54,6 +54,27 @@ class StageClock:
         return self._seconds | {"total": total}
 
 
+class OpeningTime:
+    """Seconds that opening a scene took, until a question takes them over. Threads may share it."""
+
+    def __init__(self, seconds: float) -> None:
+        """Begin with some."""
+        # each entry is popped by one thread alone
+        self._entries = [seconds]
+
+    def add(self, seconds: float) -> None:
+        """Count more toward the next question."""
+        self._entries.append(seconds)
+
+    def take(self) -> float:
+        """All that no question took yet."""
+        seconds = 0.0
+        with suppress(IndexError):
+            while True:
+                seconds += self._entries.pop()
+        return seconds
+
+
 @dataclass(eq=False)
 class QuestionUsage:
     """What one question spends, counted while it is worked on.
@@ -63,6 +84,7 @@ class QuestionUsage:
         clock: Its time.
         tiles_read: Tiles read from the scene, those that the focus reads for itself included.
         tiles_encoded: Tiles that went through the encoder, not those remembered.
+        tiles_indexed: Tiles that an index compared by their vectors, without their pixels.
         entries: What is known of each tile that was looked at; it stays even if a cache is full.
         tokens_scored: Tokens of each look that the host's attention scored.
         warnings: What a careful reader of the answer should know.
@@ -74,6 +96,7 @@ class QuestionUsage:
     clock: StageClock = field(default_factory=StageClock)
     tiles_read: int = 0
     tiles_encoded: int = 0
+    tiles_indexed: int = 0
     entries: dict[Tile, TokenEntry] = field(default_factory=dict)
     tokens_scored: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

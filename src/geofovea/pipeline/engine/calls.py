@@ -69,5 +69,7 @@ class DirectCalls:
             options["reduction"] = prompt.reduction
         if prompt.skip is not None:
             options["skip"] = prompt.skip
+        if prompt.decoder is not None:
+            options["decoder"] = prompt.decoder
         generation: Generation = self._host.generate(prompt.question, prompt.tokens, **options)
         return generation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geofovea.errors import BudgetError, ModelError
-from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES
+from geofovea.errors import BudgetError
+from geofovea.regionfocus.cache_policies.kv_spec import KvSpec, parse_kv
 
 __all__ = ["MemoryOptions"]
 
@@ -17,27 +17,41 @@ class MemoryOptions:
     Attributes:
         megabytes: Most megabytes of 10⁶ bytes of keys and values; tiles that were not read for
             longest are forgotten first.
-        policy: How they are stored, one of ``PREFIX_POLICY_NAMES``.
+        policy: How they are stored, one of ``PREFIX_POLICY_NAMES``, and how the words of a question
+            read them, one of ``READER_NAMES``, with ``+`` between them; see ``parse_kv``.
+        ready_megabytes: Most megabytes of keys and values that are held restored beside them, where
+            they are stored in few bits; 0 restores for each look anew.
 
     Raises:
         BudgetError: If there is no room.
-        ModelError: If there is no such policy, or it drops entries before the question is known.
+        ModelError: If there is no such policy, or its number is none.
     """
 
     megabytes: float = 512.0
     policy: str = "plain"
+    ready_megabytes: float = 64.0
 
     def __post_init__(self) -> None:
         if not self.megabytes > 0:
             raise BudgetError(f"a scene memory needs room, got megabytes={self.megabytes}")
-        if self.policy not in PREFIX_POLICY_NAMES:
-            raise ModelError(
-                "a scene memory is written before the question is known, and "
-                f"policy={self.policy!r} cannot do that; choose one of "
-                f"{', '.join(PREFIX_POLICY_NAMES)}"
+        if not self.ready_megabytes >= 0:
+            raise BudgetError(
+                "a scene memory holds restored keys and values in at least 0 megabytes, got "
+                f"ready_megabytes={self.ready_megabytes}"
             )
+        parse_kv(self.policy)
+
+    @property
+    def spec(self) -> KvSpec:
+        """What `policy` says."""
+        return parse_kv(self.policy)
 
     @property
     def limit_bytes(self) -> int:
         """Most bytes."""
         return int(self.megabytes * 1e6)
+
+    @property
+    def ready_bytes(self) -> int:
+        """Most bytes of what is held restored."""
+        return int(self.ready_megabytes * 1e6)

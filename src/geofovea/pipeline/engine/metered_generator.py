@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.hosts.flops import DecoderPass
@@ -31,6 +33,9 @@ class MeteredGenerator:
         runs: Of the decoder, in their order.
         vision_layers: Vision tokens of which a layer computed more than keys and values, summed
             over layers and runs; counted where work is skipped.
+        decoder: What reads tokens that were resampled; None where none are.
+        is_whole: Whether tokens are all that their tiles have, which the model's own decoder reads.
+        tokens_beside: Those that entered layers without a place in a sequence, of all runs.
     """
 
     calls: EngineCalls
@@ -41,18 +46,26 @@ class MeteredGenerator:
     runs: list[DecoderPass] = field(default_factory=list)
     skip: LayerMethod | None = None
     vision_layers: int = 0
+    decoder: Any = None
+    is_whole: Callable[[TokenSet], bool] = bool
+    tokens_beside: int = 0
 
     def generate(self, question: str, tokens: TokenSet | DatedTokens | None) -> Generation:
         """See ``Host.generate``; with choices, the likeliest of them."""
         started = time.perf_counter()
-        prompt = Prompt(question, tokens, self.choices, self.reduction, self.skip)
+        decoder = self.decoder
+        if decoder is not None and (not isinstance(tokens, TokenSet) or self.is_whole(tokens)):
+            decoder = None
+        prompt = Prompt(question, tokens, self.choices, self.reduction, self.skip, decoder)
         generation = self.calls.generate(prompt)
         self.seconds += time.perf_counter() - started
         tokens_in = 0 if tokens is None else len(tokens)
         by_layer = generation.tokens_by_layer
         answer_tokens = len(generation.log_probabilities)
         thought, text = generation.thought_tokens, generation.text_tokens
-        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought))
+        work = generation.layer_work
+        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought, work))
         self.tokens_end += by_layer[-1] if by_layer else tokens_in
-        self.vision_layers += sum(generation.run_by_layer)
+        self.vision_layers += sum(max(layer.attended, layer.fed) for layer in work)
+        self.tokens_beside += generation.tokens_beside
         return generation

@@ -8,6 +8,7 @@ which a tile also sees the tiles before it; the answer says that a memory was us
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,13 +18,17 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.engine.state_store import store_of_states
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.hosts.base import Host, SupportsTileMemory
 from geofovea.pipeline.hosts.usage import MemoryUse
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.memory.behind import WordQueries
+from geofovea.pipeline.inference.memory.ready import ReadyStates
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts, StoredTile
-from geofovea.regionfocus.cache_policies.registry import make_cache_policy
+from geofovea.regionfocus.cache_policies.base import CachePolicy
+from geofovea.regionfocus.cache_policies.kv_spec import KvSpec
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
@@ -57,7 +62,10 @@ class SceneMemory:
             )
         self.prompts: StoredPrompts = prompts
         self._tiles = tiles
-        self._policy = make_cache_policy(options.policy)
+        self._policy = options.spec.storing()
+        self.reader = _reader(options.spec, prompts)
+        self._store = store_of_states(tiles.store, prompts, self._policy)
+        self._ready = ReadyStates(options.ready_bytes)
         self._stored: LruCache[Tile, StoredTile] = LruCache(
             options.limit_bytes, lambda tile: tile.nbytes
         )
@@ -69,26 +77,77 @@ class SceneMemory:
         return self._stored.nbytes
 
     @property
+    def ready_bytes(self) -> int:
+        """Bytes that it holds restored beside them."""
+        return self._ready.nbytes
+
+    @property
     def tokens(self) -> int:
         """Vision tokens whose keys and values it holds."""
         return sum(len(tile.cells) for tile in self._stored)
 
-    def of(self, tiles: Sequence[Tile], usage: QuestionUsage) -> tuple[dict[Tile, StoredTile], int]:
-        """Stored tiles, made now where they were not, and how many were made.
+    def of(
+        self, tiles: Sequence[Tile], usage: QuestionUsage
+    ) -> tuple[dict[Tile, StoredTile], list[StoredTile]]:
+        """Stored tiles, and those of them that were made now.
 
         Args:
             tiles: That show something.
             usage: Of the question; takes the cost of tiles that have to be encoded again.
         """
         with self._lock:
-            found = {tile: self._stored.get(tile) for tile in dict.fromkeys(tiles)}
+            found = {tile: self._known(tile) for tile in dict.fromkeys(tiles)}
             stored = {tile: one for tile, one in found.items() if one is not None}
             missing = [tile for tile, one in found.items() if one is None]
+            fresh: dict[Tile, StoredTile] = {}
             for start in range(0, len(missing), _TILES_AT_ONCE):
-                some = self._tiles.of(missing[start : start + _TILES_AT_ONCE], usage)
-                for tile, one in self.prompts.store(some, self._policy).items():
-                    stored[tile] = self._stored.put(tile, one)
-        return stored, len(missing)
+                fresh |= self._made(missing[start : start + _TILES_AT_ONCE], usage)
+        return stored | fresh, list(fresh.values())
+
+    def _known(self, tile: Tile) -> StoredTile | None:
+        """A tile from memory or disk."""
+        known = self._stored.get(tile)
+        if known is not None or self._store is None:
+            return known
+        one = self._store.get(tile)
+        return None if one is None else self._held(tile, one)
+
+    def _made(self, tiles: Sequence[Tile], usage: QuestionUsage) -> dict[Tile, StoredTile]:
+        """Run some tiles, and keep what the decoder makes of them."""
+        made: dict[Tile, StoredTile] = {}
+        tokens = self._tiles.of(tiles, usage)
+        if not len(tokens):
+            return made
+        for tile, one in self.prompts.store(tokens, self._policy).items():
+            if self._store is not None:
+                self._store.put(tile, one)
+            made[tile] = self._held(tile, one)
+        return made
+
+    def _held(self, tile: Tile, one: StoredTile) -> StoredTile:
+        return self._stored.put(tile, replace(one, states=self._ready.behind(one.states)))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what it holds is kept on disk, too."""
+        return self._store is not None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong with keeping keys and values on disk, if anything did."""
+        warning = self._store and self._store.warning
+        return (warning,) if warning else ()
+
+
+def _reader(spec: KvSpec, prompts: StoredPrompts) -> CachePolicy | None:
+    """What reads the memory for the words of a question."""
+    heads = prompts.mode.heads
+    if spec.reader != "compresskv" or heads is None:
+        return spec.reading()
+    # a calibrated model knows the heads that point at what is asked for
+    depth = len(prompts.decoder.layers)
+    by_layer = tuple(tuple(h for lay, h in heads if lay == number) for number in range(depth))
+    return spec.reading(heads=by_layer)
 
 
 class MemoryCalls(DirectCalls):
@@ -100,6 +159,7 @@ class MemoryCalls(DirectCalls):
         self._memory = memory
         self._usage = QuestionUsage()
         self._use = MemoryUse()
+        self._queries: dict[str, WordQueries] = {}
 
     def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
         """See ``EngineCalls``."""
@@ -108,7 +168,11 @@ class MemoryCalls(DirectCalls):
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:  # noqa: ARG002
         """See ``EngineCalls``."""
-        return self._memory.prompts.scores(question, tokens, self._stored(tokens))
+        stored, known = self._stored(tokens), len(self._queries)
+        scores = self._memory.prompts.scores(question, tokens, stored, self._queries)
+        runs = (len(tokens),) * (len(self._queries) - known)
+        self._note(replace(self._use, looks_run=(*self._use.looks_run, *runs)))
+        return scores
 
     def generate(self, prompt: Prompt) -> Generation:
         """See ``EngineCalls``.
@@ -131,19 +195,39 @@ class MemoryCalls(DirectCalls):
                 "a scene memory holds what every layer makes of a tile, so that no work is left to "
                 "skip; leave out the memory, or skip="
             )
+        if prompt.decoder is not None:
+            raise ModelError(
+                "a scene memory holds what the model's own decoder makes of a tile, and a trained "
+                "resampler has another; leave out the memory, or resampler="
+            )
         self._check_unmerged(tokens)
-        return self._memory.prompts.generate(prompt, self._stored(tokens))
+        stored = self._stored(tokens)
+        memory = self._memory
+        generation, entries = memory.prompts.generate(prompt, stored, memory.reader)
+        if memory.reader is not None:
+            self._note(replace(self._use, entries_chosen=entries))
+        return generation
 
     def _stored(self, tokens: TokenSet) -> dict[Tile, StoredTile]:
         stored, made = self._memory.of(tokens.tiles, self._usage)
-        self._use = MemoryUse(
-            self._use.tiles_stored + made,
-            self._use.tiles_read + len(stored) - made,
-            self._use.entries_read + len(tokens),
-            self._memory.nbytes,
+        use, memory = self._use, self._memory
+        self._note(
+            replace(
+                use,
+                tiles_stored=use.tiles_stored + len(made),
+                tokens_stored=use.tokens_stored + sum(len(one.cells) for one in made),
+                tiles_read=use.tiles_read + len(stored) - len(made),
+                entries_read=use.entries_read + len(tokens),
+                nbytes=memory.nbytes,
+                ready_bytes=memory.ready_bytes,
+            )
         )
-        self._usage.memory = self._use
+        news = [each for each in self._memory.warnings if each not in self._usage.warnings]
+        self._usage.warnings += news
         return stored
+
+    def _note(self, use: MemoryUse) -> None:
+        self._use = self._usage.memory = use
 
     def _check_unmerged(self, tokens: TokenSet) -> None:
         """Stored keys and values are those of tokens as they were encoded."""

@@ -43,12 +43,13 @@ class TileTokens:
 
     Attributes:
         host: The model that encodes.
+        store: Keeps them on disk; None where nothing is kept.
     """
 
     def __init__(self, host: Host, reader: TileSource, store: TokenStore | None = None) -> None:
         """Start with nothing known but what is in the store, if there is one."""
         self.host = host
-        self._store = store
+        self.store = store
         self._reader = reader
         self._ahead = ReadAhead(reader)
         self._pyramid = reader.pyramid
@@ -152,7 +153,7 @@ class TileTokens:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What went wrong with keeping tokens, if anything did."""
-        warning = self._store and self._store.warning
+        warning = self.store and self.store.warning
         return (warning,) if warning else ()
 
     def _cached_entry(self, tile: Tile, plan: EncodePlan) -> dict[Tile, TokenEntry] | None:
@@ -166,7 +167,7 @@ class TileTokens:
 
     def _stored(self, tile: Tile) -> dict[Tile, TokenEntry] | None:
         """A tile from the disk, in memory from now on: nothing if it is empty, None if unknown."""
-        entry = self._store and self._store.get(tile)
+        entry = self.store and self.store.get(tile)
         if not entry:
             return None
         if not entry.valid.any():
@@ -176,8 +177,8 @@ class TileTokens:
         return {tile: self._cache.put((None, 1.0, tile), entry.on_its_own())}
 
     def _keep(self, tile: Tile, features: Tensor, valid: Tensor) -> None:
-        if self._store is not None:
-            self._store.put(tile, TokenEntry(features, valid))
+        if self.store is not None:
+            self.store.put(tile, TokenEntry(features, valid))
 
     def _encode(
         self, missing: Sequence[Tile], clock: StageClock, plan: EncodePlan

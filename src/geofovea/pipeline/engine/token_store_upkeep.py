@@ -1,8 +1,9 @@
 """The folder that encoded tiles are kept in: how large it may be, what is in it, clearing it.
 
 Each scene, as one encoder sees it, has a folder there, with a file for each tile and a record for
-people. Files are used and removed one by one, and whatever is missing is encoded again. Only what
-carries our mark and has a name of our own form is ever removed.
+people; what a decoder makes of the tiles, for a scene memory, has another one. Files are used and
+removed one by one, and whatever is missing is made again. Only what carries our mark and has a name
+of our own form is ever removed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from geofovea.errors import OutputError
 from geofovea.tiling.cache.folder import bytes_in, gigabytes_from, kept_folder
@@ -34,6 +35,7 @@ __all__ = [
     "KEEP_VARIABLE",
     "TOKENS_LIMIT_VARIABLE",
     "TokenFolder",
+    "TokenKind",
     "clear_tokens",
     "folder_of_tokens",
     "keeps_tokens",
@@ -48,6 +50,9 @@ __all__ = [
 
 KEEP_VARIABLE = "GEOFOVEA_CACHE_TOKENS"
 TOKENS_LIMIT_VARIABLE = "GEOFOVEA_TOKENS_GB"
+
+TokenKind = Literal["tokens", "memory"]
+"""What a folder holds: vision tokens, or keys and values of a scene memory."""
 
 _TOKENS = "tokens"
 _DEFAULT_GB = 8.0
@@ -73,6 +78,7 @@ class TokenFolder:
     Attributes:
         scene: Absolute path of the scene's file; empty where the record does not say.
         model: Name of the host, as the user gave it; likewise.
+        kind: ``"tokens"``, or ``"memory"`` for keys and values.
         folder: Where the files lie.
         tiles: How many tiles.
         bytes: Size of all files.
@@ -81,6 +87,7 @@ class TokenFolder:
 
     scene: str
     model: str
+    kind: TokenKind
     folder: str
     tiles: int
     bytes: int
@@ -146,12 +153,17 @@ def list_tokens() -> list[TokenFolder]:
     return sorted((k for k in entries if k.tiles), key=lambda k: -k.bytes)
 
 
-def clear_tokens(scene: str | None = None, before: float | None = None) -> tuple[int, int]:
-    """Remove encoded tiles; whoever writes one meanwhile may keep it.
+def clear_tokens(
+    scene: str | None = None,
+    before: float | None = None,
+    kinds: Collection[str] = ("tokens", "memory"),
+) -> tuple[int, int]:
+    """Remove what is kept of tiles; whoever writes one meanwhile may keep it.
 
     Args:
         scene: Absolute path of the scene whose tiles are meant; None for those of all.
         before: Only those of folders that were last wanted before this, in seconds since 1970.
+        kinds: Which kinds, see `TokenFolder`.
 
     Returns:
         How many tiles and how many bytes were removed.
@@ -162,7 +174,9 @@ def clear_tokens(scene: str | None = None, before: float | None = None) -> tuple
     tiles, size = 0, 0
     for folder in _folders():
         entry = _entry_of(folder)
-        if scene in (None, entry.scene) and (before is None or entry.used < before):
+        if entry.kind not in kinds or scene not in (None, entry.scene):
+            continue
+        if before is None or entry.used < before:
             size += remove_ours(folder, _FILES)
             tiles += entry.tiles
     return tiles, size
@@ -238,4 +252,5 @@ def _entry_of(folder: Path) -> TokenFolder:
     scene, model = str(record.get("scene", "")), str(record.get("model", ""))
     used = [status.st_mtime for _, status in _tiles(folder)]
     last = max(used, default=0.0)
-    return TokenFolder(scene, model, str(folder), len(used), bytes_in(folder), last)
+    kind: TokenKind = "memory" if record.get("kind") == "memory" else "tokens"
+    return TokenFolder(scene, model, kind, str(folder), len(used), bytes_in(folder), last)

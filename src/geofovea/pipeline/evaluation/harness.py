@@ -7,6 +7,7 @@ about one image several times in a row.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -66,11 +67,13 @@ def make_answerer(
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
     skip: str | None = None,
+    resampler: str | None = None,
     bands: tuple[int, ...] | None = None,
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
     endpoint: EndpointSettings | str | None = None,
     cache_tokens: bool | None = None,
+    index: str | os.PathLike[str] | None = None,
     dtype: str | None = None,
     device_map: str | None = None,
     quantization: str | None = None,
@@ -101,7 +104,9 @@ def make_answerer(
     settings = AskSettings(
         model,
         {name: limit for name, limit in limits.items() if limit is not None},
-        AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry, skip),
+        AnswerOptions(
+            focus, reduction, descent, route, stop, focus_model, geometry, skip, resampler
+        ),
         bands=bands,
         composite=composite,
         band_map=band_map,
@@ -120,6 +125,7 @@ def make_answerer(
         ),
         endpoint=EndpointSettings(endpoint) if isinstance(endpoint, str) else endpoint,
         cache_tokens=cache_tokens,
+        index=None if index is None else os.fspath(index),
     )
     settings.budget()
     if settings.has_model:

@@ -58,6 +58,9 @@ def _row(items: list[ReductionItem]) -> ReductionRow:
         1000 * median(item.selection_seconds for item in items),
         1000 * median(item.decoder_seconds for item in items),
         max(item.peak_mb for item in items),
+        first.place,
+        fmean(item.cache_bytes for item in items),
+        1000 * median(item.cpu_seconds for item in items),
     )
 
 
@@ -86,14 +89,25 @@ def _measured(value: float, low: float, high: float) -> str:
 
 
 def _costs(rows: Sequence[ReductionRow]) -> tuple[list[str], list[list[str]]]:
-    header = ["method", "accuracy", "token hit rate", "tokens in", "at the end", "selection, ms"]
-    return [*header, "decoder, ms", "peak, MB"], [
+    header = [
+        "method",
+        "place",
+        "accuracy",
+        "token hit rate",
+        "tokens in",
+        "at the end",
+        "cache, kB",
+    ]
+    return [*header, "CPU, ms", "selection, ms", "decoder, ms", "peak, MB"], [
         [
             r.method + (f" (refused {r.refused})" if r.refused else ""),
+            r.place,
             _measured(r.accuracy, *r.interval),
             "–" if r.hit_rate is None else f"{r.hit_rate:.2f}",
             f"{r.entered:.0f}",
             f"{r.end:.0f}",
+            f"{r.cache_bytes / 1000:.0f}",
+            f"{r.cpu_ms:.1f}",
             f"{r.selection_ms:.1f}",
             f"{r.decoder_ms:.1f}",
             f"{r.peak_mb:.0f}",

@@ -10,13 +10,16 @@ A share is of the tokens that a look would show: those of one place and the map 
 that was looked at on the way. A method on projected tokens keeps that share of them;
 one inside the decoder gets all of them and keeps that share to the last layer; one inside the
 encoder keeps that share of the patches of every tile, and all tokens that come out are shown (so it
-is the only kind that changes where the descent looks).
+is the only kind that changes where the descent looks). What vision tokens skip inside the layers
+has no share, nor has a policy by which a scene memory stores keys and values; one that drops or
+chooses entries keeps that share of them. A memory holds the tiles before a question is measured.
 
 Answers are written down one by one; a bench that was stopped resumes where it was.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +30,8 @@ from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.world import World
 from geofovea.errors import BudgetError, DataError
 from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.engine.scene_memory import SceneMemory, calls_of
 from geofovea.pipeline.evaluation.answer_file import AnswerFile
 from geofovea.pipeline.evaluation.metrics import is_hit, token_share
 from geofovea.pipeline.evaluation.synthetic_bench import (
@@ -38,24 +43,43 @@ from geofovea.pipeline.evaluation.synthetic_bench import (
     question_facts,
 )
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
 from geofovea.pipeline.session.plan import plan_encoding
-from geofovea.pipeline.session.reducer import Reducer
+from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.cache_policies.kv_spec import KV_NAMES, READER_NAMES
+from geofovea.regionfocus.layer_plans.base import LayerMethod
+from geofovea.regionfocus.layer_plans.registry import LAYER_METHOD_NAMES, make_layer_method
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, Link, parse_chain
 from geofovea.regionfocus.reductions.registry import FIRST_PARTS
 
-__all__ = ["LOOKS", "SHARES", "ReductionItem", "measure_reductions", "methods_at"]
+__all__ = [
+    "LOOKS",
+    "METHODS",
+    "SHARES",
+    "MethodAt",
+    "ReductionItem",
+    "measure_reductions",
+    "method_at",
+    "methods_at",
+]
+
+METHODS = (*CHAIN_NAMES, *LAYER_METHOD_NAMES, *READER_NAMES, "exact", "plain:4", "plain:2",
+           "zipcache", "vidkv")  # fmt: skip
+"""What is compared unless methods are named: all rooms."""
 
 LOOKS = {"base": SearchOptions("overview"), "descent": SearchOptions("attention")}
 """Ways of looking."""
 
 SHARES = (0.05, 0.1, 0.25, 0.5)
 """Of the tokens that a look would show."""
+
+_PLACES = {"encoder_layer": "encoder", "projected": "projector", "decoder_layer": "prefill"}
+_MEMORY_MEGABYTES = 512.0
 
 ALL_TOKENS = "all tokens"
 """The method that reduces nothing: what the others are compared with."""
@@ -80,6 +104,10 @@ class ReductionItem(BenchAnswer):
         decoder_seconds: Time of prefill and decoding.
         peak_mb: Resident memory that selection and answer took at most, in MB of 10⁶ bytes.
         refused: Why there is no answer; empty otherwise. It counts as wrong.
+        place: Where the method acts: ``encoder``, ``projector``, ``prefill``, ``decode``,
+            ``cache``, or several of them.
+        cache_bytes: Keys and values of vision tokens that the answer is read from, as stored.
+        cpu_seconds: CPU time of selection, prefill and decoding.
     """
 
     number: int
@@ -93,6 +121,9 @@ class ReductionItem(BenchAnswer):
     decoder_seconds: float
     peak_mb: float
     refused: str = ""
+    place: str = ""
+    cache_bytes: int = 0
+    cpu_seconds: float = 0.0
 
     @property
     def correct(self) -> bool:
@@ -113,7 +144,7 @@ def measure_reductions(
     seed: int,
     host: Host,
     budget: Budget,
-    methods: Sequence[str] = CHAIN_NAMES,
+    methods: Sequence[str] = METHODS,
     shares: Sequence[float] = SHARES,
     loading: Mapping[str, Any] | None = None,
 ) -> list[ReductionItem]:
@@ -127,7 +158,7 @@ def measure_reductions(
         seed: Of the first scene; those of training are below 900,000.
         host: The model.
         budget: Of tiles; the shares are the budget of tokens.
-        methods: Chains without shares, one word each or several.
+        methods: Chains without shares, layer methods, or cache policies; see `method_at`.
         shares: Of the tokens that the looks give, above 0 and below 1.
         loading: How the model was loaded, as far as it is unusual; a bench continues with the same
             alone.
@@ -142,16 +173,62 @@ def measure_reductions(
     places = BenchScenes(folder, sides, scenes, per_category, seed)
     plan = [(ALL_TOKENS, 1.0), *((m, s) for m in methods for s in shares_of(m, shares))]
     # without a reduction first: what comes first also warms up
-    chains = [(method, share, methods_at(method, share)) for method, share in plan]
+    ways = [(method, share, method_at(method, share)) for method, share in plan]
     settings = bench_settings(host, loading, seed=seed, tiles=budget.tiles, questions=per_category)
     file = AnswerFile(make_folder(folder) / "reductions.jsonl", ReductionItem, settings)
-    return measure(places, partial(_ask_scene, host, budget, chains), file)
+    return measure(places, partial(_ask_scene, host, budget, ways), file)
 
 
 def shares_of(method: str, shares: Sequence[float]) -> tuple[float, ...]:
     """The shares at which a method is asked."""
+    name = method.partition(":")[0]
+    if name in (*LAYER_METHOD_NAMES, *KV_NAMES):
+        return tuple(shares) if name in READER_NAMES else (1.0,)
     words = {link.name for link in parse_chain(method).links}
     return (1.0,) if words & _WITHOUT_SHARE else tuple(shares)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MethodAt:
+    """One method at a share.
+
+    Attributes:
+        place: See `ReductionItem`.
+        chain: What drops tokens.
+        skip: What vision tokens do inside the layers.
+        memory: How a scene memory stores and reads; None asks without one.
+    """
+
+    place: str
+    chain: Chain
+    skip: LayerMethod | None = None
+    memory: MemoryOptions | None = None
+
+
+def method_at(method: str, share: float) -> MethodAt:
+    """A method at a share of the tokens that the looks give.
+
+    Args:
+        method: A chain; a layer method, with its first layer or without; or a cache policy, with
+            its number or without.
+        share: For a chain, of tokens; for a policy that drops or chooses entries, of these.
+
+    Raises:
+        ModelError: If there is no such method.
+    """
+    name = method.partition(":")[0]
+    whole = methods_at(ALL_TOKENS, 1.0)
+    if name in LAYER_METHOD_NAMES:
+        return MethodAt("prefill", whole, skip=make_layer_method(method))
+    if name in READER_NAMES:
+        # what is read is measured apart from how it is stored
+        memory = MemoryOptions(_MEMORY_MEGABYTES, f"exact+{name}:{share!r}")
+        return MethodAt("decode", whole, memory=memory)
+    if name in KV_NAMES:
+        return MethodAt("cache", whole, memory=MemoryOptions(_MEMORY_MEGABYTES, method))
+    stages = [] if method == ALL_TOKENS else [link.stage for link in parse_chain(method).links]
+    place = " + ".join(dict.fromkeys(_PLACES[stage] for stage in stages))
+    return MethodAt(place, methods_at(method, share))
 
 
 def methods_at(method: str, share: float) -> Chain:
@@ -182,29 +259,36 @@ def _word(link: Link) -> str:
 def _ask_scene(
     host: Host,
     budget: Budget,
-    chains: Sequence[tuple[str, float, Chain]],
+    ways: Sequence[tuple[str, float, MethodAt]],
     scene: BenchScene,
     earlier: Mapping[Hashable, ReductionItem],
 ) -> Iterator[ReductionItem]:
     session = scene.session(host)
+    memories: dict[str, SceneMemory] = {}
     for number, question in enumerate(scene.questions):
-        for look, way in LOOKS.items():
+        for look, looking in LOOKS.items():
             blank = _blank(scene.world, number, question, look)
-            items = [(replace(blank, method=m, share=s), chain) for m, s, chain in chains]
-            shared = [c for item, c in items if item.key not in earlier and c.encoder is None]
+            items = [
+                (replace(blank, method=m, share=s, place=way.place), way) for m, s, way in ways
+            ]
+            shared = [
+                way.chain
+                for item, way in items
+                if item.key not in earlier and way.chain.encoder is None
+            ]
             common = None
             if shared:
                 usage = QuestionUsage(plan_encoding(host, shared))
-                common = session.search(way, question.text, budget, usage), usage
-            for item, chain in items:
+                common = session.search(looking, question.text, budget, usage), usage
+            for item, way in items:
                 if item.key in earlier:
                     yield earlier[item.key]
                     continue
                 search = common
-                if chain.encoder is not None or search is None:
-                    own = QuestionUsage(plan_encoding(host, [chain]))
-                    search = session.search(way, question.text, budget, own), own
-                yield _measure(item, chain, session, question, *search)
+                if way.chain.encoder is not None or search is None:
+                    own = QuestionUsage(plan_encoding(host, [way.chain]))
+                    search = session.search(looking, question.text, budget, own), own
+                yield _measure(item, way, session, question, *search, memories)
 
 
 def _blank(world: World, number: int, question: Question, look: str) -> ReductionItem:
@@ -227,22 +311,32 @@ def _blank(world: World, number: int, question: Question, look: str) -> Reductio
 
 def _measure(
     blank: ReductionItem,
-    chain: Chain,
+    way: MethodAt,
     session: SceneSession,
     question: Question,
     search: SearchResult,
     usage: QuestionUsage,
+    memories: dict[str, SceneMemory],
 ) -> ReductionItem:
     tokens_in = sum(len(look.tokens) for look in search.relevant.looks)
     # the budget of tokens is the share, which the chain holds
     budget = Budget(tokens=tokens_in)
-    reducer = Reducer(session.host, chain, question.text, session.tiles, usage)
-    before = reset_peak_rss()
+    memory = _memory_of(way, session, search, usage, memories)
+    reducer = Reducer(
+        session.host,
+        way.chain,
+        question.text,
+        session.tiles,
+        usage,
+        calls=calls_of(session.tiles, memory),
+        skip=way.skip,
+    )
+    before, started = reset_peak_rss(), time.process_time()
     try:
         reduced = reducer.answer(search, budget)
     except BudgetError as error:
         return replace(blank, refused=str(error), looked=tokens_in)
-    reply = reduced.reply
+    cpu, reply = time.process_time() - started, reduced.reply
     return replace(
         blank,
         answer=reply.generation.text,
@@ -253,4 +347,42 @@ def _measure(
         selection_seconds=reducer.selection_seconds,
         decoder_seconds=reducer.decoder_seconds,
         peak_mb=peak_rss_since(before),
+        cache_bytes=_cache_bytes(session.host, reduced, memory, blank.share),
+        cpu_seconds=cpu,
     )
+
+
+def _memory_of(
+    way: MethodAt,
+    session: SceneSession,
+    search: SearchResult,
+    usage: QuestionUsage,
+    memories: dict[str, SceneMemory],
+) -> SceneMemory | None:
+    """A memory that holds the tiles of a search already; None for a method without one."""
+    if way.memory is None:
+        return None
+    policy = way.memory.policy
+    if policy not in memories:
+        memories[policy] = SceneMemory(session.host, session.tiles, way.memory)
+    shown = [tile for look in search.relevant.looks for tile in look.tokens.tiles]
+    memories[policy].of(shown, usage)
+    return memories[policy]
+
+
+def _cache_bytes(
+    host: Host, reduced: ReducedAnswer, memory: SceneMemory | None, share: float
+) -> int:
+    """Bytes of the keys and values of vision tokens that the answer was read from, as stored."""
+    last = reduced.runs[-1]
+    if memory is not None:
+        # what a reader drops is gone for the answer; what it passes over stays
+        drops = memory.reader is not None and memory.reader.needs_question
+        return round(memory.nbytes / memory.tokens * last.vision_tokens * (share if drops else 1))
+    shape = host.shape if isinstance(host, SupportsFlopCount) else None
+    if shape is None:
+        return 0
+    decoder = shape.decoder
+    by_layer = last.tokens_by_layer or (last.vision_tokens,) * decoder.layers
+    item: int = reduced.reply.tokens.features.element_size()
+    return 2 * sum(by_layer) * decoder.kv_heads * decoder.head_width * item

@@ -12,7 +12,7 @@ from geofovea.datasets.synthetic.change_questions import ask_changes
 from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
-from geofovea.datasets.synthetic.world import make_world
+from geofovea.datasets.synthetic.versions import world_of
 from geofovea.errors import DataError
 from geofovea.pipeline.system.files import check_writable, make_folder
 
@@ -28,16 +28,21 @@ def write_benchmark(
     seed: int,
     per_category: int,
     on_progress: Callable[[float], None] = lambda _: None,
+    *,
+    version: int = 1,
+    bands: int = 3,
 ) -> Path:
     """Write ``scenes`` COGs into ``folder/image`` and one annotation file; returns its path.
 
+    Worlds are of ``version``, one of ``VERSIONS``; version 2 may be written in 4 ``bands``.
+
     Raises:
-        DataError: If a number is not positive or the scenes are too small.
+        DataError: If a number is not positive or out of its range, or the scenes are too small.
         OutputError: If something cannot be written.
     """
     if scenes < 1 or per_category < 1:
         raise DataError(f"scenes and questions must be at least 1, got {scenes}, {per_category}")
-    worlds = [make_world(seed + index, side, side) for index in range(scenes)]
+    worlds = [world_of(version, seed + index, side, side) for index in range(scenes)]
     images = make_folder(folder / "image")
     check_writable(folder / ANNOTATIONS)
     records: list[Record] = []
@@ -47,6 +52,7 @@ def write_benchmark(
             world,
             images / name,
             lambda share, index=index: on_progress((index + share) / scenes),  # type: ignore[misc]
+            bands,
         )
         for question in ask_world(world, per_category):
             records.append(record_of(question, len(records), f"image/{name}", world))
@@ -62,10 +68,14 @@ def write_dated_benchmark(
     dates: int,
     per_category: int,
     on_progress: Callable[[float], None] = lambda _: None,
+    *,
+    version: int = 1,
+    bands: int = 3,
 ) -> Path:
     """Write scenes at several dates, and questions about what changed between two that follow.
 
-    A row names the earlier scene as ``image`` and both as ``images``.
+    A row names the earlier scene as ``image`` and both as ``images``. See `write_benchmark` for
+    ``version`` and ``bands``.
 
     Raises:
         DataError: If a number is out of its range, or the scenes are too small.
@@ -78,7 +88,7 @@ def write_dated_benchmark(
         )
     seeds, numbers = range(seed, seed + scenes), range(dates)
     # an impossible size or date is refused before anything is written
-    worlds = {s: [make_dated_world(s, side, side, n) for n in numbers] for s in seeds}
+    worlds = {s: [make_dated_world(s, side, side, n, version) for n in numbers] for s in seeds}
     images = make_folder(folder / "image")
     check_writable(folder / ANNOTATIONS)
     records: list[Record] = []
@@ -91,6 +101,7 @@ def write_dated_benchmark(
                 world,
                 images / Path(name).name,
                 lambda share, begun=begun: on_progress((begun + share) / total),  # type: ignore[misc]
+                bands,
             )
         for number in range(1, dates):
             before, after = at_dates[number - 1 : number + 1]

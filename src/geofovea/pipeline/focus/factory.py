@@ -13,6 +13,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.focus.indexed import IndexedFocus, indexed_likeness
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
 from geofovea.pipeline.hosts.base import (
@@ -22,6 +23,7 @@ from geofovea.pipeline.hosts.base import (
     SupportsRegionFocus,
 )
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
+from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.strategies import FOCUS_NAMES
 from geofovea.regionfocus.tokens import TokenSet
@@ -29,14 +31,21 @@ from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["FocusFactory", "check_focus", "default_focus"]
+__all__ = ["FocusFactory", "check_focus", "default_focus", "focus_model_of"]
 
 _EMBEDDING_BYTES = 32 * 2**20
 
 
-def default_focus(host: Host) -> str:
-    """The focus of a question that names none: the host's own means, as far as it has any."""
+def default_focus(host: Host, index: SceneIndex | None = None) -> str:
+    """The focus of a question that names none: the index, else the host's own means."""
+    if index is not None:
+        return "similarity"
     return "prompted" if isinstance(host, SupportsImages) else "attention"
+
+
+def focus_model_of(focus: str, named: str | None, index: SceneIndex | None) -> str | None:
+    """The dual encoder of a focus: the one that is named, else that of the index."""
+    return index.encoder if named is None and index and focus == "similarity" else named
 
 
 def check_focus(
@@ -70,9 +79,10 @@ def check_focus(
 class FocusFactory:
     """Makes focuses; what a similarity focus embedded is kept for the next question."""
 
-    def __init__(self, host: Host, reader: TileReader) -> None:
-        """Keep the host and the reader of a session."""
+    def __init__(self, host: Host, reader: TileReader, index: SceneIndex | None = None) -> None:
+        """Keep the host, the reader and the index of a session."""
         self._host = host
+        self._index = index
         self._reader = reader
         self._embedded: dict[str, LruCache[Tile, Tensor]] = {}
 
@@ -118,8 +128,11 @@ class FocusFactory:
     def _attention(
         self, question: str, calls: EngineCalls, usage: QuestionUsage
     ) -> Callable[[TokenSet], Tensor]:
+        # what a host can do does not change within a question, and asking takes time
+        neutral, reuses = _neutral_passes(self._host)
+
         def score(tokens: TokenSet) -> Tensor:
-            usage.tokens_scored += _tokens_scored(self._host, len(tokens))
+            usage.tokens_scored += [len(tokens)] + [0 if reuses else len(tokens)] * neutral
             # every descent begins with these tiles, whatever is asked
             base = self._reader.pyramid.base_level
             again = all(tile.level >= base for tile in tokens.tiles)
@@ -129,6 +142,11 @@ class FocusFactory:
 
     def _similarity(self, question: str, usage: QuestionUsage, focus_model: str) -> Focus:
         encoder = load_dual_encoder(focus_model)
+        if self._index is not None:
+            with usage.clock.stage("focus"):
+                likeness = indexed_likeness(self._index, encoder, question, usage)
+            if likeness is not None:
+                return IndexedFocus(likeness, usage.clock)
         cache = self._embedded.setdefault(
             focus_model, LruCache(_EMBEDDING_BYTES, lambda vectors: vectors.nbytes)
         )
@@ -142,13 +160,12 @@ class FocusFactory:
         return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, usage.clock)
 
 
-def _tokens_scored(host: Host, count: int) -> list[int]:
-    """Tokens of each pass that scores a look: the question's, and those of neutral questions."""
+def _neutral_passes(host: Host) -> tuple[int, bool]:
+    """Neutral questions that score a look beside the user's, and whether they run words alone."""
     if not isinstance(host, SupportsAttentionMode):
-        return [count]
+        return 0, False
     # behind a shared prefix the words alone run
-    further = 0 if host.reuses_prefix else count
-    return [count] + [further] * len(host.attention_mode.neutral)
+    return len(host.attention_mode.neutral), host.reuses_prefix
 
 
 def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:
@@ -191,6 +208,6 @@ def _encoder_name(focus_model: str | None) -> str:
     if focus_model is None:
         raise ModelError(
             "focus='similarity' needs a dual encoder; name one, for example "
-            "focus_model='openai/clip-vit-base-patch32'"
+            "focus_model='openai/clip-vit-base-patch32', or an index of the scene with index="
         )
     return focus_model

@@ -59,7 +59,8 @@ class Capabilities:
 
     Attributes:
         attention: Its last-prompt-token attention can be read, so it can focus by itself.
-        domain: What its training covered, ``"general"`` or ``"synthetic"``.
+        domain: What its training covered: ``"general"``, or ``"synthetic"`` for the synthetic world
+            and ``"synthetic 2"`` for its second version.
         context: The longest sequence in tokens that its positions were made for.
         region_focus: It brings a region focus module, so ``focus="rfm"`` works.
         signals: Fields of a `TokenContext` that it can give beyond its tokens.

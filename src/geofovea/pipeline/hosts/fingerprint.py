@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EncoderIdentity",
+    "WeightsDigest",
     "checkpoint_digest",
     "encoder_digest",
     "encoder_settings",
@@ -87,6 +88,26 @@ def encoder_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> s
         raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(raw.numpy().data)
     return digest.hexdigest()
+
+
+class WeightsDigest:
+    """The digest of some weights, which are read anew where one was changed in place."""
+
+    def __init__(self) -> None:
+        """Read nothing yet."""
+        self._last: tuple[Any, str | None] | None = None
+
+    def of(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str | None:
+        """See `encoder_digest`."""
+        versions = tuple(
+            (name, value.data_ptr(), 0 if value.is_inference() else value._version)
+            for name, value in weights.items()
+            if not value.is_meta
+        )
+        state = versions, json.dumps(about, sort_keys=True, default=str)
+        if self._last is None or self._last[0] != state:
+            self._last = state, encoder_digest(weights, about)
+        return self._last[1]
 
 
 _SAMPLE_BYTES = 2**20

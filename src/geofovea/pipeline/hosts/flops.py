@@ -16,6 +16,8 @@ from typing import Any
 
 from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
 from geofovea.pipeline.hosts.shapes import HostShape
+from geofovea.pipeline.hosts.usage import MemoryUse
+from geofovea.pipeline.inference.decoder.layer_work import LayerWork
 
 __all__ = ["DecoderPass", "FlopCount", "FullFlops", "answer_flops", "count_flops", "published_tera"]
 
@@ -76,6 +78,8 @@ class DecoderPass:
         tokens_by_layer: Vision tokens that ran through each layer, where some were dropped on the
             way; else empty.
         thought_tokens: Of what it thought before.
+        layer_work: What each layer did in the prefill, where work was skipped inside layers; else
+            empty.
     """
 
     vision_tokens: int
@@ -83,6 +87,7 @@ class DecoderPass:
     answer_tokens: int
     tokens_by_layer: tuple[int, ...] = ()
     thought_tokens: int = 0
+    layer_work: tuple[LayerWork, ...] = ()
 
 
 def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> float:
@@ -99,7 +104,12 @@ def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> f
 
 
 def count_flops(
-    shape: HostShape, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderPass]
+    shape: HostShape,
+    *,
+    tiles_encoded: int,
+    scored: Sequence[int],
+    runs: Sequence[DecoderPass],
+    memory: MemoryUse | None = None,
 ) -> FlopCount:
     """Count one answer in both ways.
 
@@ -109,12 +119,19 @@ def count_flops(
         scored: Vision tokens of each look that the host's own attention scored; counted whole, even
             where the host still knew what its first layers made of them.
         runs: Of the decoder; what choices cost beyond one token is not in them.
+        memory: What was taken from a scene memory: words alone ran behind what was stored, and
+            tiles that were stored now count as prefill.
     """
     decoder, before = shape.decoder, shape.focus_layer
     text = max((run.text_tokens for run in runs), default=0)
     sizes = (decoder.width, decoder.intermediate)
     published = focus = prefill = decode = 0.0
-    for tokens in scored:
+    if memory is not None:
+        focus, prefill = _memory_work(shape, memory, text)
+        published = memory.tiles_stored * published_tera(
+            decoder.layers, memory.tokens_stored // max(1, memory.tiles_stored), *sizes
+        )
+    for tokens in scored if memory is None else ():
         published += published_tera(before, tokens, *sizes)
         focus += decoder.prefill(tokens + text, before) + decoder.keys(tokens + text)
     for run in runs:
@@ -123,18 +140,53 @@ def count_flops(
         prefill += decoder.logits(1)
         decode += decoder.logits(further)
         for vision in run.tokens_by_layer or (run.vision_tokens,) * decoder.layers:
-            published += published_tera(1, vision, *sizes)
-            prefill += decoder.prefill(vision + run.text_tokens, 1)
             decode += decoder.decode_layer(vision + run.text_tokens, further)
+            if memory is not None:
+                prefill += decoder.prefill_behind(vision, run.text_tokens, 1)
+            elif not run.layer_work:
+                published += published_tera(1, vision, *sizes)
+                prefill += decoder.prefill(vision + run.text_tokens, 1)
+        for work in run.layer_work:
+            published += _published_work(work, *sizes)
+            prefill += decoder.prefill_layer(work, run.text_tokens)
     encode = shape.encoder.tiles(tiles_encoded, decoder.width)
     full = FullFlops(*(stage / _TERA for stage in (encode, focus, prefill, decode)))
     return FlopCount(published, full)
 
 
+def _memory_work(shape: HostShape, memory: MemoryUse, text: int) -> tuple[float, float]:
+    """Operations of looks at stored tiles, and of tiles that were run alone to be stored."""
+    decoder, before = shape.decoder, shape.focus_layer
+    width = decoder.heads * decoder.head_width
+    # the queries of words that ran, and each stored key that they met
+    looks = 2.0 * width * (len(memory.looks_run) * decoder.width + memory.entries_read)
+    looks += sum(decoder.prefill_behind(tokens, text, before) for tokens in memory.looks_run)
+    mean = memory.tokens_stored // max(1, memory.tiles_stored)
+    return looks, memory.tiles_stored * decoder.prefill(mean)
+
+
+def _published_work(work: LayerWork, width: int, intermediate: int) -> float:
+    """One layer of the published convention where vision skips some of it, in 10¹².
+
+    Of ``4 n d²``, half makes keys and values; a token without a query does none of ``2 n² d``.
+    """
+    units = intermediate if work.units is None else work.units
+    matrices = 2 * (work.present + work.attended) * width * width
+    attention = 2 * work.attended * work.present * width
+    return (matrices + attention + 3 * work.fed * width * units) / _TERA
+
+
 def answer_flops(
-    host: Host, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderPass]
+    host: Host,
+    *,
+    tiles_encoded: int,
+    scored: Sequence[int],
+    runs: Sequence[DecoderPass],
+    memory: MemoryUse | None = None,
 ) -> FlopCount | None:
     """Both counts of what was done for a question; None where the host's shape is not known."""
     if not isinstance(host, SupportsFlopCount) or host.shape is None:
         return None
-    return count_flops(host.shape, tiles_encoded=tiles_encoded, scored=scored, runs=runs)
+    return count_flops(
+        host.shape, tiles_encoded=tiles_encoded, scored=scored, runs=runs, memory=memory
+    )

@@ -26,6 +26,7 @@ from geofovea.pipeline.hosts.families import abilities
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.settings_check import check_settings
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
+from geofovea.pipeline.hosts.learned.trained_parts import TrainedParts
 from geofovea.pipeline.hosts.prompt_builder import PromptBuilder, WordEmbedding
 from geofovea.pipeline.hosts.region_focus import DistilledFocus, load_focus
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
@@ -36,7 +37,7 @@ from geofovea.pipeline.inference.attention.support import can_run_layers, layers
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.greedy import stop_ids
-from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt, row_of_tokens
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
 from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
@@ -140,6 +141,7 @@ class LvlmHost:
         self._stored: StoredPrompts | None = None
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
+        self.parts: TrainedParts | None = None
 
     def answering(self, tokens: int) -> LvlmHost:
         """The same model, loaded once, whose answers may be at least so long.
@@ -277,6 +279,7 @@ class LvlmHost:
         reduction: DecoderReduction | None = None,
         choices: Sequence[str] = (),
         skip: LayerMethod | None = None,
+        decoder: Any = None,
     ) -> Generation:
         """Greedy answer from these tokens (or blindly), or the likeliest of some choices.
 
@@ -286,12 +289,14 @@ class LvlmHost:
             reduction: What drops tokens between the layers of the decoder; None drops none.
             choices: Answers to choose from; they are scored behind the same prompt.
             skip: What vision tokens do inside its layers; None what they always do.
+            decoder: What answers in place of its own decoder; None is that.
 
         Raises:
             ModelError: If the prompt does not fit, or the decoder cannot do what is asked of it.
             QuestionError: If a choice says nothing.
         """
-        return self.generate_together([Prompt(question, tokens, (*choices,), reduction, skip)])[0]
+        prompt = Prompt(question, tokens, (*choices,), reduction, skip, decoder)
+        return self.generate_together([prompt])[0]
 
     @one_at_a_time
     @torch.inference_mode()
@@ -355,19 +360,7 @@ class LvlmHost:
                 positions without words between tiles.
         """
         sequence = self._prompts.sequence(question, tokens, answer=0)
-        visual, length = sequence.visual, len(sequence)
-        first, count = int(visual[0]), len(visual)
-        in_a_row = int(visual[-1]) - first + 1 == count
-        # M-RoPE has three rows of them
-        plain = torch.equal(sequence.positions.flatten().cpu(), torch.arange(length))
-        if not in_a_row or not plain or sequence.deep is not None or sequence.blocks is not None:
-            raise ModelError(
-                "a region focus module reads vision tokens that stand in a row at positions of one "
-                f"axis and see only what is before them, and those of {self.name} do not; choose "
-                "focus='attention'"
-            )
-        # a clone of what inference mode made may be learned from
-        return DecoderInput(sequence.embedded.clone(), first, count)
+        return row_of_tokens(sequence, self.name)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """All parameters and the map of places; see ``SupportsDecoderAccess``."""

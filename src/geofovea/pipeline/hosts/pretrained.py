@@ -23,6 +23,8 @@ from geofovea.pipeline.hosts.checkpoint import (
 from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.registry import FAMILIES, family_in
+from geofovea.pipeline.hosts.learned.card import PART_FILES
+from geofovea.pipeline.hosts.learned.trained_parts import TrainedParts
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.processor_template import processor_template
@@ -70,6 +72,9 @@ def load_lvlm(
         host.record_steps()
     if focus := companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
+    if settings.parts:
+        files = {kind: companion(name, PART_FILES[kind]) for kind in settings.parts}
+        host.parts = TrainedParts(name, settings.parts, files)
     return host
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.synthetic.vocabulary import VERSIONS, domain_of
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
+from geofovea.pipeline.hosts.learned.card import PartCard, cards_from_json
 from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
@@ -37,7 +39,7 @@ class HostSettings:
             the choice to `focus`, or else to ``attention_mode.default_mode``.
         focus: Which rows of attention are the focus, and how; goes before `focus_layer`.
         calibration: How that was measured; None where somebody chose it, or nobody did.
-        domain: ``"general"`` or ``"synthetic"``.
+        domain: ``"general"``, or what `domain_of` gives for a version of the synthetic world.
         image_mean: Of the red, green and blue that the vision tower expects.
         image_std: Likewise.
         tiles: Default budget of tiles.
@@ -53,6 +55,7 @@ class HostSettings:
             not.
         thought_tokens: The longest thought where there is room for one; at most 4096.
         presence_confusion: Measured errors of detection; see ``PresenceWords``.
+        parts: What was trained beside the weights, by kind; see ``PartCard``.
     """
 
     template: str | None = None
@@ -75,6 +78,7 @@ class HostSettings:
     thinking: str = "off"
     thought_tokens: int = 1024
     presence_confusion: tuple[int, int, int, int] | None = None
+    parts: Mapping[str, PartCard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)
@@ -88,7 +92,7 @@ class HostSettings:
             "focus_layer": self.focus_layer is None or _is_whole(self.focus_layer, 0),
             "focus": self.focus is None or isinstance(self.focus, AttentionMode),
             "calibration": self.calibration is None or self.focus is not None,
-            "domain": self.domain in ("general", "synthetic"),
+            "domain": self.domain in ("general", *map(domain_of, VERSIONS)),
             "image_mean": _are_three_numbers(self.image_mean),
             "image_std": _are_three_numbers(self.image_std) and min(self.image_std) > 0,
             "tiles": _is_whole(self.tiles, 1),
@@ -203,7 +207,11 @@ def with_calibration(name: str, settings: HostSettings, weights: Sequence[Path])
     return settings
 
 
-_READERS = {"focus": AttentionMode.from_json, "calibration": CalibrationRecord.from_json}
+_READERS = {
+    "focus": AttentionMode.from_json,
+    "calibration": CalibrationRecord.from_json,
+    "parts": cards_from_json,
+}
 
 
 def _value(key: str, value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.inference.decoder.layer_work import LayerWork
 
 __all__ = ["DecoderShape", "EncoderShape", "HostShape", "host_shape"]
 
@@ -69,6 +70,31 @@ class DecoderShape:
         pairs = tokens * (tokens + 1) / 2
         attention = 2 * pairs * self.heads * self.head_width
         return 2.0 * count * (tokens * self.macs_a_token + attention)
+
+    def prefill_behind(self, stored: int, tokens: int, layers: int | None = None) -> float:
+        """Operations of ``tokens`` behind others whose keys and values are stored."""
+        count = self.layers if layers is None else layers
+        pairs = tokens * stored + tokens * (tokens + 1) / 2
+        attention = 2 * pairs * self.heads * self.head_width
+        return 2.0 * count * (tokens * self.macs_a_token + attention)
+
+    def prefill_layer(self, work: LayerWork, text: int) -> float:
+        """Operations of one layer on a prompt whose vision tokens skip some of it.
+
+        What decides about skipping, such as a row of attention that is read, is not counted.
+
+        Args:
+            work: What the layer did.
+            text: Tokens of the prompt besides those of vision, which skip nothing.
+        """
+        units = self.intermediate if work.units is None else work.units
+        keys = work.present * self.kv_heads
+        queries = work.attended * self.heads
+        own = (
+            2 * self.width * self.head_width * (keys + queries) + 3 * work.fed * self.width * units
+        )
+        attention = 2 * work.pairs * self.heads * self.head_width
+        return 2.0 * (text * self.macs_a_token + own + attention)
 
     def decode(self, context: int, answer: int) -> float:
         """Operations of ``answer`` further tokens after ``context``, their logits included."""

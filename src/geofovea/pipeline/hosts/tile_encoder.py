@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
-from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, encoder_digest, encoder_settings
+from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, WeightsDigest, encoder_settings
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, token_places
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.vision.clip_encoder import ClipEncoder
@@ -59,7 +58,7 @@ class TileEncoder:
         self._name, self._family, self._settings, self._dtype = name, family, settings, dtype
         self._normalization = Normalization(settings.image_mean, settings.image_std)
         self._batch = ShrinkingBatch(TILES_AT_ONCE)
-        self._last_digest: tuple[Any, str | None, torch.device] | None = None
+        self._digest = WeightsDigest()
         self.clip = (
             ClipEncoder(family.model, self.grid[0], settings.pool, self._normalization)
             if family.is_clip
@@ -133,15 +132,8 @@ class TileEncoder:
         weights = {name: value for name, value in tensors.items() if id(value) not in own}
         if self.scene_position is not None:
             weights[SCENE_POSITION_FILE] = self.scene_position
-        state = tuple(
-            (name, value.data_ptr(), 0 if value.is_inference() else value._version)
-            for name, value in weights.items()
-            if not value.is_meta
-        )
-        if self._last_digest is None or self._last_digest[0] != state:
-            device = self._device()
-            about = encoder_settings(family, self._settings, self.grid)
-            about |= {"dtype": str(self._dtype), "device": str(device)}
-            self._last_digest = state, encoder_digest(weights, about), device
-        _, digest, device = self._last_digest
+        device = self._device()
+        about = encoder_settings(family, self._settings, self.grid)
+        about |= {"dtype": str(self._dtype), "device": str(device)}
+        digest = self._digest.of(weights, about)
         return None if digest is None else EncoderIdentity(digest, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 __all__ = ["EndpointUse", "MemoryUse"]
 
@@ -65,18 +66,32 @@ class MemoryUse:
         tiles_read: Stored tiles that it read, once for each look and for the answer.
         entries_read: Vision tokens whose keys and values it read, likewise.
         nbytes: Bytes that the memory held then.
+        ready_bytes: Bytes of keys and values that were restored beside them.
+        tokens_stored: Vision tokens of the tiles that it ran and stored.
+        looks_run: Vision tokens of each look behind which words of a question ran; of later looks
+            only stored keys are read.
+        entries_chosen: Vision entries that words of the last prompt attended to, over all layers
+            and words, where a cache policy chooses them; else 0.
     """
 
     tiles_stored: int = 0
     tiles_read: int = 0
     entries_read: int = 0
     nbytes: int = 0
+    ready_bytes: int = 0
+    entries_chosen: int = 0
+    tokens_stored: int = 0
+    looks_run: tuple[int, ...] = ()
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, Any]:
         """The counts by name."""
         return {
             "tiles_stored": self.tiles_stored,
             "tiles_read": self.tiles_read,
             "entries_read": self.entries_read,
             "bytes": self.nbytes,
+            "ready_bytes": self.ready_bytes,
+            "entries_chosen": self.entries_chosen,
+            "tokens_stored": self.tokens_stored,
+            "looks_run": list(self.looks_run),
         }

@@ -14,7 +14,7 @@ from geofovea.tiling.files.stamp import scene_identity, stamp_of
 from geofovea.tiling.pyramid import Pyramid
 from geofovea.tiling.remote.names import is_remote_name, remote_name
 
-__all__ = ["IndexedScene", "SceneState", "identity_of", "lasting_name"]
+__all__ = ["IndexedScene", "SceneState", "identity_of", "key_of", "lasting_name"]
 
 SceneState = Literal["current", "changed", "missing"]
 _NAME_DIGITS = 20
@@ -54,7 +54,7 @@ class IndexedScene:
     @property
     def key(self) -> str:
         """What its folder is called."""
-        return hashlib.sha256(self.name.encode(errors="surrogatepass")).hexdigest()[:_NAME_DIGITS]
+        return key_of(self.name)
 
     @property
     def pyramid(self) -> Pyramid:
@@ -97,6 +97,11 @@ class IndexedScene:
             return IndexedScene(name, identity, **numbers, levels=levels)
         except (KeyError, TypeError, GeometryError) as error:
             raise DataError(f"the record of a scene cannot be read: {error}") from error
+
+
+def key_of(name: str) -> str:
+    """What the folder of a scene is called."""
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_NAME_DIGITS]
 
 
 def lasting_name(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -64,6 +66,12 @@ class IndexSettings:
     def to_record(self) -> dict[str, Any]:
         """As JSON can say it."""
         return asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """What tells the vectors of this index from those of another: SHA-256, hexadecimal."""
+        record = {name: value for name, value in self.to_record().items() if name != "encoder"}
+        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> IndexSettings:

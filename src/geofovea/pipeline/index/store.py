@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from geofovea.errors import DataError, ModelError, OutputError
-from geofovea.pipeline.index.indexed_scene import IndexedScene
+from geofovea.pipeline.index.indexed_scene import IndexedScene, key_of
 from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
 from geofovea.pipeline.index.settings import FORMAT, IndexSettings
 from geofovea.pipeline.system.files import make_folder, write_text
@@ -128,6 +128,15 @@ class IndexStore:
         records = sorted((self.folder / _SCENES).glob(f"*/{_SCENE}"))
         return sorted((_read(path, self._scene_of) for path in records), key=lambda s: s.name)
 
+    def scene_named(self, name: str) -> IndexedScene | None:
+        """A scene by its lasting name; None if the index does not hold it.
+
+        Raises:
+            DataError: If its record is damaged.
+        """
+        path = self.folder / _SCENES / key_of(name) / _SCENE
+        return _read(path, self._scene_of) if path.exists() else None
+
     def begin(self, scene: IndexedScene) -> tuple[IndexedScene, bool]:
         """Enter a scene; what is known of other content under its name is removed.
 
@@ -138,6 +147,7 @@ class IndexStore:
             OutputError: If it cannot be written.
         """
         folder, was_removed = self._folder(scene), False
+        older: IndexedScene | None = None
         if (folder / _SCENE).exists():
             try:
                 older = _read(folder / _SCENE, self._scene_of)
@@ -148,9 +158,10 @@ class IndexStore:
             else:
                 self._remove_parts(scene)
                 was_removed = True
-        make_folder(folder.parent)
-        make_folder(folder)
-        write_text(folder / _SCENE, json.dumps(scene.to_record(), indent=1))
+        if scene != older:
+            make_folder(folder.parent)
+            make_folder(folder)
+            write_text(folder / _SCENE, json.dumps(scene.to_record(), indent=1))
         return scene, was_removed
 
     def part_names(self, scene: IndexedScene, level: int | None = None) -> list[PartName]:

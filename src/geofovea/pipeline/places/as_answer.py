@@ -17,14 +17,20 @@ from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.failure import failure_of
 
-__all__ = ["answer_rows", "asks_for_places", "place_answer", "places_as_answer"]
+__all__ = ["answer_rows", "asked_places", "asks_for_places", "place_answer", "places_as_answer"]
 
 _VERB = re.compile(r"\s*(find|count)\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 
 
 def asks_for_places(question: str) -> bool:
     """Whether a question is ``find:`` or ``count:`` and a phrase."""
-    return _VERB.fullmatch(question) is not None
+    return asked_places(question) is not None
+
+
+def asked_places(question: str) -> tuple[str, str] | None:
+    """The verb of such a question, ``find`` or ``count``, and its phrase; None for any other."""
+    match = _VERB.fullmatch(question)
+    return None if match is None else (match[1].lower(), match[2])
 
 
 def place_answer(
@@ -38,8 +44,7 @@ def place_answer(
     Raises:
         GeoFoveaError: As ``find_places`` and ``count_places`` do.
     """
-    match = _VERB.fullmatch(request.question)
-    verb, phrase = ("find", request.question) if match is None else (match[1].lower(), match[2])
+    verb, phrase = asked_places(request.question) or ("find", request.question)
     limits = _limits(session, request)
     if verb == "count":
         count = count_places(session, phrase, region=request.region, watch=watch, **limits)

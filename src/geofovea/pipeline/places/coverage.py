@@ -23,8 +23,9 @@ class Coverage:
         tiles_total: Native tiles of the scene, or of the region that was named.
         tiles_looked: Those that were looked at, those without data included.
         tiles_ruled_out: Those that were skipped because a coarser level shows no data there, or
-            drew less than a tenth of the average attention. 0 where none of them was looked at to
-            tell how often that is wrong.
+            drew less than a tenth of the average attention; by an index, because its vectors show
+            no data there, or are at no level nearer to the phrase than one standard deviation below
+            the average. 0 where none of them was looked at to tell how often that is wrong.
         share: Share of the area that the tiles looked at cover, in [0, 1].
         recall: Expected share of what the model would find in all tiles, in [0, 1]. It comes from
             a random sample of the tiles that the search passed over, not from the model's own
@@ -34,6 +35,7 @@ class Coverage:
         stopped: ``complete``, or what ended it: ``tiles``, ``tokens``, ``time``, ``memory``.
         ruled_out_sampled: Tiles of the random sample that would have been ruled out.
         ruled_out_misses: Those of them that show the thing after all.
+        by_index: Whether an index said which tiles are the likeliest, and ruled tiles out.
 
     Raises:
         QuestionError: If there is no such mode, or the numbers contradict each other.
@@ -50,6 +52,7 @@ class Coverage:
     stopped: str = "complete"
     ruled_out_sampled: int = 0
     ruled_out_misses: int = 0
+    by_index: bool = False
 
     def __post_init__(self) -> None:
         checked_mode(self.mode)
@@ -89,9 +92,12 @@ class Coverage:
         if self.is_complete:
             return line
         if self.ruled_out_miss_rate is not None:
-            line += f"; {self.tiles_ruled_out} ruled out by a coarser level: of "
-            line += f"{self.ruled_out_sampled} such tiles looked at, {self.ruled_out_misses} show "
-            line += f"it (at most {self.ruled_out_miss_rate:.0%} of all)"
+            what = "the index" if self.by_index else "a coarser level"
+            line += (
+                f"; {self.tiles_ruled_out} ruled out by {what}: of "
+                f"{self.ruled_out_sampled} such tiles looked at, {self.ruled_out_misses} show it "
+                f"(at most {self.ruled_out_miss_rate:.0%} of all)"
+            )
         line += f"; {self.tiles_left} left"
         if self.recall is not None:
             line += f"; expected recall {self.recall:.0%}"

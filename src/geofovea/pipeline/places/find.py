@@ -8,13 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, watched_by
-from geofovea.pipeline.focus.factory import default_focus
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.focus.factory import default_focus, focus_model_of
+from geofovea.pipeline.focus.indexed import indexed_likeness
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.index.likeness import SceneLikeness
 from geofovea.pipeline.places.coverage import Coverage, Mode, checked_mode
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
@@ -34,7 +40,7 @@ from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places"]
+__all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places", "indexed_places"]
 
 _SEARCH_TILES = 256
 
@@ -103,7 +109,9 @@ def find_places(
         session: The scene and the model.
         phrase: What is looked for, such as ``"red truck"``.
         coverage: ``sweep`` looks at every native tile. ``search`` goes to the likeliest from coarse
-            to fine, and draws some of the others at random to tell the expected recall.
+            to fine, and draws some of the others at random to tell the expected recall. With an
+            index it goes to those whose vectors are most like the phrase, and encodes no coarser
+            tile.
         budget: What may be spent. Its tokens are those of all prompts together. By default a search
             looks at 256 tiles, and a sweep at all of them.
         tiles: Most tiles to look at, in place of the budget's.
@@ -259,17 +267,53 @@ def _search(
         looker.look(native.tiles)
         return _coverage("search", looker, native)
     sampled = math.floor(options.sampled_share * looker.budget.tiles)
+    likeness = indexed_places(session, looker, options.focus, options.focus_model)
+    if likeness is not None:
+        ranked = native.ranked(likeness)
+        looker.look(ranked.tiles[: looker.budget.tiles - sampled])
+        drawn = _look_at_sample(looker, native, sampled, options.seed)
+        return _coverage("search", looker, native, ranked.ruled_out, drawn, by_index=True)
     descent = _descend(session, looker, looker.budget.tiles - sampled, options, watch)
     finest = descent.looks[-1]
     looker.spent_tiles += descent.tiles_encoded - (len(finest.tiles) if not finest.level else 0)
     looker.look(_native_of(native, descent))
+    drawn = _look_at_sample(looker, native, sampled, options.seed)
+    return _coverage("search", looker, native, native.is_ruled_out(descent), drawn)
+
+
+def indexed_places(
+    session: SceneSession, looker: TileLooker, focus: str | None, focus_model: str | None = None
+) -> SceneLikeness | None:
+    """How like a phrase each place is by the index of a session; None where it does not lead.
+
+    Args:
+        session: The scene, the model and the index.
+        looker: Whose phrase it is, and what it spends.
+        focus: What the caller named; another one than ``similarity`` leads in place of the index.
+        focus_model: The dual encoder that the caller named.
+
+    Raises:
+        ModelError: If the encoder is not that of the index, or cannot be loaded.
+        DataError: If the index is damaged.
+    """
+    index = session.index
+    focus = focus or default_focus(session.host, index)
+    encoder_name = focus_model_of(focus, focus_model, index)
+    if index is None or focus != "similarity" or encoder_name is None:
+        return None
+    encoder = load_dual_encoder(encoder_name)
+    with looker.usage.clock.stage("focus"):
+        return indexed_likeness(index, encoder, looker.phrase, looker.usage)
+
+
+def _look_at_sample(looker: TileLooker, native: NativeTiles, count: int, seed: int) -> int:
+    """Look at some of the tiles that a search passed over; returns how many the budget held."""
     passed_over = [tile for tile in native.tiles if tile not in looker.looked]
     before = len(looker.looked)
     if not looker.stopped:
-        drawn = random.Random(options.seed).sample(passed_over, min(sampled, len(passed_over)))
         # in the order of the draw, so that what a budget ends is a random sample, too
-        looker.look(drawn)
-    return _coverage("search", looker, native, descent, len(looker.looked) - before)
+        looker.look(random.Random(seed).sample(passed_over, min(count, len(passed_over))))
+    return len(looker.looked) - before
 
 
 def _descend(
@@ -282,11 +326,12 @@ def _descend(
     """Look from coarse to fine for the tiles that are likeliest to show what is looked for."""
     words = presence_words(session.host)
     noun, _ = words.parts(looker.phrase)
+    focus = options.focus or default_focus(session.host, session.index)
     search = SearchOptions(
-        options.focus or default_focus(session.host),
+        focus,
         "best_first",
         "several",
-        focus_model=options.focus_model,
+        focus_model=focus_model_of(focus, options.focus_model, session.index),
         region=looker.region,
     )
     search.check(session.host)
@@ -307,14 +352,16 @@ def _coverage(
     mode: Mode,
     looker: TileLooker,
     native: NativeTiles,
-    descent: Descent | None = None,
+    mask: NDArray[np.bool_] | None = None,
     sampled: int = 0,
+    *,
+    by_index: bool = False,
 ) -> Coverage:
     looked = list(looker.looked)
     drawn = looked[len(looked) - sampled :]
     passed_over = len(native.tiles) - len(looked)
     recall, recall_low = _recall(looker, looked, sampled, passed_over)
-    outside = _ruled_out(native, descent) if passed_over else set()
+    outside = _ruled_out(native, mask) if passed_over else set()
     tested = [tile for tile in drawn if tile in outside]
     return Coverage(
         mode,
@@ -329,14 +376,14 @@ def _coverage(
         "complete" if not passed_over else looker.stopped or "tiles",
         len(tested),
         sum(looker.looked[tile] > 0 for tile in tested),
+        by_index,
     )
 
 
-def _ruled_out(native: NativeTiles, descent: Descent | None) -> set[Tile]:
-    """The native tiles that a coarser level of a descent rules out."""
-    if descent is None:
+def _ruled_out(native: NativeTiles, mask: NDArray[np.bool_] | None) -> set[Tile]:
+    """The native tiles that a coarser level of a descent, or an index, rules out."""
+    if mask is None:
         return set()
-    mask = native.is_ruled_out(descent)
     return {tile for tile, is_out in zip(native.tiles, mask, strict=True) if is_out}
 
 

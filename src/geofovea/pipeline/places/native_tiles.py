@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from geofovea.errors import BudgetError
+from geofovea.pipeline.index.likeness import SceneLikeness
 from geofovea.regionfocus.scoring import mass_collector
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["NativeTiles", "native_count"]
+__all__ = ["NativeTiles", "RankedTiles", "native_count"]
 
 MOST_TILES = 4_000_000
 """Native tiles that are listed in memory; a scene of more is asked about by region."""
@@ -27,6 +28,19 @@ def native_count(pyramid: Pyramid) -> int:
     """Native tiles of a scene."""
     rows, cols = pyramid.grid_shape(0)
     return rows * cols
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankedTiles:
+    """Native tiles as an index ranks them, without their pixels.
+
+    Attributes:
+        tiles: All of them, the likeliest first.
+        ruled_out: Which of the tiles that were ranked, in reading order, the index rules out.
+    """
+
+    tiles: tuple[Tile, ...]
+    ruled_out: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,20 @@ class NativeTiles:
         """Which tiles a coarser level rules out: no data, or under a tenth of the average."""
         result: NDArray[np.bool_] = self.attention(descent) < _RULED_OUT
         return result
+
+    def ranked(self, likeness: SceneLikeness) -> RankedTiles:
+        """The tiles by what the vectors of an index say of their places."""
+        boxes = self.boxes()
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        # per area: tiles at the edge are smaller, and no less likely for that
+        densities = np.where(likeness.shows_data(boxes), likeness.masses(boxes) / areas, -1.0)
+        order = np.argsort(-densities, kind="stable")
+        return RankedTiles(tuple(self.tiles[i] for i in order), likeness.is_unlike(boxes))
+
+    def boxes(self) -> NDArray[np.float64]:
+        """The box of each tile, float64 ``(n, 4)`` as x0, y0, x1, y1 in scene pixels."""
+        boxes = [self.pyramid.box_scene(tile).as_tuple() for tile in self.tiles]
+        return np.array(boxes, np.float64).reshape(-1, 4)
 
     def _under(self, looked: Sequence[Tile]) -> NDArray[np.bool_]:
         """Which tiles lie under some tiles of one coarser level."""

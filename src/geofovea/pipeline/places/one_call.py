@@ -38,6 +38,7 @@ def find(
     bands: tuple[int, ...] | None = None,
     composite: str | None = None,
     device: str = AUTO,
+    index: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Places:
     """Find every place of a scene that shows something, in one call.
@@ -52,13 +53,14 @@ def find(
         bands: Bands to show, 1-based; None chooses from the scene.
         composite: A named composite instead, such as ``"ndvi"``.
         device: Where a model that is named is loaded.
+        index: Folder of an index that knows where to look; see ``SceneSession``.
         options: As for ``SceneSession.find``: ``coverage``, ``tiles``, ``region`` and the others.
 
     Raises:
         NoModelError: If no model is named, and the scene is not synthetic.
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
     """
-    session = _session(scene, model, endpoint, bands, composite, device)
+    session = _session(scene, model, endpoint, bands, composite, device, index)
     return find_places(session, phrase, **options)
 
 
@@ -71,6 +73,7 @@ def count(
     bands: tuple[int, ...] | None = None,
     composite: str | None = None,
     device: str = AUTO,
+    index: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Count:
     """Count something over a scene, with a 95 % interval, in one call.
@@ -85,13 +88,14 @@ def count(
         bands: Bands to show, 1-based; None chooses from the scene.
         composite: A named composite instead, such as ``"ndvi"``.
         device: Where a model that is named is loaded.
+        index: Folder of an index that knows where to look; see ``SceneSession``.
         options: As for ``SceneSession.count``: ``tiles``, ``region``, ``confusion`` and the others.
 
     Raises:
         NoModelError: If no model is named, and the scene is not synthetic.
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
     """
-    session = _session(scene, model, endpoint, bands, composite, device)
+    session = _session(scene, model, endpoint, bands, composite, device, index)
     return count_places(session, phrase, **options)
 
 
@@ -102,6 +106,7 @@ def _session(
     bands: tuple[int, ...] | None,
     composite: str | None,
     device: str,
+    index: str | os.PathLike[str] | None,
 ) -> SceneSession:
     """A session for one call; see `find` for what it takes."""
     started = time.perf_counter()
@@ -112,5 +117,6 @@ def _session(
         host,
         bands,
         composite=composite,
+        index=index,
         open_seconds=time.perf_counter() - started,
     )

@@ -39,6 +39,7 @@ def places_cost(
         peak_rss_mb=peak_rss_mb(),
         budget=looker.budget,
         endpoint=usage.endpoint_use(session.host),
+        tiles_indexed=usage.tiles_indexed,
     )
 
 

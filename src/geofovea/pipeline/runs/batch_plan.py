@@ -11,7 +11,7 @@ from geofovea.datasets.inputs.manifest import ManifestRow, check_ids
 from geofovea.datasets.inputs.region_files import NamedRegion
 from geofovea.errors import DataError, GeometryError, SceneError
 from geofovea.pipeline.runs.item import Item, ItemKey
-from geofovea.pipeline.runs.scene_worker import PLANNED
+from geofovea.pipeline.runs.scene_worker import BEFORE, PLANNED, PLANNED_BEFORE
 from geofovea.tiling.files.stamp import scene_identity
 from geofovea.tiling.geo.region import AmbiguousRegionError, OutsideSceneError, region_from_crs
 from geofovea.tiling.remote.names import doubtful_secrets, is_remote_name
@@ -149,15 +149,21 @@ def _planned(
     texts: _RegionTexts,
 ) -> PlannedRow:
     question = row.question or ""
-    problem = _problem_of_text(row.scene, question)
+    problem = _problem_of_text(row.scene, question, row.before)
     if row.problem:
         problem = f"DataError: {row.problem}"
     region, within = None, ""
+    payload: dict[str, Any] = {"question": question}
+    if row.before:
+        # as long as the scene of an earlier date stays as it is, the answer does, too
+        identity_before = scene_identity(row.before)
+        within = f"\nafter {identity_before}"
+        payload |= {BEFORE: row.before, PLANNED_BEFORE: identity_before}
     if row.region is not None:
         region, digest = texts.of(row.region, row.region_crs)
-        within = f"\nwithin {digest}"
+        within += f"\nwithin {digest}"
     key = ItemKey(_storable(identity), _storable(question + within), configuration)
-    item = Item(key, row.scene, {"question": question, "region": region, PLANNED: identity})
+    item = Item(key, row.scene, payload | {"region": region, PLANNED: identity})
     name = region_name if region_name or row.region is None else row.id
     return PlannedRow(
         id=_storable(row.id),
@@ -174,13 +180,14 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _problem_of_text(scene: str, question: str) -> str:
+def _problem_of_text(scene: str, question: str, before: str) -> str:
     """Why a row cannot be asked, as far as its characters tell."""
-    for what, text in (("name of the scene", scene), ("question", question)):
+    names = (("name of the scene", scene), ("name of the earlier scene", before))
+    for what, text in (*names, ("question", question)):
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            help_ = "rename the file" if text is scene else "write the question anew"
+            help_ = "write the question anew" if text is question else "rename the file"
             return (
                 f"DataError: the {what} is not UTF-8 text at character {error.start + 1}: "
                 f"{text!r:.200}; {help_}"

@@ -18,15 +18,19 @@ from geofovea.tiling.files.stamp import scene_identity
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.dates.session import StackSession
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.tiling.scene import Scene
 
-__all__ = ["PLANNED", "SceneWorker", "loaded_host", "openable_scenes"]
+__all__ = ["BEFORE", "PLANNED", "PLANNED_BEFORE", "SceneWorker", "loaded_host", "openable_scenes"]
 
 PLANNED = "planned scene"
 """Under this the payload of an item holds the identity of its scene when the run was planned."""
+
+BEFORE, PLANNED_BEFORE = "earlier scene", "planned earlier scene"
+"""Likewise the name of an earlier scene of the same place, and its identity."""
 
 Value = TypeVar("Value")
 
@@ -98,6 +102,8 @@ class SceneWorker:
         self._access = access or {}
         # one: sessions hold hundreds of megabytes
         self._session_of = functools.lru_cache(maxsize=1)(self._open)
+        # likewise, with which earlier date rows compare it
+        self._stack_of = functools.lru_cache(maxsize=1)(self._stacked)
 
     def session(self, path: str, planned: str | None = None) -> SceneSession:
         """A scene, ready to be asked about.
@@ -172,6 +178,14 @@ class SceneWorker:
         """
         # items of one scene were planned at one moment
         session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
+        if any(BEFORE in payload for payload in payloads):
+            # what is compared has tokens of its own, so nothing is shared with the others
+            return [
+                _attempt(partial(self._compared, session, payload, make_request, record))
+                if BEFORE in payload
+                else self.records(path, [payload], make_request, record)[0]
+                for payload in payloads
+            ]
         questions = [_attempt(partial(make_request, session, payload)) for payload in payloads]
         # brings torch, like the session
         from geofovea.pipeline.places.as_answer import answer_rows
@@ -182,6 +196,43 @@ class SceneWorker:
             f if isinstance(f, Exception) else _attempt(partial(record, session, payload, f))
             for payload, f in zip(payloads, results, strict=True)
         ]
+
+    def _compared(
+        self,
+        session: SceneSession,
+        payload: Payload,
+        make_request: Callable[[SceneSession, Payload], AskRequest],
+        record: Callable[[SceneSession, Payload, Answer], Record],
+    ) -> Record:
+        """The record of one row about two dates, in the pixels of the one with the finer ones."""
+        from geofovea.pipeline.dates.as_answer import dated_row
+
+        before = self._earlier.session(payload[BEFORE], payload.get(PLANNED_BEFORE))
+        stack = self._stack_of(before, session)
+        reference = before if stack.stack.reference == 0 else session
+        answer = dated_row(stack, reference, make_request(reference, payload))
+        result = record(reference, payload, answer)
+        identities = [each.scene.identity for each in stack.stack.scenes]
+        result["provenance"]["date_identities"] = identities
+        return result
+
+    @functools.cached_property
+    def _earlier(self) -> SceneWorker:
+        """Opens the earlier dates with which rows compare scenes."""
+        return SceneWorker(self._settings, self._host, self._access, verify=self._verify)
+
+    def _stacked(self, before: SceneSession, after: SceneSession) -> StackSession:
+        from geofovea.pipeline.dates.session import StackSession
+        from geofovea.pipeline.dates.stack import make_stack
+
+        settings = self._settings
+        return StackSession(
+            make_stack((before.scene, after.scene)),
+            self._host,
+            settings.bands,
+            composite=settings.composite,
+            band_map=settings.band_map,
+        )
 
     def _open(self, path: str) -> SceneSession | SceneError:
         from geofovea.tiling.opening import open_scene

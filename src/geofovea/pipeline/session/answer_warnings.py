@@ -10,7 +10,7 @@ from typing import Protocol
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
 from geofovea.errors import DemoModelWarning
 from geofovea.pipeline.hosts.base import Host, SupportsAttentionMode, SupportsSpecialWords
-from geofovea.pipeline.session.model_choice import is_beyond
+from geofovea.pipeline.session.model_choice import is_beyond, is_synthetic
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.pixels.radiometry import Radiometry
@@ -49,12 +49,9 @@ def answer_warnings(
     """
     words = (question, *choices) if names is None else names
     warnings = [*radiometry.warnings]
-    if host.capabilities.domain == "synthetic":
+    if host.capabilities.domain != "general":
         if is_beyond(host, scene):
-            warnings.append(
-                f"the {host.name} model is a demo that knows synthetic scenes only, and this is "
-                "not one: its answer is a guess; 'geofovea models' lists real models"
-            )
+            warnings.append(_beyond_warning(host, scene))
         if unknown := host.unknown_words(" ".join(words)):
             warnings.append(
                 f"the {host.name} model does not know the words {', '.join(unknown[:8])}"
@@ -75,6 +72,18 @@ def answer_warnings(
     if stopped in _WHY_STOPPED:
         warnings.append(_WHY_STOPPED[stopped])
     return tuple(warnings)
+
+
+def _beyond_warning(host: Host, scene: Scene) -> str:
+    if is_synthetic(scene):
+        return (
+            f"the {host.name} model has learned another version of the synthetic world than this "
+            "scene shows: its answer is a guess"
+        )
+    return (
+        f"the {host.name} model is a demo that knows synthetic scenes only, and this is "
+        "not one: its answer is a guess; 'geofovea models' lists real models"
+    )
 
 
 def budget_warnings(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple[str, ...]:

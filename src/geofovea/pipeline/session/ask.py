@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -64,7 +65,9 @@ def ask(
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
     skip: str | None = None,
+    resampler: str | None = None,
     cache_tokens: bool | None = None,
+    index: str | os.PathLike[str] | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
 
@@ -113,7 +116,10 @@ def ask(
             large they are; ``off`` leaves them to the model.
         skip: What vision tokens skip inside the decoder's layers, such as ``ima`` or ``dyvte``;
             ``NAME:START`` names the first layer.
+        resampler: What makes few tokens of each tile, such as ``m3:4``, for models that carry
+            trained weights of it.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
+        index: Folder of an index that knows where to look; see ``SceneSession``.
 
     Returns:
         The answer with confidence, evidence, cost and warnings.
@@ -150,6 +156,7 @@ def ask(
         composite=composite,
         band_map=band_map,
         cache_tokens=cache_tokens,
+        index=index,
         open_seconds=open_seconds,
     )
     return session.ask(
@@ -165,6 +172,7 @@ def ask(
         focus_model=focus_model,
         geometry=geometry,
         skip=skip,
+        resampler=resampler,
     )
 
 

@@ -97,6 +97,8 @@ def assemble_answer(
         thought_tokens=sum(run.thought_tokens for run in reduced.runs),
         focus=_focus_cost(host, usage),
         vision_layers=reduced.vision_layers,
+        tokens_beside=reduced.tokens_beside,
+        tiles_indexed=usage.tiles_indexed,
     )
     warnings = (
         *warned,
@@ -148,4 +150,5 @@ def _flops(
         tiles_encoded=usage.tiles_encoded,
         scored=usage.tokens_scored,
         runs=reduced.runs,
+        memory=usage.memory,
     )

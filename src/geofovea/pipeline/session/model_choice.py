@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
+from geofovea.datasets.synthetic.vocabulary import domain_of, version_of
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import NoModelError
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
@@ -77,15 +77,17 @@ def usual_tile_size(scene: Scene) -> int:
 
 def is_synthetic(scene: Scene) -> bool:
     """Whether the file says that it shows the synthetic world."""
-    return scene.description.startswith(SYNTHETIC_MARK)
+    return version_of(scene.description) is not None
 
 
 def is_beyond(host: Host, scene: Scene) -> bool:
     """Whether the host was trained on synthetic scenes only, and this is a scene of another kind.
 
-    Its answer is then a guess, and how sure it is says nothing.
+    A scene of another version of the synthetic world is one. The answer is then a guess, and how
+    sure it is says nothing.
     """
-    return host.capabilities.domain == "synthetic" and not is_synthetic(scene)
+    domain, version = host.capabilities.domain, version_of(scene.description)
+    return domain != "general" and (version is None or domain != domain_of(version))
 
 
 def _ways_to_a_model(path: str) -> str:

@@ -37,6 +37,9 @@ class AnswerOptions:
             they are; ``off`` leaves them to the model.
         skip: What vision tokens skip inside the layers of the decoder: ``NAME`` or ``NAME:START``
             with one of ``LAYER_METHOD_NAMES`` and a first layer; None skips nothing.
+        resampler: What makes few tokens of each tile for the answer: ``NAME`` or ``NAME:TOKENS``
+            with one of ``RESAMPLER_NAMES`` and the most tokens of a tile; the model must carry
+            trained weights of it. None leaves tokens to the reduction.
 
     Raises:
         QuestionError: If the geometry is neither.
@@ -50,6 +53,7 @@ class AnswerOptions:
     focus_model: str | None = None
     geometry: str = DEFAULT_GEOMETRY
     skip: str | None = None
+    resampler: str | None = None
 
     def __post_init__(self) -> None:
         if self.geometry not in GEOMETRY_NAMES:

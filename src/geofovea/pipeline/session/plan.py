@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.focus.factory import default_focus
+from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
+from geofovea.pipeline.hosts.learned.trained_parts import planned_method, resampling, saisa_of
+from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
 from geofovea.pipeline.session.reducer import Reducer
@@ -44,6 +47,7 @@ class AnswerPlan:
         encoding: How tiles have to be encoded for that.
         warnings: What a careful reader of the answer should know of the plan.
         skip: What vision tokens do inside the layers of the decoder; None what they always do.
+        decoder: What reads tokens that a resampler made; None where none does.
     """
 
     request: AskRequest
@@ -56,6 +60,7 @@ class AnswerPlan:
     encoding: EncodePlan
     warnings: tuple[str, ...] = ()
     skip: LayerMethod | None = None
+    decoder: Any = None
 
     @property
     def stop(self) -> StopAt:
@@ -67,7 +72,15 @@ class AnswerPlan:
     ) -> Reducer:
         """What carries it out for one question."""
         return Reducer(
-            host, self.chain, self.question, tiles, usage, self.choices, calls, self.skip
+            host,
+            self.chain,
+            self.question,
+            tiles,
+            usage,
+            self.choices,
+            calls,
+            self.skip,
+            self.decoder,
         )
 
     def search_with(self, probe: ConfidentStop | None) -> SearchOptions:
@@ -75,8 +88,15 @@ class AnswerPlan:
         return replace(self.search, stop=self.stop.rules(probe))
 
 
-def plan_answer(host: Host, request: AskRequest) -> AnswerPlan | PublishedAnswerPlan:
+def plan_answer(
+    host: Host, request: AskRequest, index: SceneIndex | None = None
+) -> AnswerPlan | PublishedAnswerPlan:
     """Settle how a question will be answered.
+
+    Args:
+        host: The model.
+        request: What is asked.
+        index: What an index knows of the scene, if there is one.
 
     Raises:
         QuestionError: If the question is empty or too long, or the choices cannot be meant.
@@ -95,15 +115,45 @@ def plan_answer(host: Host, request: AskRequest) -> AnswerPlan | PublishedAnswer
     if is_published:
         return plan_published_answer(host, request, question, budget)
     _check_for_pictures(host, request)
-    chain = make_chain(request.options.reduction)
+    chain, decoder = _chain(host, request)
     encoding = plan_encoding(host, [chain])
     skip = plan_skip(host, request.options.skip, chain)
     fitting, warnings = fitting_budget(host, question, budget, choices)
-    search = _search_options(host, request)
+    search = _search_options(host, request, index)
     search.check(host)
     return AnswerPlan(
-        request, question, choices, budget, fitting, search, chain, encoding, warnings, skip
+        request,
+        question,
+        choices,
+        budget,
+        fitting,
+        search,
+        chain,
+        encoding,
+        warnings,
+        skip,
+        decoder,
     )
+
+
+def _chain(host: Host, request: AskRequest) -> tuple[Chain, Any]:
+    """What drops tokens, and what reads what is left in place of the model's own decoder."""
+    options = request.options
+    chain = make_chain(options.reduction)
+    if options.resampler is None:
+        return chain, None
+    if options.reduction != DEFAULT_REDUCTION:
+        raise ModelError(
+            f"resampler={options.resampler!r} makes the tokens of an answer, and "
+            f"reduction={options.reduction!r} would choose them; leave out one of them"
+        )
+    if options.skip is not None:
+        raise ModelError(
+            f"skip={options.skip!r} plans layers of the model's own decoder, and "
+            f"resampler={options.resampler!r} has another; leave out one of them"
+        )
+    part = resampling(host, options.resampler)
+    return replace(chain, projected=part.tiles, projected_name=part.tiles.name), part.decoder
 
 
 def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
@@ -119,7 +169,8 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
     """
     if text is None:
         return None
-    method = make_layer_method(text)
+    name = text.partition(":")[0]
+    method = saisa_of(host) if name == "saisa" else planned_method(host, make_layer_method(text))
     if not host.capabilities.layer_plans:
         raise ModelError(
             f"{host.name} cannot skip work inside the layers of its decoder; leave out skip=, or "
@@ -133,14 +184,15 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
     return method
 
 
-def _search_options(host: Host, request: AskRequest) -> SearchOptions:
+def _search_options(host: Host, request: AskRequest, index: SceneIndex | None) -> SearchOptions:
     options = request.options
+    focus = options.focus or default_focus(host, index)
     return SearchOptions(
-        options.focus or default_focus(host),
+        focus,
         options.descent,
         options.route,
         concentrated=request.concentrated,
-        focus_model=options.focus_model,
+        focus_model=focus_model_of(focus, options.focus_model, index),
         boxes=request.boxes,
         region=request.region,
     )

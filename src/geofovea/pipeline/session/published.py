@@ -114,6 +114,8 @@ def plan_published_answer(
         )
     if request.options.skip is not None:
         raise ModelError("descent='published' skips no work inside layers: leave out skip=")
+    if request.options.resampler is not None:
+        raise ModelError("descent='published' keeps tokens in its own way: leave out resampler=")
     if focus != "rfm" or reduction not in (DEFAULT_REDUCTION, "top_score"):
         raise ModelError(
             "descent='published' goes with focus='rfm' and keeps tokens by 'top_score', got "

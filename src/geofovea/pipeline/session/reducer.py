@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from geofovea.pipeline.answers.cost import StageTokens
@@ -23,6 +25,8 @@ from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.search.looks import LevelLook
+from geofovea.regionfocus.selection.without_finest import without_finest
+from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["ReducedAnswer", "Reducer"]
 
@@ -39,6 +43,7 @@ class ReducedAnswer:
         tokens_end: Vision tokens in the last layer of the decoder.
         runs: Of the decoder, those of probes and of single places included.
         vision_layers: See `MeteredGenerator`; None where no work was skipped.
+        tokens_beside: See `MeteredGenerator`.
     """
 
     reply: Reply
@@ -46,6 +51,7 @@ class ReducedAnswer:
     tokens_end: int
     runs: tuple[DecoderPass, ...]
     vision_layers: int | None = None
+    tokens_beside: int = 0
 
 
 class Reducer:
@@ -66,6 +72,7 @@ class Reducer:
         choices: tuple[str, ...] = (),
         calls: EngineCalls | None = None,
         skip: LayerMethod | None = None,
+        decoder: Any = None,
     ) -> None:
         """Join what the chain needs; the encoding of ``usage`` holds what the chain reads.
 
@@ -82,14 +89,28 @@ class Reducer:
         def context_of(look: LevelLook) -> TokenContext:
             if reads_text and not embeds:
                 embeds.append(host.question_embeds(question))  # type: ignore[attr-defined]
-            return tiles.context(look.tokens, look.scores, usage, embeds[0] if embeds else None)
+            text = embeds[0] if embeds else None
+            context = tiles.context(look.tokens, look.scores, usage, text)
+            if decoder is None or context.cells is not None:
+                return context
+            place, columns = tiles.cells_of(look.tokens), host.grid[1]
+            return replace(context, cells=torch.stack([place // columns, place % columns], 1))
+
+        def is_whole(tokens: TokenSet) -> bool:
+            entries = [usage.entries[tile] for tile in tokens.tiles]
+            return len(tokens) == sum(int(entry.valid.sum()) for entry in entries)
 
         self._image_tokens = host.image_tokens if isinstance(host, SupportsImages) else None
         self._name = host.name
         self._context_of = context_of
         self._probe: ConfidentStop | None = None
         self.generator = MeteredGenerator(
-            calls or DirectCalls(host, tiles), chain.decoder, choices, skip=skip
+            calls or DirectCalls(host, tiles),
+            chain.decoder,
+            choices,
+            skip=skip,
+            decoder=decoder,
+            is_whole=is_whole,
         )
         self.selection_seconds = 0.0
 
@@ -119,6 +140,7 @@ class Reducer:
             BudgetError: If a method cannot hold so many tokens at a time.
             ModelError: If the context lacks what the method needs.
         """
+        result = self._beside(result)
         chain, tokens_in = self._chain, sum(len(look.tokens) for look in result.relevant.looks)
         if chain.projected_share is not None:
             most = max(1, math.floor(chain.projected_share * tokens_in + 0.5))
@@ -129,7 +151,17 @@ class Reducer:
         stages = self._stages(tokens_in, reply.tokens_llm)
         end, runs = self.generator.tokens_end, tuple(self.generator.runs)
         ran = None if self.generator.skip is None else self.generator.vision_layers
-        return ReducedAnswer(reply, stages, end, runs, ran)
+        return ReducedAnswer(reply, stages, end, runs, ran, self.generator.tokens_beside)
+
+    def _beside(self, result: SearchResult) -> SearchResult:
+        """The same without the level that enters layers beside the sequence, if one does."""
+        method = self.generator.skip
+        if method is None or not method.takes_finest:
+            return result
+        parts = without_finest(result.relevant, result.descent, result.places)
+        if parts.fine is not None:
+            self.generator.skip = method.beside(parts.fine)
+        return replace(result, relevant=parts.relevant, places=parts.places)
 
     def _reply(self, result: SearchResult, budget: Budget) -> Reply:
         started, before = time.perf_counter(), self.generator.seconds

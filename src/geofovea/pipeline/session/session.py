@@ -7,15 +7,15 @@ the question, the tokens of a tile, is kept for the next one.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
-from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.accounting import OpeningTime, QuestionUsage, StageClock
 from geofovea.pipeline.engine.batching import BatchedCalls
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.logged_calls import LoggedCalls
@@ -29,6 +29,7 @@ from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.index.scene_index import open_scene_index
 from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
@@ -50,11 +51,7 @@ from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.search.region_filter import restrict
-from geofovea.regionfocus.strategies import (
-    DEFAULT_DESCENT,
-    DEFAULT_GEOMETRY,
-    DEFAULT_REDUCTION,
-)
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_GEOMETRY, DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
@@ -90,6 +87,7 @@ class SceneSession:
         band_map: Mapping[str, int] | None = None,
         cache_tokens: bool | None = None,
         memory: MemoryOptions | None = None,
+        index: str | os.PathLike[str] | None = None,
         open_seconds: float = 0.0,
     ) -> None:
         """Prepare a scene: plan its pyramid and its radiometry.
@@ -104,10 +102,13 @@ class SceneSession:
                 ``$GEOFOVEA_CACHE_TOKENS`` says, and not where it is unset.
             memory: Keeps what the decoder makes of each tile, and answers further questions from
                 that; answers may differ from those without. None keeps nothing.
+            index: Folder of ``build_index``: questions and searches that name no focus go where
+                its vectors are likest, without pixels. What it does not know is read.
             open_seconds: What opening the scene took; the first answer reports it as its own.
 
         Raises:
             ModelError: If the model cannot answer from a memory.
+            DataError: If there is no such index, or it is damaged.
             SceneReadError: If the scene is damaged.
             SceneError: If it has no such bands.
             OutputError: If a variable about what is kept on disk cannot be understood.
@@ -121,9 +122,9 @@ class SceneSession:
         store = store_of_tokens(self.host, self.reader) if keeps_tokens(cache_tokens) else None
         self.tiles = TileTokens(self.host, self.reader, store)
         self.memory = None if memory is None else SceneMemory(self.host, self.tiles, memory)
-        self._focuses = FocusFactory(self.host, self.reader)
-        # taken by the first question: no two threads can pop it
-        self._open_seconds = [open_seconds + time.perf_counter() - started]
+        self.index = None if index is None else open_scene_index(index, scene)
+        self._focuses = FocusFactory(self.host, self.reader, self.index)
+        self._opening = OpeningTime(open_seconds + time.perf_counter() - started)
 
     def __repr__(self) -> str:
         pyramid = self.pyramid
@@ -149,6 +150,7 @@ class SceneSession:
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
         skip: str | None = None,
+        resampler: str | None = None,
         watch: Watcher | None = None,
     ) -> Answer:
         """Answer one question.
@@ -156,8 +158,8 @@ class SceneSession:
         Args:
             question: In the words of the model.
             budget: What may be spent; the host's own default if None.
-            focus: One of ``FOCUS_NAMES``; by default ``attention``, or ``prompted`` for a model
-                behind an endpoint.
+            focus: One of ``FOCUS_NAMES``; by default ``similarity`` with an index, ``prompted`` for
+                a model behind an endpoint, and else ``attention``.
             reduction: What drops tokens: a name, or several with ``+`` between them, one for each
                 place (encoder, projected tokens, decoder), such as ``divprune+fastv:0.25``; see
                 ``parse_chain``.
@@ -174,6 +176,7 @@ class SceneSession:
             geometry: ``auto`` computes the answers to questions about where named places lie and
                 how large they are; ``off`` leaves them to the model.
             skip: What vision tokens skip inside the decoder, such as ``ima``; see `AnswerOptions`.
+            resampler: What makes few tokens of each tile, such as ``mqt:4``; see `AnswerOptions`.
             watch: Hears what happens while it happens, and may end the question.
 
         Raises:
@@ -188,7 +191,9 @@ class SceneSession:
         Warns:
             DemoModelWarning: If the host is the demo model and the scene is not synthetic.
         """
-        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry, skip)
+        options = AnswerOptions(
+            focus, reduction, descent, route, stop, focus_model, geometry, skip, resampler
+        )
         request = AskRequest(
             question,
             budget,
@@ -299,8 +304,8 @@ class SceneSession:
         check_current(self.scene.source)
         _LOG.info("question: %r about %s", request.question, self.scene.path)
         clock = StageClock(calls.now)
-        plan = plan_answer(self.host, request)
-        clock.add_earlier("open", self._take_open_seconds())
+        plan = plan_answer(self.host, request, self.index)
+        clock.add_earlier("open", self._opening.take())
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
@@ -338,7 +343,7 @@ class SceneSession:
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene toward the next answer."""
-        self._open_seconds.append(seconds)
+        self._opening.add(seconds)
 
     def tokens(self, tiles: Sequence[Tile]) -> TokenSet:
         """Vision tokens of some tiles, each tile once; those that show nothing have none.
@@ -390,11 +395,3 @@ class SceneSession:
                 encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
             )
         return VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
-
-    def _take_open_seconds(self) -> float:
-        # each entry is popped by one thread alone
-        seconds = 0.0
-        with suppress(IndexError):
-            while True:
-                seconds += self._open_seconds.pop()
-        return seconds

@@ -55,6 +55,7 @@ class AskSettings:
         rfm: Folder of a region focus module that replaces the model's own.
         cache_tokens: See ``SceneSession``.
         memory: See ``SceneSession``.
+        index: See ``SceneSession``.
     """
 
     model: str
@@ -69,6 +70,7 @@ class AskSettings:
     rfm: str | None = None
     cache_tokens: bool | None = None
     memory: MemoryOptions | None = None
+    index: str | None = None
 
     @property
     def has_model(self) -> bool:
@@ -112,6 +114,10 @@ class AskSettings:
         }
         if self.options.skip is not None:
             record["skip"] = self.options.skip
+        if self.options.resampler is not None:
+            record["resampler"] = self.options.resampler
+        if self.index is not None:
+            record |= {"index": self.index, "index_digest": self._index_digest()}
         if self.memory is not None:
             # how much it holds changes what is spent, how it stores changes answers
             record["kv"] = self.memory.policy
@@ -134,6 +140,11 @@ class AskSettings:
     def _dtype(self) -> str:
         # as `load_host` has it, wherever the embedded model runs
         return (self.load.dtype or "float32") if self.model == EMBEDDED else self.load.numbers
+
+    def _index_digest(self) -> str:
+        from geofovea.pipeline.index.store import IndexStore
+
+        return IndexStore.open(Path(self.index or "")).settings.digest
 
     def load_host(self) -> Host:
         """The model, with the region focus module that it is to use.
@@ -171,6 +182,7 @@ class AskSettings:
             band_map=self.band_map,
             cache_tokens=self.cache_tokens,
             memory=self.memory,
+            index=self.index,
             open_seconds=open_seconds,
         )
 

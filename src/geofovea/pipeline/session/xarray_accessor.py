@@ -7,6 +7,7 @@ So it imports nothing heavy; the model comes with the first question.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,9 @@ class FoveaAccessor:
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
         skip: str | None = None,
+        resampler: str | None = None,
         cache_tokens: bool | None = None,
+        index: str | os.PathLike[str] | None = None,
     ) -> Answer:
         """Ask one question; the arguments are those of ``geofovea.ask``.
 
@@ -118,7 +121,12 @@ class FoveaAccessor:
             compile_decode=compile_decode,
         )
         session = self._session(
-            host, bands=bands, composite=composite, band_map=band_map, cache_tokens=cache_tokens
+            host,
+            bands=bands,
+            composite=composite,
+            band_map=band_map,
+            cache_tokens=cache_tokens,
+            index=index,
         )
         return session.ask(
             question,
@@ -133,6 +141,7 @@ class FoveaAccessor:
             focus_model=focus_model,
             geometry=geometry,
             skip=skip,
+            resampler=resampler,
         )
 
     def _session(self, host: Host, **view: Any) -> SceneSession:

@@ -110,15 +110,19 @@ def resume(
     """Load the state in a folder, if there is one, and return the step to go on from.
 
     Raises:
-        DataError: If it is that of a run with another seed or shape.
+        DataError: If it is that of a run with another seed, start or shape.
     """
     if not (folder / PROGRESS_FILE).exists():
         return 0
     progress = json.loads((folder / PROGRESS_FILE).read_text())
-    for key, ours in (("seed", config.seed), ("shape", asdict(config.shape))):
-        if progress["recipe"][key] != ours:
+    recipe, ours = progress["recipe"], asdict(config)
+    for key in ("seed", "start", "shape"):
+        # runs of earlier releases all started from nothing
+        theirs = recipe.get(key, "")
+        if theirs != ours[key]:
             raise DataError(
-                f"{folder} holds a run with {key} {progress['recipe'][key]}, not {ours}: "
+                f"{folder} holds a run with {key} {theirs or 'nothing'}, not "
+                f"{ours[key] or 'nothing'}: "
                 "name another folder, or remove that one"
             )
     tensors = load_file(folder / STATE_FILE)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from geofovea.pipeline.training.embedded_model import ModelShape
 from geofovea.pipeline.training.samples import SampleSpec
 
-__all__ = ["Phase", "TrainingConfig", "Turn", "config_from_json", "cosine_pace", "default_config"]
+__all__ = [
+    "Phase",
+    "TrainingConfig",
+    "Turn",
+    "config_from_json",
+    "cosine_pace",
+    "default_config",
+    "further_config",
+]
+
+
+_HEADS_PACE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,8 @@ class TrainingConfig:
 
     Attributes:
         seed: Of the weights and of the samples.
+        start: Model whose weights the run starts from: a folder, or ``embedded``. Empty starts from
+            nothing.
         shape: Of the model.
         phases: One after the other.
         learning_rate: Peak for embeddings, heads and vectors (AdamW).
@@ -57,9 +70,13 @@ class TrainingConfig:
         dense_weight: Weight of the dense labels.
         focus_weight: Weight of the focus.
         heard_weight: Weight of what the last word of a question has gathered of the others.
+        heads_first: Steps that teach the heads of the dense labels and of the words of a question
+            alone, at `_HEADS_PACE` times the peak: a model that was trained before comes without
+            them, and new ones would pull it away from what it knows.
     """
 
     seed: int = 0
+    start: str = ""
     shape: ModelShape = field(default_factory=ModelShape)
     phases: tuple[Phase, ...] = ()
     learning_rate: float = 1e-3
@@ -69,11 +86,18 @@ class TrainingConfig:
     dense_weight: float = 4.0
     focus_weight: float = 1.0
     heard_weight: float = 1.0
+    heads_first: int = 0
 
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
         return sum(phase.steps for phase in self.phases)
+
+    @property
+    def world(self) -> int:
+        """Version of the synthetic world that the last phase shows; 1 if there is none."""
+        turns = [turn for phase in self.phases[-1:] for turn in phase.turns]
+        return max((turn.plan.world for turn in turns), default=1)
 
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to; steps beyond the end belong to the last."""
@@ -94,7 +118,10 @@ class TrainingConfig:
         Measured: to start it again with the words raises the accuracy of an oracle, and loses the
         attention to the names of sites that the descent follows.
         """
-        return cosine_pace(step, self.warmup, self.steps)
+        if step < self.heads_first:
+            return _HEADS_PACE
+        first = self.heads_first
+        return cosine_pace(step - first, self.warmup, self.steps - first)
 
 
 def cosine_pace(step: int, warmup: int, steps: int) -> float:
@@ -111,8 +138,12 @@ def cosine_pace(step: int, warmup: int, steps: int) -> float:
     return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
 
 
-def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> TrainingConfig:
+def default_config(
+    scale: float = 1.0, seed: int = 0, batch: int = 4, world: int = 1
+) -> TrainingConfig:
     """The config, its steps multiplied by ``scale``, with samples of ``batch`` scenes a step.
+
+    All samples show worlds of version ``world``.
 
     First tiles crowded with things, so that things get their names. Then three kinds of steps in
     turn: tiles that are all pad, with many questions, for what the words of a question have to do
@@ -124,62 +155,178 @@ def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Trainin
     alone, among many other tokens, the model attends to any thing instead of the kind that it is
     asked for, for 8,000 steps.
     """
-    crowded = SampleSpec(
-        overview=False,
-        coarse_levels=1,
-        coarse_tiles=2,
-        native_tiles=0,
-        crowded_tiles=6,
-        questions=0,
-    )
-    pads = SampleSpec(lone_pad=True, questions=12)
-    maps = SampleSpec(
-        coarse_levels=0,
-        native_tiles=0,
-        strangers=0.9,
-        distracted=0.0,
-        alone=0.0,
-        questions=12,
-        scene_sides=(5120, 6144, 8192, 10240),
-    )
-    sites = SampleSpec(
-        base_tiles=9,
-        coarse_levels=1,
-        coarse_tiles=3,
-        native_tiles=0,
-        strangers=0.8,
-        distracted=0.0,
-        alone=0.0,
-        thinned=0.25,
-        questions=24,
-    )
-    scenes = SampleSpec(
-        base_tiles=2,
-        coarse_levels=1,
-        coarse_tiles=1,
-        native_tiles=5,
-        strangers=0.1,
-        alone=0.0,
-        thinned=0.5,
-        questions=20,
-    )
-    crowds = Turn(batch, crowded)
-    many_pads = Turn(4 * batch, pads)
-    many_maps = Turn(4 * batch, maps)
-    far = Turn(max(1, batch // 2), sites)
-    near = Turn(batch, scenes)
+    turns = _Turns.of(batch, world)
     return TrainingConfig(
         seed=seed,
         phases=(
-            Phase(max(1, round(4000 * scale)), (crowds,)),
-            Phase(max(1, round(6000 * scale)), (many_pads, many_maps, far)),
+            Phase(max(1, round(4000 * scale)), (turns.crowds,)),
+            Phase(max(1, round(8000 * scale)), (turns.pads, turns.maps, turns.far)),
             Phase(
-                max(1, round(6000 * scale)),
-                (near, many_pads, many_maps, near, far),
+                max(1, round(8000 * scale)),
+                (*turns.all, turns.near),
                 vision_frozen=True,
             ),
         ),
     )
+
+
+def further_config(
+    start: str,
+    shape: ModelShape,
+    scale: float = 1.0,
+    seed: int = 0,
+    batch: int = 4,
+    world: int = 1,
+) -> TrainingConfig:
+    """The config of a model that was trained before: all lessons in turn, at a fifth of the rates.
+
+    Pads come twice as often as each other kind: they hold what trained models were measured to
+    lack. First the words for what the model sees anyway, then the vision tower learns with them.
+
+    Args:
+        start: The model: a folder, or ``embedded``.
+        shape: Of it.
+        scale: Multiplies the steps.
+        seed: Of the samples.
+        batch: Scenes a step.
+        world: Version of the synthetic world that it learns.
+    """
+    turns = _Turns.of(batch, world)
+    order = (*turns.all, turns.pads)
+    phases = (
+        Phase(max(1, round(4000 * scale)), order, vision_frozen=True),
+        Phase(max(1, round(2000 * scale)), order),
+    )
+    first, steps = TrainingConfig(phases=phases), sum(phase.steps for phase in phases)
+    return replace(
+        first,
+        seed=seed,
+        start=start,
+        shape=shape,
+        learning_rate=first.learning_rate / 5,
+        matrix_learning_rate=first.matrix_learning_rate / 5,
+        warmup=min(100, steps),
+        heads_first=min(100, steps // 2),
+    )
+
+
+_PAD_KINDS = (
+    "count",
+    "object background",
+    "verify",
+    "object category",
+    "object status",
+    "presence",
+    "count",
+    "verify",
+    "object color",
+    "presence",
+    "object status",
+    "object shape",
+    "verify",
+)
+"""What is asked about pads, and how often: what was measured to be weak comes more than once."""
+
+
+_CHANGE_KINDS = ("appeared", "gone", "new count", "changed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """The kinds of steps that the configs take turns in."""
+
+    crowds: Turn
+    pads: Turn
+    maps: Turn
+    far: Turn
+    near: Turn
+    dates: Turn
+    dated_scenes: Turn
+
+    @property
+    def all(self) -> tuple[Turn, ...]:
+        """Every kind with questions, once."""
+        return (self.pads, self.maps, self.near, self.dates, self.far, self.dated_scenes)
+
+    @staticmethod
+    def of(batch: int, world: int) -> _Turns:
+        """With samples of so many scenes a step, and more of those that are short.
+
+        Args:
+            batch: Scenes a step.
+            world: Version of the synthetic world.
+        """
+        crowded = SampleSpec(
+            overview=False,
+            coarse_levels=1,
+            coarse_tiles=2,
+            native_tiles=0,
+            crowded_tiles=6,
+            questions=0,
+        )
+        pads = SampleSpec(
+            lone_pad=True, cut=0.35, close_up=0.2, kinds=_PAD_KINDS, reworded=0.5, questions=12
+        )
+        maps = SampleSpec(
+            coarse_levels=0,
+            native_tiles=0,
+            strangers=0.9,
+            distracted=0.0,
+            alone=0.0,
+            questions=12,
+            reworded=0.3,
+            undated=0.1,
+            scene_sides=(5120, 6144, 8192, 10240),
+        )
+        far = SampleSpec(
+            base_tiles=9,
+            coarse_levels=1,
+            coarse_tiles=3,
+            native_tiles=0,
+            strangers=0.8,
+            distracted=0.0,
+            alone=0.0,
+            thinned=0.25,
+            questions=24,
+            reworded=0.3,
+            undated=0.1,
+        )
+        near = SampleSpec(
+            base_tiles=2,
+            coarse_levels=1,
+            coarse_tiles=1,
+            native_tiles=5,
+            strangers=0.1,
+            alone=0.0,
+            thinned=0.5,
+            questions=20,
+            reworded=0.3,
+            undated=0.1,
+        )
+        dates = SampleSpec(lone_pad=True, dates=2, kinds=_CHANGE_KINDS, reworded=0.5, questions=6)
+        dated_scenes = SampleSpec(
+            dates=2,
+            kinds=_CHANGE_KINDS,
+            coarse_levels=0,
+            native_tiles=4,
+            distracted=0.0,
+            alone=0.0,
+            reworded=0.5,
+            questions=8,
+        )
+
+        def turn(lessons: int, plan: SampleSpec) -> Turn:
+            return Turn(max(1, lessons), replace(plan, world=world))
+
+        return _Turns(
+            crowds=turn(batch, crowded),
+            pads=turn(4 * batch, pads),
+            maps=turn(4 * batch, maps),
+            far=turn(batch // 2, far),
+            near=turn(batch, near),
+            dates=turn(2 * batch, dates),
+            dated_scenes=turn(batch // 2, dated_scenes),
+        )
 
 
 def config_from_json(record: dict[str, Any]) -> TrainingConfig:
@@ -190,7 +337,7 @@ def config_from_json(record: dict[str, Any]) -> TrainingConfig:
             tuple(
                 Turn(
                     t["lessons"],
-                    SampleSpec(**t["plan"] | {"scene_sides": tuple(t["plan"]["scene_sides"])}),
+                    _plan_from_json(t["plan"]),
                 )
                 for t in p["turns"]
             ),
@@ -199,3 +346,8 @@ def config_from_json(record: dict[str, Any]) -> TrainingConfig:
         for p in record["phases"]
     )
     return TrainingConfig(**record | {"shape": ModelShape(**record["shape"]), "phases": phases})
+
+
+def _plan_from_json(record: dict[str, Any]) -> SampleSpec:
+    lists = {name: tuple(value) for name, value in record.items() if isinstance(value, list)}
+    return SampleSpec(**record | lists)

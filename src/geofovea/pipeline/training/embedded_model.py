@@ -42,6 +42,11 @@ _QUESTION_WORDS = " ".join(
     )
 )
 LARGEST_COUNT = 9
+# behind all others, so that weights with fewer words can be trained further
+_LATER_WORDS = (
+    "visible picture this there any does show kind have which lie further than before after "
+    "appeared gone from new did change changed its site gray"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ def vocabulary() -> list[str]:
     for names in (SITES, THINGS, COLORS, STATUSES, SHAPES, SURFACES, DIRECTIONS, SETTINGS):
         words += [word for name in names for word in name.split()]
     words += [f"{thing}s" for thing in THINGS]
+    words += _LATER_WORDS.split()
     return list(dict.fromkeys([*_SPECIAL_WORDS, *words]))
 
 
@@ -92,7 +98,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     spellings = [
         normalizers.Replace(Regex(rf"\b{word}\b"), taught) for word, taught in SPELLINGS.items()
     ]
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *spellings])
+    # a day is nothing that it could read, and the words around the pictures of two dates end in ":"
+    signs = normalizers.Replace(Regex(r"\b\d{4}-\d{2}-\d{2}\b|[,.:!]"), " ")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), signs, *spellings])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split("?", "isolated")]
     )

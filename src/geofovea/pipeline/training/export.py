@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from geofovea.datasets.synthetic.vocabulary import SITES
+from geofovea.datasets.synthetic.vocabulary import SITES, domain_of
 from geofovea.datasets.synthetic.wordings import FORMS, VERIFY
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
@@ -42,11 +42,12 @@ def export_model(run: Path, folder: Path) -> None:
         DataError: If the folder ``run`` holds no training state.
         OutputError: If the model folder cannot be written.
     """
-    write_model(load_student(run)[0], folder)
+    student, config = load_student(run)
+    write_model(student, folder, config.world)
 
 
-def write_model(student: Student, folder: Path) -> None:
-    """Write a student as a model folder.
+def write_model(student: Student, folder: Path, world: int = 1) -> None:
+    """Write a student, which has learned a version of the synthetic world, as a model folder.
 
     Weights are stored as float16 safetensors; they were trained in mixed precision.
 
@@ -59,7 +60,7 @@ def write_model(student: Student, folder: Path) -> None:
     build_tokenizer().save_pretrained(folder)
     position = {"weight": student.scene_position.weight.detach().half().contiguous()}
     write_file(folder / SCENE_POSITION_FILE, lambda aside: save_file(position, aside))
-    write_text(folder / SETTINGS_FILE, json.dumps(_settings(student), indent=1))
+    write_text(folder / SETTINGS_FILE, json.dumps(_settings(student, world), indent=1))
 
 
 def _name_as_published(path: Path) -> None:
@@ -76,13 +77,13 @@ def _name_as_published(path: Path) -> None:
     write_file(path, lambda aside: save_file(weights, aside, metadata={"format": "pt"}))
 
 
-def _settings(student: Student) -> dict[str, Any]:
+def _settings(student: Student, world: int) -> dict[str, Any]:
     return {
         "template": "{image}{question}",
         "instruction": "",
         "pool": student.shape.pool,
         "focus_layer": student.shape.focus_layer,
-        "domain": "synthetic",
+        "domain": domain_of(world),
         "image_mean": IMAGE_MEAN,
         "image_std": IMAGE_STD,
         "tiles": _DEFAULT_TILES,

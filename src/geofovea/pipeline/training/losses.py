@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.training.dense_labels import IGNORED
+from geofovea.pipeline.training.lessons.dense_labels import IGNORED
 
 __all__ = ["Losses", "answer_position", "focus_loss", "only_dense", "question_loss"]
 

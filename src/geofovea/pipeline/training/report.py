@@ -90,6 +90,8 @@ def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
     write_text(
         path,
         _CARD.format(
+            origin=f"trained further, from `{config.start}`," if config.start else _FROM_NOTHING,
+            option=_options(config),
             parameters=sum(p.numel() for p in Student(config.shape).llava.parameters()) / 1e6,
             shape=asdict(config.shape),
             seed=config.seed,
@@ -97,10 +99,17 @@ def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
             questions=questions,
             hours=hours,
             hardware=_hardware(),
+            world=f" of version {config.world}" if config.world > 1 else "",
             rows=rows,
             overall=last["held_out"]["overall"],
         ),
     )
+
+
+def _options(config: TrainingConfig) -> str:
+    """What stands in the command of a run beside its folder."""
+    start = f"--from {config.start} " if config.start else ""
+    return start + (f"--world {config.world} " if config.world > 1 else "")
 
 
 def _hardware() -> str:
@@ -109,10 +118,11 @@ def _hardware() -> str:
     return f"{os.cpu_count()} CPU cores ({platform.machine()}), bfloat16 autocast"
 
 
+_FROM_NOTHING = "trained from nothing"
 _CARD = """\
 # Model card: the embedded model of GeoFovea
 
-A LLaVA of stock `transformers` classes ({parameters:.1f} M parameters), trained from nothing on
+A LLaVA of stock `transformers` classes ({parameters:.1f} M parameters), {origin} on
 the synthetic world of this package, and shipped so that demos, tests and measurements run anywhere.
 
 **It knows synthetic scenes only.** On a photograph of the real Earth its answers mean nothing, and
@@ -121,11 +131,11 @@ the pipeline says so with every such answer.
 | | |
 |---|---|
 | shape | `{shape}` |
-| data | synthetic world, rendered on the fly, seed {seed}; half of the tiles pass through JPEG |
+| data | synthetic world{world}, rendered on the fly, seed {seed}; half of the tiles are JPEG |
 | steps | {steps} ({questions:,} questions) |
 | time | {hours:.2f} h |
 | hardware | {hardware} |
-| made by | `geofovea train --output RUN` |
+| made by | `geofovea train {option}--output RUN` |
 
 Accuracy on held-out samples (right tiles given) at the end of the run:
 
@@ -139,7 +149,7 @@ is measured by `geofovea bench synthetic`; its table is in the README.
 
 ## What it cannot do
 
-Anything but the questions of `geofovea synth`: its vocabulary is about a hundred words. It does not
+Anything but the questions of `geofovea synth`: its vocabulary is some 125 words. It does not
 know any other wording, kind of object, season, sensor or ground resolution than those of the
 synthetic world. Its confidence is a probability of words and is not calibrated.
 """

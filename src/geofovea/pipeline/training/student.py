@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofovea.pipeline.inference.attention.rows import row_logits
-from geofovea.pipeline.training.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.training.embedded_model import ModelShape, build_model
+from geofovea.pipeline.training.lessons.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.training.losses import (
     Losses,
     answer_position,
@@ -28,7 +28,7 @@ from geofovea.pipeline.training.losses import (
 )
 from geofovea.pipeline.training.packed_attention import PACKED_QUESTIONS
 
-__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Student"]
+__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Student", "packed_positions"]
 
 IMAGE_MEAN = (0.48, 0.46, 0.41)
 IMAGE_STD = (0.27, 0.26, 0.28)
@@ -36,7 +36,13 @@ _WEIGHT_OF_NOTHING = 0.1
 
 
 class Student(nn.Module):
-    """A LLaVA with its scene positions and its dense heads."""
+    """A LLaVA with its scene positions and its dense heads.
+
+    Attributes:
+        shape: Of the model.
+        vision_frozen: Whether the vision tower learns nothing.
+        heads_alone: Whether nothing learns but the heads that teach.
+    """
 
     mean: Tensor
     std: Tensor
@@ -46,6 +52,7 @@ class Student(nn.Module):
         super().__init__()
         self.shape = shape
         self.vision_frozen = False
+        self.heads_alone = False
         self.llava = build_model(shape)
         # sequences are short: plain matrix products beat the fused kernels' backward on a CPU
         self.llava.set_attn_implementation(
@@ -59,14 +66,16 @@ class Student(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         """Losses of a batch; ``TrainingSample`` has the shapes, here with a leading b."""
-        tokens = self._encode(batch["tiles"])
+        learns = torch.is_grad_enabled() and not self.heads_alone
+        with torch.set_grad_enabled(learns):
+            tokens = self.encode(batch["tiles"])
         dense = self._dense_loss(tokens, batch["dense"])
         if not batch["words"].shape[1]:
             return only_dense(dense, batch)
         # the tokens of crowded tiles come last, and nobody is asked about them
-        tokens = tokens[:, : batch["places"].shape[1]]
-        placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
-        logits, attention_logits, gathered = self._decode(placed, batch)
+        with torch.set_grad_enabled(learns):
+            placed = self._placed(tokens[:, : batch["places"].shape[1]], batch)
+            logits, attention_logits, gathered = self._decode(placed, batch)
         words_loss = question_loss(self.heard_head(gathered).float(), batch)
         targets, answered = batch["targets"], batch["answered"]
         labels = targets.masked_fill(~answered[..., None], IGNORED)
@@ -80,7 +89,7 @@ class Student(nn.Module):
         correct = (predicted == targets.gather(2, position))[..., 0]
         return Losses(answer, dense, focus, words_loss, correct, mass)
 
-    def _encode(self, tiles: Tensor) -> Tensor:
+    def encode(self, tiles: Tensor) -> Tensor:
         """Projected and pooled tokens of tiles uint8 (b, k, T, T, 3), shape (b, k·g², d)."""
         batch, count = tiles.shape[:2]
         pixels = (tiles.flatten(0, 1).float() - self.mean) / self.std
@@ -91,6 +100,16 @@ class Student(nn.Module):
         tokens = tokens.unflatten(1, (side // pool, pool, side // pool, pool)).mean((2, 4))
         pooled: Tensor = tokens.reshape(batch, count * (side // pool) ** 2, -1)
         return pooled
+
+    def _placed(self, tokens: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Tokens (b, n, d) that know their place, those of each of two dates behind its word."""
+        placed: Tensor = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
+        labels = batch["labels"]
+        if not labels.shape[1]:
+            return placed
+        words = self.llava.get_input_embeddings()(labels)[:, :, None].to(placed.dtype)
+        dates = placed.reshape(len(placed), labels.shape[1], -1, placed.shape[2])
+        return torch.cat([words, dates], 2).flatten(1, 2)
 
     def _dense_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
         logits = self.dense_head(tokens).float().split(list(DENSE_LABELS.values()), -1)
@@ -121,7 +140,7 @@ class Student(nn.Module):
         hidden = torch.cat([start, vision, embed(words.flatten(1))], 1).to(vision.dtype)
         # not F.pad: compiled for a CPU it reads before the first element, perhaps unmapped memory
         attended = torch.cat([visible.new_ones(batch_size, 1), visible], 1)
-        positions = _packed_positions(attended, questions, length)
+        positions = packed_positions(attended, questions, length)
         decoder = self.llava.model.language_model
         rotary = decoder.rotary_emb(hidden, positions)
         attention_logits = gathered = hidden.new_zeros(())
@@ -142,7 +161,7 @@ class Student(nn.Module):
         return logits.view(batch_size, questions, length, -1), attention_logits, gathered
 
 
-def _packed_positions(attended: Tensor, questions: int, length: int) -> Tensor:
+def packed_positions(attended: Tensor, questions: int, length: int) -> Tensor:
     """Positions (b, s) of the prefix, then of questions that each go on behind what is seen of it.
 
     So every question has the positions that it would have alone behind the pruned prefix.

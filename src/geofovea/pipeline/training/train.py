@@ -19,20 +19,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import resume, save_state
 from geofovea.pipeline.training.curriculum import Phase, TrainingConfig
 from geofovea.pipeline.training.embedded_model import vocabulary
+from geofovea.pipeline.training.lessons.spec import LESSON_KINDS
 from geofovea.pipeline.training.losses import Losses
 from geofovea.pipeline.training.run_log import RunLog, training_log
 from geofovea.pipeline.training.samples import training_samples
+from geofovea.pipeline.training.starting import folder_of, start_from
 from geofovea.pipeline.training.student import Student
 
 __all__ = ["train"]
 
 _HELD_OUT = 10**9
 """Batches from this number on are for measuring; training never gets there."""
+
+
+_MOST_SHAPES = 32
 
 
 class _Batches(Dataset[dict[str, Tensor]]):
@@ -84,7 +88,8 @@ def train(
         stop_after: Seconds after which to stop with a checkpoint, to be resumed later.
 
     Raises:
-        DataError: If the folder holds the state of a run with another seed or shape.
+        ModelError: If the config starts from a folder without a model of its shape and its words.
+        DataError: If the folder holds the state of a run with another seed, start or shape.
         OutputError: If the folder cannot be made.
     """
     make_folder(folder)
@@ -94,8 +99,12 @@ def train(
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
     student = Student(config.shape).to(device)
+    if config.start:
+        start_from(student, folder_of(config.start))
     optimizers = _optimizers(student, config)
     step = resume(student, optimizers, config, folder)
+    # every kind of step has a shape of its own, with the vision tower and without
+    torch._dynamo.config.recompile_limit = _MOST_SHAPES
     forward = torch.compile(student, dynamic=False) if compiled else student
     loader = DataLoader(
         _Batches(config),
@@ -111,6 +120,7 @@ def train(
             for parameters in optimizer.param_groups:
                 parameters["lr"] = parameters["peak"] * config.pace_at(step)
         student.vision_frozen = config.phase_at(step).vision_frozen
+        student.heads_alone = step < config.heads_first
         losses = _step(forward, student, optimizers, config, batch, device)
         step += 1
         out_of_time = time.monotonic() - started > stop_after
@@ -194,7 +204,7 @@ def measure(
     On ``batches`` held-out batches of each turn of the phase that a step belongs to.
     """
     phase = config.phase_at(step - 1)
-    right: dict[str, list[float]] = {name: [] for name in CATEGORIES}
+    right: dict[str, list[float]] = {name: [] for name in LESSON_KINDS}
     masses = []
     for turn in phase.turns:
         if not turn.plan.questions:
@@ -211,7 +221,7 @@ def measure(
                 strict=True,
             ):
                 if answered:
-                    right[CATEGORIES[category]].append(correct)
+                    right[LESSON_KINDS[category]].append(correct)
             mass.append(losses.mass.flatten(0, 1))
         means = torch.cat(mass).nanmean(0).tolist()
         masses.append([round(m, 3) for m in means if not math.isnan(m)])

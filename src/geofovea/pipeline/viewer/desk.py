@@ -18,7 +18,12 @@ from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
-from geofovea.pipeline.viewer.place_work import find_or_count, search_budget, shown_data
+from geofovea.pipeline.viewer.place_work import (
+    compare_dates,
+    find_or_count,
+    search_budget,
+    shown_data,
+)
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.machine.forks import renew_after_fork
@@ -116,22 +121,22 @@ class Desk:
             DeskFullError: If too many wait.
             GeoFoveaError: If it cannot be asked; see ``JobRequest.request``.
         """
-        scene = self.scenes.get(sent.scene)
-        if scene is None:
-            raise NoSuchSceneError(f"there is no scene {sent.scene!r:.40}")
-        most = self.budget if sent.task == "ask" else self.search_budget
+        scene = self._scene(sent.scene)
+        before = self._scene(sent.before) if sent.before else None
+        is_question = sent.task in ("ask", "compare")
+        most = self.budget if is_question else self.search_budget
         request = sent.request(scene.session.scene, most, self._options)
-        job = Job(scene, request, sent.task, sweep=sent.sweep)
+        job = Job(scene, request, sent.task, sweep=sent.sweep, before=before)
         with self._changed:
             if self._is_closed or len(self._waiting) >= self._most_waiting:
                 raise DeskFullError(
                     f"{len(self._waiting)} questions wait already: ask again when one is answered"
                 )
-            before = len(self._waiting) + (self._running is not None)
+            ahead = len(self._waiting) + (self._running is not None)
             what = {"question": job.request.question, "task": job.task}
-            job.post("queued", {"job": job.id, **what, "before": before})
-            if scene.error:
-                job.post("error", {"type": "SceneError", "message": scene.error})
+            job.post("queued", {"job": job.id, **what, "before": ahead})
+            if job.error:
+                job.post("error", {"type": "SceneError", "message": job.error})
             else:
                 self._waiting.append(job)
             self._jobs[job.id] = job
@@ -139,10 +144,15 @@ class Desk:
             self._changed.notify_all()
         return job
 
+    def _scene(self, scene_id: str) -> ServedScene:
+        if scene_id not in self.scenes:
+            raise NoSuchSceneError(f"there is no scene {scene_id!r:.40}")
+        return self.scenes[scene_id]
+
     def jobs(self) -> list[Job]:
-        """All that are known, newest first."""
+        """All that are known and about one scene, as pages show them, newest first."""
         with self._changed:
-            return list(reversed(self._jobs.values()))
+            return [job for job in reversed(self._jobs.values()) if job.before is None]
 
     def job(self, job_id: str) -> Job | None:
         """One of them."""
@@ -193,7 +203,7 @@ class Desk:
         with self._changed:
             while not self._is_closed:
                 for job in self._waiting:
-                    if job.scene.is_ready:
+                    if all(scene.is_ready for scene in job.scenes):
                         self._waiting.remove(job)
                         self._running = job
                         return job
@@ -211,7 +221,7 @@ class Desk:
         except CancelledError:
             job.post("cancelled", {})
         except GeoFoveaError as error:
-            message = job.scene.without_path(str(error))
+            message = job.without_path(str(error))
             job.post("error", {"type": type(error).__name__, "message": message})
         except BaseException as error:  # whatever a library raises ends its question alone
             failure = failure_of(error)
@@ -228,7 +238,7 @@ class Desk:
     def _told(self, scene: ServedScene) -> None:
         """Something happened to a scene that is prepared: its questions hear of it."""
         with self._changed:
-            waiting = [job for job in self._waiting if job.scene is scene]
+            waiting = [job for job in self._waiting if scene in job.scenes]
             for job in waiting:
                 if scene.error:
                     self._waiting.remove(job)
@@ -253,5 +263,9 @@ def _answer_of(job: Job) -> Answer:
     session, request = job.scene.session, job.request
     if job.task == "ask":
         return session.answer(request, watch=job.watcher)
+    if job.before is not None:
+        earlier = job.before.session
+        answer, job.places = compare_dates(earlier, session, job.task, request, job.watcher)
+        return answer
     job.places = find_or_count(session, job.task, request, job.watcher, sweep=job.sweep)
     return places_as_answer(session, request, job.places)

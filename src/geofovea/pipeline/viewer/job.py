@@ -43,7 +43,8 @@ class Job:
         answer: What was answered, once it is there.
         task: What is done with the question: it is asked, or what it names is found or counted.
         sweep: Whether finding looks at every native tile.
-        places: What was found or counted; None of a question that was asked.
+        before: The earlier scene of two that are compared; None for one scene.
+        places: What was found, counted or changed; None of a question that was asked.
         watcher: Hears of the question, and ends it.
     """
 
@@ -54,12 +55,13 @@ class Job:
         task: Task = "ask",
         *,
         sweep: bool = False,
+        before: ServedScene | None = None,
     ) -> None:
         """Take what is asked; nothing is done yet."""
         self.id = secrets.token_urlsafe(12)
         self.scene = scene
         self.request = request
-        self.task, self.sweep = task, sweep
+        self.task, self.sweep, self.before = task, sweep, before
         self.asked_at = time.time()
         self.answer: Answer | None = None
         self.places: Places | Count | None = None
@@ -75,6 +77,26 @@ class Job:
     def state(self) -> JobState:
         """How far it is."""
         return self._state
+
+    @property
+    def scenes(self) -> tuple[ServedScene, ...]:
+        """What it is about, the later date first."""
+        return (self.scene,) if self.before is None else (self.scene, self.before)
+
+    def scene_at(self, path: str) -> ServedScene:
+        """The one of its scenes in whose pixels a result lies; of two dates that may be either."""
+        return next((each for each in self.scenes if each.session.scene.path == path), self.scene)
+
+    @property
+    def error(self) -> str:
+        """Why a scene of it cannot be asked about; empty if all can."""
+        return next((scene.error for scene in self.scenes if scene.error), "")
+
+    def without_path(self, text: str) -> str:
+        """A text in which the path of each scene is its name."""
+        for scene in self.scenes:
+            text = scene.without_path(text)
+        return text
 
     @property
     def has_ended(self) -> bool:

@@ -13,7 +13,7 @@ from geofovea.errors import BudgetError, GeometryError, QuestionError
 from geofovea.pipeline.places.find import checked_phrase
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest, checked_choices
-from geofovea.pipeline.viewer.place_work import SEARCH_TILES, TASKS, Task
+from geofovea.pipeline.viewer.place_work import SEARCH_TILES, TASKS, PageTask, Task
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import PIXELS, Region, region_from_crs
 from geofovea.tiling.scene import Scene
@@ -42,6 +42,7 @@ class JobRequest:
         choices: Answers to choose from.
         task: ``ask`` the question, or ``find`` or ``count`` what it names.
         sweep: Whether finding looks at every native tile, and not only at the likeliest.
+        before: Id of the earlier scene, for ``changes`` and ``compare``, which no page asks for.
     """
 
     scene: str
@@ -51,6 +52,7 @@ class JobRequest:
     choices: tuple[str, ...] = ()
     task: Task = "ask"
     sweep: bool = False
+    before: str = ""
 
     @classmethod
     def from_json(cls, sent: Any) -> JobRequest:
@@ -92,14 +94,20 @@ class JobRequest:
         if self.task != "ask" and self.choices:
             raise BadJobError("choices are for questions: leave them out to find or count")
         request = AskRequest(
-            self.question if self.task == "ask" else checked_phrase(self.question),
+            self._words(),
             self._spending(most),
             options,
             region=None if self.region is None else _region(self.region, scene),
             choices=checked_choices(self.choices),
         )
-        request.words()
+        if self.task != "changes":
+            request.words()
         return request
+
+    def _words(self) -> str:
+        if self.task in ("ask", "compare") or (self.task == "changes" and not self.question):
+            return self.question
+        return checked_phrase(self.question)
 
     def _spending(self, most: Budget) -> Budget:
         limits = dict(self.budget or {})
@@ -108,7 +116,7 @@ class JobRequest:
         return _budget(limits, most)
 
 
-def _task(sent: Any) -> Task:
+def _task(sent: Any) -> PageTask:
     for task in TASKS:
         if sent == task:
             return task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ def open_session(
     band_map: Mapping[str, int] | None = None,
     cache_tokens: bool | None = None,
     memory: MemoryOptions | None = None,
+    index: str | os.PathLike[str] | None = None,
     **loading: Any,
 ) -> OpenedScene:
     """Open a scene for any number of questions.
@@ -67,6 +69,7 @@ def open_session(
         cache_tokens: Whether encoded tiles are kept on disk.
         memory: Keeps what the decoder makes of each tile for further questions; see
             ``SceneSession``.
+        index: Folder of an index that knows where to look; see ``SceneSession``.
         loading: How the model is loaded.
 
     Raises:
@@ -84,5 +87,6 @@ def open_session(
         band_map=band_map,
         cache_tokens=cache_tokens,
         memory=memory,
+        index=index,
         open_seconds=open_seconds,
     )

@@ -1,4 +1,4 @@
-"""Finding and counting as work of the desk: what they may spend, and what comes of them."""
+"""Work of the desk beside questions: what it may spend, and what comes of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any, Literal, get_args
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.page.data import answer_data
-from geofovea.pipeline.engine.watching import Watcher
+from geofovea.pipeline.dates.as_answer import changes_as_answer
+from geofovea.pipeline.dates.session import StackSession
+from geofovea.pipeline.dates.stack import make_stack
+from geofovea.pipeline.engine.watching import Watcher, watched_by
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
@@ -20,14 +23,20 @@ from geofovea.regionfocus.budget import Budget
 __all__ = [
     "SEARCH_TILES",
     "TASKS",
+    "PageTask",
     "Task",
+    "compare_dates",
     "find_or_count",
     "search_budget",
     "shown_data",
 ]
 
-Task = Literal["ask", "find", "count"]
-TASKS: tuple[Task, ...] = get_args(Task)
+PageTask = Literal["ask", "find", "count"]
+"""What a page may ask for."""
+
+TASKS: tuple[PageTask, ...] = get_args(PageTask)
+Task = PageTask | Literal["changes", "compare"]
+"""Also between two scenes: list what changed, or ask about it."""
 
 SEARCH_TILES = 256
 """Tiles of a search whose job names no limit, if the server allows as many."""
@@ -77,6 +86,34 @@ def find_or_count(
         focus_model=request.options.focus_model,
         **common,
     )
+
+
+def compare_dates(
+    before: SceneSession, after: SceneSession, task: Task, request: AskRequest, watch: Watcher
+) -> tuple[Answer, Places | None]:
+    """What changed between two scenes: all places, or the answer to a question about them.
+
+    Args:
+        before: The earlier scene and the model.
+        after: The later scene.
+        task: ``changes`` or ``compare``.
+        request: What came or went, or empty for every change; or the question.
+        watch: May end it.
+
+    Returns:
+        The answer, and the places where they were listed.
+
+    Raises:
+        GeoFoveaError: As ``StackSession.changes`` and ``StackSession.ask`` do.
+    """
+    stack = make_stack((before.scene, after.scene))
+    session = StackSession(stack, before.host)
+    reference = before if stack.reference == 0 else after
+    with watched_by(watch):
+        if task == "compare":
+            return session.answer(request).answer, None
+        phrase = request.question or None
+        return changes_as_answer(session, reference, request, phrase, request.budget)
 
 
 def shown_data(answer: Answer, name: str) -> dict[str, Any]:

@@ -75,7 +75,11 @@ class CacheView:
 
 
 class StoredEntries(Protocol):
-    """Vision entries of a layer as a policy stores them."""
+    """Vision entries of a layer as a policy stores them; each is told from others by identity."""
+
+    def __hash__(self) -> int:
+        """Of the object, whatever it holds."""
+        ...
 
     @property
     def nbytes(self) -> int:
@@ -150,6 +154,17 @@ class CachePolicy(ABC):
 
         Returns:
             int64 ``(k,)`` ascending; None for all of them.
+        """
+        return None
+
+    def sees(self, logits: Tensor) -> Tensor | None:  # noqa: ARG002
+        """As `read`, for some queries at once.
+
+        Args:
+            logits: float32 ``(heads, m, n)``, scaled, of the queries over the vision entries.
+
+        Returns:
+            bool ``(m, n)``; None where each attends to all of them.
         """
         return None
 

@@ -27,6 +27,7 @@ class Plain(CachePolicy):
     Attributes:
         bits: Of a code.
         group: At most so many tokens of keys, and channels of values, share a scale.
+        half_scales: Whether scales take two bytes; see `even_codes`.
 
     Raises:
         ModelError: If the bits are others, or the group holds nothing.
@@ -34,6 +35,7 @@ class Plain(CachePolicy):
 
     bits: Bits = 4
     group: int = 32
+    half_scales: bool = False
     name: ClassVar[str] = "plain"
 
     def __post_init__(self) -> None:
@@ -54,8 +56,8 @@ class Plain(CachePolicy):
         part = self.group if channels % self.group == 0 else channels
         parts = values.reshape(heads, count, channels // part, part)
         return GroupedEntries(
-            even_codes(grouped, self.bits, -1),
-            even_codes(parts, self.bits, -1),
+            even_codes(grouped, self.bits, -1, half_scales=self.half_scales),
+            even_codes(parts, self.bits, -1, half_scales=self.half_scales),
             keys[:, whole:].clone(),
         )
 
@@ -82,7 +84,9 @@ class GroupedEntries:
     def restore(self) -> tuple[Tensor, Tensor]:
         """See `StoredEntries`."""
         keys = self.keys.restore().flatten(-2).transpose(1, 2)
-        return torch.cat([keys, self.rest], 1), self.values.restore().flatten(-2)
+        return torch.cat([keys.to(self.rest.dtype), self.rest], 1), self.values.restore().flatten(
+            -2
+        )
 
 
 def split_groups(count: int, group: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from geofovea.errors import ModelError
 __all__ = ["EvenCodes", "SignCodes", "even_codes", "packed", "sign_codes", "unpacked"]
 
 Bits = Literal[1, 2, 4, 8]
-_TRITS_A_BYTE = 5
+_LARGEST_HALF = 30_000.0
 
 
 def packed(codes: Tensor, base: int) -> Tensor:
@@ -89,19 +89,28 @@ class EvenCodes:
         return self.codes * self.step + self.minimum
 
 
-def even_codes(values: Tensor, bits: Bits, dim: int | Sequence[int]) -> EvenCodes:
+def even_codes(
+    values: Tensor, bits: Bits, dim: int | Sequence[int], *, half_scales: bool = False
+) -> EvenCodes:
     """Codes ``round((x - min) / step)`` with ``step = (max - min) / (2**bits - 1)``.
 
     Args:
         values: Finite.
         bits: Of a code.
         dim: Axes along which one minimum and one step hold.
+        half_scales: Whether these take two bytes, where they fit into them. The extremes are then
+            as near as float16 comes to them.
     """
     axes = (dim,) if isinstance(dim, int) else tuple(dim)
-    minimum = values.amin(axes, keepdim=True)
-    step = (values.amax(axes, keepdim=True) - minimum) / (2**bits - 1)
+    minimum, most = values.amin(axes, keepdim=True), values.amax(axes, keepdim=True)
+    is_half = half_scales and values.numel() > 0 and float(values.abs().max()) < _LARGEST_HALF
+    scale_type = torch.float16 if is_half else values.dtype
+    minimum = minimum.to(scale_type)
+    step = ((most - minimum.to(values.dtype)) / (2**bits - 1)).to(scale_type)
+    width = step.to(values.dtype)
     # all values of a group alike: no step, code 0
-    codes = torch.where(step > 0, (values - minimum) / step, 0.0).round()
+    codes = torch.where(width > 0, (values - minimum.to(values.dtype)) / width, 0.0).round()
+    codes = codes.clamp(0, 2**bits - 1)
     return EvenCodes(packed(codes, 2**bits), minimum, step, 2**bits, values.shape[-1])
 
 

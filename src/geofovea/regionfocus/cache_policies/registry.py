@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from geofovea.errors import ModelError
 
@@ -29,17 +29,18 @@ PREFIX_POLICY_NAMES = ("exact", "plain", "zipcache", "vidkv")
 """Those that store entries before any question is known."""
 
 
-def make_cache_policy(name: str) -> CachePolicy:
-    """The policy of that name with its default settings.
+def make_cache_policy(name: str, **settings: Any) -> CachePolicy:
+    """The policy of that name.
 
     Args:
         name: One of ``CACHE_POLICY_NAMES``.
+        settings: Of its class; those that are not given have their defaults.
 
     Raises:
-        ModelError: If there is none; the message lists those there are.
+        ModelError: If there is none, or a setting is impossible.
     """
     if name not in _POLICIES:
         raise ModelError(f"unknown cache policy {name!r}; choose one of {', '.join(_POLICIES)}")
     module, attribute = _POLICIES[name].split(":")
     method = getattr(import_module(f"geofovea.regionfocus.cache_policies.{module}"), attribute)
-    return cast("CachePolicy", method())
+    return cast("CachePolicy", method(**settings))

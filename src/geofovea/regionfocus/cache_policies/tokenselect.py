@@ -23,7 +23,6 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.cache_policies.base import CachePolicy
-from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = ["TokenSelect", "votes"]
 
@@ -53,12 +52,21 @@ class TokenSelect(CachePolicy):
 
     def read(self, query: Tensor, keys: Tensor) -> Tensor | None:
         """See `CachePolicy`."""
-        n = keys.shape[1]
+        chosen = self.sees(_scaled_logits(query, keys)[:, None])
+        return None if chosen is None else chosen[0].nonzero()[:, 0]
+
+    def sees(self, logits: Tensor) -> Tensor | None:
+        """See `CachePolicy`."""
+        n = logits.shape[-1]
         k = max(self.least, ceil(self.share * n))
         if k >= n:
             return None
-        scores, _ = clean_scores(votes(query, keys))
-        return top_indices(scores, k).sort().values.to(keys.device)
+        each = logits.softmax(-1).sum(0)
+        # NaN never wins, as everywhere; the stable sort takes equal entries in their order
+        cleaned = torch.where(each.isnan(), -torch.inf, each)
+        best = torch.argsort(-cleaned, dim=-1, stable=True)[:, :k]
+        chosen = torch.zeros_like(each, dtype=torch.bool)
+        return chosen.scatter_(1, best, value=True)
 
 
 def votes(query: Tensor, keys: Tensor, form: Literal["fixed", "released"] = "fixed") -> Tensor:
@@ -72,11 +80,16 @@ def votes(query: Tensor, keys: Tensor, form: Literal["fixed", "released"] = "fix
     Returns:
         Votes; they add up to the number of heads.
     """
-    heads, dim = query.shape
-    each = torch.arange(heads, device=query.device)
+    each = torch.arange(len(query), device=query.device)
     if form == "released":
         logits = (keys[each % len(keys)].float() @ query.float()[..., None])[..., 0]
         return logits.to(torch.bfloat16).softmax(-1).sum(0).float()
-    logits = (keys[each // (heads // len(keys))].float() @ query.float()[..., None])[..., 0]
-    each_vote: Tensor = (logits / dim**0.5).softmax(-1)
-    return each_vote.sum(0)
+    return _scaled_logits(query, keys).softmax(-1).sum(0)
+
+
+def _scaled_logits(query: Tensor, keys: Tensor) -> Tensor:
+    """Logits ``(heads, n)`` of a query ``(heads, head_dim)``."""
+    heads, dim = query.shape
+    own = torch.arange(heads, device=query.device) // (heads // len(keys))
+    logits: Tensor = (keys[own].float() @ query.float()[..., None])[..., 0] / dim**0.5
+    return logits

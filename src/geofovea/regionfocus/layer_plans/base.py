@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
     "Change",
@@ -87,6 +88,8 @@ class LayerPlan:
         states: ``(n, d)``, what their keys and values are made of; None for their own states.
         blind_heads: Query heads in which nothing sees a vision token but itself.
         shaping: What is done to rows of attention.
+        added: ``(n, d)``, added to their states before the layer.
+        stays: int64 ``(m,)``, ascending: those that go on to the next layer; None for all.
         info: What is worth telling, such as ``{"sinks": 3}``.
 
     Raises:
@@ -103,6 +106,8 @@ class LayerPlan:
     states: Tensor | None = None
     blind_heads: tuple[int, ...] = ()
     shaping: Shaping | None = None
+    added: Tensor | None = None
+    stays: Tensor | None = None
     info: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -116,7 +121,10 @@ class LayerPlan:
 
     @property
     def is_stock(self) -> bool:
-        """Whether the layer runs as it always does."""
+        """Whether the layer runs as it always does on what enters it.
+
+        What is added before it, and who leaves behind it, is no matter of the layer.
+        """
         return (
             not (self.is_gone or self.is_parallel or self.blind_heads)
             and self.attends
@@ -135,6 +143,7 @@ class LayerView(Protocol):
         hidden: ``(s, d)``, what would enter it.
         visual: int64 ``(n,)``, ascending places of the vision tokens, at least one.
         tiles: int64 ``(n,)``, the tile of each of them, in any numbering.
+        numbers: int64 ``(n,)``, ascending: which of the prompt's vision tokens they are.
     """
 
     @property
@@ -147,6 +156,8 @@ class LayerView(Protocol):
     def visual(self) -> Tensor: ...  # noqa: D102
     @property
     def tiles(self) -> Tensor: ...  # noqa: D102
+    @property
+    def numbers(self) -> Tensor: ...  # noqa: D102
 
     def attention(self, rows: Tensor) -> Tensor:
         """Stock attention of some rows in the layer, float32 ``(heads, q, s)``.
@@ -158,9 +169,23 @@ class LayerView(Protocol):
 
 
 class LayerMethod(ABC):
-    """Says of each layer what the vision tokens do in it; holds no state between sequences."""
+    """Says of each layer what the vision tokens do in it; holds no state between sequences.
+
+    Attributes:
+        name: By which it is chosen.
+        takes_finest: Whether the finest level of a descent is kept out of the sequence for it.
+    """
 
     name: ClassVar[str]
+    takes_finest: ClassVar[bool] = False
+
+    def beside(self, fine: TokenSet) -> LayerMethod:  # noqa: ARG002 - most take none
+        """The method with the tokens that are kept out of the sequence, where it takes any."""
+        return self
+
+    def of(self, tokens: TokenSet) -> LayerMethod:  # noqa: ARG002 - most need no more
+        """The method prepared for the tokens of one prompt, in their order."""
+        return self
 
     @abstractmethod
     def plan(self, view: LayerView) -> LayerPlan:

@@ -1,7 +1,7 @@
 """Layer methods by name; a method's file is imported when it is first chosen.
 
-Here stand those that need nothing but the prompt. `Saisa` needs projectors that were fitted to a
-model, and `Imbalanced` attention of the encoder; they are made in Python.
+Here stand those that need nothing but the prompt. Others need a trained part or more of the model;
+they are made in Python.
 """
 
 from __future__ import annotations
@@ -22,8 +22,17 @@ _METHODS = {
     "dyvte": "dyvte:DyVte",
     "var": "var:Var",
     "aki": "aki:Aki",
+    "deepstack": "deepstack:DeepStack",
+    "lazyllm": "lazyllm:LazyLlm",
 }
 """Module of this folder and class, by name."""
+
+_MADE_IN_PYTHON = {
+    "atp": "threshold heads that were trained for the model (Atp)",
+    "saisa": "projectors that were fitted to the model (Saisa)",
+    "imbalanced": "attention of the encoder (Imbalanced)",
+}
+"""What a method needs that no option can give, and its class, by name."""
 
 LAYER_METHOD_NAMES = tuple(_METHODS)
 
@@ -39,6 +48,12 @@ def make_layer_method(text: str) -> LayerMethod:
         ModelError: If there is no such method, or the start is no number of a layer.
     """
     name, colon, start = text.partition(":")
+    if name in _MADE_IN_PYTHON:
+        raise ModelError(
+            f"{name!r} needs {_MADE_IN_PYTHON[name]}, and none come with GeoFovea; make the method "
+            f"in Python from geofovea.regionfocus.layer_plans.{name}, or choose one of "
+            f"{', '.join(_METHODS)}"
+        )
     if name not in _METHODS:
         raise ModelError(f"unknown layer method {name!r}; choose one of {', '.join(_METHODS)}")
     if colon and not start.isdecimal():

@@ -35,20 +35,22 @@ class SaisaProjector:
         first_bias: ``(d,)``.
         second: ``(d, d)``; None for a linear map.
         second_bias: ``(d,)``.
+        skip: ``(d, features)``, a linear map that is added; None adds nothing.
     """
 
     first: Tensor
     first_bias: Tensor
     second: Tensor | None = None
     second_bias: Tensor | None = None
+    skip: Tensor | None = None
 
     def __call__(self, features: Tensor) -> Tensor:
         """States ``(n, d)`` of features ``(n, features)``."""
         linear = torch.nn.functional.linear
         states = linear(features, self.first, self.first_bias)
-        if self.second is None:
-            return states
-        return linear(torch.nn.functional.gelu(states), self.second, self.second_bias)
+        if self.second is not None:
+            states = linear(torch.nn.functional.gelu(states), self.second, self.second_bias)
+        return states if self.skip is None else states + linear(features, self.skip)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,11 +59,12 @@ class Saisa(LayerMethod):
 
     Attributes:
         projectors: One for each layer.
-        features: ``(n, features)``, one row for each vision token of the prompt.
+        features: ``(n, features)``, one row for each vision token of the prompt; None for the
+            tokens themselves, which no layer changes.
     """
 
     projectors: tuple[SaisaProjector, ...]
-    features: Tensor
+    features: Tensor | None = None
     name: ClassVar[str] = "saisa"
 
     def plan(self, view: LayerView) -> LayerPlan:
@@ -70,13 +73,14 @@ class Saisa(LayerMethod):
         Raises:
             ModelError: If a layer has no projector, or the features are not those of the prompt.
         """
-        if len(self.projectors) != view.depth or len(self.features) != len(view.visual):
+        features = view.hidden[view.visual] if self.features is None else self.features
+        if len(self.projectors) != view.depth or len(features) != len(view.visual):
             raise ModelError(
                 f"saisa needs a projector for each of {view.depth} layers and a row of features "
                 f"for each of {len(view.visual)} vision tokens, got {len(self.projectors)} and "
-                f"{len(self.features)}"
+                f"{len(features)}"
             )
-        states = self.projectors[view.layer](self.features)
+        states = self.projectors[view.layer](features)
         return LayerPlan(attends=False, feeds=False, states=states)
 
 

@@ -38,6 +38,8 @@ class TokenChoice:
         info: What is worth telling, such as ``{"fallback": "uniform"}``.
         importance: float32 ``(k,)`` on the host, what each output weighs; None where it is not
             told.
+        boxes: float64 ``(k, 4)`` on the host, the scene box of what each output stands for; None
+            for that of its token.
     """
 
     index: Tensor
@@ -46,6 +48,7 @@ class TokenChoice:
     sizes: Tensor | None = None
     info: dict[str, Any] = field(default_factory=dict)
     importance: Tensor | None = None
+    boxes: Tensor | None = None
 
 
 class Reduction(Protocol):

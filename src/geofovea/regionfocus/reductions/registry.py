@@ -53,6 +53,7 @@ _REDUCTIONS = {
     "lrs_vqa": "projected.lrs_vqa:LrsVqa",
     "m3": "projected.pooled:M3",
     "pooled": "projected.pooled:Pooled",
+    "vqtoken": "projected.vqtoken:VqToken",
 }
 """Ways of choosing which tokens reach the decoder: module of this folder and class, by name."""
 

@@ -91,4 +91,6 @@ def reduce_look(
     tokens = replace(look.tokens.select(choice.index), importance=choice.importance)
     if choice.features is not None:
         tokens = replace(tokens, features=choice.features)
+    if choice.boxes is not None:
+        tokens = replace(tokens, boxes_scene=choice.boxes)
     return tokens, look.scores[choice.index]

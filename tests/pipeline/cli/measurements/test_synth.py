@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import rasterio
 from cli_toys import is_one_error_line
 
 from geofovea.datasets.benchmarks.lrs_vqa import read_records
@@ -43,3 +44,26 @@ def test_synth_writes_dates_with_questions_about_them(run, tmp_path):
     wrong = run("synth", "--output", tmp_path / "none", *arguments[:2], "--dates", 0)
     assert is_one_error_line(wrong)
     assert "dates at least 2" in wrong.stderr
+
+
+def test_synth_writes_the_second_world_with_near_infrared(run, ask, tmp_path):
+    arguments = ["--side", 1024, "--per-category", 1, "--seed", 3, "--world", 2, "--nir"]
+    result = run("synth", "--output", tmp_path, *arguments)
+    assert result.exit_code == 0, result.stderr
+    (scene,) = (tmp_path / "image").iterdir()
+    with rasterio.open(scene) as dataset:
+        assert dataset.descriptions == ("red", "green", "blue", "nir")
+    lines = (tmp_path / "annotations.jsonl").read_text().splitlines()
+    assert {json.loads(line)["world"] for line in lines} == {2}
+    # the model of these tests knows version 1 alone, and says so
+    record = next(iter(read_records(tmp_path / "annotations.jsonl")))
+    answer = ask("--json", scene=scene, question=record.question)
+    warnings = json.loads(answer.stdout)["warnings"]
+    assert any("another version of the synthetic world" in warning for warning in warnings)
+
+
+def test_the_first_world_has_no_near_infrared(run, tmp_path):
+    result = run("synth", "--output", tmp_path / "data", "--nir")
+    assert result.exit_code == 2
+    assert "--nir needs --world 2" in result.stderr
+    assert not (tmp_path / "data").exists()

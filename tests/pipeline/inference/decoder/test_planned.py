@@ -8,9 +8,10 @@ import torch
 from decoder_models import DEPTH, FAMILIES, WIDTH, make_model
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.inference.decoder.planned import LayerWork, PlannedRun
+from geofovea.pipeline.inference.decoder.planned import PlannedRun
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan, Shaping
+from geofovea.regionfocus.layer_plans.deepstack import DeepStack
 from geofovea.regionfocus.layer_plans.ima import Ima
 
 BEFORE, SHOWN, AFTER = 3, 20, 6
@@ -92,6 +93,9 @@ def _masked_layer(layer, hidden, rotary, plan, is_visual, tile, *, gone):
         heads[head] &= ~is_visual | torch.eye(length, dtype=torch.bool)
     lowest = torch.finfo(torch.float32).min
     mask = torch.zeros(heads.shape).masked_fill(~heads, lowest)[None]
+    if plan.added is not None:
+        hidden = hidden.clone()
+        hidden[0, is_visual] += plan.added
     source = hidden
     if plan.states is not None:
         source = hidden.clone()
@@ -136,7 +140,7 @@ def test_an_empty_plan_is_the_stock_generate(model, kernel):
     # random weights that answer one word forever would prove nothing
     assert len(set(chosen)) > 1
     assert generated[0, :4].tolist() == chosen
-    assert run.work == [LayerWork(19, 19, 19)] * DEPTH
+    assert [(w.present, w.attended, w.fed) for w in run.work] == [(19, 19, 19)] * DEPTH
 
 
 def _pairs():
@@ -162,6 +166,9 @@ PLANS = {
         states=torch.randn(19, WIDTH, generator=torch.Generator().manual_seed(9)),
     ),
     "gone": LayerPlan(is_gone=True),
+    "something added": LayerPlan(
+        added=torch.randn(19, WIDTH, generator=torch.Generator().manual_seed(5))
+    ),
 }
 
 
@@ -175,6 +182,26 @@ def test_skipping_equals_computing_all_and_hiding(model, name):
     torch.testing.assert_close(logits, oracle(model, chosen, plans), **CLOSE)
     # and the plan matters
     assert not torch.allclose(logits, oracle(model, chosen, {}), atol=1e-3)
+
+
+def test_stacked_groups_of_zero_are_a_plain_run_to_the_bit(model):
+    groups = torch.randn(4, 19, WIDTH, generator=torch.Generator().manual_seed(6))
+    runs = [
+        PlannedRun(model.model, make_prompt(), method)
+        for method in (
+            Planned(),
+            DeepStack(groups=groups, maps=(torch.zeros(WIDTH, WIDTH),) * 4),
+            DeepStack(groups=groups, maps=(torch.eye(WIDTH),) * 4),
+            DeepStack(groups=groups),
+        )
+    ]
+    plain, zero, same, stacked = (decode(model, run)[0] for run in runs)
+    assert torch.equal(plain, zero)
+    torch.testing.assert_close(same, stacked, **CLOSE)
+    assert not torch.allclose(plain, stacked, atol=1e-3)
+    assert [run.tokens_beside for run in runs] == [0, 0, 76, 76]
+    # no place more in any cache
+    assert [run.cache.get_seq_length(5) for run in runs] == [LENGTH + 4] * 4
 
 
 def test_attention_is_changed_in_the_rows_that_are_named_and_in_the_answer(model):
@@ -208,9 +235,9 @@ def test_what_is_skipped_is_not_computed(model):
             hook.remove()
     words = LENGTH - 19
     assert rows == {"q_proj": [words] * 4, "k_proj": [LENGTH] * 4, "up_proj": [words] * 4}
-    assert run.work == [LayerWork(19, 19, 19)] * 2 + [LayerWork(19, 0, 0)] * 4
+    work = [(w.present, w.attended, w.fed) for w in run.work]
+    assert work == [(19, 19, 19)] * 2 + [(19, 0, 0)] * 4
     assert run.tokens_by_layer == (19,) * DEPTH
-    assert run.run_by_layer == (19, 19, 0, 0, 0, 0)
 
 
 def test_what_is_gone_is_in_no_later_cache(model):
@@ -218,7 +245,7 @@ def test_what_is_gone_is_in_no_later_cache(model):
     run.prefill()
     lengths = [run.cache.get_seq_length(layer) for layer in range(DEPTH)]
     assert lengths == [LENGTH] * 2 + [LENGTH - 19] * 4
-    assert run.tokens_by_layer == run.run_by_layer == (19, 19, 0, 0, 0, 0)
+    assert run.tokens_by_layer == (19, 19, 0, 0, 0, 0)
 
 
 def test_a_decoder_of_another_kind_is_refused(model):

@@ -1,5 +1,7 @@
 """Stored keys and values of tiles: what a decoder makes of them is what it would have made."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from family_toys import QUESTION, host_of, stock_inputs, stock_logits, tokens_of, variant_of
@@ -7,11 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
+from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.memory.ready import ReadyStates
 from geofovea.pipeline.inference.memory.rotation import turned, unturned
+from geofovea.pipeline.inference.memory.selected import SelectiveRun
+from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.regionfocus.cache_policies.base import CacheView
+from geofovea.regionfocus.cache_policies.compresskv import CompressKv
 from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES, make_cache_policy
+from geofovea.regionfocus.cache_policies.spatten import SpattenKv
+from geofovea.regionfocus.cache_policies.tokenselect import TokenSelect
 from geofovea.regionfocus.tokens import TokenSet
 
 EXACT = make_cache_policy("exact")
@@ -50,10 +60,10 @@ def test_one_tile_out_of_the_memory_is_read_as_the_stock_decoder_reads_it(family
     model = host_of(family)
     tokens = tokens_of(model, 1)
     tiles = model.stored_prompts.store(tokens, EXACT)
-    alike(model.stored_prompts.scores(QUESTION, tokens, tiles), model.scores(QUESTION, tokens))
+    alike(model.stored_prompts.scores(QUESTION, tokens, tiles, {}), model.scores(QUESTION, tokens))
     for choices in ((), CHOICES):
         stock = model.generate(QUESTION, tokens, choices=choices)
-        ours = model.stored_prompts.generate(Prompt(QUESTION, tokens, choices), tiles)
+        ours, _ = model.stored_prompts.generate(Prompt(QUESTION, tokens, choices), tiles)
         assert (ours.text, ours.text_tokens) == (stock.text, stock.text_tokens)
         assert ours.log_probabilities == pytest.approx(stock.log_probabilities, abs=2e-4)
         assert ours.choices == pytest.approx(stock.choices, abs=2e-4)
@@ -86,10 +96,10 @@ def test_tiles_in_another_order_only_move_keys():
     tiles = model.stored_prompts.store(tokens, EXACT)
     turned_round = TokenSet.concat([second, first])
     prompts = model.stored_prompts
-    forth = prompts.scores(QUESTION, tokens, tiles)
-    back = prompts.scores(QUESTION, turned_round, tiles)
+    forth = prompts.scores(QUESTION, tokens, tiles, {})
+    back = prompts.scores(QUESTION, turned_round, tiles, {})
     assert not torch.allclose(forth, back[torch.cat([torch.arange(16, 32), torch.arange(16)])])
-    again = prompts.scores(QUESTION, tokens, tiles)
+    again = prompts.scores(QUESTION, tokens, tiles, {})
     assert torch.equal(forth, again)
 
 
@@ -133,8 +143,42 @@ def test_two_tiles_are_those_of_a_decoder_in_which_each_sees_itself_alone():
         ).last_hidden_state[:, -1]
         logs = model._model.lm_head(hidden)[0].log_softmax(-1)
     tiles = model.stored_prompts.store(tokens, EXACT)
-    answer = model.stored_prompts.generate(Prompt(QUESTION, tokens), tiles)
+    answer, _ = model.stored_prompts.generate(Prompt(QUESTION, tokens), tiles)
     assert answer.log_probabilities[0] == pytest.approx(float(logs.max()), abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ABLE)
+def test_queries_of_the_first_look_serve_a_later_one_wherever_its_words_stand(family):
+    """In the first layer queries come from words alone, so that a fresh run says the same."""
+    model = host_of(family)
+    prompts = replace(model.stored_prompts, mode=AttentionMode(layers=(0,)))
+    tokens, (first, _) = two(model)
+    tiles = prompts.store(tokens, EXACT)
+    queries = {}
+    prompts.scores(QUESTION, first, tiles, queries)
+    assert list(queries) == [QUESTION, *prompts.mode.neutral]
+    later = prompts.scores(QUESTION, tokens, tiles, queries)
+    alike(later, prompts.scores(QUESTION, tokens, tiles, {}))
+
+
+def test_what_was_restored_is_held_within_its_room():
+    entries = [make_cache_policy("plain").store(view) for view in views(3)]
+    size = sum(states.nbytes for states in entries[0].restore())
+    ready = ReadyStates(2 * size)
+    pairs = [ready.of(each) for each in entries]
+    assert ready.nbytes == 2 * size
+    # the last two are held, the first is restored anew, to the same numbers
+    assert ready.of(entries[2])[0] is pairs[2][0]
+    again = ready.of(entries[0])[0]
+    assert again is not pairs[0][0]
+    assert torch.equal(again, pairs[0][0])
+
+
+def views(count):
+    made = torch.Generator().manual_seed(1)
+    keys, values = torch.randn(2, count, 2, 40, 16, generator=made)
+    every = torch.arange(40)
+    return [CacheView(k, v, every) for k, v in zip(keys, values, strict=True)]
 
 
 @given(st.sets(st.integers(0, 31), min_size=1), st.integers(0, 99))
@@ -144,7 +188,7 @@ def test_some_tokens_of_stored_tiles_are_read_without_the_others(chosen, seed):
     tokens = tokens_of(model, 2, seed=seed)
     some = tokens.select(torch.tensor(sorted(chosen)))
     tiles = model.stored_prompts.store(tokens, EXACT)
-    scores = model.stored_prompts.scores(QUESTION, some, tiles)
+    scores = model.stored_prompts.scores(QUESTION, some, tiles, {})
     assert scores.shape == (len(chosen),)
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
 
@@ -155,7 +199,7 @@ def test_fewer_bits_stay_near_what_they_stand_for(name):
     tokens = tokens_of(model, 2)
     exact = model.stored_prompts.store(tokens, EXACT)
     coded = model.stored_prompts.store(tokens, make_cache_policy(name))
-    scores = [model.stored_prompts.scores(QUESTION, tokens, tiles) for tiles in (exact, coded)]
+    scores = [model.stored_prompts.scores(QUESTION, tokens, tiles, {}) for tiles in (exact, coded)]
     assert float((scores[0] - scores[1]).abs().sum()) < 0.7
     if name != "exact":
         assert sum(t.nbytes for t in coded.values()) < 0.7 * sum(t.nbytes for t in exact.values())
@@ -166,6 +210,63 @@ def test_a_stock_prompt_of_one_tile_is_what_the_first_word_is_read_from():
     tokens = tokens_of(model, 1)
     logits = stock_logits(model, "llava", stock_inputs(model, "llava", 1))
     tiles = model.stored_prompts.store(tokens, EXACT)
-    answer = model.stored_prompts.generate(Prompt(QUESTION, tokens), tiles)
+    answer, _ = model.stored_prompts.generate(Prompt(QUESTION, tokens), tiles)
     expected = float(logits.flatten().log_softmax(-1).max())
     assert answer.log_probabilities[0] == pytest.approx(expected, abs=1e-4)
+
+
+def read_by(model, reader, tokens):
+    tiles = model.stored_prompts.store(tokens, EXACT)
+    return model.stored_prompts.generate(Prompt(QUESTION, tokens), tiles, reader)
+
+
+@pytest.mark.parametrize("reader", [TokenSelect(share=1), CompressKv(share=1), SpattenKv(share=1)])
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_words_that_may_read_everything_answer_as_the_stock_layers_do(kind, reader):
+    model = variant_of("llava", text={"model_type": kind})
+    tokens = tokens_of(model, 2)
+    stock, whole = read_by(model, None, tokens)
+    ours, entries = read_by(model, reader, tokens)
+    assert whole == len(tokens)
+    assert entries >= len(tokens) * len(model.decoder.layers)
+    assert ours.text == stock.text
+    assert ours.log_probabilities == pytest.approx(stock.log_probabilities, abs=2e-4)
+
+
+def test_each_word_attends_to_as_many_entries_as_it_may():
+    model = host()
+    tokens = tokens_of(model, 2)
+    answer, entries = read_by(model, TokenSelect(share=0.25, least=1), tokens)
+    sequence = model._prompts.sequence(QUESTION, tokens, answer=0)
+    # words behind the picture, and those of the answer that were fed back
+    words = len(sequence) - int(sequence.visual[-1]) - 1 + len(answer.log_probabilities) - 1
+    assert entries == words * len(tokens) // 4 * len(model.decoder.layers)
+
+
+@pytest.mark.parametrize("policy", [CompressKv, SpattenKv])
+def test_entries_that_are_dropped_behind_the_question_leave_the_cache(policy):
+    model = host()
+    prompts, tokens = model.stored_prompts, tokens_of(model, 2)
+    tiles = prompts.store(tokens, EXACT)
+    sequence = model._prompts.sequence(QUESTION, tokens, answer=0)
+    run = SelectiveRun(model.decoder, prompts._prefix(sequence, tokens, tiles), policy(share=0.25))
+    with torch.inference_mode():
+        run.prefill()
+        assert {layer.keys.shape[2] for layer in run._cache.layers} == {
+            len(sequence) - len(tokens) * 3 // 4
+        }
+        # a look ahead is forgotten again
+        before = [layer.keys for layer in run._cache.layers]
+        run.peek(sequence.embedded[:, -2:])
+        run.advance(sequence.embedded[:, -1:])
+    assert all(
+        torch.equal(layer.keys[:, :, : old.shape[2]], old)
+        for layer, old in zip(run._cache.layers, before, strict=True)
+    )
+    assert {layer.keys.shape[2] for layer in run._cache.layers} == {before[0].shape[2] + 1}
+
+
+def test_a_decoder_whose_layers_cannot_be_run_apart_takes_no_reader():
+    model = variant_of("llava", text={"model_type": "qwen3_moe"})
+    with pytest.raises(ModelError, match="leave tokenselect out"):
+        read_by(model, TokenSelect(), tokens_of(model, 1))

@@ -1,4 +1,4 @@
-"""``geofovea train``: the embedded model, from nothing."""
+"""``geofovea train``: the embedded model, from nothing or from weights of its kind."""
 
 from __future__ import annotations
 
@@ -8,41 +8,73 @@ from pathlib import Path
 import click
 
 from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.training.parts.recipe import PART_NAMES
 
 __all__ = ["train"]
 
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    help="Model to train further: a folder that this command wrote, or 'embedded'.",
+)
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
+@click.option(
+    "--world",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 2),
+    help="Version of the synthetic world that it learns.",
+)
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
 @click.option("--minutes", type=float, help="Stop with a checkpoint after this time.")
+@click.option(
+    "--with",
+    "part",
+    type=click.Choice(PART_NAMES),
+    help="Train this part beside the model instead; the model itself stays as it is.",
+)
+@click.option("--lessons", type=click.Path(path_type=Path), help="Keep what parts share here.")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model first.")
 def train(
     output: Path,
+    start: str | None,
     scale: float,
     batch: int,
     seed: int,
+    world: int,
     device: str,
     workers: int,
     minutes: float | None,
     compiled: bool,
+    part: str | None,
+    lessons: Path | None,
 ) -> None:
-    """Train the demo model from nothing.
+    """Train the demo model, from nothing or further.
 
     The same command resumes a stopped run.
     """
+    if part is not None:
+        _train_part(part, output, start, scale, batch, seed, minutes, lessons)
+        return
     import math
 
     from geofovea.pipeline.training import train as training
-    from geofovea.pipeline.training.curriculum import default_config
+    from geofovea.pipeline.training.curriculum import default_config, further_config
     from geofovea.pipeline.training.export import export_model
     from geofovea.pipeline.training.report import draw_curve, write_card
+    from geofovea.pipeline.training.starting import folder_of, shape_of
 
-    config = default_config(scale, seed, batch)
+    if start is None:
+        config = default_config(scale, seed, batch, world)
+    else:
+        config = further_config(start, shape_of(folder_of(start)), scale, seed, batch, world)
     records = training.train(
         config,
         output,
@@ -57,3 +89,39 @@ def train(
     write_card(output, output / "model" / "README.md", config)
     draw_curve(output, output / "curve.png")
     echo(f"wrote {output / 'model'}")
+
+
+def _train_part(
+    part: str,
+    output: Path,
+    start: str | None,
+    scale: float,
+    batch: int,
+    seed: int,
+    minutes: float | None,
+    lessons: Path | None,
+) -> None:
+    """Train a part beside a model, and write ``OUTPUT/model``, a copy of the model with it."""
+    import math
+    from dataclasses import replace
+
+    from geofovea.pipeline.hosts.load import EMBEDDED, load_host
+    from geofovea.pipeline.hosts.region_focus import with_decoder_access
+    from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+    from geofovea.pipeline.training.parts.recipe import default_recipe
+    from geofovea.pipeline.training.parts.train_part import train_part
+    from geofovea.pipeline.training.parts.written_part import write_part
+    from geofovea.pipeline.training.starting import folder_of
+
+    recipe = default_recipe(part, seed=seed)
+    steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
+    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
+    name = start or EMBEDDED
+    host, folder = with_decoder_access(load_host(name)), folder_of(name)
+    stop_after = math.inf if minutes is None else 60 * minutes
+    model = FrozenModel(host, folder)
+    records = train_part(model, recipe, output, lessons=lessons, stop_after=stop_after)
+    for record in records:
+        echo(json.dumps(record), err=True)
+    card = write_part(output, recipe, host, folder)
+    echo(f"wrote {output / 'model'}: {card.method} after {card.steps} steps {dict(card.held_out)}")

@@ -14,7 +14,8 @@ from geofovea.pipeline.cli.options.grouped import option
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import comma_separated, json_option
 from geofovea.pipeline.system.terminal import echo
-from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES
+from geofovea.regionfocus.cache_policies.kv_spec import KV_NAMES
+from geofovea.regionfocus.layer_plans.registry import LAYER_METHOD_NAMES
 
 if TYPE_CHECKING:
     from geofovea.regionfocus.budget import Budget
@@ -138,10 +139,16 @@ def policies(
     echo(table, lines=True)
 
 
-def _chains(context: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+def _methods(context: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """A callback: chains, layer methods and cache policies; empty for all of them."""
     if value == "all":
-        return CHAIN_NAMES
-    return tuple(checked_chain(context, param, chain) for chain in value.split(","))
+        return ()
+    other = (*LAYER_METHOD_NAMES, *KV_NAMES)
+    words = value.split(",")
+    chains = [word for word in words if word.partition(":")[0] not in other]
+    for chain in chains:
+        checked_chain(context, param, chain)
+    return tuple(words)
 
 
 def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
@@ -159,10 +166,13 @@ def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
 @click.option("--tiles", type=int, help="Budget of tiles; the model's own default if unset.")
 @click.option(
     "--methods",
-    callback=_chains,
+    callback=_methods,
     default="all",
     show_default=True,
-    help="Chains separated by commas, such as divprune,fastv,divprune+fastv.",
+    help=(
+        "Chains, layer methods (--skip) and cache policies (--kv) separated by commas, such as "
+        "divprune,divprune+fastv,ima,plain:2,compresskv."
+    ),
 )
 @click.option(
     "--shares",
@@ -182,14 +192,15 @@ def reductions(
     methods: tuple[str, ...],
     shares: tuple[float, ...],
 ) -> None:
-    """Compare the token reductions.
+    """Compare the token reductions, what layers skip, and how keys and values are stored.
 
-    Measures accuracy, tokens, time and memory. The same command resumes a stopped run.
+    Measures accuracy, tokens, bytes of the cache, CPU, time and memory. The same command resumes a
+    stopped run.
 
     Writes reductions.md, reductions.json and reductions.png beside the journal of answers.
     """
     from geofovea.pipeline.evaluation.reduction_report import check_drawing, write_report
-    from geofovea.pipeline.evaluation.reduction_sweep import measure_reductions
+    from geofovea.pipeline.evaluation.reduction_sweep import METHODS, measure_reductions
     from geofovea.pipeline.hosts.load import load_host
 
     check_drawing()
@@ -203,7 +214,7 @@ def reductions(
         seed,
         host,
         budget,
-        methods,
+        methods or METHODS,
         shares,
         unusual(loading),
     )

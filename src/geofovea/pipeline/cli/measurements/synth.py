@@ -22,7 +22,25 @@ __all__ = ["synth"]
     "--dates", default=1, show_default=True, help="Dates of each scene; two or more have changes."
 )
 @click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
-def synth(output: Path, scenes: int, side: int, seed: int, dates: int, per_category: int) -> None:
+@click.option(
+    "--world",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 2),
+    help="1: cells of one terrain each, which the demo model has learned. 2: land, towns and water "
+    "as on the Earth; the demo model has not learned it.",
+)
+@click.option("--nir", is_flag=True, help="Add a near-infrared band; needs --world 2.")
+def synth(
+    output: Path,
+    scenes: int,
+    side: int,
+    seed: int,
+    dates: int,
+    per_category: int,
+    world: int,
+    nir: bool,
+) -> None:
     """Write synthetic scenes and questions about them.
 
     The file of questions has the format of LRS-VQA; batch and eval read it. With --dates 2 every
@@ -31,10 +49,15 @@ def synth(output: Path, scenes: int, side: int, seed: int, dates: int, per_categ
     from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark, write_dated_benchmark
     from geofovea.pipeline.system.progress import progress_bar
 
+    if nir and world == 1:
+        raise click.UsageError("--nir needs --world 2: the first world has no near infrared")
+    looks = {"version": world, "bands": 4 if nir else 3}
     what = f"{scenes} scene(s) of {side} x {side}" + (f" at {dates} dates" if dates > 1 else "")
     with progress_bar(what) as advance:
         if dates == 1:
-            path = write_benchmark(output, scenes, side, seed, per_category, advance)
+            path = write_benchmark(output, scenes, side, seed, per_category, advance, **looks)
         else:
-            path = write_dated_benchmark(output, scenes, side, seed, dates, per_category, advance)
+            path = write_dated_benchmark(
+                output, scenes, side, seed, dates, per_category, advance, **looks
+            )
     echo(f"wrote {path}")

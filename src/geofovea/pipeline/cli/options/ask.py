@@ -21,7 +21,7 @@ from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.configuration import variable_of
-from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES
+from geofovea.regionfocus.cache_policies.kv_spec import KV_NAMES
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 from geofovea.regionfocus.strategies import (
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
-_NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
-_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry", "skip")
+_NAMES = ("cache_tokens", "index", "bands", "composite", "band_map", "nodata")
+_OPTIONS = (
+    *("focus", "focus_model", "reduction", "descent", "route", "geometry", "skip", "resampler"),
+)
 
 
 def ask_options(
@@ -88,6 +90,11 @@ def ask_options(
             metavar="NAME[:START]",
             help="What vision tokens skip inside the decoder, such as ima or dyvte.",
         ),
+        budget(
+            "--resampler",
+            metavar="NAME[:TOKENS]",
+            help="A trained part of the model that makes so many tokens of each tile: m3, mqt.",
+        ),
         search(
             "--min-contrast",
             "flatness",
@@ -109,10 +116,13 @@ def ask_options(
         budget(
             "--kv",
             "policy",
-            type=click.Choice(PREFIX_POLICY_NAMES),
+            metavar="NAME[:NUMBER][+NAME[:SHARE]]",
             default="plain",
             show_default=True,
-            help="How --memory stores keys and values: exactly, or in few bits.",
+            help=(
+                "How --memory stores keys and values, such as exact or plain:2, and what words "
+                f"read of them, such as plain:2+tokenselect:0.05. Names: {', '.join(KV_NAMES)}."
+            ),
         ),
     )
     options = (
@@ -155,6 +165,14 @@ def ask_options(
             help="What finds the place. Default: attention, or prompted at an endpoint.",
         ),
         search("--focus-model", help="CLIP or SigLIP (folder, hub id) for --focus similarity."),
+        search(
+            "--index",
+            metavar="FOLDER",
+            help=(
+                "Folder that geofovea index wrote: look where its vectors are likest. Default "
+                "focus then: similarity."
+            ),
+        ),
         search(
             "--focus-module",
             "rfm",

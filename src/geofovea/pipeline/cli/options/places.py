@@ -178,6 +178,8 @@ def print_end(coverage: Coverage, cost: Cost, warnings: tuple[str, ...]) -> None
         f"  decoder    {cost.tokens_llm} vision tokens, {cost.seconds['total']:.2f} s, "
         f"{cost.peak_rss_mb:.0f} MB peak"
     )
+    if cost.tiles_indexed:
+        echo(f"  index      {cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
         echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")

@@ -141,5 +141,6 @@ def rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     module = sys.modules[type(attention).__module__]
     if not hasattr(module, "apply_rotary_pos_emb"):
         module = import_module("transformers.models.llama.modeling_llama")
-    rotated: Tensor = module.apply_rotary_pos_emb(states, states, cos, sin)[0]
+    # it turns a pair: of the second, one head is enough
+    rotated: Tensor = module.apply_rotary_pos_emb(states, states[:, :1], cos, sin)[0]
     return rotated

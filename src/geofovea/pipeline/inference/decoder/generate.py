@@ -16,8 +16,8 @@ from geofovea.pipeline.inference.decoder.choice_scoring import letter_scores, wo
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.greedy import greedy_tokens
 from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.lazy import planned_run
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
-from geofovea.pipeline.inference.decoder.planned import PlannedRun
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
 from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
 from geofovea.pipeline.inference.decoder.run import DecoderRun
@@ -94,6 +94,8 @@ class AnswerGenerator:
                 model makes numbers that are not finite.
             QuestionError: If a choice says nothing.
         """
+        if any(prompt.decoder is not None for prompt in prompts):
+            return self._by_decoder(prompts, sequences)
         kinds: dict[_Kind, list[int]] = {}
         for i, prompt in enumerate(prompts):
             kinds.setdefault(self._kind(prompt), []).append(i)
@@ -112,6 +114,19 @@ class AnswerGenerator:
         return [
             self._noted(replace(generations[i], text_tokens=count)) for i, count in enumerate(texts)
         ]
+
+    def _by_decoder(
+        self, prompts: Sequence[Prompt], sequences: Sequence[PromptSequence]
+    ) -> list[Generation]:
+        """`answers`, those of each decoder together; only the model's own has recorded steps."""
+        generations: dict[int, Generation] = {}
+        for decoder in {id(prompt.decoder): prompt.decoder for prompt in prompts}.values():
+            which = [i for i, prompt in enumerate(prompts) if prompt.decoder is decoder]
+            writer = self if decoder is None else replace(self, decoder=decoder, recorded=None)
+            plain = [replace(prompts[i], decoder=None) for i in which]
+            results = writer.answers(plain, [sequences[i] for i in which])
+            generations |= zip(which, results, strict=True)
+        return [generations[i] for i in range(len(prompts))]
 
     def _noted(self, generation: Generation) -> Generation:
         if not self.words.closes_thought:
@@ -191,10 +206,14 @@ class AnswerGenerator:
                 f"{self.name} has no letters to choose by, and its decoder cannot score words "
                 "while it skips work; leave out skip= or the choices"
             )
-        run = PlannedRun(self.decoder, sequence, method, tokens.tile_index)
+        method = method.of(tokens)
+        run = planned_run(self.decoder, sequence, method, tokens.tile_index)
         generation = self._behind_thought(run.prefill(), run.advance, prompt)
         return replace(
-            generation, tokens_by_layer=run.tokens_by_layer, run_by_layer=run.run_by_layer
+            generation,
+            tokens_by_layer=run.tokens_by_layer,
+            layer_work=tuple(run.work),
+            tokens_beside=run.tokens_beside,
         )
 
     def _behind_thought(

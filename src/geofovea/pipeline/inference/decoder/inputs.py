@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["DecoderInput", "Prompt"]
+__all__ = ["DecoderInput", "Prompt", "row_of_tokens"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +28,7 @@ class Prompt:
         choices: Answers to choose from.
         reduction: What drops tokens between the layers of the decoder; None drops none.
         skip: What vision tokens do inside its layers; None what they always do.
+        decoder: What answers in place of the model's own decoder; None is that.
 
     Raises:
         ModelError: If both are given: what is dropped by the one is counted on by the other.
@@ -35,6 +39,7 @@ class Prompt:
     choices: tuple[str, ...] = ()
     reduction: DecoderReduction | None = None
     skip: LayerMethod | None = None
+    decoder: Any = None
 
     def __post_init__(self) -> None:
         if self.reduction is not None and self.skip is not None:
@@ -78,3 +83,29 @@ class DecoderInput:
                 f"{self.count} vision tokens from place {self.first} on must end before the last "
                 f"of the prompt's {length} tokens"
             )
+
+
+def row_of_tokens(sequence: PromptSequence, name: str) -> DecoderInput:
+    """The prompt of a model, whose vision tokens stand one after the other.
+
+    Args:
+        sequence: The prompt.
+        name: Of the model.
+
+    Raises:
+        ModelError: If they do not, as behind other than compact positions without words between
+            tiles.
+    """
+    visual, length = sequence.visual, len(sequence)
+    first, count = int(visual[0]), len(visual)
+    in_a_row = int(visual[-1]) - first + 1 == count
+    # M-RoPE has three rows of them
+    plain = torch.equal(sequence.positions.flatten().cpu(), torch.arange(length))
+    if not in_a_row or not plain or sequence.deep is not None or sequence.blocks is not None:
+        raise ModelError(
+            "a region focus module reads vision tokens that stand in a row at positions of one "
+            f"axis and see only what is before them, and those of {name} do not; choose "
+            "focus='attention'"
+        )
+    # a clone of what inference mode made may be learned from
+    return DecoderInput(sequence.embedded.clone(), first, count)

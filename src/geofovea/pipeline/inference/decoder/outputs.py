@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.inference.decoder.layer_work import LayerWork
 
 __all__ = ["Generation", "check_finite"]
 
@@ -41,8 +42,9 @@ class Generation:
             that choice among all; none where they are not known.
         tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
             dropped on the way; else empty. Answers are equal whatever it says.
-        run_by_layer: Vision tokens of which each layer computed more than keys and values, where
-            work was skipped inside layers; else empty. Answers are equal whatever it says.
+        layer_work: What each layer did in the prefill, where work was skipped inside layers; else
+            empty. Answers are equal whatever it says.
+        tokens_beside: Tokens that entered layers without a place in the sequence.
         choices: Log-probability of each answer that it could choose from, in their order.
         text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
         warnings: What a careful reader of the answer should know.
@@ -56,4 +58,5 @@ class Generation:
     text_tokens: int = 0
     warnings: tuple[str, ...] = ()
     thought_tokens: int = 0
-    run_by_layer: tuple[int, ...] = field(default=(), compare=False)
+    layer_work: tuple[LayerWork, ...] = field(default=(), compare=False)
+    tokens_beside: int = field(default=0, compare=False)

@@ -11,7 +11,7 @@ the answer, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.inference.attention.rows import merged_rotary, row_logits
 from geofovea.pipeline.inference.attention.support import attention_window
 from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.layer_work import LayerWork, work_of
 from geofovea.pipeline.inference.decoder.planned_layer import (
     Entries,
     can_plan_layers,
@@ -29,22 +30,7 @@ from geofovea.pipeline.inference.decoder.planned_layer import (
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan
 
-__all__ = ["LayerWork", "PlannedRun"]
-
-
-@dataclass(frozen=True, slots=True)
-class LayerWork:
-    """What one layer did for vision tokens in the prefill.
-
-    Attributes:
-        present: Vision tokens whose keys and values it made.
-        attended: Those that made a query.
-        fed: Those that passed the feed-forward, or some units of it.
-    """
-
-    present: int
-    attended: int
-    fed: int
+__all__ = ["PlannedRun", "Rows"]
 
 
 class PlannedRun:
@@ -101,6 +87,7 @@ class PlannedRun:
         self._tiles = torch.zeros_like(sequence.visual) if tiles is None else tiles
         self._layers: list[Any] = list(decoder.layers)[: decoder.config.num_hidden_layers]
         self._entries: list[Entries] = []
+        self._which: list[Tensor] = []
         self._next = sequence.next_position
 
     @property
@@ -109,35 +96,74 @@ class PlannedRun:
         return tuple(each.present for each in self.work)
 
     @property
-    def run_by_layer(self) -> tuple[int, ...]:
-        """Vision tokens of which each layer computed more than keys and values."""
-        return tuple(max(each.attended, each.fed) for each in self.work)
+    def tokens_beside(self) -> int:
+        """Tokens that entered layers of the prompt without a place in its sequence."""
+        added = [plan.added for plan in self.plans if plan.added is not None]
+        return sum(int(each.any(1).sum()) for each in added)
 
     @torch.inference_mode()
     def prefill(self) -> Tensor:
         """Run the prompt; the normed state of its last token, ``(1, d)``."""
-        sequence = self._sequence
-        hidden, positions = sequence.embedded, sequence.positions.to(sequence.embedded.device)
-        visual = sequence.visual.to(hidden.device)
-        entries = Entries(hidden.shape[1], visual, self._tiles.to(hidden.device))
-        rotary = self._decoder.rotary_emb(hidden, positions)
+        rows = self._rows()
         for number, layer in enumerate(self._layers):
-            plan = self._plan(number, layer, hidden, rotary, entries)
+            plan = self._plan(number, layer, rows)
             if plan.is_gone:
-                stay = entries.words
-                hidden, positions = hidden[:, stay], positions[..., stay]
-                rotary = self._decoder.rotary_emb(hidden, positions)
-                nothing = visual[:0]
-                entries = Entries(len(stay), nothing, nothing)
+                rows = self._kept(rows, rows.entries.words)
             self.plans.append(plan)
-            self._entries.append(entries)
-            self.work.append(_work(plan, len(entries.visual)))
-            hidden = self._through(number, hidden, rotary, plan, entries)
-            deep = sequence.deep
-            if deep is not None and number < len(deep) and len(entries.visual):
-                hidden = hidden.index_add(1, entries.visual, deep[number][None].to(hidden))
-        state: Tensor = self._decoder.norm(hidden[:, -1])
+            self._entries.append(rows.entries)
+            self._which.append(rows.which)
+            heads = self._decoder.config.num_attention_heads
+            self.work.append(work_of(plan, rows.entries, heads))
+            rows = replace(rows, hidden=self._run_layer(number, rows, plan))
+            rows = self._leave(number, rows, plan)
+        state: Tensor = self._decoder.norm(rows.hidden[:, -1])
         return state
+
+    def _rows(self) -> Rows:
+        """What enters the first layer."""
+        sequence = self._sequence
+        hidden = sequence.embedded
+        visual, positions = (
+            each.to(hidden.device) for each in (sequence.visual, sequence.positions)
+        )
+        entries = Entries(hidden.shape[1], visual, self._tiles.to(hidden.device))
+        which = torch.arange(hidden.shape[1], device=hidden.device)
+        return Rows(hidden, positions, self._decoder.rotary_emb(hidden, positions), entries, which)
+
+    def _kept(self, rows: Rows, stay: Tensor) -> Rows:
+        """Some rows alone, int64 ascending; their positions are as before."""
+        hidden, positions, entries = rows.hidden[:, stay], rows.positions[..., stay], rows.entries
+        number = torch.full((entries.length,), -1, device=stay.device)
+        number[entries.visual] = torch.arange(len(entries.visual), device=stay.device)
+        of_visual = number[stay]
+        is_visual = of_visual >= 0
+        own = Entries(len(stay), is_visual.nonzero()[:, 0], entries.tiles[of_visual[is_visual]])
+        rotary = self._decoder.rotary_emb(hidden, positions)
+        return Rows(hidden, positions, rotary, own, rows.which[stay])
+
+    def _run_layer(self, number: int, rows: Rows, plan: LayerPlan) -> Tensor:
+        """States behind a layer, with what goes before and behind it."""
+        hidden, visual = rows.hidden, rows.entries.visual
+        if plan.added is not None:
+            hidden = hidden.index_add(1, visual, plan.added[None].to(hidden))
+        hidden = self._through(number, hidden, rows.rotary, plan, rows.entries)
+        deep = self._sequence.deep
+        if deep is not None and number < len(deep) and len(visual):
+            own = deep[number][self._numbers(rows)]
+            hidden = hidden.index_add(1, visual, own[None].to(hidden))
+        return hidden
+
+    def _numbers(self, rows: Rows) -> Tensor:
+        """Which of the prompt's vision tokens are left."""
+        places = rows.which[rows.entries.visual]
+        return torch.searchsorted(self._sequence.visual.to(places.device), places)
+
+    def _leave(self, number: int, rows: Rows, plan: LayerPlan) -> Rows:  # noqa: ARG002
+        """What goes on to the next layer."""
+        if plan.stays is None:
+            return rows
+        stays = rows.entries.visual[plan.stays.to(rows.which.device)]
+        return self._kept(rows, torch.cat([rows.entries.words, stays]).sort().values)
 
     @torch.inference_mode()
     def advance(self, embedded: Tensor) -> Tensor:
@@ -153,24 +179,19 @@ class PlannedRun:
         state: Tensor = self._decoder.norm(hidden[:, -1])
         return state
 
-    def _plan(
-        self,
-        number: int,
-        layer: Any,
-        hidden: Tensor,
-        rotary: tuple[Tensor, Tensor],
-        entries: Entries,
-    ) -> LayerPlan:
+    def _plan(self, number: int, layer: Any, rows: Rows) -> LayerPlan:
+        entries = rows.entries
         if not len(entries.visual):
             return LayerPlan()
         view = _View(
             number,
             len(self._layers),
-            hidden[0],
+            rows.hidden[0],
             entries.visual,
             entries.tiles,
+            self._numbers(rows),
             layer,
-            merged_rotary(layer, rotary),
+            merged_rotary(layer, rows.rotary),
         )
         return self._method.plan(view)
 
@@ -199,6 +220,17 @@ class PlannedRun:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The tokens on their way: ``which`` of the prompt they are, and what layers need of them."""
+
+    hidden: Tensor
+    positions: Tensor
+    rotary: tuple[Tensor, Tensor]
+    entries: Entries
+    which: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _View:
     """See `LayerView`."""
 
@@ -207,6 +239,7 @@ class _View:
     hidden: Tensor
     visual: Tensor
     tiles: Tensor
+    numbers: Tensor
     module: Any
     rotary: tuple[Tensor, Tensor]
 
@@ -216,11 +249,6 @@ class _View:
         later = torch.arange(length, device=rows.device) > rows[:, None]
         weights: Tensor = logits.masked_fill(later, -torch.inf).softmax(-1)
         return weights
-
-
-def _work(plan: LayerPlan, count: int) -> LayerWork:
-    fed = count if isinstance(plan.feeds, Tensor) or plan.feeds else 0
-    return LayerWork(count, count if plan.attends else 0, fed)
 
 
 def _causal(hidden: Tensor, layer: Any) -> Tensor | None:

@@ -14,7 +14,7 @@ from geofovea.pipeline.inference.memory.rotation import turned
 from geofovea.pipeline.inference.memory.tile_states import TileStates, WordStates
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 
-__all__ = ["StoredPrefix", "TileRows", "filled_cache"]
+__all__ = ["StoredPrefix", "StoredTiles", "TileRows", "filled_cache"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,24 +31,47 @@ class TileRows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StoredPrefix:
+class StoredTiles:
     """The words before the image, and the tiles of a prompt.
 
     Attributes:
         words: The words before the first tile.
         tiles: The tiles, in the order of the prompt.
-        sequence: The whole prompt; of what is stored only its positions are used.
     """
 
     words: WordStates
     tiles: Sequence[TileRows]
-    sequence: PromptSequence
 
     @property
     def length(self) -> int:
         """Places of the prompt that are stored."""
         own = sum(len(rows.index) + rows.states.around.keys.shape[2] for rows in self.tiles)
         return self.words.keys.shape[2] + own
+
+    def vision_keys(self, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Keys of the vision tokens in some layers, and where they stand.
+
+        Returns:
+            ``(layers, key_heads, n, head_dim)`` without positions, and int64 ``(n,)``.
+        """
+        keys, places, first = [], [], self.words.keys.shape[2]
+        for rows in self.tiles:
+            keys.append(rows.states.keys(rows.index, layers))
+            count, around = len(rows.index), rows.states.around.keys.shape[2]
+            places.append(torch.arange(count) + first + rows.states.opening)
+            first += count + around
+        return torch.cat(keys, 2), torch.cat(places)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPrefix(StoredTiles):
+    """Stored tiles, and the prompt that begins with them.
+
+    Attributes:
+        sequence: The whole prompt; of what is stored only its positions are used.
+    """
+
+    sequence: PromptSequence
 
     @property
     def tail(self) -> PromptSequence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,10 +11,15 @@ from torch import Tensor
 
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_queries
 from geofovea.pipeline.inference.decoder.run import DecoderRun, visit_layers
-from geofovea.pipeline.inference.memory.assembly import StoredPrefix, filled_cache
+from geofovea.pipeline.inference.memory.assembly import (
+    StoredPrefix,
+    StoredTiles,
+    filled_cache,
+)
+from geofovea.pipeline.inference.memory.rotation import turned, unturned
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
-__all__ = ["StoredRun", "stored_row_logits"]
+__all__ = ["StoredRun", "WordQueries", "query_logits", "word_queries"]
 
 
 class StoredRun(DecoderRun):
@@ -35,8 +41,21 @@ class StoredRun(DecoderRun):
         self._stored = prefix.length
 
 
-def stored_row_logits(decoder: Any, layers: Sequence[int], prefix: StoredPrefix) -> Tensor:
-    """Scaled attention logits of a prompt's last token over its vision tokens.
+@dataclass(frozen=True, slots=True, eq=False)
+class WordQueries:
+    """What the last word of a question asks for in some layers, wherever it stands.
+
+    Attributes:
+        queries: ``(layers, heads, 1, head_dim)``, without positions.
+        length: Words that were run behind the stored part.
+    """
+
+    queries: Tensor
+    length: int
+
+
+def word_queries(decoder: Any, layers: Sequence[int], prefix: StoredPrefix) -> WordQueries:
+    """Queries of a prompt's last token in some layers.
 
     Only the words behind the stored part run, and only through the layers below the last one read.
 
@@ -44,21 +63,43 @@ def stored_row_logits(decoder: Any, layers: Sequence[int], prefix: StoredPrefix)
         decoder: The text model.
         layers: Numbers of the layers, ascending.
         prefix: The stored beginning, and the prompt.
+    """
+    # even where no layer runs, the cache says how much stands before the words
+    keys, values = prefix.states(decoder, max(1, layers[-1]))
+    cache = filled_cache(decoder, keys, values)
+    tail = PromptBatch.of([prefix.tail])
+
+    def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        last = tail.last.to(hidden.device)
+        return rotated_queries(decoder.layers[number], hidden, rotary, last)[0]
+
+    queries = torch.stack(visit_layers(decoder, layers, tail.inputs(prefix.length), read, cache))
+    return WordQueries(unturned(decoder, queries, tail.positions[0, -1:]), tail.lengths[0])
+
+
+def query_logits(
+    decoder: Any, layers: Sequence[int], words: WordQueries, prefix: StoredTiles
+) -> Tensor:
+    """Scaled attention logits of a question's last word over vision tokens of stored tiles.
+
+    Nothing runs: the queries meet the stored keys of these layers, as if the words stood behind
+    these tiles.
+
+    Args:
+        decoder: The text model.
+        layers: Those of the queries.
+        words: The queries.
+        prefix: What the words stand behind.
 
     Returns:
         float32 ``(layers, heads, n)``.
     """
-    depth = layers[-1]
-    keys, values = prefix.states(decoder, depth + 1)
-    cache = filled_cache(decoder, keys[:depth], values[:depth])
-    tail = PromptBatch.of([prefix.tail])
-    inputs = tail.inputs(prefix.length)
-    visual = prefix.sequence.visual.to(keys.device)
-
-    def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-        module = decoder.layers[number]
-        queries = rotated_queries(module, hidden, rotary, tail.last.to(hidden.device))
-        own = keys[number][None][:, :, visual]
-        return pair_logits(queries, own, module.self_attn.scaling)[0, :, 0]
-
-    return torch.stack(visit_layers(decoder, layers, inputs, read, cache))
+    keys, places = prefix.vision_keys(layers)
+    last = prefix.length + words.length - 1
+    queries = turned(decoder, words.queries, torch.tensor([last]))
+    keys = turned(decoder, keys, places)
+    logits = [
+        pair_logits(query[None], key[None], decoder.layers[number].self_attn.scaling)[0, :, 0]
+        for number, query, key in zip(layers, queries, keys, strict=True)
+    ]
+    return torch.stack(logits)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -13,8 +14,18 @@ from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
-from geofovea.pipeline.inference.memory.assembly import StoredPrefix, TileRows
-from geofovea.pipeline.inference.memory.behind import StoredRun, stored_row_logits
+from geofovea.pipeline.inference.memory.assembly import (
+    StoredPrefix,
+    StoredTiles,
+    TileRows,
+)
+from geofovea.pipeline.inference.memory.behind import (
+    StoredRun,
+    WordQueries,
+    query_logits,
+    word_queries,
+)
+from geofovea.pipeline.inference.memory.selected import SelectiveRun
 from geofovea.pipeline.inference.memory.tile_states import (
     TileStates,
     WordStates,
@@ -103,6 +114,29 @@ class StoredPrompts:
     def __post_init__(self) -> None:
         self.model_lock = lock_of(self.decoder)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the decoder runs."""
+        device: torch.device = next(self.decoder.parameters()).device
+        return device
+
+    def described(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that stored tiles depend on besides their tokens: weights, and the rest as JSON."""
+        decoder, layout = self.decoder, self.prompts.layout
+        weights = {**dict(decoder.named_parameters()), **dict(decoder.named_buffers())}
+        if layout.newline is not None:
+            weights["newline"] = layout.newline
+        words = self.prompts.sequence("", None, answer=0).embedded.detach().float().cpu()
+        about = {
+            "config": {**decoder.config.to_dict(), "_name_or_path": None},
+            "attention": decoder.config._attn_implementation,
+            "words": hashlib.sha256(words.numpy().tobytes()).hexdigest(),
+            "marks": asdict(layout.marks),
+            "layout": [layout.policy, layout.axes, layout.grid, layout.tile_size],
+            "device": str(self.device),
+        }
+        return weights, about
+
     @one_at_a_time
     @torch.inference_mode()
     @unplanned_attention()
@@ -126,45 +160,74 @@ class StoredPrompts:
 
     @one_at_a_time
     @torch.inference_mode()
-    def scores(self, question: str, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> Tensor:
+    def scores(
+        self,
+        question: str,
+        tokens: TokenSet,
+        tiles: Mapping[Tile, StoredTile],
+        queries: dict[str, WordQueries],
+    ) -> Tensor:
         """As ``Host.scores``, from stored tiles.
+
+        The words of a question run once, behind the tiles of its first look. Their queries meet the
+        stored keys of the tiles of every later look.
 
         Args:
             question: What is asked.
             tokens: Some tokens of stored tiles.
             tiles: The stored tiles.
+            queries: By question; those that are not in it are computed, and added.
 
         Raises:
             ModelError: If the model makes numbers that are not finite.
         """
         rows, *neutral = [
-            self._rows(each, tokens, tiles) for each in (question, *self.mode.neutral)
+            self._rows(each, tokens, tiles, queries) for each in (question, *self.mode.neutral)
         ]
         others = torch.stack(neutral) if neutral else rows.new_empty((0, *rows.shape))
         return scores_from_rows(rows, others, tokens, self.mode).cpu()
 
-    def _rows(self, question: str, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> Tensor:
+    def _rows(
+        self,
+        question: str,
+        tokens: TokenSet,
+        tiles: Mapping[Tile, StoredTile],
+        queries: dict[str, WordQueries],
+    ) -> Tensor:
         """The rows (g, n) that the mode names, as shares."""
-        parts = []
+        parts, layers = [], self.mode.layers
         for group in self.prompts.groups(question, tokens, self.sees):
-            prefix = self._prefix(self.prompts.sequence(question, group, answer=0), group, tiles)
-            with unplanned_attention(prefix.length):
-                parts.append(stored_row_logits(self.decoder, self.mode.layers, prefix))
-        rows = rows_of_mode(torch.cat(parts, dim=-1).softmax(-1), self.mode.layers, self.mode)
+            if question not in queries:
+                sequence = self.prompts.sequence(question, group, answer=0)
+                prefix = self._prefix(sequence, group, tiles)
+                with unplanned_attention(prefix.length):
+                    queries[question] = word_queries(self.decoder, layers, prefix)
+            stored = self._stored_tiles(group, tiles)
+            parts.append(query_logits(self.decoder, layers, queries[question], stored))
+        rows = rows_of_mode(torch.cat(parts, dim=-1).softmax(-1), layers, self.mode)
         check_finite(rows, self.name, self.decoder)
         return rows
 
     @one_at_a_time
     @torch.inference_mode()
-    def generate(self, prompt: Prompt, tiles: Mapping[Tile, StoredTile]) -> Generation:
-        """As ``Host.generate``, from stored tiles.
+    def generate(
+        self,
+        prompt: Prompt,
+        tiles: Mapping[Tile, StoredTile],
+        reader: CachePolicy | None = None,
+    ) -> tuple[Generation, int]:
+        """As ``Host.generate``, from stored tiles, and how many vision entries were attended to.
+
+        Entries are counted over all layers and words where a policy chooses them; else the vision
+        tokens of the prompt are.
 
         Args:
             prompt: What is asked, with tokens of stored tiles and no reduction in the decoder.
             tiles: The stored tiles.
+            reader: Says which entries each word reads; None reads all of them.
 
         Raises:
-            ModelError: If the prompt does not fit the context.
+            ModelError: If the prompt does not fit the context, or the decoder takes no reader.
             QuestionError: If a choice says nothing.
         """
         # a prompt without tokens, or with those of several dates, is not sent here
@@ -172,17 +235,29 @@ class StoredPrompts:
         sequence = self.prompts.sequence(prompt.question, prompt.tokens, self.instruction(prompt))
         prefix = self._prefix(sequence, prompt.tokens, tiles)
         with unplanned_attention(prefix.length):
-            run = StoredRun(self.decoder, prefix, self.writer.most)
-            return self.writer.answer_of(prompt, sequence, run)
+            if reader is None:
+                run = StoredRun(self.decoder, prefix, self.writer.most)
+                return self.writer.answer_of(prompt, sequence, run), len(prompt.tokens)
+            choosing = SelectiveRun(self.decoder, prefix, reader, self.writer.most)
+            generation = self.writer.answer_of(prompt, sequence, choosing)
+            return generation, choosing.entries_read
 
     def _prefix(
         self, sequence: PromptSequence, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]
     ) -> StoredPrefix:
-        opening = len(self.prompts.layout.marks.open)
-        first = int(sequence.visual[0]) - opening
+        stored = self._stored_tiles(tokens, tiles)
+        return StoredPrefix(stored.words, stored.tiles, sequence)
+
+    def _stored_tiles(self, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> StoredTiles:
         if self._words is None:
             # the words before the image are the same in every prompt
+            sequence = self.prompts.sequence("", tokens, answer=0)
+            first = int(sequence.visual[0]) - len(self.prompts.layout.marks.open)
             self._words = word_states(self.decoder, sequence, first)
+        return StoredTiles(self._words, self._tile_rows(tokens, tiles))
+
+    def _tile_rows(self, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> list[TileRows]:
+        """Tokens, tile after tile, as rows of stored tiles."""
         cells = _cells(tokens, self.prompts.layout)
         _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
         rows, start = [], 0
@@ -191,7 +266,7 @@ class StoredPrompts:
             own = cells[start : start + count]
             rows.append(TileRows(stored.states, torch.searchsorted(stored.cells, own)))
             start += count
-        return StoredPrefix(self._words, rows, sequence)
+        return rows
 
 
 def _cells(tokens: TokenSet, layout: PromptLayout) -> Tensor:

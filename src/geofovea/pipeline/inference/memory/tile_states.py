@@ -63,6 +63,16 @@ class TileStates:
         """Memory that they take."""
         return self.around.nbytes + sum(layer.nbytes for layer in self.layers)
 
+    def keys(self, index: Tensor, layers: Sequence[int]) -> Tensor:
+        """Keys of some vision tokens ``(layers, key_heads, k, head_dim)``, without positions.
+
+        Args:
+            index: int64 ``(k,)``, which of the n tokens.
+            layers: Numbers of the layers.
+        """
+        restored = torch.stack([self.layers[number].restore()[0] for number in layers])
+        return restored[:, :, index.to(restored.device)].to(self.around.keys.dtype)
+
     def rows(self, index: Tensor, depth: int) -> tuple[Tensor, Tensor]:
         """Keys and values of some vision tokens between the words around the tile.
 

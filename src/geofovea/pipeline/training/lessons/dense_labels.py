@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,10 +68,10 @@ class TokenBoxes:
         return hits
 
     @property
-    def centers(self) -> Iterator[tuple[float, float]]:
-        """Centers ``(x_scene, y_scene)``, row-major."""
+    def centers(self) -> tuple[list[float], list[float]]:
+        """Centers of the columns and of the rows, in scene pixels."""
         half = self._side / 2
-        return ((x + half, y + half) for y in self._edges_y for x in self._edges_x)
+        return [float(x) + half for x in self._edges_x], [float(y) + half for y in self._edges_y]
 
 
 def dense_labels(world: World, boxes: TokenBoxes) -> NDArray[np.int64]:
@@ -88,8 +86,8 @@ def dense_labels(world: World, boxes: TokenBoxes) -> NDArray[np.int64]:
     if boxes.level < _FINEST_LEVEL_WITHOUT_THINGS:
         labels["thing"][boxes.on_scene] = 0
     if boxes.level < _FINEST_LEVEL_WITHOUT_SETTING:
-        settings = [world.setting_at(x, y) == "urban" for x, y in boxes.centers]
-        labels["setting"][boxes.on_scene] = np.array(settings)[boxes.on_scene]
+        settings = np.array(world.settings_over(*boxes.centers)).ravel() == "urban"
+        labels["setting"][boxes.on_scene] = settings[boxes.on_scene]
     for site in world.sites:
         if boxes.scene_box.intersection(site.box):
             _label_site(labels, boxes, site)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.questions import Question
-from geofovea.pipeline.training.dense_labels import TokenBoxes
+from geofovea.pipeline.training.lessons.dense_labels import TokenBoxes
 
 __all__ = ["hide_some", "is_kept", "is_shown", "thin"]
 

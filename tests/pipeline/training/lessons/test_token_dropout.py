@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
+from geofovea.pipeline.training.lessons.token_dropout import is_kept, thin
 from geofovea.pipeline.training.samples import SampleSpec, training_samples
-from geofovea.pipeline.training.token_dropout import is_kept, thin
 
 SHAPE = ModelShape()
 WORD_IDS = {word: index for index, word in enumerate(vocabulary())}

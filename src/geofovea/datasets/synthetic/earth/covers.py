@@ -1,0 +1,122 @@
+"""Textures of the land in four bands, averaged beforehand for every level, in one array.
+
+Colors are those of satellite pictures: muted, blue-green woods, brown soil. Near infrared is what
+tells plants (bright) from water (black) and from what is painted green (dark).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofovea.datasets.synthetic.earth.drawing import Bands, Sheet, packed_levels, speckled
+from geofovea.datasets.synthetic.earth.towns import TOWN_BLOCKS
+from geofovea.datasets.synthetic.textures import SIDE, Texture, periodic_noise
+
+__all__ = ["COVERS", "atlas", "number_of"]
+
+_Recipe = Callable[[np.random.Generator], Texture]
+
+
+def _woods(rng: np.random.Generator) -> Texture:
+    sheet = Sheet(speckled((38, 54, 34, 96), rng, 8))
+    for _ in range(1500):
+        sheet.crown(rng, rng.uniform(5, 10))
+    return sheet.pixels
+
+
+def _scattered(ground: Bands, amplitude: float, trees: int, radius: float) -> _Recipe:
+    def draw(rng: np.random.Generator) -> Texture:
+        sheet = Sheet(speckled(ground, rng, amplitude))
+        for _ in range(trees):
+            sheet.crown(rng, rng.uniform(0.6, 1.2) * radius)
+        return sheet.pixels
+
+    return draw
+
+
+def _crop(ground: Bands, amplitude: float, along_x: bool, contrast: float = 0.06) -> _Recipe:
+    """Rows of plants, and the wheel tracks of the machines every 64 units."""
+
+    def draw(rng: np.random.Generator) -> Texture:
+        image = speckled(ground, rng, amplitude)
+        at = np.arange(SIDE)
+        rows = 1 + contrast * np.sin(at * (2 * np.pi / 8)) + 0.03 * periodic_noise(rng)[0]
+        rows[at % 64 < 2] *= 0.88
+        rows[(at + 10) % 64 < 2] *= 0.88
+        lines = rows[:, None, None] if along_x else rows[None, :, None]
+        crop: Texture = image * lines
+        return crop
+
+    return draw
+
+
+def _orchard(rng: np.random.Generator) -> Texture:
+    sheet = Sheet(speckled((126, 132, 90, 150), rng, 10))
+    for y in range(0, SIDE, 32):
+        for x in range(0, SIDE, 32):
+            sheet.crown(rng, rng.uniform(7, 9), (x + 16, y + 16))
+    return sheet.pixels
+
+
+_CROPS: dict[str, tuple[Bands, float, float]] = {
+    "wheat": ((188, 170, 118, 130), 7, 0.04),
+    "stubble": ((176, 158, 122, 112), 9, 0.06),
+    "barley": ((160, 156, 102, 150), 8, 0.04),
+    "beet": ((98, 128, 72, 205), 9, 0.07),
+    "maize": ((82, 110, 64, 210), 9, 0.08),
+    "soil": ((136, 110, 88, 98), 8, 0.07),
+    "rape": ((176, 176, 84, 185), 8, 0.03),
+    "clover": ((110, 138, 78, 215), 9, 0.03),
+}
+COVERS: dict[str, _Recipe] = {
+    "deep sea": lambda rng: speckled((22, 50, 74, 8), rng, 3),
+    "sea": lambda rng: speckled((34, 72, 90, 12), rng, 4),
+    "shallow": lambda rng: speckled((70, 112, 112, 22), rng, 6),
+    "river": lambda rng: speckled((66, 86, 78, 18), rng, 5),
+    "beach": lambda rng: speckled((208, 194, 158, 168), rng, 8),
+    "bank": _scattered((118, 128, 84, 150), 14, 260, 8),
+    "woods": _woods,
+    "meadow": _scattered((116, 134, 82, 190), 13, 10, 9),
+    "pasture": _scattered((128, 140, 90, 180), 12, 24, 8),
+    "scrub": _scattered((178, 158, 122, 132), 14, 240, 3.5),
+    "bare": _scattered((192, 172, 138, 140), 13, 50, 3.5),
+    "fringe": _scattered((120, 132, 88, 172), 13, 520, 7),
+    "hedge": _scattered((74, 92, 58, 150), 10, 900, 7),
+    "road": lambda rng: speckled((118, 116, 114, 78), rng, 5),
+    "track": lambda rng: speckled((170, 154, 126, 118), rng, 9),
+    "verge": _scattered((122, 132, 88, 165), 12, 30, 6),
+    "orchard": _orchard,
+    **{
+        f"{name} {'x' if along_x else 'y'}": _crop(ground, amplitude, along_x, contrast)
+        for name, (ground, amplitude, contrast) in _CROPS.items()
+        for along_x in (True, False)
+    },
+    **TOWN_BLOCKS,
+}
+"""How each cover is drawn, float32 (SIDE, SIDE, 4)."""
+
+_NUMBERS = {name: number for number, name in enumerate(COVERS)}
+
+
+def number_of(name: str) -> int:
+    """Number of a cover in `atlas`."""
+    return _NUMBERS[name]
+
+
+def atlas(level: int) -> NDArray[np.uint32]:
+    """All covers at a level, the four bands of a pixel in one number: (covers, side, side)."""
+    levels = _atlases()
+    return levels[min(level, len(levels) - 1)]
+
+
+@cache
+def _atlases() -> list[NDArray[np.uint32]]:
+    pyramids = [
+        packed_levels(recipe(np.random.default_rng(list(b"earth" + name.encode()))))
+        for name, recipe in COVERS.items()
+    ]
+    return [np.stack(level) for level in zip(*pyramids, strict=True)]

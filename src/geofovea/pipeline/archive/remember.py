@@ -1,0 +1,113 @@
+"""Scene memories of many scenes, filled before anybody asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from geofovea.datasets.inputs.scene_lists import list_scenes
+from geofovea.errors import OutputError, SceneError
+from geofovea.pipeline.engine.memory_fill import MemoryFill, fill_memory, tiles_of_levels
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.tiling.opening import open_scene
+
+__all__ = ["RememberedScene", "remember_scenes"]
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedScene:
+    """One scene.
+
+    Attributes:
+        name: Of its file.
+        megapixels: Native size.
+        fill: What is stored of it now; None if nothing is.
+        warnings: What went wrong with keeping it.
+        error: Why it could not be read; empty if it could.
+    """
+
+    name: str
+    megapixels: float = 0.0
+    fill: MemoryFill | None = None
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def megabytes_per_gigapixel(self) -> float | None:
+        """Size of the keys and values of the tiles that were wanted; None if nothing is stored."""
+        if self.fill is None or not self.megapixels:
+            return None
+        return self.fill.nbytes / 1e6 / (self.megapixels / 1e3)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can say it."""
+        return asdict(self) | {"megabytes_per_gigapixel": self.megabytes_per_gigapixel}
+
+
+def remember_scenes(
+    scenes: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    host: Host,
+    memory: MemoryOptions,
+    *,
+    levels: Sequence[int] | None = None,
+    nodata: Any = None,
+    access: Mapping[str, Any] | None = None,
+    on_progress: Callable[[str, float], None] | None = None,
+    **view: Any,
+) -> Iterator[RememberedScene]:
+    """Run the tiles of scenes through a model, and keep on disk what the decoder makes of them.
+
+    Sessions with the same model, the same policy and ``cache_tokens=True`` then run no tile again.
+    A second call resumes where an earlier one ended, and runs again what has changed since.
+
+    Args:
+        scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.
+        host: The model.
+        memory: How keys and values are stored; its megabytes hold for each scene.
+        levels: Which levels, 0 for native; None for all. Levels that a scene does not have are left
+            out for it.
+        nodata: As in ``open_scene``.
+        access: Further options of ``open_scene``, such as ``allow_vrt``.
+        on_progress: Told the name of a scene and the share of all scenes that is done.
+        view: ``bands``, ``composite`` and ``band_map`` of ``SceneSession``.
+
+    Yields:
+        One scene after the other. One that cannot be read says why, and does not end the run.
+
+    Raises:
+        DataError: If a name stands for no scene.
+        ModelError: If the model cannot answer from a memory.
+    """
+    sources = [scenes] if isinstance(scenes, (str, os.PathLike)) else scenes
+    rows = list_scenes([os.fspath(source) for source in sources])
+    names = list(dict.fromkeys(row.scene for row in rows))
+    for number, name in enumerate(names):
+        try:
+            scene = open_scene(name, nodata=nodata, **(access or {}))
+            session = SceneSession(scene, host, cache_tokens=True, memory=memory, **view)
+            remembered = _remember(name, session, memory, levels)
+        except (SceneError, OutputError) as error:
+            remembered = RememberedScene(name, error=str(error))
+        if on_progress is not None:
+            on_progress(name, (number + 1) / len(names))
+        yield remembered
+
+
+def _remember(
+    name: str, session: SceneSession, memory: MemoryOptions, levels: Sequence[int] | None
+) -> RememberedScene:
+    pyramid, own = session.pyramid, session.memory
+    if own is None or not own.is_kept:
+        raise SceneError(
+            f"nothing can be kept of {name}: virtual rasters and far-away scenes cannot be told "
+            "from others later; save it as one GeoTIFF first"
+        )
+    every = range(pyramid.top_level + 1)
+    chosen = every if levels is None else [level for level in every if level in levels]
+    fill = fill_memory(own, tiles_of_levels(pyramid, chosen), memory.limit_bytes)
+    warnings = (*session.tiles.warnings, *own.warnings)
+    return RememberedScene(name, pyramid.width * pyramid.height / 1e6, fill, warnings)

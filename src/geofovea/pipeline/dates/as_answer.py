@@ -1,0 +1,69 @@
+"""What changed between dates as the answer to a question: rows of tables, and jobs of a server."""
+
+from __future__ import annotations
+
+from geofovea.errors import QuestionError
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.dates.session import StackSession
+from geofovea.pipeline.places.as_answer import asked_places, places_as_answer
+from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.session.request import AskRequest
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.regionfocus.budget import Budget
+
+__all__ = ["changes_as_answer", "dated_row"]
+
+_EVERY = ("change", "changes")
+
+
+def dated_row(session: StackSession, reference: SceneSession, request: AskRequest) -> Answer:
+    """The answer to a row about two dates.
+
+    ``find: truck`` lists where trucks came or went, ``find: changes`` every change, and any other
+    words are asked about both dates.
+
+    Args:
+        session: The dates and the model.
+        reference: The scene in whose pixels the answer lies.
+        request: The row; a budget that is the model's own for one answer limits no list.
+
+    Raises:
+        QuestionError: If it counts or measures, which has to do with one date.
+        GeoFoveaError: As ``StackSession.ask`` and ``StackSession.changes`` do.
+    """
+    asked = asked_places(request.question)
+    if request.measure is not None or (asked is not None and asked[0] == "count"):
+        raise QuestionError(
+            f"{request.question!r:.80} is about one date; leave out scene_before, or ask what "
+            "changed"
+        )
+    if asked is None:
+        return session.answer(request).answer
+    phrase = None if asked[1].strip().lower() in _EVERY else asked[1]
+    budget = request.budget
+    if budget is not None and budget.tiles == session.host.default_budget.tiles:
+        budget = None
+    return changes_as_answer(session, reference, request, phrase, budget)[0]
+
+
+def changes_as_answer(
+    session: StackSession,
+    reference: SceneSession,
+    request: AskRequest,
+    phrase: str | None,
+    budget: Budget | None,
+) -> tuple[Answer, Places]:
+    """The places that changed, and the same as an answer.
+
+    Args:
+        session: The dates and the model.
+        reference: The scene in whose pixels the places lie.
+        request: What was asked, and within which region.
+        phrase: What came or went; None for every change.
+        budget: What may be spent on all dates together; None compares every native tile.
+
+    Raises:
+        GeoFoveaError: As ``StackSession.changes`` does.
+    """
+    places = session.changes(phrase, budget=budget, region=request.region)
+    return places_as_answer(reference, request, places), places

@@ -1,0 +1,90 @@
+"""A scene memory filled in advance: all tiles of some levels, before any question is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from geofovea.errors import GeometryError
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.scene_memory import SceneMemory
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["MemoryFill", "fill_memory", "tiles_of_levels"]
+
+# read ahead and encoded together; what a killed run loses
+_TILES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFill:
+    """What was stored.
+
+    Attributes:
+        tiles: Tiles that were wanted.
+        known: Those that an earlier run had stored.
+        made: Those that were run through the decoder now.
+        empty: Those that show nothing, and take no room.
+        nbytes: Bytes of keys and values of those that are stored.
+        is_whole: Whether all fitted.
+    """
+
+    tiles: int
+    known: int
+    made: int
+    empty: int
+    nbytes: int
+    is_whole: bool
+
+
+def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> list[Tile]:
+    """Tiles of some levels, coarse to fine: what any question looks at first comes first.
+
+    Args:
+        pyramid: Of the scene.
+        levels: Their numbers, 0 for native; None takes all.
+
+    Raises:
+        GeometryError: If there is no such level.
+    """
+    every = range(pyramid.top_level + 1)
+    chosen = set(every if levels is None else levels)
+    if strange := chosen - set(every):
+        raise GeometryError(
+            f"levels={','.join(map(str, sorted(strange)))} do not fit this scene, which has the "
+            f"levels 0 to {pyramid.top_level}"
+        )
+    return [tile for level in sorted(chosen, reverse=True) for tile in pyramid.tiles(level)]
+
+
+def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) -> MemoryFill:
+    """Store tiles one after the other, until all are stored or there is no more room.
+
+    A tile that is on disk already is counted and not run again, so that the same call resumes where
+    an earlier one ended.
+
+    Args:
+        memory: Of the scene.
+        tiles: In the order in which they are wanted.
+        limit_bytes: Most bytes of keys and values.
+
+    Raises:
+        SceneError: If the scene is damaged, or shows nothing.
+        ModelError: If the model makes numbers that are not finite.
+    """
+    wanted, usage = list(tiles), QuestionUsage()
+    rest, known, made, empty, nbytes, largest = iter(wanted), 0, 0, 0, 0, 0
+    while some := list(islice(rest, _TILES_AT_ONCE)):
+        # a tile of this scene takes at most what the largest so far took
+        if nbytes + largest * len(some) > limit_bytes:
+            some = some[: max(0, (limit_bytes - nbytes) // largest)]
+        stored, fresh = memory.of(some, usage)
+        sizes = [one.nbytes for one in stored.values()]
+        nbytes, largest = nbytes + sum(sizes), max(largest, *sizes, 1)
+        made, empty = made + len(fresh), empty + len(some) - len(stored)
+        known += len(stored) - len(fresh)
+        if len(some) < _TILES_AT_ONCE:
+            break
+    is_whole = known + made + empty == len(wanted)
+    return MemoryFill(len(wanted), known, made, empty, nbytes, is_whole)

@@ -1,0 +1,1 @@
+"""Parts that were trained beside a model, in files beside its weights."""

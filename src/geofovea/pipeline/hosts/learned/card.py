@@ -1,0 +1,95 @@
+"""What is known about a part that was trained beside a model: an entry in ``geofovea.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from geofovea.errors import ModelError
+
+__all__ = ["PART_FILES", "PartCard", "cards_from_json", "cards_to_json", "kind_of"]
+
+PART_FILES = {
+    "resampler": "resampler.safetensors",
+    "exits": "exits.safetensors",
+    "saisa": "saisa.safetensors",
+}
+"""Weights by kind of part; a model carries at most one of each kind."""
+
+_KINDS = {"dyvte": "exits", "saisa": "saisa"}
+
+
+def kind_of(method: str) -> str:
+    """The kind of part that a method trains."""
+    return _KINDS.get(method, "resampler")
+
+
+@dataclass(frozen=True, slots=True)
+class PartCard:
+    """What a part was made from, and what it costs.
+
+    Attributes:
+        method: Such as ``mqt`` or ``dyvte``.
+        host_hash: See ``weights_hash``; any other host refuses the part.
+        settings: What its modules are made with.
+        steps: Of its training.
+        seed: Of its training.
+        recipe: Everything else that decided it, for the record.
+        held_out: What was measured on lessons that no training saw.
+
+    Raises:
+        ModelError: If a field cannot be meant.
+    """
+
+    method: str
+    host_hash: str
+    settings: Mapping[str, Any]
+    steps: int = 0
+    seed: int = 0
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    held_out: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        fits = {
+            "method": isinstance(self.method, str) and bool(self.method),
+            "host_hash": isinstance(self.host_hash, str) and len(self.host_hash) == 64,
+            "settings": isinstance(self.settings, Mapping),
+            "steps": isinstance(self.steps, int) and self.steps >= 0,
+            "seed": isinstance(self.seed, int),
+            "recipe": isinstance(self.recipe, Mapping),
+            "held_out": isinstance(self.held_out, Mapping),
+        }
+        for name, does_fit in fits.items():
+            if not does_fit:
+                raise ModelError(f"{getattr(self, name)!r} cannot be the {name} of a trained part")
+
+
+def cards_from_json(record: Any) -> dict[str, PartCard]:
+    """Cards by kind, of what JSON has for them.
+
+    Raises:
+        ModelError: If there is no such kind, or a card cannot be meant.
+    """
+    if not isinstance(record, Mapping):
+        raise ModelError(f"parts are an object with the keys {', '.join(PART_FILES)}")
+    cards = {}
+    for kind, entry in record.items():
+        if kind not in PART_FILES:
+            raise ModelError(f"no part is a {kind!r}; known are {', '.join(PART_FILES)}")
+        try:
+            cards[kind] = PartCard(**entry)
+        except TypeError as error:
+            raise ModelError(f"the part {kind!r} is described by other keys: {error}") from error
+        if kind_of(cards[kind].method) != kind:
+            raise ModelError(f"{cards[kind].method!r} is no method of a part of the kind {kind!r}")
+    return cards
+
+
+def cards_to_json(cards: Mapping[str, PartCard]) -> dict[str, Any]:
+    """The same as JSON has it."""
+    return {kind: {k: _plain(v) for k, v in asdict(card).items()} for kind, card in cards.items()}
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value

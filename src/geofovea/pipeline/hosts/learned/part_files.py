@@ -1,0 +1,91 @@
+"""A trained part as files beside the weights of a model: written, copied along, read again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from geofovea.datasets.tables.text_files import json_of
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.learned.card import (
+    PART_FILES,
+    PartCard,
+    cards_from_json,
+    cards_to_json,
+    kind_of,
+)
+from geofovea.pipeline.system.files import make_folder, write_file, write_text
+
+__all__ = ["install_part", "part_tensors", "read_cards"]
+
+_SETTINGS_FILE = "geofovea.json"
+_KEY = "parts"
+
+
+def read_cards(folder: Path) -> dict[str, PartCard]:
+    """What the model in a folder says of its parts; nothing if it has none.
+
+    Raises:
+        ModelError: If its settings are no JSON object, or an entry cannot be meant.
+    """
+    return cards_from_json(_settings(folder).get(_KEY, {}))
+
+
+def part_tensors(path: Path) -> dict[str, Tensor]:
+    """The weights of a part.
+
+    Raises:
+        ModelError: If the file is missing or damaged.
+    """
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{path} does not hold the part that {_SETTINGS_FILE} speaks of ({error}): train it "
+            "again with geofovea train --with"
+        ) from error
+    return tensors
+
+
+def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str, Tensor]) -> None:
+    """Write a model with a part: its own files are copied into a folder, if it is another.
+
+    Weights of the part are stored as float16. A part of the same kind is replaced.
+
+    Raises:
+        ModelError: If the model's settings cannot be read.
+        OutputError: If a file cannot be written.
+    """
+    make_folder(folder)
+    if model.resolve() != folder.resolve():
+        for path in sorted(model.iterdir()):
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
+    kind = kind_of(card.method)
+    stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
+    write_file(folder / PART_FILES[kind], lambda aside: save_file(stored, aside))
+    settings = _settings(folder)
+    cards = cards_from_json(settings.get(_KEY, {})) | {kind: card}
+    settings[_KEY] = cards_to_json(cards)
+    # last: a model never speaks of a part that is not there
+    write_text(folder / _SETTINGS_FILE, json.dumps(settings, indent=1))
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / _SETTINGS_FILE
+    if not path.exists():
+        return {}
+    try:
+        record = json_of(path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not a JSON object: {error}") from error
+    if not isinstance(record, dict):
+        raise ModelError(f"{path} is not a JSON object but {record!r:.40}")
+    return record

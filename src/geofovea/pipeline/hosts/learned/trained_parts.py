@@ -1,0 +1,203 @@
+"""The parts of a loaded host, made of their files when they are first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess
+from geofovea.pipeline.hosts.fingerprint import weights_hash
+from geofovea.pipeline.hosts.learned.adapted_decoder import adapted_decoder
+from geofovea.pipeline.hosts.learned.card import PART_FILES, PartCard
+from geofovea.pipeline.hosts.learned.part_files import part_tensors
+from geofovea.regionfocus.layer_plans.base import LayerMethod
+from geofovea.regionfocus.layer_plans.dyvte import DyVte, ExitRouter
+from geofovea.regionfocus.layer_plans.saisa import Saisa, SaisaProjector
+from geofovea.regionfocus.resamplers.registry import make_resampler, parse_resampler
+from geofovea.regionfocus.resamplers.tiles import ResampledTiles
+
+__all__ = [
+    "Resampling",
+    "SupportsTrainedParts",
+    "TrainedParts",
+    "planned_method",
+    "resampling",
+    "saisa_of",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resampling:
+    """How vision tokens become fewer, and what reads them.
+
+    Attributes:
+        tiles: Makes the tokens of the final prompt.
+        decoder: The decoder that was trained to read them.
+    """
+
+    tiles: ResampledTiles
+    decoder: Any
+
+
+@runtime_checkable
+class SupportsTrainedParts(Protocol):
+    """A host beside whose weights trained parts may stand."""
+
+    parts: TrainedParts | None
+
+
+class TrainedParts:
+    """What stands beside a host's weights; threads may share it, and load a part twice at worst."""
+
+    def __init__(
+        self, name: str, cards: Mapping[str, PartCard], files: Mapping[str, Path | None]
+    ) -> None:
+        """Remember where the parts are; nothing is read yet.
+
+        Args:
+            name: Of the model.
+            cards: What is known of each part, by kind.
+            files: Where its weights are; None where they are missing.
+        """
+        self._name, self.cards, self._files = name, dict(cards), dict(files)
+        self._loaded: dict[str, Any] = {}
+
+    def resampler(self, host: SupportsDecoderAccess) -> Resampling | None:
+        """The resampler with its decoder; None if there is none.
+
+        Raises:
+            ModelError: If it is damaged, or was trained beside other weights.
+        """
+        part: Resampling | None = self._part("resampler", host, _resampling)
+        return part
+
+    def routers(self, host: SupportsDecoderAccess) -> DyVte | None:
+        """The trained exits; None if there are none. Raises as `resampler` does."""
+        part: DyVte | None = self._part("exits", host, _exits)
+        return part
+
+    def projectors(self, host: SupportsDecoderAccess) -> Saisa | None:
+        """The projectors of each layer; None if there are none. Raises as `resampler` does."""
+        part: Saisa | None = self._part("saisa", host, _saisa)
+        return part
+
+    def _part(self, kind: str, host: SupportsDecoderAccess, make: Any) -> Any:
+        if kind not in self.cards:
+            return None
+        if kind not in self._loaded:
+            self._check(host, self.cards[kind])
+            device = next(host.decoder.parameters()).device
+            tensors = part_tensors(self._files[kind] or Path(self._name) / PART_FILES[kind])
+            on_device = {name: value.float().to(device) for name, value in tensors.items()}
+            try:
+                self._loaded[kind] = make(host, self.cards[kind], on_device)
+            except (KeyError, RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise ModelError(
+                    f"the {kind} beside {self._name} are not what geofovea.json says ({reason}): "
+                    "train them again with geofovea train --with"
+                ) from error
+        return self._loaded[kind]
+
+    def _check(self, host: SupportsDecoderAccess, card: PartCard) -> None:
+        own = weights_hash(host.weights())
+        if own != card.host_hash:
+            raise ModelError(
+                f"the part {card.method!r} of {self._name} was trained beside weights "
+                f"{card.host_hash[:12]}, and this model has weights {own[:12]}: train one for it "
+                f"with geofovea train --with {card.method}"
+            )
+
+
+def resampling(host: Any, text: str) -> Resampling:
+    """What a resampler of a host makes of tiles, and what reads it.
+
+    Args:
+        host: The model.
+        text: ``NAME`` or ``NAME:TOKENS``, the most tokens of a tile.
+
+    Raises:
+        ModelError: If there is no such resampler, or the host carries none, another, or a damaged
+            one.
+    """
+    choice = parse_resampler(text)
+    parts = host.parts if isinstance(host, SupportsTrainedParts) else None
+    part = None if parts is None else parts.resampler(_access(host))
+    if part is None:
+        raise ModelError(
+            f"{host.name} carries no trained resampler; leave out resampler=, or train one with "
+            f"geofovea train --with {choice.name} --output RUN and name model='RUN/model'"
+        )
+    if part.tiles.name != choice.name:
+        raise ModelError(
+            f"{host.name} carries the resampler {part.tiles.name!r}, not {choice.name!r}; choose "
+            f"that one, or train the other with geofovea train --with {choice.name}"
+        )
+    return replace(part, tiles=replace(part.tiles, most=choice.tokens))
+
+
+def planned_method(host: Any, method: LayerMethod) -> LayerMethod:
+    """A layer method with what was trained for it beside a host; as it is where nothing was."""
+    parts = host.parts if isinstance(host, SupportsTrainedParts) else None
+    if parts is None or not isinstance(method, DyVte) or method.routers:
+        return method
+    trained = parts.routers(_access(host))
+    if trained is None:
+        return method
+    return trained if method.start is None else replace(trained, start=method.start)
+
+
+def saisa_of(host: Any) -> Saisa:
+    """The projectors of a host.
+
+    Raises:
+        ModelError: If it has none.
+    """
+    parts = host.parts if isinstance(host, SupportsTrainedParts) else None
+    trained = None if parts is None else parts.projectors(_access(host))
+    if trained is None:
+        raise ModelError(
+            f"{host.name} carries no projectors for skip='saisa'; fit them with geofovea train "
+            "--with saisa --output RUN and name model='RUN/model'"
+        )
+    return trained
+
+
+def _access(host: Any) -> SupportsDecoderAccess:
+    assert isinstance(host, SupportsDecoderAccess)  # noqa: S101 - hosts with parts have it
+    return host
+
+
+def _resampling(
+    host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]
+) -> Resampling:
+    grid: tuple[int, int] = host.grid  # type: ignore[attr-defined]
+    resampler = make_resampler(card.method, grid, card.settings)
+    resampler.load_state_dict(_under("resampler.", tensors))
+    device = next(host.decoder.parameters()).device
+    decoder = adapted_decoder(host.decoder, _under("decoder.", tensors))
+    return Resampling(ResampledTiles(resampler.to(device).eval().requires_grad_(False)), decoder)
+
+
+def _exits(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]) -> DyVte:
+    count = len(host.decoder.layers) - 1
+    routers = tuple(ExitRouter(tensors[f"{i}.first"], tensors[f"{i}.second"]) for i in range(count))
+    threshold, start = card.settings.get("threshold", 0.0), card.settings.get("start")
+    return DyVte(routers, float(threshold), None if start is None else int(start))
+
+
+def _saisa(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]) -> Saisa:
+    del card
+    projectors = [
+        SaisaProjector(**_under(f"{i}.", tensors)) for i in range(len(host.decoder.layers))
+    ]
+    return Saisa(tuple(projectors))
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,94 @@
+"""A stored tile as arrays with names, and back: what a file on disk can hold.
+
+A record in JSON says how the arrays belong together. It names classes of this list and nothing
+else, so that reading a file makes tensors and numbers and runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import DataError
+from geofovea.pipeline.inference.memory.stored_prompts import StoredTile
+from geofovea.pipeline.inference.memory.tile_states import TileStates, WordStates
+from geofovea.regionfocus.cache_policies.base import ExactEntries
+from geofovea.regionfocus.cache_policies.plain import GroupedEntries
+from geofovea.regionfocus.cache_policies.quantizers import EvenCodes, SignCodes
+from geofovea.regionfocus.cache_policies.vidkv import TransformedEntries
+from geofovea.regionfocus.cache_policies.zipcache import CodedPart, MixedEntries
+
+__all__ = ["arrays_of_tile", "tile_from_arrays"]
+
+_CLASSES: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        StoredTile,
+        TileStates,
+        WordStates,
+        ExactEntries,
+        GroupedEntries,
+        MixedEntries,
+        CodedPart,
+        TransformedEntries,
+        EvenCodes,
+        SignCodes,
+    )
+}
+_RECORD = "record"
+
+
+def arrays_of_tile(tile: StoredTile) -> dict[str, Tensor]:
+    """All that a stored tile is made of, by name."""
+    arrays: dict[str, Tensor] = {}
+    record = json.dumps(_described(tile, arrays)).encode()
+    return arrays | {_RECORD: torch.tensor(list(record), dtype=torch.uint8)}
+
+
+def tile_from_arrays(arrays: Mapping[str, Tensor], device: torch.device) -> StoredTile:
+    """What `arrays_of_tile` took apart.
+
+    Args:
+        arrays: By name, on the host.
+        device: Where keys and values are put; what says which tokens they are of stays here.
+
+    Raises:
+        DataError: If they are something else.
+    """
+    try:
+        record = json.loads(arrays[_RECORD].numpy().tobytes())
+        tile = _restored(record, arrays, device)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"the arrays of a stored tile do not belong together: {error}") from error
+    if not isinstance(tile, StoredTile) or len(tile.cells) != tile.states.count:
+        raise DataError("the arrays of a stored tile do not belong together")
+    return StoredTile(tile.cells.cpu(), tile.states)
+
+
+def _described(value: Any, arrays: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        name = str(len(arrays))
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, tuple):
+        return [_described(each, arrays) for each in value]
+    if is_dataclass(value):
+        parts = {one.name: _described(getattr(value, one.name), arrays) for one in fields(value)}
+        return {"class": type(value).__name__, "parts": parts}
+    return value
+
+
+def _restored(node: Any, arrays: Mapping[str, Tensor], device: torch.device) -> Any:
+    if isinstance(node, list):
+        return tuple(_restored(each, arrays, device) for each in node)
+    if not isinstance(node, dict):
+        return node
+    if "array" in node:
+        return arrays[node["array"]].to(device)
+    parts = {name: _restored(part, arrays, device) for name, part in node["parts"].items()}
+    return _CLASSES[node["class"]](**parts)

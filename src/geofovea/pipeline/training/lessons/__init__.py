@@ -1,0 +1,1 @@
+"""What the embedded model learns from: tiles, questions about them, labels of their tokens."""

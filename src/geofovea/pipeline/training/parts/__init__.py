@@ -1,0 +1,1 @@
+"""Parts trained beside a model whose own weights stay as they are."""

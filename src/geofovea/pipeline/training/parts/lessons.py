@@ -1,0 +1,186 @@
+"""Samples of the synthetic world with everything that is frozen computed once, and kept on disk.
+
+Most of the time of a step is the rendering and the encoding of tiles. A part is trained beside a
+model that does not change, so both are done once, and so is what the whole model answers. Shard i
+is a function of the seed and of i.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from geofovea.errors import DataError
+from geofovea.pipeline.system.files import make_folder, write_file
+from geofovea.pipeline.training.embedded_model import vocabulary
+from geofovea.pipeline.training.losses import answer_position
+from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+from geofovea.pipeline.training.samples import SampleSpec, training_samples
+
+__all__ = ["HELD_OUT", "LESSONS_A_SHARD", "LESSON_SPEC", "LessonStore", "Lessons", "at_answers"]
+
+LESSON_SPEC = SampleSpec(
+    base_tiles=2,
+    coarse_levels=1,
+    coarse_tiles=1,
+    native_tiles=5,
+    strangers=0.1,
+    distracted=0.0,
+    alone=0.1,
+    dropped=0.0,
+    questions=20,
+    scene_sides=(4096, 8192, 16384),
+)
+"""The pyramid as a descent shows it, with nothing dropped: a part decides what is left."""
+
+LESSONS_A_SHARD = 16
+HELD_OUT = 10**6
+"""Shards from this number on are for measuring; training never gets there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """b lessons of n vision tokens and q questions of l words, with a vocabulary of V words.
+
+    Attributes:
+        vision: ``(b, n, d)``, as the decoder gets them; those of a tile one after the other.
+        visible: bool ``(b, n)``.
+        group: int64 ``(b, n)``, tokens of one level share a number.
+        words: int64 ``(b, q, l)``.
+        targets: int64 ``(b, q, l)``, see ``TrainingSample``.
+        answered: bool ``(b, q)``.
+        category: int64 ``(b, q)``.
+        teacher: ``(b, q, 2, V)``, logits of the whole model at the answer and behind it.
+    """
+
+    vision: Tensor
+    visible: Tensor
+    group: Tensor
+    words: Tensor
+    targets: Tensor
+    answered: Tensor
+    category: Tensor
+    teacher: Tensor
+
+    def __len__(self) -> int:
+        return len(self.vision)
+
+    def at(self, index: Tensor) -> Lessons:
+        """Some of the lessons, in float32."""
+        parts = {f.name: getattr(self, f.name)[index] for f in fields(self)}
+        return Lessons(
+            **{k: v.float() if v.dtype == torch.float16 else v for k, v in parts.items()}
+        )
+
+    def batches(self, size: int) -> Iterator[Lessons]:
+        """All lessons in their order, some at a time, in float32."""
+        for first in range(0, len(self), size):
+            yield self.at(torch.arange(first, min(first + size, len(self))))
+
+    @classmethod
+    def joined(cls, parts: list[Lessons]) -> Lessons:
+        """All lessons of some shards."""
+        return cls(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+
+
+def at_answers(logits: Tensor, targets: Tensor) -> Tensor:
+    """Of logits ``(b, q, l, V)`` those at a question's end and at its answer, ``(b, q, 2, V)``."""
+    place = answer_position(targets)[..., None] + torch.arange(2, device=targets.device)
+    return logits.gather(2, place[..., None].expand(*place.shape, logits.shape[-1]))
+
+
+class LessonStore:
+    """Shards of lessons in a folder; what is not there yet is made.
+
+    Several parts of one model can share a folder.
+    """
+
+    def __init__(
+        self, folder: Path, model: FrozenModel, seed: int, spec: SampleSpec = LESSON_SPEC
+    ) -> None:
+        """Choose a folder, which is made if missing.
+
+        Raises:
+            OutputError: If it cannot be made.
+        """
+        make_folder(folder)
+        self._folder, self._model, self._seed, self._spec = folder, model, seed, spec
+        self._words = {word: index for index, word in enumerate(vocabulary())}
+        about = repr((seed, spec, model.shape, _digest(model)))
+        self._mark = hashlib.sha256(about.encode()).hexdigest()[:12]
+
+    def shard(self, number: int) -> Lessons:
+        """The lessons of a shard, made now if need be.
+
+        Raises:
+            DataError: If its file is damaged.
+            OutputError: If it cannot be written.
+        """
+        path = self._folder / f"lessons-{self._mark}-{number:07d}.safetensors"
+        if not path.exists():
+            made = self._made(number)
+            stored = {f.name: _small(getattr(made, f.name)) for f in fields(Lessons)}
+            write_file(path, lambda aside: save_file(stored, aside))
+        try:
+            record = load_file(path)
+            return Lessons(**{f.name: _wide(record[f.name]) for f in fields(Lessons)})
+        except (OSError, KeyError, SafetensorError) as error:
+            raise DataError(f"{path} holds no lessons ({error}): remove it") from error
+
+    def shards(self, first: int, count: int) -> Iterator[Lessons]:
+        """Some shards, one after the other."""
+        for number in range(first, first + count):
+            yield self.shard(number)
+
+    @torch.no_grad()
+    def _made(self, number: int) -> Lessons:
+        seed = (self._seed << 40) + number
+        samples = list(
+            islice(
+                training_samples(seed, self._model.shape, self._spec, self._words), LESSONS_A_SHARD
+            )
+        )
+
+        def stacked(name: str) -> Tensor:
+            return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples]))
+
+        vision = self._model.tokens(stacked("tiles"), stacked("places"))
+        visible, words, targets = stacked("visible"), stacked("words"), stacked("targets")
+        logits = self._model.logits(vision, visible, words)
+        return Lessons(
+            vision,
+            visible,
+            stacked("group"),
+            words,
+            targets,
+            stacked("answered"),
+            stacked("category"),
+            at_answers(logits, targets),
+        )
+
+
+def _small(value: Tensor) -> Tensor:
+    if value.is_floating_point():
+        return value.half().contiguous()
+    return value.contiguous() if value.dtype == torch.bool else value.to(torch.int16).contiguous()
+
+
+def _wide(value: Tensor) -> Tensor:
+    return value.long() if value.dtype == torch.int16 else value
+
+
+def _digest(model: FrozenModel) -> str:
+    digest = hashlib.sha256()
+    for name, weight in model.llava.named_parameters():
+        digest.update(name.encode())
+        digest.update(weight.detach().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""What decides how a part is trained, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from geofovea.errors import DataError
+from geofovea.regionfocus.resamplers.registry import RESAMPLER_NAMES
+
+__all__ = ["PART_NAMES", "PartRecipe", "default_recipe"]
+
+PART_NAMES = (*RESAMPLER_NAMES, "dyvte", "saisa")
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecipe:
+    """Everything that decides what a training run makes.
+
+    Attributes:
+        method: One of ``PART_NAMES``.
+        seed: Of lessons, weights and batches.
+        steps: Of the whole run; a run that is resumed may have another number.
+        shards: Of lessons that it learns from.
+        lessons: A step.
+        questions: Of a lesson in a step; None for all of them.
+        learning_rate: Its peak, for new weights.
+        decoder_rate: The same for differences of the decoder.
+        warmup: Steps of the warm-up; afterwards the pace falls along a cosine to 2 %.
+        weight_decay: Of matrices.
+        rank: Of the differences of the decoder; 0 leaves the decoder as it is.
+        settings: Of the part's modules.
+
+    Raises:
+        DataError: If a number cannot be meant.
+    """
+
+    method: str
+    seed: int = 0
+    steps: int = 1200
+    shards: int = 70
+    lessons: int = 4
+    questions: int | None = None
+    learning_rate: float = 2e-3
+    decoder_rate: float = 2e-3
+    warmup: int = 50
+    weight_decay: float = 0.01
+    rank: int = 16
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.method not in PART_NAMES:
+            raise DataError(f"no part is called {self.method!r}; choose {', '.join(PART_NAMES)}")
+        for name in ("steps", "shards", "lessons"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON can say it."""
+        return asdict(replace(self, settings=dict(self.settings)))
+
+
+_OF_METHOD: dict[str, dict[str, Any]] = {
+    "quecc": {"questions": 4},
+    "dyvte": {"steps": 6000, "rank": 0, "learning_rate": 1e-3, "settings": {"hidden": 64}},
+    "saisa": {"steps": 6000, "rank": 0, "learning_rate": 1e-3},
+}
+
+
+def default_recipe(method: str, *, seed: int = 0, steps: int | None = None) -> PartRecipe:
+    """The recipe by which a method is trained here.
+
+    Raises:
+        DataError: If there is no such method.
+    """
+    recipe = PartRecipe(method, seed, **_OF_METHOD.get(method, {}))
+    return recipe if steps is None else replace(recipe, steps=steps)

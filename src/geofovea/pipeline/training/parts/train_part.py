@@ -1,0 +1,218 @@
+"""Training of a part beside a model: one loop for all of them, reproducible and resumable.
+
+What step i learns from is a function of the seed and of i, so a run that was stopped goes on as if
+it had not been.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from geofovea.errors import DataError
+from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.training.checkpoint import load_moments, moments_of
+from geofovea.pipeline.training.curriculum import cosine_pace
+from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+from geofovea.pipeline.training.parts.lessons import HELD_OUT, LESSON_SPEC, Lessons, LessonStore
+from geofovea.pipeline.training.parts.recipe import PartRecipe
+from geofovea.pipeline.training.run_log import RunLog
+from geofovea.pipeline.training.samples import SampleSpec
+
+__all__ = ["TrainedPart", "part_log", "train_part", "trained_tensors"]
+
+_STATE_FILE = "part_state.safetensors"
+_PROGRESS_FILE = "part_state.json"
+_HELD_OUT_SHARDS = 4
+_LOG_EVERY = 25
+_MEASURE_EVERY = 400
+
+
+class TrainedPart(Protocol):
+    """Something that learns beside a model."""
+
+    settings: dict[str, Any]
+
+    def prepare(self, lessons: Lessons) -> None:
+        """Compute once what is learned from, where that is more than the lessons."""
+        ...
+
+    def loss(self, lessons: Lessons, draw: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """What is to fall, and what is worth logging."""
+        ...
+
+    def measure(self, lessons: Lessons) -> dict[str, float]:
+        """What is known of it on held-out lessons."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What it is made of, under the names in its file."""
+        ...
+
+    def rates(self, recipe: PartRecipe) -> list[dict[str, Any]]:
+        """Parameters with their peak rates."""
+        ...
+
+
+def part_log(run: Path) -> RunLog:
+    """The log of a run."""
+    return RunLog(run / "part_log.jsonl")
+
+
+def make_part(model: FrozenModel, recipe: PartRecipe) -> nn.Module:
+    """The part of a recipe as it is before the first step."""
+    torch.manual_seed(recipe.seed)
+    if recipe.method == "dyvte":
+        from geofovea.pipeline.training.parts.exits import ExitPart
+
+        return ExitPart(model, recipe)
+    if recipe.method == "saisa":
+        from geofovea.pipeline.training.parts.saisa import SaisaPart
+
+        return SaisaPart(model, recipe)
+    from geofovea.pipeline.training.parts.resampled import ResampledPart
+
+    return ResampledPart(model, recipe)
+
+
+def train_part(
+    model: FrozenModel,
+    recipe: PartRecipe,
+    folder: Path,
+    *,
+    lessons: Path | None = None,
+    spec: SampleSpec = LESSON_SPEC,
+    stop_after: float = math.inf,
+) -> Iterator[dict[str, Any]]:
+    """Train a part, or go on training, and yield one log record at a time.
+
+    Args:
+        model: What it is trained beside.
+        recipe: How. The number of steps may differ from that of a run that is resumed; nothing
+            else may.
+        folder: Where state and log are kept; made if missing.
+        lessons: Where lessons are kept, which parts of one model can share; in the folder if None.
+        spec: What they show.
+        stop_after: Seconds after which to stop with a state, to be resumed later.
+
+    Raises:
+        DataError: If the folder holds the state of another run.
+        OutputError: If the folder cannot be made.
+    """
+    started = time.monotonic()
+    make_folder(folder)
+    torch.set_flush_denormal(True)
+    run = _Run(make_part(model, recipe), recipe, folder)
+    store = LessonStore(lessons or folder / "lessons", model, recipe.seed, spec)
+    known = Lessons.joined(list(store.shards(0, recipe.shards)))
+    held_out = Lessons.joined(list(store.shards(HELD_OUT, _HELD_OUT_SHARDS)))
+    run.part.prepare(known)
+    if not run.step:
+        # what it has to beat
+        yield run.measured(held_out)
+    last = time.monotonic()
+    while run.step < recipe.steps:
+        record = run.take_step(known)
+        is_over = run.step == recipe.steps or time.monotonic() - started > stop_after
+        if run.step % _LOG_EVERY == 0 or is_over:
+            now = time.monotonic()
+            yield run.log.append({**record, "seconds": round(now - last, 2)})
+            last = now
+        if run.step % _MEASURE_EVERY == 0 or is_over:
+            yield run.measured(held_out)
+            run.save()
+        if is_over:
+            return
+
+
+class _Run:
+    """A part, its optimizer and the step it is at, in the folder of a run."""
+
+    def __init__(self, part: Any, recipe: PartRecipe, folder: Path) -> None:
+        """Go on with the state in the folder, if there is one."""
+        self.part, self.recipe, self.folder = part, recipe, folder
+        self._optimizer = torch.optim.AdamW(
+            part.rates(recipe), betas=(0.9, 0.95), weight_decay=recipe.weight_decay
+        )
+        self._peaks = [group["lr"] for group in self._optimizer.param_groups]
+        self.step = self._resumed()
+        self.log = part_log(folder)
+        self.log.forget_beyond(self.step)
+
+    def take_step(self, known: Lessons) -> dict[str, Any]:
+        """Learn from the lessons of the next step; what is worth logging of it."""
+        recipe, optimizer = self.recipe, self._optimizer
+        pace = cosine_pace(self.step, recipe.warmup, recipe.steps)
+        for group, peak in zip(optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * pace
+        draw = torch.Generator().manual_seed((recipe.seed << 32) + self.step)
+        chosen = torch.randint(len(known), (recipe.lessons,), generator=draw)
+        loss, record = self.part.loss(known.at(chosen), draw)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
+        optimizer.step()
+        self.step += 1
+        numbers = {name: round(value, 4) for name, value in record.items()}
+        return {"step": self.step, "steps": recipe.steps, **numbers}
+
+    def measured(self, held_out: Lessons) -> dict[str, Any]:
+        """What the part does on lessons that it does not learn from, logged."""
+        return self.log.append({"step": self.step, "held_out": self.part.measure(held_out)})
+
+    def save(self) -> None:
+        """Write the state in place of the one before."""
+        part = self.part
+        tensors = {f"part.{name}": value for name, value in _learned(part).items()}
+        tensors |= {f"made.{name}": value for name, value in part.tensors().items()}
+        # in one file with the weights, or a crash between two files would part them
+        tensors |= moments_of(self._optimizer, "optimizer") | {"step": torch.tensor(self.step)}
+        stored = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+        write_file(self.folder / _STATE_FILE, lambda aside: save_file(stored, aside))
+        progress = self.recipe.as_json() | {"made_with": part.settings}
+        write_text(self.folder / _PROGRESS_FILE, json.dumps(progress, indent=1))
+
+    def _resumed(self) -> int:
+        """Load the state in the folder, if there is one, and return the step to go on from."""
+        path = self.folder / _PROGRESS_FILE
+        if not path.exists():
+            return 0
+        known = json.loads(path.read_text())
+        known.pop("made_with", None)
+        ours = json.loads(json.dumps(self.recipe.as_json()))
+        if known | {"steps": 0} != ours | {"steps": 0}:
+            raise DataError(
+                f"{self.folder} holds a run with another recipe: name another folder, or remove "
+                "that one"
+            )
+        tensors = load_file(self.folder / _STATE_FILE)
+        for name, value in _learned(self.part).items():
+            value.data.copy_(tensors[f"part.{name}"])
+        load_moments(self._optimizer, "optimizer", tensors)
+        return int(tensors["step"])
+
+
+def trained_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
+    """What the part of a run is made of, what its modules are made with, and the steps it took.
+
+    Raises:
+        DataError: If the folder holds no state of a part.
+    """
+    if not (folder / _PROGRESS_FILE).exists():
+        raise DataError(f"{folder} holds no state of a part: run geofovea train --with")
+    tensors = load_file(folder / _STATE_FILE)
+    made = {k.removeprefix("made."): v for k, v in tensors.items() if k.startswith("made.")}
+    settings = json.loads((folder / _PROGRESS_FILE).read_text())["made_with"]
+    return made, settings, int(tensors["step"])
+
+
+def _learned(part: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in part.named_parameters() if value.requires_grad}

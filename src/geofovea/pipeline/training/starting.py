@@ -1,0 +1,107 @@
+"""A student that starts from a model that was trained before: its shape, its words, its weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+from transformers.utils import CONFIG_NAME
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.checkpoint import quiet_transformers
+from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
+from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
+from geofovea.pipeline.training.student import Student
+
+__all__ = ["folder_of", "shape_of", "start_from"]
+
+_WORD_TABLE = "model.language_model.embed_tokens.weight"
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a model: the one that is named, or that of the shipped ``embedded`` model."""
+    return embedded_model_path() if name == EMBEDDED else Path(name)
+
+
+def shape_of(folder: Path) -> ModelShape:
+    """The shape of a model that `geofovea train` made.
+
+    Raises:
+        ModelError: If the folder holds no such model.
+    """
+    try:
+        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        vision, text = config["vision_config"], config["text_config"]
+        return ModelShape(
+            width=text["hidden_size"],
+            vision_layers=vision["num_hidden_layers"],
+            decoder_layers=text["num_hidden_layers"],
+            tile_size=vision["image_size"],
+            patch_size=vision["patch_size"],
+            pool=settings["pool"],
+            focus_layer=settings["focus_layer"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder} holds no model that geofovea train made: {error!r}; give a folder that it "
+            "wrote, or 'embedded'"
+        ) from error
+
+
+def start_from(student: Student, folder: Path) -> None:
+    """Give a student the weights of a model.
+
+    Its heads stay new, for a model has none. Words that the model does not know get vectors of the
+    length of those that it knows.
+
+    Raises:
+        ModelError: If the model has another shape, or words that are not those of a student in
+            their order.
+    """
+    if shape_of(folder) != student.shape:
+        raise ModelError(f"{folder} holds a model of shape {shape_of(folder)}, not {student.shape}")
+    known = _known_words(folder)
+    with quiet_transformers():
+        model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    weights = model.state_dict()
+    weights[_WORD_TABLE] = _with_new_words(student, weights[_WORD_TABLE], known)
+    # the output matrix is the table of words
+    weights.pop("lm_head.weight", None)
+    missing, unexpected = student.llava.load_state_dict(weights, strict=False)
+    if unexpected or set(missing) - {"lm_head.weight"}:
+        raise ModelError(f"{folder} does not hold the weights of a student: {missing=}")
+    position = load_file(folder / SCENE_POSITION_FILE)["weight"]
+    student.scene_position.load_state_dict({"weight": position.float()})
+
+
+def _known_words(folder: Path) -> int:
+    """How many words a model knows: the first ones of ours."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    theirs = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    ours = vocabulary()
+    for number, (word, our_word) in enumerate(zip(theirs, ours, strict=False)):
+        if word != our_word:
+            raise ModelError(
+                f"word {number} of {folder} is {word!r}, here it is {our_word!r}: it was made by a "
+                "release that counts its words otherwise"
+            )
+    return min(len(theirs), len(ours))
+
+
+def _with_new_words(student: Student, table: Tensor, known: int) -> Tensor:
+    """The table of words of a student, with the rows of a model where this knows the word."""
+    initial: Tensor = student.llava.get_input_embeddings().weight.detach()
+    new = slice(known, len(vocabulary()))
+    result = initial.clone()
+    result[: len(table)] = table
+    lengths = initial[new].norm(dim=1, keepdim=True).clamp_min(1e-9)
+    result[new] = initial[new] / lengths * table[:known].norm(dim=1).mean()
+    return result

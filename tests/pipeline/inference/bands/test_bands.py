@@ -1,0 +1,270 @@
+"""Encoders of bands: recorded numbers, any subset in any order, nothing hidden is seen."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from reduction_vectors import FOLDER, SECOND, close, load, noise, vector_files
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from geofovea.errors import ModelError, SceneError
+from geofovea.pipeline.inference.bands.channels import (
+    CHANNELS,
+    channel_numbers,
+    sampled_channels,
+)
+from geofovea.pipeline.inference.bands.encoder import BandEncoder
+from geofovea.pipeline.inference.bands.losses import (
+    diversity_loss,
+    fourier_loss,
+    normalized_patches,
+    pixel_loss,
+)
+from geofovea.pipeline.inference.bands.masking import drawn_mask, hidden_tokens, kept_patches
+from geofovea.pipeline.inference.bands.patch_embedding import BandEmbedding
+from geofovea.pipeline.inference.bands.pretraining import MaskedBands, decoder_input, pretrain
+
+WIDTH, PATCH, SIDE = 16, 4, 3
+CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def tower():
+    """A random tower of two layers whose tiles have three by three patches."""
+    torch.manual_seed(0)
+    config = CLIPVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=SIDE * PATCH,
+        patch_size=PATCH,
+    )
+    return CLIPVisionModel(config).eval()
+
+
+@pytest.fixture(scope="module")
+def encoder(tower):
+    """An encoder that tells its channels apart."""
+    encoder = BandEncoder.from_tower(tower, memory=2).eval()
+    with torch.no_grad():
+        encoder.embedding.channel_vectors.copy_(noise(len(CHANNELS), WIDTH, seed=1))
+    return encoder
+
+
+def tiles(bands, side=SIDE * PATCH, count=2):
+    return noise(count, bands, side, side, seed=2)
+
+
+@pytest.mark.parametrize("file", vector_files("channelvit_tokens_", folder=SECOND))
+@torch.no_grad()
+def test_tokens_of_bands_are_those_of_the_reference(file):
+    params, inputs, outputs = load(file)
+    width, places = inputs["pos_embed"].shape[1], len(inputs["pos_embed"]) - 1
+    embedding = BandEmbedding(params["channels"], width, params["patch"], places)
+    embedding.projection.weight.copy_(inputs["weight"][:, 0])
+    embedding.projection.bias.copy_(inputs["bias"])
+    embedding.channel_vectors.copy_(inputs["channel_embed"])
+    embedding.places.copy_(inputs["pos_embed"])
+    embedding.class_vector.copy_(inputs["cls"])
+    released = embedding(inputs["x"][None], inputs["channels"], released=True)[0]
+    close(released, outputs["tokens"])
+    # the fixed form adds the places as they are, and differs by that alone
+    own = embedding(inputs["x"][None], inputs["channels"])[0]
+    moved = outputs["positions_used"] - inputs["pos_embed"][1:].repeat(3, 1)
+    close(own[1:] + moved, outputs["tokens"][1:])
+    assert float(moved.abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("file", vector_files("channelvit_patch_embed", folder=FOLDER))
+@torch.no_grad()
+def test_patches_of_all_bands_share_a_projection(file):
+    _, inputs, outputs = load(file)
+    weight, channels = inputs["weight"][:, 0], inputs["channel_embed"][0, :, :, 0, 0].T
+    embedding = BandEmbedding(len(channels), len(weight), weight.shape[-1], 4)
+    embedding.projection.weight.copy_(weight)
+    embedding.projection.bias.copy_(inputs["bias"])
+    embedding.channel_vectors.copy_(channels)
+    embedding.places.zero_()
+    close(embedding(inputs["x"][None], inputs["channels"])[0, 1:], outputs["tokens"])
+
+
+def test_tokens_go_channel_by_channel_as_in_the_worked_example():
+    embedding = BandEmbedding(3, 8, 2, 4)
+    images = torch.zeros(1, 3, 4, 4)
+    images[0, 1, 2:, :2] = 1
+    tokens = embedding(images, torch.arange(3))[0, 1:]
+    assert tokens.shape == (12, 8)
+    # second channel, second row, first column
+    differs = (tokens != embedding(torch.zeros(1, 3, 4, 4), torch.arange(3))[0, 1:]).any(1)
+    assert differs.nonzero().flatten().tolist() == [4 + 2]
+
+
+@torch.no_grad()
+def test_one_band_is_what_the_tower_makes_of_it_in_gray(tower):
+    band = tiles(1)
+    stock = tower(band.expand(-1, 3, -1, -1), output_hidden_states=True)
+    for layers, state in ((None, 2), (1, 1)):
+        made = BandEncoder.from_tower(tower, layers).eval()(band, torch.tensor([4]))
+        torch.testing.assert_close(made, stock.hidden_states[state][:, 1:], **CLOSE)
+
+
+@torch.no_grad()
+def test_bands_in_another_order_are_the_same_tile_and_a_missing_band_is_not_a_black_one(encoder):
+    images, numbers, order = tiles(3), torch.tensor([1, 3, 5]), torch.tensor([2, 0, 1])
+    made = encoder(images, numbers)
+    assert made.shape == (2, SIDE * SIDE, WIDTH)
+    torch.testing.assert_close(encoder(images[:, order], numbers[order]), made, **CLOSE)
+    # it is the numbers that say what a band is
+    assert not torch.allclose(encoder(images, numbers[order]), made, atol=1e-3)
+    black = images.clone()
+    black[:, 2] = 0
+    missing = encoder(images[:, :2], numbers[:2])
+    assert not torch.allclose(encoder(black, numbers), missing, atol=1e-3)
+
+
+@torch.no_grad()
+def test_tiles_of_another_size_get_places_between_those_that_were_learned(encoder):
+    assert encoder(tiles(2, 5 * PATCH), torch.tensor([0, 1])).shape == (2, 25, WIDTH)
+
+
+def test_what_does_not_fit_is_refused(encoder):
+    for images, numbers, match in (
+        (tiles(5), [0, 1, 2, 3, 4], "at most 4 bands"),
+        (tiles(2), [0], r"\(b, 1, h, w\)"),
+        (tiles(2), [0, 8], "from 0 to 7"),
+        (tiles(2), [3, 3], "of its own"),
+        (tiles(1, 13), [0], "multiples of 4"),
+    ):
+        with pytest.raises(ModelError, match=match):
+            encoder(images, torch.tensor(numbers))
+    with pytest.raises(ModelError, match="CLIPVisionModel"):
+        BandEncoder.from_tower(torch.nn.Linear(1, 1))
+    with pytest.raises(ModelError, match="n x n"):
+        BandEmbedding(1, 8, 2, 5)
+
+
+def test_bands_are_declared_by_wavelength():
+    assert [CHANNELS[n] for n in channel_numbers([0.665, 0.56, 0.49, 0.83])] == [
+        "red", "green", "blue", "nir",
+    ]  # fmt: skip
+    for waves, match in (([], "at least one"), ([1.0], "no channel"), ([0.65, 0.66], "all red")):
+        with pytest.raises(SceneError, match=match):
+            channel_numbers(waves)
+
+
+def test_small_subsets_of_channels_are_drawn_as_often_as_large_ones():
+    generator = torch.Generator().manual_seed(3)
+    draws = [sampled_channels(4, generator) for _ in range(4000)]
+    sizes = torch.bincount(torch.tensor([len(draw) for draw in draws]), minlength=5) / 4000
+    torch.testing.assert_close(sizes[1:], torch.full((4,), 0.25), atol=0.03, rtol=0)
+    used = torch.bincount(torch.cat(draws), minlength=4) / 4000
+    torch.testing.assert_close(used, torch.full((4,), 0.625), atol=0.03, rtol=0)
+    alone = sum(draw.tolist() == [2] for draw in draws) / 4000
+    assert alone == pytest.approx(1 / 16, abs=0.015)
+    with pytest.raises(SceneError, match="at least one"):
+        sampled_channels(0, generator)
+
+
+@pytest.mark.parametrize("file", vector_files("channel_diversity_", folder=SECOND))
+def test_the_diversity_of_tokens_is_that_of_the_reference(file):
+    params, inputs, outputs = load(file)
+    weights = params["gamma_same"], params["gamma_other"]
+    close(diversity_loss(inputs["features"], inputs["labels"], *weights), outputs["loss"])
+
+
+@pytest.mark.parametrize("file", vector_files("chamae_", folder=SECOND))
+def test_masks_losses_and_the_input_of_the_decoder_are_those_of_the_reference(file):
+    params, inputs, outputs = load(file)
+    channels, side = params["channels"], params["side"]
+    patches = inputs["patch_mask"].reshape(channels, side * side)
+    masking = {"BOTH_MASKING": "both", "CHANNEL_MASKING_ONLY": "channels"}[params["strategy"]]
+    hidden = hidden_tokens(patches, inputs["channel_mask"], masking)
+    assert torch.equal(~hidden.flatten(), outputs["visible"])
+    assert torch.equal(hidden.flatten(), outputs["loss_mask"])
+    kept_each = kept_patches(side * side, params["mask_ratio"])
+    assert bool(((~patches).sum(1) == kept_each).all())
+    target = normalized_patches(inputs["image"][None], params["patch"])
+    made, flat = inputs["reconstruction"][None], hidden.flatten()
+    close(pixel_loss(made, target, flat), outputs["pixel_loss"])
+    close(fourier_loss(made, target, flat, side), outputs["fourier_loss"])
+    read = decoder_input(
+        inputs["latent"][None],
+        outputs["tokens_to_keep"],
+        inputs["mask_token"],
+        inputs["positions"],
+        inputs["channel_tokens"],
+    )
+    close(read[0], outputs["decoder_input"])
+
+
+def test_tokens_are_hidden_as_in_the_worked_example():
+    patches = torch.ones(3, 4, dtype=torch.bool).index_fill(1, torch.tensor([2]), 0)
+    assert kept_patches(4, 0.75) == 1
+    channels = torch.tensor([False, True, False])
+    assert int((~hidden_tokens(patches, channels, "both")).sum()) == 2
+    assert int((~hidden_tokens(patches, channels, "channels")).sum()) == 8
+    assert int((~hidden_tokens(patches, channels, "patches")).sum()) == 3
+
+
+@given(
+    st.integers(1, 4),
+    st.sampled_from([4, 9, 16]),
+    st.sampled_from([0, 0.25, 0.75]),
+    st.sampled_from(["alternating", "both", "patches", "channels"]),
+    st.integers(0, 99),
+)
+def test_something_is_shown_and_nothing_is_hidden_at_ratio_0(bands, places, ratio, masking, seed):
+    hidden = drawn_mask(bands, places, torch.Generator().manual_seed(seed), ratio, masking)
+    assert hidden.shape == (bands, places)
+    assert not bool(hidden.all())
+    if ratio == 0:
+        assert not bool(hidden.any())
+    else:
+        assert bool(hidden.any()) or (masking == "channels" and bands == 1)
+
+
+@torch.no_grad()
+def test_losses_are_zero_on_what_is_shown(encoder):
+    torch.manual_seed(1)
+    model = MaskedBands(encoder, heads=4)
+    images, numbers = tiles(2), torch.tensor([3, 5])
+    nothing = torch.zeros(2, SIDE * SIDE, dtype=torch.bool)
+    made, _ = model.reconstruct(images, numbers, nothing)
+    target = normalized_patches(images, PATCH)
+    assert float(pixel_loss(made, target, nothing.flatten())) == 0
+    assert float(fourier_loss(made, target, nothing.flatten())) == 0
+
+
+def test_no_hidden_pixel_reaches_the_decoder(encoder):
+    torch.manual_seed(1)
+    model = MaskedBands(encoder, heads=4)
+    images, numbers = tiles(2).requires_grad_(), torch.tensor([3, 5])
+    hidden = drawn_mask(2, SIDE * SIDE, torch.Generator().manual_seed(1), masking="patches")
+    made, _ = model.reconstruct(images, numbers, hidden)
+    made.square().sum().backward()
+    rows = hidden.reshape(1, 2, SIDE, 1, SIDE, 1).expand(2, -1, -1, PATCH, -1, PATCH)
+    is_hidden = rows.reshape(images.shape)
+    assert not bool(images.grad[is_hidden].any())
+    assert bool(images.grad[~is_hidden].any())
+
+
+def test_a_band_is_learned_from_another(tower):
+    def draw(step):
+        pattern = noise(16, 1, SIDE * PATCH, SIDE * PATCH, seed=step % 4)
+        # the second band is the negative of the first
+        return torch.cat([pattern, -pattern], 1), torch.tensor([3, 5])
+
+    def losses(steps):
+        torch.manual_seed(2)
+        model = MaskedBands(BandEncoder.from_tower(tower, memory=2), heads=4)
+        return pretrain(model, draw, steps, masking="channels")
+
+    falling = losses(120)
+    assert sum(falling[-8:]) < 0.9 * sum(falling[:8])
+    assert losses(3) == falling[:3]
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(encoder):
+    with pytest.raises(ModelError, match="3 heads"):
+        MaskedBands(encoder, heads=3)

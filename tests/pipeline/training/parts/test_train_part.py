@@ -1,0 +1,255 @@
+"""Parts beside a frozen model: trained, resumed, written, read by a host, refused by another."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from pipeline_toys import QUESTION, lively_student, llava_host, load_anew, random_llava
+from safetensors.torch import load_file, save_file
+from training_toys import PLAN
+
+import geofovea as gf
+from geofovea.errors import DataError, ModelError
+from geofovea.pipeline.cli import main
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.hosts.learned.part_files import read_cards
+from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.session.request import AskRequest
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.training.export import write_model
+from geofovea.pipeline.training.losses import answer_position
+from geofovea.pipeline.training.parts import lessons as lesson_files
+from geofovea.pipeline.training.parts import train_part as training
+from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+from geofovea.pipeline.training.parts.lessons import LessonStore
+from geofovea.pipeline.training.parts.recipe import PART_NAMES, PartRecipe, default_recipe
+from geofovea.pipeline.training.parts.train_part import part_log, train_part
+from geofovea.pipeline.training.parts.written_part import write_part
+from geofovea.tiling.opening import open_scene
+
+SPEC = replace(PLAN, dropped=0.0, alone=0.3)
+
+
+def recipe(method, steps=3):
+    return replace(default_recipe(method, steps=steps), shards=1, lessons=2, rank=4, warmup=1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_shards():
+    """Two lessons a shard, one shard held out; how a process treats denormal numbers stays."""
+    state = torch.get_rng_state()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lesson_files, "LESSONS_A_SHARD", 2)
+        patch.setattr(training, "_HELD_OUT_SHARDS", 1)
+        patch.setattr(training, "_LOG_EVERY", 1)
+        yield
+    torch.set_flush_denormal(False)
+    torch.set_rng_state(state)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of the embedded kind."""
+    path = tmp_path_factory.mktemp("model")
+    write_model(lively_student(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def host(folder):
+    return load_anew(folder)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Lessons that all parts share."""
+    return tmp_path_factory.mktemp("lessons")
+
+
+@pytest.fixture(scope="module")
+def trained(folder, host, store, tmp_path_factory):
+    """``trained(method)``: the run of a part, written beside the model."""
+    runs = {}
+
+    def run(method):
+        if method not in runs:
+            runs[method] = tmp_path_factory.mktemp(method)
+            how = {"lessons": store, "spec": SPEC}
+            list(train_part(FrozenModel(host, folder), recipe(method), runs[method], **how))
+            write_part(runs[method], recipe(method), host, folder)
+        return runs[method]
+
+    return run
+
+
+def test_the_teacher_answers_as_the_host_does(host, folder, store):
+    model = FrozenModel(host, folder)
+    lessons = LessonStore(store, model, 0, SPEC).shard(0)
+    assert lessons.visible.any(1).all()
+    whole = LessonStore(store, model, 0, SPEC).shard(0)
+    assert torch.equal(whole.teacher, lessons.teacher)
+    words, last = lessons.words[0, 0], int(answer_position(lessons.targets)[0, 0])
+    seen = lessons.vision[0, lessons.visible[0]].float()
+    start = host.decoder.embed_tokens(torch.tensor([host.decoder.config.bos_token_id]))
+    prompt = torch.cat([start, seen, host.decoder.embed_tokens(words[: last + 1])])
+    with torch.no_grad():
+        state = host.decoder(inputs_embeds=prompt[None]).last_hidden_state[0, -1]
+        stock = state @ host.decoder.embed_tokens.weight.T
+    torch.testing.assert_close(lessons.teacher[0, 0, 0].float(), stock, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("method", PART_NAMES)
+def test_a_part_is_trained_logged_and_described(trained, method):
+    run = trained(method)
+    records = part_log(run).read()
+    assert [r["step"] for r in records if "held_out" not in r] == [1, 2, 3]
+    assert [r["step"] for r in records if "held_out" in r] == [0, 3]
+    card = next(iter(read_cards(run / "model").values()))
+    assert (card.method, card.steps) == (method, 3)
+    assert card.held_out == records[-1]["held_out"]
+    assert len(records[-1]["held_out"]) >= 2
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, folder, store, trained, tmp_path):
+    how = {"lessons": store, "spec": SPEC}
+    model = FrozenModel(host, folder)
+    for steps in (1, 2):
+        records = list(train_part(model, recipe("mqt"), tmp_path, stop_after=0, **how))
+        assert [record["step"] for record in records][-2:] == [steps, steps]
+    list(train_part(model, recipe("mqt"), tmp_path, **how))
+    once, again = (load_file(f / "part_state.safetensors") for f in (trained("mqt"), tmp_path))
+    assert once.keys() == again.keys()
+    assert all(torch.equal(once[name], again[name]) for name in once)
+
+
+def test_another_recipe_does_not_go_on_with_a_run(host, folder, store, trained):
+    other = replace(recipe("mqt"), seed=9)
+    records = train_part(FrozenModel(host, folder), other, trained("mqt"), lessons=store, spec=SPEC)
+    with pytest.raises(DataError, match="another recipe"):
+        next(records)
+
+
+@pytest.mark.parametrize("method", ["m3", "tokenflex", "mqt", "quecc"])
+def test_a_resampler_answers_with_fewer_tokens_and_with_all_as_the_model_does(
+    trained, scene_path, method
+):
+    session = SceneSession(open_scene(scene_path), load_anew(trained(method) / "model"))
+    plain = session.ask(QUESTION)
+    few = session.ask(QUESTION, resampler=f"{method}:1")
+    assert few.text
+    assert 1 <= few.cost.tokens_llm <= plain.cost.tokens_llm / 4
+    assert few.cost.reductions[-1].name == method
+    assert few.cost.flops.full.prefill < plain.cost.flops.full.prefill
+    tight = session.ask(QUESTION, resampler=method, budget=gf.Budget(tiles=6, tokens=7))
+    assert 1 <= tight.cost.tokens_llm <= 7
+    whole = session.ask(QUESTION, resampler=method, budget=gf.Budget(tiles=6, tokens=4000))
+    stock = session.ask(QUESTION, budget=gf.Budget(tiles=6, tokens=4000))
+    assert (whole.text, whole.confidence) == (stock.text, stock.confidence)
+
+
+def test_trained_exits_and_projectors_plan_layers(trained, scene_path):
+    for name, part in (("dyvte", "dyvte"), ("saisa", "saisa")):
+        session = SceneSession(open_scene(scene_path), load_anew(trained(part) / "model"))
+        answer = session.ask(QUESTION, skip=name)
+        depth = len(session.host.decoder.layers)
+        most = 0 if name == "saisa" else depth * answer.cost.tokens_llm
+        assert answer.cost.vision_layers <= most
+        assert answer.text
+
+
+def test_a_batch_answers_with_the_decoder_of_each_question(trained, scene_path):
+    session = SceneSession(open_scene(scene_path), load_anew(trained("mqt") / "model"))
+    requests = [
+        AskRequest(QUESTION, options=AnswerOptions(resampler=how))
+        for how in (None, "mqt:1", "mqt:2", None)
+    ]
+    together = session.ask_many(requests)
+    for request, answer in zip(requests, together, strict=True):
+        alone = session.ask(QUESTION, resampler=request.options.resampler)
+        assert (answer.text, answer.cost.tokens_llm) == (alone.text, alone.cost.tokens_llm)
+        assert answer.confidence == pytest.approx(alone.confidence, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"resampler": "mqt"}, "carries the resampler 'm3', not 'mqt'"),
+        ({"resampler": "none"}, "choose one of m3, tokenflex, mqt, quecc"),
+        ({"resampler": "m3", "reduction": "divprune"}, "leave out one of them"),
+        ({"resampler": "m3", "skip": "ima"}, "has another; leave out one of them"),
+        ({"skip": "saisa"}, "carries no projectors"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused(trained, scene_path, how, message):
+    session = SceneSession(open_scene(scene_path), load_anew(trained("m3") / "model"))
+    with pytest.raises(ModelError, match=message):
+        session.ask(QUESTION, **how)
+
+
+def test_a_scene_memory_takes_no_resampled_tokens(trained, scene_path):
+    scene, host = open_scene(scene_path), load_anew(trained("m3") / "model")
+    session = SceneSession(scene, host, memory=MemoryOptions())
+    with pytest.raises(ModelError, match="leave out the memory, or resampler="):
+        session.ask(QUESTION, resampler="m3:1")
+
+
+def test_a_host_without_a_part_says_how_to_make_one(make_session):
+    with pytest.raises(ModelError, match="geofovea train --with m3 --output RUN"):
+        make_session().ask(QUESTION, resampler="m3:4")
+
+
+def test_a_part_is_refused_by_other_weights_and_where_it_is_damaged(trained, scene_path, tmp_path):
+    model = trained("m3") / "model"
+    for path in model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    name = next(k for k in weights if k.endswith("layers.0.self_attn.q_proj.weight"))
+    save_file(weights | {name: weights[name] * 2}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="was trained beside weights"):
+        SceneSession(open_scene(scene_path), load_anew(tmp_path)).ask(QUESTION, resampler="m3")
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    (tmp_path / "resampler.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="does not hold the part"):
+        SceneSession(open_scene(scene_path), load_anew(tmp_path)).ask(QUESTION, resampler="m3")
+
+
+@pytest.mark.parametrize(
+    "entry", [[], {"unknown": {}}, {"exits": {"method": "mqt"}}, {"resampler": 3}], ids=str
+)
+def test_settings_that_speak_of_no_part_are_refused(folder, tmp_path, entry):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    settings = json.loads((tmp_path / "geofovea.json").read_text()) | {"parts": entry}
+    (tmp_path / "geofovea.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="part"):
+        load_anew(tmp_path)
+
+
+def test_a_model_of_another_kind_is_refused(folder, tmp_path):
+    other = llava_host(random_llava())
+    for place, message in ((folder, "synthetic world"), (tmp_path, "geofovea train made")):
+        with pytest.raises(ModelError, match=message):
+            FrozenModel(other, place)
+
+
+def test_a_part_that_does_not_exist_is_refused():
+    with pytest.raises(DataError, match="choose m3"):
+        PartRecipe("perceiver")
+
+
+def test_the_command_writes_a_model_that_answers(folder, scene_path, tmp_path):
+    run = tmp_path / "run"
+    words = ["train", "--with", "m3", "--from", folder, "--output", run, "--scale", "0.001"]
+    result = CliRunner().invoke(main, [*map(str, words), "--batch", "1"])
+    assert result.exit_code == 0, result.output
+    assert "m3 after 1 steps" in result.output
+    asked = ["ask", scene_path, QUESTION, "--model", run / "model", "--resampler", "m3:1", "--json"]
+    answer = CliRunner().invoke(main, [*map(str, asked)])
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["cost"]["reductions"][-1]["name"] == "m3"
+    wrong = CliRunner().invoke(main, [*map(str, asked[:-2]), "mqt:x"])
+    assert wrong.exit_code != 0
+    assert "write mqt:4" in wrong.output
