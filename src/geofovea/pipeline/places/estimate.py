@@ -31,7 +31,7 @@ _DRAWS = 8000
 _LEVELS = (2.5, 97.5)
 _PRIOR = 0.5
 # prior counts of the lower and of the upper end. An exact interval of a Poisson count has 0 and 1;
-# with these, chosen on simulated worlds, intervals of 200 others hold the truth in 96 %
+# with these, chosen on simulated worlds, intervals of 100 others hold the truth in 96 %
 _PRIORS = (0.5, 0.15)
 
 
