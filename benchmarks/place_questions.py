@@ -6,11 +6,13 @@ interval by bootstrap over scenes. Errors are parted into places that were not l
 that are wrong although they were.
 
     python benchmarks/place_questions.py --sides 4096 16384 --scenes 4 --questions 16
+    python benchmarks/place_questions.py --distances --sides 4096 --scenes 10 --seed 930000
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +22,7 @@ from pathlib import Path
 from statistics import fmean
 
 from geofovea.datasets.synthetic.questions import Question, ask_about
-from geofovea.datasets.synthetic.world import World
+from geofovea.datasets.synthetic.world import GSD_M, World
 from geofovea.pipeline.evaluation.metrics import accuracy_text
 from geofovea.pipeline.evaluation.synthetic_bench import (
     BenchAnswer,
@@ -29,6 +31,7 @@ from geofovea.pipeline.evaluation.synthetic_bench import (
     measure,
     question_facts,
 )
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.tables import markdown_table
@@ -73,8 +76,15 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=16, help="about each scene")
     parser.add_argument("--seed", type=int, default=950_000)
     parser.add_argument("--output", type=Path, default=Path("runs/place_questions"))
+    parser.add_argument("--distances", action="store_true", help="measure distances instead")
     options = parser.parse_args()
     host = load_host("embedded")
+    if options.distances:
+        make_folder(options.output)
+        for side in options.sides:
+            scenes = BenchScenes(options.output, [side], options.scenes, 1, options.seed)
+            print(f"{side} px: {distances_text(scenes, host)}")
+        return
 
     def ask(scene: BenchScene, _: Mapping[object, Item]) -> Iterator[Item]:
         for arm in ARMS:
@@ -96,6 +106,28 @@ def main() -> None:
     make_folder(options.output)
     scenes = BenchScenes(options.output, options.sides, options.scenes, 1, options.seed)
     print(table(measure(scenes, ask)))
+
+
+def distances_text(scenes: BenchScenes, host: Host) -> str:
+    """How often measured distances between sites are right within their error.
+
+    Each site of a scene is in one distance at most.
+    """
+    within = []
+    missing = 0
+    for scene in scenes:
+        session = scene.session(host)
+        sites = list(scene.world.named_sites)
+        random.Random(scene.world.seed).shuffle(sites)
+        for one, two in zip(sites[::2], sites[1::2], strict=False):
+            measured = session.measure(f"How many meters is the {one.kind} from the {two.kind}?")
+            if not measured.text:
+                missing += 1
+                continue
+            distance = measured.quantities[0]
+            truth = GSD_M * math.dist(one.box.center, two.box.center)
+            within.append(abs(distance.value - truth) <= distance.error)
+    return f"{sum(within)} of {len(within)} within the error, {missing} without a number"
 
 
 def table(items: list[Item]) -> str:

@@ -194,3 +194,15 @@ def test_a_search_is_held_to_the_size_of_the_scene_that_it_searched():
 
 def test_without_any_difference_nothing_is_a_change():
     assert not change_scores(np.ones(5), np.ones(5)).any()
+
+
+def test_tiles_that_the_border_cuts_are_judged_among_themselves():
+    rng = np.random.default_rng(4)
+    numbers = np.concatenate([rng.exponential(size=1200), 30 * rng.exponential(size=120)])
+    boxes = np.array([[64 * i, 0, 64 * i + 32, 32] for i in range(1320)], dtype=float)
+    tiles = [Tile(0, 0, i // 12) for i in range(1320)]
+    pooled, parted = Compared(), Compared(cut=set(tiles[1200:]))
+    for compared in (pooled, parted):
+        compared.add(boxes, numbers, tiles)
+    assert changed_places(pooled, 0.99)
+    assert not changed_places(parted, 0.99)

@@ -21,6 +21,7 @@ Numbers = NDArray[np.float64]
 _TAIL_SHARE = 0.25
 # what is below this share of a peak beside it is its halo
 _PEAK_SHARE = 0.25
+_FEWEST_CELLS = 100
 LABEL = "change"
 
 
@@ -33,12 +34,14 @@ class Compared:
         distances: Parts of float64 ``(n,)``, how far the dates lie apart.
         tiles: The tile of each cell.
         is_usual: Parts of bool ``(n,)``, which cells tell what is usual.
+        cut: Tiles that the border of the scene cuts.
     """
 
     boxes: list[Numbers] = field(default_factory=list)
     distances: list[Numbers] = field(default_factory=list)
     tiles: list[Tile] = field(default_factory=list)
     is_usual: list[NDArray[np.bool_]] = field(default_factory=list)
+    cut: set[Tile] = field(default_factory=set)
 
     @property
     def count(self) -> int:
@@ -100,7 +103,13 @@ def changed_places(compared: Compared, min_score: float, family: int | None = No
     boxes = np.concatenate(compared.boxes)
     distances, is_usual = np.concatenate(compared.distances), np.concatenate(compared.is_usual)
     usual = distances[is_usual] if is_usual.any() else distances
-    scores = change_scores(distances, usual, family)
+    is_cut = np.array([tile in compared.cut for tile in compared.tiles])
+    scores = np.zeros(len(distances))
+    for group in (is_cut, ~is_cut):
+        own = group & is_usual
+        # padding shines into the tokens beside it: cut tiles have a tail of their own
+        among = distances[own] if int(own.sum()) >= _FEWEST_CELLS else usual
+        scores[group] = change_scores(distances[group], among, family or len(distances))
     above = distances - np.median(usual)
     is_peak = above >= _PEAK_SHARE * _largest_of_tiles(above, compared.tiles)
     which = np.flatnonzero((scores >= min_score) & is_peak)

@@ -208,6 +208,9 @@ class _Look:
     def _compare(self, tiles: Sequence[Tile], *, is_usual: bool = True) -> None:
         tokens = self.stack.encode(tiles)
         self._looked |= dict.fromkeys(tiles)
+        pyramid = self._session.pyramid
+        whole = pyramid.tile_size**2
+        self.compared.cut |= {tile for tile in tiles if pyramid.box_scene(tile).area < whole}
         with self.stack.usages[0].clock.stage("focus"):
             distances, shows = self._focus.distances(tokens)
         if self._region is not None:

@@ -31,8 +31,8 @@ _DRAWS = 8000
 _LEVELS = (2.5, 97.5)
 _PRIOR = 0.5
 # prior counts of the lower and of the upper end. An exact interval of a Poisson count has 0 and 1;
-# with these, chosen on simulated worlds, intervals of other worlds hold the truth in about 95 %
-_PRIORS = (0.5, 0.25)
+# with these, chosen on simulated worlds, intervals of 100 others hold the truth in 96 %
+_PRIORS = (0.5, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
