@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 KEY = "geofovea-rows"
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-_PANEL = 256
+_PANEL = 240
 _SHARES = (0.05, 0.10, 0.25, 0.50)
 
 Row = list[str]

@@ -57,7 +57,7 @@ def _cells(tokens: TokenSet) -> Tensor:
     levels, boxes = tokens.levels, tokens.boxes_scene
     cells = torch.zeros(len(tokens), 3, dtype=torch.int64)
     cells[:, 0] = levels
-    for level in levels.unique().tolist():
+    for level in levels.unique().tolist():  # type: ignore[no-untyped-call]
         members = levels == level
         # only those at the edge of the scene are clipped
         size = (boxes[members, 2:] - boxes[members, :2]).amax(0)

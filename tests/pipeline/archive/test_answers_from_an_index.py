@@ -88,16 +88,28 @@ def test_find_looks_at_the_tiles_that_the_index_ranks_first_and_reads_no_other(
 
 def test_coverage_says_what_the_index_rules_out_and_what_is_left(open_indexed):
     session, _ = open_indexed("c.tif")
-    places = session.find("truck", tiles=8)
-    coverage = places.coverage
+    # of one tile that is drawn nothing of what is ruled out may be seen, and then nothing is
+    assert session.find("truck", tiles=8).coverage.tiles_ruled_out == 0
+    coverage = session.find("truck", tiles=8, sampled_share=0.5).coverage
     assert coverage.by_index
-    assert coverage.sampled == 1
+    assert coverage.sampled == 4
     # the first 64 columns are missing, four native tiles of the host
-    assert coverage.tiles_ruled_out >= 3
+    assert coverage.ruled_out_sampled >= 1
+    assert coverage.tiles_ruled_out >= 2
     assert coverage.tiles_left > 0
     assert coverage.tiles_looked + coverage.tiles_ruled_out + coverage.tiles_left == 20
     assert "ruled out by the index" in coverage.text
     assert coverage.stopped == "tiles"
+
+
+def test_a_count_draws_its_sample_by_the_index(open_indexed):
+    session, tiles = open_indexed()
+    count = session.count("truck", tiles=9)
+    assert count.method == "sample"
+    assert count.places.cost.tiles_indexed == INDEXED
+    # no coarse level is read for the strata
+    assert {*count.places.cost.tiles_by_level} == {0}
+    assert {tile.level for tile in tiles} == {0}
 
 
 def test_a_question_goes_by_the_index_and_reads_each_tile_once(open_indexed, encoder_folder):

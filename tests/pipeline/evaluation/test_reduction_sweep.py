@@ -184,7 +184,9 @@ def test_the_default_and_the_best_five_are_drawn_in_color():
     lines = {name: [(1.0, accuracy), (9.0, 0.9)] for name, accuracy in
              zip("abcdefg", (0.1, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2), strict=True)}  # fmt: skip
     lines |= {DEFAULT_REDUCTION: [(1.0, 0.0), (9.0, 0.0)], "one point": [(5.0, 1.0)]}
-    assert set(_colors(lines)) == {*"bcdef", DEFAULT_REDUCTION}
+    assert set(_colors(lines, in_bytes=False)) == {*"bcdef", DEFAULT_REDUCTION}
+    # by bytes, a policy without a share is as good as its one point
+    assert set(_colors(lines, in_bytes=True)) == {*"bcde", "one point", DEFAULT_REDUCTION}
 
 
 def measured_facts(items):

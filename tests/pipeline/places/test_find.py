@@ -76,9 +76,22 @@ def test_a_search_keeps_its_budget_and_says_what_it_left(session):
     )
     assert coverage.sampled == 8
     assert coverage.stopped == "tiles"
+    # what is called ruled out was put to the test
+    assert 0 < coverage.ruled_out_sampled <= 8
+    assert coverage.ruled_out_misses <= coverage.ruled_out_sampled
+    assert coverage.tiles_ruled_out > 0
+    assert coverage.to_dict()["ruled_out_miss_rate"] == coverage.ruled_out_miss_rate
+    assert f"of {coverage.ruled_out_sampled} such tiles looked at" in coverage.text
     assert any("40" in w or "native tiles" in w for w in places.warnings)
     again = session.find("truck", tiles=40)
     assert [p.box_scene for p in again] == [p.box_scene for p in places]
+
+
+def test_without_a_sample_nothing_is_called_ruled_out(session):
+    coverage = session.find("truck", tiles=12, sampled_share=0).coverage
+    assert (coverage.tiles_ruled_out, coverage.ruled_out_miss_rate) == (0, None)
+    assert "ruled out" not in coverage.text
+    assert coverage.tiles_looked + coverage.tiles_left == coverage.tiles_total
 
 
 def test_a_sweep_that_is_cut_says_so(session):

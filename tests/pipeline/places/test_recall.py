@@ -2,12 +2,15 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geofovea.errors import QuestionError
+from geofovea.pipeline.places.coverage import Coverage
 from geofovea.pipeline.places.quantiles import gamma_quantile
 from geofovea.pipeline.places.recall import expected_recall, upper_rate
 
@@ -53,3 +56,14 @@ def test_the_lower_end_holds_for_nearly_all_draws():
         _, low = expected_recall(found + sum(drawn), drawn, len(unseen))
         held += (found + sum(drawn)) / (found + sum(rest)) >= low
     assert held >= 380
+
+
+def test_what_is_ruled_out_has_the_miss_rate_of_those_that_were_looked_at():
+    coverage = Coverage("search", 500, 60, 400, 0.12, sampled=40, stopped="tiles")
+    assert coverage.ruled_out_miss_rate is None
+    tested = replace(coverage, ruled_out_sampled=36, ruled_out_misses=1)
+    # Garwood: 0.5 * chi2(0.975, 4) = 5.5716 places in 36 tiles
+    assert tested.ruled_out_miss_rate == pytest.approx(5.5716 / 36, abs=1e-5)
+    assert "400 ruled out by a coarser level: of 36 such tiles looked at, 1 show it" in tested.text
+    with pytest.raises(QuestionError, match="some of the tiles that were sampled"):
+        replace(coverage, ruled_out_sampled=36, ruled_out_misses=37)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SIDE", "Texture", "material", "periodic_noise"]
+__all__ = ["SIDE", "Texture", "material", "means_of", "periodic_noise"]
 
 SIDE = 512
 
@@ -30,13 +30,18 @@ def material(name: str) -> tuple[NDArray[np.uint8], ...]:
     """
     rng = np.random.default_rng(list(name.encode()))
     image = _RECIPES[name](rng)
+    return tuple(np.clip(np.rint(level), 0, 255).astype(np.uint8) for level in means_of(image))
+
+
+def means_of(image: Texture) -> list[Texture]:
+    """A square image and its means over 2 x 2, 4 x 4 ... pixels, down to one."""
     levels = [image]
     while len(levels[-1]) > 1:
         fine = levels[-1]
         levels.append(
             (fine[0::2, 0::2] + fine[1::2, 0::2] + fine[0::2, 1::2] + fine[1::2, 1::2]) / 4
         )
-    return tuple(np.clip(np.rint(level), 0, 255).astype(np.uint8) for level in levels)
+    return levels
 
 
 def periodic_noise(rng: np.random.Generator, finest: int = 2, coarsest: int = 128) -> Texture:

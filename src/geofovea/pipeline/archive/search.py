@@ -138,10 +138,11 @@ def search_index(
     """
     words = _checked(phrase, scenes, tiles)
     store = IndexStore.open(Path(folder))
-    known = store.scenes()
-    usable = [scene for scene in known if scene.state != "changed"]
+    # looked at once: a state asks the file system about each file beside the scene
+    states = [(scene, scene.state) for scene in store.scenes()]
+    usable = [scene for scene, state in states if state != "changed"]
     if not usable:
-        what = "all its scenes have changed" if known else "it holds no scene"
+        what = "all its scenes have changed" if states else "it holds no scene"
         raise DataError(f"the index in {folder} is of no use: {what}; run geofovea index")
     model = load_dual_encoder(encoder or store.settings.encoder)
     store.check_encoder(model.fingerprint, model.name)
@@ -154,8 +155,8 @@ def search_index(
         raise DataError(f"the index in {folder} holds no tile to compare; run geofovea index")
     seconds = time.monotonic() - started
     partial = sum(store.share_done(scene) < 1 for scene in usable)
-    missing = sum(scene.state == "missing" for scene in usable)
-    warnings = _warnings(len(known) - len(usable), missing, partial)
+    missing = sum(state == "missing" for _, state in states)
+    warnings = _warnings(len(states) - len(usable), missing, partial)
     return SearchResult(words, model.name, lookup, seconds, warnings)
 
 

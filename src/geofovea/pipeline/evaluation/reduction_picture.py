@@ -17,6 +17,8 @@ __all__ = ["ReductionRow", "check_drawing", "draw_reductions"]
 _PURPOSE = "the picture of the bench"
 _DEFAULT_COLOR = "#1f2430"
 _BEST_COLORS = ("#2e86c1", "#b7791f", "#b03a5b", "#148f77", "#7d6bb0")
+_TOKENS = "vision tokens in the last layer of the decoder"
+_BYTES = "keys and values of vision tokens that an answer is read from, kB"
 _CLOUD, _FAINT = "#c9ced8", "#5d6473"
 # labels at the ends of lines stand at least this far apart, as a share of the height
 _LABEL_GAP = 0.045
@@ -81,6 +83,9 @@ def check_drawing() -> None:
 def draw_reductions(rows: Sequence[ReductionRow], path: Path) -> None:
     """Draw accuracy against tokens in the decoder's last layer after the closest way of looking.
 
+    Where policies of the cache are among the methods, which drop no tokens, it is drawn against the
+    bytes of keys and values that answers are read from.
+
     Raises:
         MissingExtraError: If matplotlib is not installed.
         OutputError: If the file cannot be written.
@@ -88,8 +93,9 @@ def draw_reductions(rows: Sequence[ReductionRow], path: Path) -> None:
     figure = figure_class(_PURPOSE)(figsize=(8.3, 5), layout="constrained")
     pane = figure.subplots()
     *_, look = LOOKS
-    lines = _lines([row for row in rows if row.look == look])
-    colors = _colors(lines)
+    in_bytes = any(row.place in ("decode", "cache") for row in rows)
+    lines = _lines([row for row in rows if row.look == look], in_bytes=in_bytes)
+    colors = _colors(lines, in_bytes=in_bytes)
     for method, points in lines.items():
         width = 3 if method == DEFAULT_REDUCTION else 2 if method in colors else 1
         order = 3 if method in colors else 1
@@ -101,39 +107,42 @@ def draw_reductions(rows: Sequence[ReductionRow], path: Path) -> None:
         pane.axhline(accuracy, color=_FAINT, lw=1, ls="--", zorder=2)
         pane.text(1.01, accuracy, ALL_TOKENS, transform=pane.get_yaxis_transform(), va="center",
                   color=_FAINT, fontsize=9)  # fmt: skip
-    _dress(pane, len(lines.keys() - colors.keys()))
+    _dress(pane, len(lines.keys() - colors.keys()), _BYTES if in_bytes else _TOKENS)
     _label_ends(pane, lines, colors)
     write_file(path, lambda aside: figure.savefig(aside, dpi=200, format="png"))
 
 
-def _lines(rows: Sequence[ReductionRow]) -> dict[str, list[tuple[float, float]]]:
-    """The points of each method, by rising number of tokens; all tokens are no method."""
+def _lines(rows: Sequence[ReductionRow], *, in_bytes: bool) -> dict[str, list[tuple[float, float]]]:
+    """The points of each method, by rising number of tokens or kB; all tokens are no method."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         if row.method != ALL_TOKENS:
-            lines.setdefault(row.method, []).append((row.end, row.accuracy))
+            size = row.cache_bytes / 1000 if in_bytes else row.end
+            lines.setdefault(row.method, []).append((size, row.accuracy))
     return {method: sorted(points) for method, points in lines.items()}
 
 
-def _colors(lines: dict[str, list[tuple[float, float]]]) -> dict[str, str]:
+def _colors(lines: dict[str, list[tuple[float, float]]], *, in_bytes: bool) -> dict[str, str]:
     """A color for the default and for the best others, by mean accuracy over their shares.
 
-    A method with one point says nothing of other shares, and comes after those with several.
+    Of equal ones the smaller comes first. A reduction with one point says nothing of other shares,
+    and comes after those with several; what has no share at all is compared by bytes.
     """
 
-    def rank(method: str) -> tuple[bool, float, str]:
-        accuracies = [accuracy for _, accuracy in lines[method]]
-        return len(accuracies) == 1, -sum(accuracies) / len(accuracies), method
+    def rank(method: str) -> tuple[bool, float, float, str]:
+        sizes, accuracies = zip(*lines[method], strict=True)
+        is_partial = len(accuracies) == 1 and not in_bytes
+        return is_partial, -sum(accuracies) / len(accuracies), min(sizes), method
 
     best = sorted((method for method in lines if method != DEFAULT_REDUCTION), key=rank)
     colors = dict(zip(best, _BEST_COLORS, strict=False))
     return colors | ({DEFAULT_REDUCTION: _DEFAULT_COLOR} if DEFAULT_REDUCTION in lines else {})
 
 
-def _dress(pane: Any, others: int) -> None:
+def _dress(pane: Any, others: int, axis: str) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
-    pane.set(xscale="log", xlabel="vision tokens in the last layer of the decoder")
+    pane.set(xscale="log", xlabel=axis)
     pane.set_title("Accuracy of answers", loc="left", fontsize=12)
     if others:
         pane.set_title(f"gray: {others} other methods", loc="right", fontsize=9, color=_FAINT)

@@ -105,6 +105,11 @@ class _Best:
     most: int
     entries: list[tuple[float, Part, int]] = field(default_factory=list)
 
+    @property
+    def cosine(self) -> float:
+        """Of the best tile, where there is one."""
+        return self.entries[0][0]
+
     def add(self, part: Part, cosines: NDArray[np.float32]) -> None:
         order = np.argsort(-cosines, kind="stable")[: self.most]
         fresh = [(float(cosines[i]), part, int(i)) for i in order if part.shown[i]]
@@ -147,8 +152,8 @@ def look_up(
             cosines = part.vectors.cosines(vector)
             moments.add(cosines[part.shown > 0])
             best.add(part, np.where(part.shown > 0, cosines, -np.inf))
-        hits = _apart(_hits(scene, best), tiles_per_scene)
-        if hits:
+        if best.entries and (len(ranking) < most_scenes or best.cosine > ranking[-1].cosine):
+            hits = _apart(_hits(scene, best), tiles_per_scene)
             ranking = sorted([*ranking, SceneHits(scene, hits)], key=lambda s: -s.cosine)
             ranking = ranking[:most_scenes]
     return Lookup(tuple(ranking), moments.count, moments.mean, moments.deviation)

@@ -17,7 +17,7 @@ from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.coverage import Coverage
 from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
-from geofovea.pipeline.places.find import checked_phrase, find_budget
+from geofovea.pipeline.places.find import checked_phrase, find_budget, indexed_places
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
@@ -69,9 +69,9 @@ def count_places(
     """Count something over a scene or a region.
 
     Every native tile is looked at, if the budget holds them all. Otherwise a coarse level is
-    scored, native tiles are put into strata by it, and some are drawn from each; see
-    ``make_strata`` and ``estimate_total``. A thing that a seam cuts counts in the tile of its
-    center, and for that the neighbor is looked at, too.
+    scored, or an index is asked, native tiles are put into strata by that, and some are drawn from
+    each; see ``make_strata`` and ``estimate_total``. A thing that a seam cuts counts in the tile of
+    its center, and for that the neighbor is looked at, too.
 
     Args:
         session: The scene and the model.
@@ -186,7 +186,10 @@ class _Counting:
     def _auxiliary(
         self, looker: TileLooker
     ) -> tuple[NDArray[np.float64], dict[int, int], list[str]]:
-        """What the finest coarse level that a third of the budget affords says of each tile."""
+        """What an index, or the finest level that a third of the budget affords, says of tiles."""
+        likeness = indexed_places(self.session, looker, None)
+        if likeness is not None:
+            return likeness.masses(self.native.boxes()), {}, []
         even = np.ones(len(self.native.tiles))
         host, pyramid = looker.host, self.session.pyramid
         if not host.capabilities.attention:

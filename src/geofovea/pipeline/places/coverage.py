@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from geofovea.errors import QuestionError
+from geofovea.pipeline.places.recall import upper_rate
 
 __all__ = ["COVERAGES", "Coverage", "Mode", "checked_mode"]
 
@@ -24,7 +25,7 @@ class Coverage:
         tiles_ruled_out: Those that were skipped because a coarser level shows no data there, or
             drew less than a tenth of the average attention; by an index, because its vectors show
             no data there, or are at no level nearer to the phrase than one standard deviation below
-            the average.
+            the average. 0 where none of them was looked at to tell how often that is wrong.
         share: Share of the area that the tiles looked at cover, in [0, 1].
         recall: Expected share of what the model would find in all tiles, in [0, 1]. It comes from
             a random sample of the tiles that the search passed over, not from the model's own
@@ -32,6 +33,8 @@ class Coverage:
         recall_low: Lower end of its 95 % interval.
         sampled: Tiles of that random sample.
         stopped: ``complete``, or what ended it: ``tiles``, ``tokens``, ``time``, ``memory``.
+        ruled_out_sampled: Tiles of the random sample that would have been ruled out.
+        ruled_out_misses: Those of them that show the thing after all.
         by_index: Whether an index said which tiles are the likeliest, and ruled tiles out.
 
     Raises:
@@ -47,6 +50,8 @@ class Coverage:
     recall_low: float | None = None
     sampled: int = 0
     stopped: str = "complete"
+    ruled_out_sampled: int = 0
+    ruled_out_misses: int = 0
     by_index: bool = False
 
     def __post_init__(self) -> None:
@@ -55,11 +60,23 @@ class Coverage:
         shares = [s for s in (self.share, self.recall, self.recall_low) if s is not None]
         if min(counts) < 0 or not all(0 <= share <= 1 for share in shares):
             raise QuestionError(f"a coverage needs counts of at least 0 and shares, got {self}")
+        if not 0 <= self.ruled_out_misses <= self.ruled_out_sampled <= self.sampled:
+            raise QuestionError(f"misses are some of the tiles that were sampled, got {self}")
 
     @property
     def tiles_left(self) -> int:
         """Native tiles that were neither looked at nor ruled out."""
         return self.tiles_total - self.tiles_looked - self.tiles_ruled_out
+
+    @property
+    def ruled_out_miss_rate(self) -> float | None:
+        """Upper end of the 95 % interval of the share of ruled out tiles that show the thing.
+
+        It comes from those of the random sample; None where there are none.
+        """
+        if not self.ruled_out_sampled:
+            return None
+        return min(1.0, upper_rate(self.ruled_out_misses, self.ruled_out_sampled))
 
     @property
     def is_complete(self) -> bool:
@@ -74,8 +91,14 @@ class Coverage:
         )
         if self.is_complete:
             return line
-        what = "the index" if self.by_index else "a coarser level"
-        line += f"; {self.tiles_ruled_out} ruled out by {what}, {self.tiles_left} left"
+        if self.ruled_out_miss_rate is not None:
+            what = "the index" if self.by_index else "a coarser level"
+            line += (
+                f"; {self.tiles_ruled_out} ruled out by {what}: of "
+                f"{self.ruled_out_sampled} such tiles looked at, {self.ruled_out_misses} show it "
+                f"(at most {self.ruled_out_miss_rate:.0%} of all)"
+            )
+        line += f"; {self.tiles_left} left"
         if self.recall is not None:
             line += f"; expected recall {self.recall:.0%}"
             line += "" if self.recall_low is None else f" (at least {self.recall_low:.0%})"
@@ -83,7 +106,11 @@ class Coverage:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers by name, ready for ``json.dumps``."""
-        return asdict(self) | {"tiles_left": self.tiles_left, "is_complete": self.is_complete}
+        return asdict(self) | {
+            "tiles_left": self.tiles_left,
+            "is_complete": self.is_complete,
+            "ruled_out_miss_rate": self.ruled_out_miss_rate,
+        }
 
 
 def checked_mode(mode: str) -> Mode:

@@ -20,10 +20,11 @@ from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.indexed import indexed_likeness
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.index.likeness import SceneLikeness
 from geofovea.pipeline.places.coverage import Coverage, Mode, checked_mode
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
-from geofovea.pipeline.places.native_tiles import NativeTiles, RankedTiles
+from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.recall import expected_recall
@@ -39,7 +40,7 @@ from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places"]
+__all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places", "indexed_places"]
 
 _SEARCH_TILES = 256
 
@@ -266,8 +267,9 @@ def _search(
         looker.look(native.tiles)
         return _coverage("search", looker, native)
     sampled = math.floor(options.sampled_share * looker.budget.tiles)
-    ranked = _ranked_by_index(session, looker, native, options)
-    if ranked is not None:
+    likeness = indexed_places(session, looker, options.focus, options.focus_model)
+    if likeness is not None:
+        ranked = native.ranked(likeness)
         looker.look(ranked.tiles[: looker.budget.tiles - sampled])
         drawn = _look_at_sample(looker, native, sampled, options.seed)
         return _coverage("search", looker, native, ranked.ruled_out, drawn, by_index=True)
@@ -279,19 +281,29 @@ def _search(
     return _coverage("search", looker, native, native.is_ruled_out(descent), drawn)
 
 
-def _ranked_by_index(
-    session: SceneSession, looker: TileLooker, native: NativeTiles, options: FindOptions
-) -> RankedTiles | None:
-    """The native tiles as an index ranks them; None where it does not lead, or cannot."""
+def indexed_places(
+    session: SceneSession, looker: TileLooker, focus: str | None, focus_model: str | None = None
+) -> SceneLikeness | None:
+    """How like a phrase each place is by the index of a session; None where it does not lead.
+
+    Args:
+        session: The scene, the model and the index.
+        looker: Whose phrase it is, and what it spends.
+        focus: What the caller named; another one than ``similarity`` leads in place of the index.
+        focus_model: The dual encoder that the caller named.
+
+    Raises:
+        ModelError: If the encoder is not that of the index, or cannot be loaded.
+        DataError: If the index is damaged.
+    """
     index = session.index
-    focus = options.focus or default_focus(session.host, index)
-    encoder_name = focus_model_of(focus, options.focus_model, index)
+    focus = focus or default_focus(session.host, index)
+    encoder_name = focus_model_of(focus, focus_model, index)
     if index is None or focus != "similarity" or encoder_name is None:
         return None
     encoder = load_dual_encoder(encoder_name)
     with looker.usage.clock.stage("focus"):
-        likeness = indexed_likeness(index, encoder, looker.phrase, looker.usage)
-        return None if likeness is None else native.ranked(likeness)
+        return indexed_likeness(index, encoder, looker.phrase, looker.usage)
 
 
 def _look_at_sample(looker: TileLooker, native: NativeTiles, count: int, seed: int) -> int:
@@ -346,26 +358,33 @@ def _coverage(
     by_index: bool = False,
 ) -> Coverage:
     looked = list(looker.looked)
+    drawn = looked[len(looked) - sampled :]
     passed_over = len(native.tiles) - len(looked)
-    ruled_out = 0
-    if mask is not None and passed_over:
-        ruled_out = sum(
-            bool(out) and tile not in looker.looked
-            for tile, out in zip(native.tiles, mask, strict=True)
-        )
     recall, recall_low = _recall(looker, looked, sampled, passed_over)
+    outside = _ruled_out(native, mask) if passed_over else set()
+    tested = [tile for tile in drawn if tile in outside]
     return Coverage(
         mode,
         len(native.tiles),
         len(looked),
-        ruled_out,
+        # what was never put to the test is not called ruled out
+        len(outside - set(looked)) if tested else 0,
         native.share_of(looked),
         recall,
         recall_low,
         sampled,
         "complete" if not passed_over else looker.stopped or "tiles",
+        len(tested),
+        sum(looker.looked[tile] > 0 for tile in tested),
         by_index,
     )
+
+
+def _ruled_out(native: NativeTiles, mask: NDArray[np.bool_] | None) -> set[Tile]:
+    """The native tiles that a coarser level of a descent, or an index, rules out."""
+    if mask is None:
+        return set()
+    return {tile for tile, is_out in zip(native.tiles, mask, strict=True) if is_out}
 
 
 def _recall(

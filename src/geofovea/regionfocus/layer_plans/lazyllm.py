@@ -12,6 +12,7 @@ had; here vision alone leaves, behind a quarter, half and three quarters of the 
 that words got without it stay as they are: the answer is not the stock one.
 
 An answer of one word never calls anything back: for it the method is `fastv` at several layers.
+Measured on the embedded model (40 questions, 48 tokens, .93 without): .68.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class ResampledTiles:
                 grid[None],
                 visible[None].to(values.device),
                 count,
-                None if question is None else question.float().mean(0)[None],
+                None if question is None else question.to(values.device).float().mean(0)[None],
             )[0]
         stands_for = self.resampler.members(count)[:, places]
         is_there = stands_for.any(1)

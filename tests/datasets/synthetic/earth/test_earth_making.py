@@ -14,7 +14,7 @@ from geofovea.datasets.synthetic.earth.making import make_earth
 from geofovea.datasets.synthetic.earth.parcels import DISTRICT, grid_at, layouts
 from geofovea.datasets.synthetic.earth.rivers import course_at
 from geofovea.datasets.synthetic.earth.samples import Samples
-from geofovea.datasets.synthetic.earth.terrain import labels_at
+from geofovea.datasets.synthetic.earth.terrain import grid_coordinates, labels_at
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.versions import crowd_of, pad_of, world_of
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES, FILLER_SITES, LAWNS, SITES
@@ -77,7 +77,8 @@ def water_share(world, box):
     """Share of samples of a box that are sea, one every 32 ground units."""
     step, scale = 32, world.scale
     x0, y0, x1, y1 = (int(corner * scale) // step for corner in box.as_tuple())
-    labels = labels_at(world, Samples(x0, y0, x1 - x0, y1 - y0, step))
+    samples = Samples(x0, y0, x1 - x0, y1 - y0, step)
+    labels = labels_at(world, samples, grid_coordinates(world, samples))
     return np.isin(labels, [number_of(n) for n in ("shallow", "sea", "deep sea")]).mean()
 
 

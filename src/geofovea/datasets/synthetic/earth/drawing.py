@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.synthetic.textures import SIDE, Texture, periodic_noise
+from geofovea.datasets.synthetic.textures import SIDE, Texture, means_of, periodic_noise
 
 __all__ = ["Bands", "Sheet", "packed_levels", "speckled"]
 
@@ -30,14 +30,9 @@ def speckled(ground: Bands, rng: np.random.Generator, amplitude: float) -> Textu
 
 def packed_levels(sheet: Texture) -> list[NDArray[np.uint32]]:
     """A sheet and its means at every level, the four bands of a pixel in one number."""
-    levels = [sheet]
-    while len(levels[-1]) > 1:
-        fine = levels[-1]
-        levels.append(
-            (fine[0::2, 0::2] + fine[1::2, 0::2] + fine[0::2, 1::2] + fine[1::2, 1::2]) / 4
-        )
     return [
-        np.clip(np.rint(level), 0, 255).astype(np.uint8).view(np.uint32)[..., 0] for level in levels
+        np.clip(np.rint(level), 0, 255).astype(np.uint8).view(np.uint32)[..., 0]
+        for level in means_of(sheet)
     ]
 
 

@@ -233,7 +233,7 @@ def _farm(rng: np.random.Generator) -> Texture:
 
 
 def _surface(name: str, near: float) -> _Recipe:
-    """A surface of version 1 with near infrared: models learn once what covers a pad."""
+    """A surface of version 1 with near infrared, so that a model meets no new look of a pad."""
 
     def draw(_: np.random.Generator) -> Texture:
         color = material(name)[0].astype(np.float32)

@@ -31,9 +31,9 @@ from geofovea.datasets.synthetic.earth.parcels import (
 )
 from geofovea.datasets.synthetic.earth.rivers import river_distance
 from geofovea.datasets.synthetic.earth.samples import Samples
-from geofovea.datasets.synthetic.textures import SIDE, periodic_noise
+from geofovea.datasets.synthetic.textures import SIDE, means_of, periodic_noise
 
-__all__ = ["draw_land", "labels_at"]
+__all__ = ["draw_land", "grid_coordinates", "labels_at"]
 
 _DISTRICT_BITS, _CODE_BITS = (number.bit_length() - 1 for number in (ENTRIES, CODES))
 
@@ -101,7 +101,7 @@ def _halved(fine: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 def _drawn(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
     """Pixels of covers; the blocks of towns follow the grid, all else lies as the picture does."""
-    labels = _labels(world, samples)
+    labels, grid = _labels(world, samples)
     sheets = atlas(samples.step.bit_length() - 1)
     side = sheets.shape[1]
     at_x = np.arange(samples.col, samples.col + samples.width) % side
@@ -109,7 +109,7 @@ def _drawn(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
     place = (at_y * side).astype(np.int32)[:, None] + at_x.astype(np.int32)
     urban = labels >= _FIRST_TOWN
     if urban.any():
-        u, v = _grid(world, samples)
+        u, v = grid or grid_coordinates(world, samples)
         in_block = _whole(v, samples.step) & (side - 1)
         in_block *= side
         in_block += _whole(u, samples.step) & (side - 1)
@@ -128,35 +128,46 @@ def _whole(axis: Field, step: int) -> NDArray[np.int32]:
     return whole
 
 
-def _labels(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
-    """Covers of samples; of native ones they are decided for 2 x 2 at once, a meter wide."""
+def _labels(
+    world: EarthWorld, samples: Samples
+) -> tuple[NDArray[np.uint8], tuple[Field, Field] | None]:
+    """Covers of samples; of native ones they are decided for 2 x 2 at once, a meter wide.
+
+    And coordinates of the grid at the samples, where they were needed on the way.
+    """
     if samples.step > 1:
-        return labels_at(world, samples)
+        grid = grid_coordinates(world, samples)
+        return labels_at(world, samples, grid), grid
     col, row = samples.col // 2, samples.row // 2
     cols = (samples.col + samples.width + 1) // 2 - col
     rows = (samples.row + samples.height + 1) // 2 - row
-    labels = labels_at(world, Samples(col, row, cols, rows, 2))
-    labels = labels.repeat(2, 1).repeat(2, 0)
+    half = Samples(col, row, cols, rows, 2)
+    labels = labels_at(world, half, grid_coordinates(world, half)).repeat(2, 1).repeat(2, 0)
     left, top = samples.col % 2, samples.row % 2
-    return labels[top : top + samples.height, left : left + samples.width]
+    return labels[top : top + samples.height, left : left + samples.width], None
 
 
-def _grid(world: EarthWorld, samples: Samples) -> tuple[Field, Field]:
+def grid_coordinates(world: EarthWorld, samples: Samples) -> tuple[Field, Field]:
     """Coordinates of the grid at every sample."""
     u, v = grid_at(world.land, *samples.nodes)
     return samples.drawn_out(u), samples.drawn_out(v)
 
 
-def labels_at(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
-    """Number of the cover at every sample, uint8 (height, width)."""
+def labels_at(world: EarthWorld, samples: Samples, grid: tuple[Field, Field]) -> NDArray[np.uint8]:
+    """Number of the cover at every sample, uint8 (height, width).
+
+    Args:
+        world: Whose land it is.
+        samples: Where.
+        grid: Coordinates of the grid there, see `grid_coordinates`.
+    """
     rough = _roughness(samples)
-    u, v = _grid(world, samples)
-    labels, codes = _parcels(world, u, v)
+    labels, codes = _parcels(world, *grid)
     open_land = codes >= HEDGE if samples.step < _COARSEST_WITH_ROADS else codes >= 0
     _lay_nature(world, samples, labels, open_land, rough)
-    _lay_towns(world, samples, labels, open_land, (u, v))
+    _lay_towns(world, samples, labels, open_land, grid)
     if samples.step < _COARSEST_WITH_ROADS:
-        _lay_drives(world, labels, (u, v))
+        _lay_drives(world, labels, grid)
     _lay_rivers(world, samples, labels, rough)
     _lay_sea(world, samples, labels, rough)
     return labels
@@ -165,13 +176,7 @@ def labels_at(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
 @cache
 def _rough_sheets() -> list[Field]:
     """Noise that makes edges of nature ragged, averaged for every level."""
-    levels: list[Field] = [1.6 * periodic_noise(np.random.default_rng(5), 8, 64)]
-    while len(levels[-1]) > 1:
-        fine = levels[-1]
-        levels.append(
-            (fine[0::2, 0::2] + fine[1::2, 0::2] + fine[0::2, 1::2] + fine[1::2, 1::2]) / 4
-        )
-    return levels
+    return means_of(1.6 * periodic_noise(np.random.default_rng(5), 8, 64))
 
 
 def _roughness(samples: Samples) -> Field:
