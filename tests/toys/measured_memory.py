@@ -77,7 +77,8 @@ def model_on_meta(structure: Structure, layers: int | None = None) -> Any:
     """The stock class in bfloat16, without numbers."""
     config = structure.config(layers)
     # the window of a published Mistral is longer than any prompt here
-    config.text_config.sliding_window = None
+    if config.text_config.model_type != "gemma3_text":
+        config.text_config.sliding_window = None
     with torch.device("meta"):
         model = getattr(transformers, FAMILIES[structure.family].model_class)(config)
     return model.to(torch.bfloat16).eval()

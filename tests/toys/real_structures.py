@@ -107,6 +107,11 @@ _TOWERS: dict[str, dict[str, Any]] = {
     "glm4v": _GLM_VISION | {"intermediate_size": 13696},
     "glm4v_moe": _GLM_VISION | {"intermediate_size": 10944},
 }
+_TOWERS["gemma3"] = _SO400M | {"model_type": "siglip_vision_model", "vision_use_head": False}
+_TOWERS["gemma3"] |= {"image_size": 896}
+_TOWERS["mistral3"] = {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096}
+_TOWERS["mistral3"] |= {"num_hidden_layers": 24, "num_attention_heads": 16, "head_dim": 64}
+_TOWERS["mistral3"] |= {"image_size": 1540, "patch_size": 14}
 _TOWERS["qwen3_vl_moe"] = _TOWERS["qwen3_vl"]
 
 _HEAD = (("head_dim", 128),)
@@ -125,6 +130,14 @@ def _experts(inner: int) -> tuple[tuple[str, Any], ...]:
         ("num_experts_per_tok", 8),
         ("moe_intermediate_size", inner),
     )
+
+
+_LONG_WINDOW = (("sliding_window", 32_768),)
+"""Counted as if every layer kept all tokens: layers with a window keep fewer."""
+
+
+def _gemma3(text: tuple[int, int, int, int, int, int], head_dim: int) -> Structure:
+    return Structure("gemma3", text, tied=True, more=(("head_dim", head_dim), *_LONG_WINDOW))
 
 
 def _internvl(text: tuple[int, ...], kind: str, vision: str = "") -> Structure:
@@ -187,6 +200,12 @@ STRUCTURES: dict[str, Structure] = {
     "zai-org/GLM-4.6V-Flash": Structure("glm4v", (4096, 13696, 40, 32, 2, 151552), more=_GLM),
     "zai-org/GLM-4.5V": Structure("glm4v_moe", (4096, 10944, 46, 96, 8, 151552), more=_GLM_MOE),
     "OpenGVLab/InternVL3-1B-hf": _internvl((896, 4864, 24, 14, 2, 151674), "qwen2"),
+    "google/gemma-3-4b-it": _gemma3((2560, 10240, 34, 8, 4, 262208), 256),
+    "google/gemma-3-12b-it": _gemma3((3840, 15360, 48, 16, 8, 262208), 256),
+    "google/gemma-3-27b-it": _gemma3((5376, 21504, 62, 32, 16, 262208), 128),
+    "mistralai/Mistral-Small-3.1-24B-Instruct-2503": Structure(
+        "mistral3", (5120, 32768, 40, 32, 8, 131072), "mistral", more=(("head_dim", 128),)
+    ),
     "OpenGVLab/InternVL3-2B-hf": _internvl((1536, 8960, 28, 12, 2, 151674), "qwen2"),
     "OpenGVLab/InternVL3-8B-hf": _internvl((3584, 18944, 28, 28, 4, 151674), "qwen2"),
     "OpenGVLab/InternVL3-14B-hf": _internvl((5120, 13824, 48, 40, 8, 151674), "qwen2"),

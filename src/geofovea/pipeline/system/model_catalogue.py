@@ -103,6 +103,7 @@ def smallest_download() -> KnownModel:
 _APACHE = "Apache-2.0"
 _LLAMA = "Llama 2"
 _QWEN = "Qwen"
+_GEMMA = "Gemma"
 _MIT = "MIT"
 
 # fmt: off
@@ -123,6 +124,8 @@ CATALOGUE = (
                "internvl", _APACHE, 2.35, 0.62, 28, 8, 128, 54, 28),
     KnownModel("Qwen2.5-VL 3B", "Qwen/Qwen2.5-VL-3B-Instruct",
                "qwen2_5_vl", "Qwen NC", 3.75, 0.31, 36, 2, 128, 83, 27),
+    KnownModel("Gemma 3 4B", "google/gemma-3-4b-it",
+               "gemma3", _GEMMA, 4.3, 0.68, 34, 4, 256, 83, 113),
     KnownModel("Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct",
                "qwen3_vl", _APACHE, 4.44, 0.39, 36, 8, 128, 79, 26),
     KnownModel("InternVL3.5 4B", "OpenGVLab/InternVL3_5-4B-HF",
@@ -151,12 +154,18 @@ CATALOGUE = (
                "glm4v", _MIT, 10.29, 1.27, 40, 2, 128, 143, 32),
     KnownModel("GLM-4.6V Flash", "zai-org/GLM-4.6V-Flash",
                "glm4v", _MIT, 10.29, 1.27, 40, 2, 128, 143, 32),
+    KnownModel("Gemma 3 12B", "google/gemma-3-12b-it",
+               "gemma3", _GEMMA, 12.19, 1.02, 48, 8, 256, 124, 113),
     KnownModel("LLaVA-1.5 13B", "llava-hf/llava-1.5-13b-hf",
                "llava", _LLAMA, 13.35, 0.33, 40, 40, 128, 124, 46),
     KnownModel("InternVL3 14B", "OpenGVLab/InternVL3-14B-hf",
                "internvl", _QWEN, 15.12, 1.56, 48, 8, 128, 124, 28),
     KnownModel("InternVL3.5 14B", "OpenGVLab/InternVL3_5-14B-HF",
                "internvl", _APACHE, 15.12, 1.56, 40, 8, 128, 146, 28),
+    KnownModel("Mistral Small 3.1 24B", "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
+               "mistral3", _APACHE, 24.01, 1.34, 40, 8, 128, 238, 22),
+    KnownModel("Gemma 3 27B", "google/gemma-3-27b-it",
+               "gemma3", _GEMMA, 27.43, 1.42, 62, 16, 128, 173, 113),
     KnownModel("InternVL3.5 30B-A3B", "OpenGVLab/InternVL3_5-30B-A3B-HF",
                "internvl", _APACHE, 30.85, 29.63, 48, 4, 128, 149, 28),
     KnownModel("Qwen3-VL 30B-A3B", "Qwen/Qwen3-VL-30B-A3B-Instruct",
