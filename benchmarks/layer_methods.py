@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="embedded")
-    parser.add_argument("--skips", default="deepstack,deepstack:99,lazyllm")
+    parser.add_argument("--skips", default="deepstack,deepstack:99,lazyllm,dyvte")
     parser.add_argument("--tokens", default="384,48,24")
     parser.add_argument("--scenes", type=int, default=6)
     parser.add_argument("--side", type=int, default=4096)
