@@ -1,4 +1,4 @@
-"""Which tokens of the same level touch a token, and what these have of some values."""
+"""Which tokens of the same level touch a token, and the largest values among them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def two_largest_around(values: Tensor, neighbors: Tensor) -> tuple[Tensor, Tenso
     """
     first = torch.full_like(values, -1)
     second = first.clone()
-    # a neighbor at a time: there may be hundreds of rows, and eight copies of each are many
+    # one neighbor at a time, because eight copies of hundreds of rows take too much memory
     for column in neighbors.to(values.device).unbind(1):
         beside = values[..., column].masked_fill(column < 0, -1)
         second = torch.maximum(second, torch.minimum(first, beside))

@@ -117,7 +117,7 @@ def test_without_a_memory_nothing_is_told_of_one(make_session):
         (lambda: gf.MemoryOptions(float("nan")), BudgetError, "needs room"),
         (lambda: gf.MemoryOptions(9, ready_megabytes=-1), BudgetError, "at least 0"),
         (lambda: gf.MemoryOptions(9, "plain:3"), ModelError, "2, 4 or 8 bits"),
-        (lambda: gf.MemoryOptions(9, "plain+exact"), ModelError, "two that do the same"),
+        (lambda: gf.MemoryOptions(9, "plain+exact"), ModelError, "two policies for one purpose"),
         (lambda: gf.MemoryOptions(9, "best"), ModelError, "choose one of exact"),
     ],
 )

@@ -44,8 +44,8 @@ def test_every_policy_has_a_word():
         ("exact:1", "exact takes no number"),
         ("vidkv:0", "above 0 and at most 1"),
         ("compresskv:nan", "above 0 and at most 1"),
-        ("plain+zipcache", "two that do the same"),
-        ("tokenselect+compresskv", "two that do the same"),
+        ("plain+zipcache", "two policies for one purpose"),
+        ("tokenselect+compresskv", "two policies for one purpose"),
         ("plain+", "unknown cache policy ''"),
     ],
 )

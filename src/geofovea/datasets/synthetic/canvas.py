@@ -41,10 +41,10 @@ class Canvas:
 
         Args:
             level: See ``render_window``.
-            x0_level: See there.
-            y0_level: See there.
-            width: See there.
-            height: See there.
+            x0_level: See ``render_window``.
+            y0_level: See ``render_window``.
+            width: See ``render_window``.
+            height: See ``render_window``.
             bands: 3, or 4 with near infrared.
             material: Gives the textures by name, in as many bands.
         """
@@ -90,7 +90,7 @@ class Canvas:
         patch = self.texture((col0, row0, col1, row1), name, gain, phase)
         view = self._bands[row0:row1, col0:col1]
         if min(patch.shape[:2]) == 1:
-            # one line is first and last at once: blended along both axes together
+            # a single line is both the first and the last, so it is blended along both axes together
             alpha = (weight_y[:, None] * weight_x)[..., None]
             view[:] = (view * (1 - alpha) + patch * alpha + 0.5).astype(np.uint8)
             return
@@ -136,7 +136,7 @@ class Canvas:
     def _coverage(
         self, lo_scene: float, hi_scene: float, first_level: int, count: int
     ) -> tuple[int, int, NDArray[np.float32]] | None:
-        """The window's pixels ``[start, stop)`` along one axis that an interval covers, how far."""
+        """Pixels ``[start, stop)`` along one axis that an interval covers, and how far it does."""
         lo, hi = lo_scene / self.step - first_level, hi_scene / self.step - first_level
         start, stop = max(0, int(np.floor(lo))), min(count, int(np.ceil(hi)))
         if start >= stop:

@@ -59,10 +59,10 @@ def remember_scenes(
     on_progress: Callable[[str, float], None] | None = None,
     **view: Any,
 ) -> Iterator[RememberedScene]:
-    """Run the tiles of scenes through a model, and keep on disk what the decoder makes of them.
+    """Run the tiles of scenes through a model, and keep the keys and values of its decoder on disk.
 
     Sessions with the same model, the same policy and ``cache_tokens=True`` then run no tile again.
-    A second call resumes where an earlier one ended, and runs again what has changed since.
+    A second call resumes where an earlier one ended, and runs what has changed since once more.
 
     Args:
         scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.
@@ -103,8 +103,8 @@ def _remember(
     pyramid, own = session.pyramid, session.memory
     if own is None or not own.is_kept:
         raise SceneError(
-            f"nothing can be kept of {name}: virtual rasters and far-away scenes cannot be told "
-            "from others later; save it as one GeoTIFF first"
+            f"cannot keep a memory of {name}: a later session cannot check that a virtual raster or "
+            "a remote scene is still the same; save it as one GeoTIFF first"
         )
     every = range(pyramid.top_level + 1)
     chosen = every if levels is None else [level for level in every if level in levels]

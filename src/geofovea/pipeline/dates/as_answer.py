@@ -28,7 +28,7 @@ def dated_row(session: StackSession, reference: SceneSession, request: AskReques
         request: The row; a budget that is the model's own for one answer limits no list.
 
     Raises:
-        QuestionError: If it counts or measures, which has to do with one date.
+        QuestionError: If it counts or measures, which applies to one date only.
         GeoFoveaError: As ``StackSession.ask`` and ``StackSession.changes`` do.
     """
     asked = asked_places(request.question)

@@ -13,7 +13,7 @@ from geofovea.tiling.pyramid import Pyramid, Tile
 
 __all__ = ["MemoryFill", "fill_memory", "tiles_of_levels"]
 
-# read ahead and encoded together; what a killed run loses
+# read ahead and encoded together; a killed run loses at most these
 _TILES_AT_ONCE = 64
 
 
@@ -25,9 +25,9 @@ class MemoryFill:
         tiles: Tiles that were wanted.
         known: Those that an earlier run had stored.
         made: Those that were run through the decoder now.
-        empty: Those that show nothing, and take no room.
+        empty: Those that show no data, and take no room.
         nbytes: Bytes of keys and values of those that are stored.
-        is_whole: Whether all fitted.
+        is_whole: Whether all of them fit.
     """
 
     tiles: int
@@ -39,7 +39,7 @@ class MemoryFill:
 
 
 def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> list[Tile]:
-    """Tiles of some levels, coarse to fine: what any question looks at first comes first.
+    """Tiles of some levels, coarse to fine, because every question looks at coarse tiles first.
 
     Args:
         pyramid: Of the scene.
@@ -52,7 +52,7 @@ def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> li
     chosen = set(every if levels is None else levels)
     if strange := chosen - set(every):
         raise GeometryError(
-            f"levels={','.join(map(str, sorted(strange)))} do not fit this scene, which has the "
+            f"levels={','.join(map(str, sorted(strange)))} are not in this scene, which has the "
             f"levels 0 to {pyramid.top_level}"
         )
     return [tile for level in sorted(chosen, reverse=True) for tile in pyramid.tiles(level)]

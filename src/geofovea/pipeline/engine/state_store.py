@@ -20,7 +20,7 @@ from geofovea.tiling.pyramid import Tile
 
 __all__ = ["StateStore", "store_of_states"]
 
-_FORMAT = 1  # counts up when the same tile gives another file
+_FORMAT = 1  # goes up when the same tile gives a different file
 _DIGESTS: WeakKeyDictionary[Any, WeightsDigest] = WeakKeyDictionary()
 
 
@@ -30,18 +30,18 @@ class StateStore(TileFiles):
     what = "keys and values"
 
     def __init__(self, folder: Path, tokens: TokenStore, device: Any) -> None:
-        """Look at nothing yet.
+        """Name the folder; nothing is read yet.
 
         Args:
-            folder: Its name stands for all that they depend on besides the tile.
-            tokens: Those of the same scene.
+            folder: Its name stands for all that the states depend on besides the tile.
+            tokens: The stored tokens of the same scene.
             device: Where the decoder runs.
         """
         super().__init__(folder, tokens.record | {"kind": "memory"}, tokens.limit_bytes)
         self._device = device
 
     def get(self, tile: Tile) -> StoredTile | None:
-        """What is kept of a tile, or None if none is sound."""
+        """The stored states of a tile, or None if there are none or they are damaged."""
         arrays = self.read(tile)
         try:
             return None if arrays is None else tile_from_arrays(arrays, self._device)

@@ -1,8 +1,8 @@
 """What is kept of the tiles of one scene on disk, a file a tile, for the next session.
 
-A file is written aside and moved into place, carries a checksum, and is believed only if that is
-right; anything else is made again and written over. What goes wrong with the disk is a warning: all
-of it can be made anew.
+A file is written under a temporary name and moved into place. It carries a checksum, and is used
+only if that is right; otherwise it is computed and written again. Trouble with the disk is only a
+warning, because everything in these files can be computed again.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ class TileFiles:
     """Some arrays for each tile of a scene.
 
     Attributes:
-        folder: Where they lie.
-        warning: Why no more is written, or None.
+        folder: Where the files are.
+        warning: Why nothing more is written, or None.
     """
 
     what = "tiles"
-    """What they are of, in messages."""
+    """What the files hold, in messages."""
 
     def __init__(self, folder: Path, record: Mapping[str, str], limit_bytes: int) -> None:
-        """Look at nothing yet.
+        """Name the folder; nothing is read yet.
 
         Args:
             folder: Its name stands for all that the arrays depend on besides the tile.
-            record: What the folder tells people about itself.
+            record: What a file in the folder says about it, for people who look there.
             limit_bytes: How large the files of all scenes may be together.
         """
         self.folder = folder
@@ -64,7 +64,7 @@ class TileFiles:
         self._room = 0
 
     def read(self, tile: Tile) -> dict[str, Tensor] | None:
-        """The arrays of a tile by name, or None if none are sound."""
+        """The arrays of a tile by name, or None if there are none or they are damaged."""
         path = self._path(tile)
         try:
             status = path.lstat()

@@ -18,14 +18,14 @@ __all__ = ["IndexedFocus", "indexed_likeness"]
 class IndexedFocus:
     """See `Focus`: each token has the mass that an index gives its place.
 
-    The index knows every tile of its levels, also below the tile that is looked at. So a look at a
-    coarse level already leads to the native tile that is most like the question.
+    The index holds every tile of its levels, including those below the tile that is looked at. So a
+    look at a coarse level already leads to the native tile that is most like the question.
     """
 
     name = "similarity"
 
     def __init__(self, likeness: SceneLikeness, clock: StageClock) -> None:
-        """Keep how like a question each place is, and what counts the time as ``focus``."""
+        """Take how like a question each place is, and the usage that counts the time as ``focus``."""
         self._likeness = likeness
         self._clock = clock
 
@@ -33,7 +33,7 @@ class IndexedFocus:
         """The mass of each token's box, float32 ``(n,)``."""
         with self._clock.stage("focus"):
             masses = self._likeness.masses(tokens.boxes_scene.numpy().astype(np.float64))
-            # far from what is likely, masses are smaller than float32 can say
+            # far from likely places, masses are smaller than float32 can represent
             return torch.from_numpy(masses / max(masses.max(initial=0.0), 1e-300)).float()
 
 
@@ -43,13 +43,13 @@ def indexed_likeness(
     """How like a text each place of a scene is, by an index; no pixel is read.
 
     Args:
-        index: What an index knows of the scene; its warnings go to ``usage``.
+        index: The scene in an index; its warnings go to ``usage``.
         encoder: Embeds the text.
         text: A question or a phrase.
         usage: Counts the tiles that are compared.
 
     Returns:
-        None where the index cannot speak for the scene as it is now.
+        None if the index does not hold the scene as it is now.
 
     Raises:
         ModelError: If the index was made with another encoder.

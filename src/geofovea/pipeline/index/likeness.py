@@ -1,4 +1,4 @@
-"""Where in a scene something is likeliest, by the vectors of its tiles: a mass for any box."""
+"""Where in a scene something is most likely, by the vectors of its tiles: a mass for any box."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SceneLikeness:
     """How like a phrase each place of a scene is, by tiles of one level or more.
 
     Every level spreads a mass of 1 over the scene, and the mass of a place is the mean over the
-    levels: coarse tiles know what is large, fine ones what is small, and none outvotes another.
+    levels. Coarse tiles capture large things, fine ones small things, and no level outweighs another.
 
     Attributes:
         pyramid: Of the index; its tiles may be larger or smaller than those of a model.
@@ -95,8 +95,8 @@ class SceneLikeness:
     def is_unlike(self, boxes_scene: Numbers) -> NDArray[np.bool_]:
         """Which of n boxes do not show what is looked for, as far as vectors can tell, ``(n,)``.
 
-        They show no data, or on no level come as near to the phrase as one standard deviation
-        below the average tile.
+        They show no data, or on every level they are less like the phrase than the average tile, by
+        more than one standard deviation.
         """
         unlike = [
             self._inside(boxes_scene, each.level, (each.deviations - _UNLIKE) * each.shown) < 0

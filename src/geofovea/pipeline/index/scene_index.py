@@ -1,4 +1,4 @@
-"""One scene looked up in an index: what the index knows of it now, and why not more."""
+"""One scene looked up in an index: its levels there, and warnings about what is missing."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class SceneIndex:
 
     Attributes:
         store: The index.
-        scene: The scene in it; None where the index cannot speak for the scene.
+        scene: The scene in it; None if the index does not hold the scene as it is now.
         levels: Levels whose tiles are all there, finest first.
-        warnings: Why the index knows nothing of the scene, or not all of it.
+        warnings: Why the index cannot be used for the scene, or for some of its levels.
     """
 
     store: IndexStore
@@ -82,8 +82,8 @@ class SceneIndex:
 def open_scene_index(folder: str | os.PathLike[str], scene: Scene) -> SceneIndex:
     """Look a scene up in an index.
 
-    A scene that the index does not hold, or of which it knows earlier content, is no error: the
-    result has a warning, and can compare nothing.
+    It is no error if the index does not hold the scene, or holds an earlier version of it: the
+    result then has a warning, and can compare nothing.
 
     Raises:
         DataError: If there is no index, or it is damaged.

@@ -1,7 +1,7 @@
 """How a cache is stored and read, as a text: ``plain``, ``plain:2``, ``plain:2+tokenselect:0.05``.
 
-At most one policy that stores and one that reads, in any order; a number behind a name is its
-setting. Imports no torch: command lines check their words with it.
+At most one policy that stores and one that reads, in any order; a number after a name is its
+setting. This module imports no torch, because the command line checks its options with it.
 """
 
 from __future__ import annotations
@@ -75,21 +75,21 @@ class KvSpec:
 
 
 def parse_kv(text: str) -> KvSpec:
-    """What a text says.
+    """Read how a cache is stored and read from a text.
 
     Args:
         text: ``NAME``, ``NAME:NUMBER``, or two of them with ``+`` between them.
 
     Raises:
-        ModelError: If a name is unknown, a number is none, or two policies do the same.
+        ModelError: If a name is unknown, a number is none, or two policies serve one purpose.
     """
     links = [_link(part) for part in text.split("+")]
     stores = [link for link in links if link[0] in PREFIX_POLICY_NAMES]
     readers = [link for link in links if link[0] in READER_NAMES]
     if len(stores) > 1 or len(readers) > 1:
         raise ModelError(
-            f"policy={text!r} names two that do the same; take one of "
-            f"{', '.join(PREFIX_POLICY_NAMES)} and one of {', '.join(READER_NAMES)} at most"
+            f"policy={text!r} names two policies for one purpose; take at most one of "
+            f"{', '.join(PREFIX_POLICY_NAMES)} and one of {', '.join(READER_NAMES)}"
         )
     store, setting = stores[0] if stores else ("plain", None)
     reader, share = readers[0] if readers else (None, None)

@@ -1,7 +1,7 @@
 """The interface of all resamplers: a tile's grid of tokens becomes as many as are wanted.
 
-A resampler stands between the projector and the decoder, behind the last look: what it makes has no
-place finer than its cell, so where to look is decided by the grid. It is a module with weights that
+A resampler acts between the projector and the decoder, after the last look. Its tokens have no
+location finer than their cell, so the search uses the grid itself. It is a module with weights that
 were trained beside one model; this folder knows no model.
 """
 

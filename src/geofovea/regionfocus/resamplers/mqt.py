@@ -1,8 +1,8 @@
 """MQT: the first m of M learned queries read a tile.
 
 Source: "Matryoshka Query Transformer for Large Vision-Language Models", gordonhu608/MQT-LLaVA.
-Queries attend to the tokens of a tile once; trained with another m each time, the first queries
-carry most. Latents have no place: each stands for the whole tile.
+Queries attend to the tokens of a tile once. Training draws a new m at each step, so the first
+queries carry most. Latents have no place: each stands for the whole tile.
 
 ``faithful``: `Mqt` with ``keys="position"`` and an output matrix, and `resized_positions`. In the
 release the keys are positions alone, so that the attention does not depend on the picture (checked:

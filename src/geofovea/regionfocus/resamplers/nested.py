@@ -1,13 +1,13 @@
 """Nested pooling: one tile at several lengths, for a decoder that was trained with all of them.
 
 `Nested` is M3 ("Matryoshka Multimodal Models", repository mu-cai/matryoshka-mm): means over equal
-rectangles, no weights of its own; what is trained is the decoder that reads them. `TokenFlex`
+rectangles, without weights of its own; only the decoder that reads them is trained. `TokenFlex`
 ("TokenFLEX", arXiv 2504.03154, paper only) adds one projector for all lengths.
 
 ``faithful``: `released_pool`, whose rectangles leave out rows and columns that do not fill one, so
 that the number of tokens can differ from the scale; `swiglu`. ``fixed``: any grid, every token
 counted once, means over the visible ones. TokenFLEX projects features of the encoder; here it
-corrects tokens that are projected already, and its correction is nothing at the start.
+corrects tokens that are already projected, and its correction is zero at the start.
 """
 
 from __future__ import annotations

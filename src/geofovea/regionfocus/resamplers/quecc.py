@@ -1,4 +1,4 @@
-"""QueCC: coarse tokens of a tile that were told the question.
+"""QueCC: coarse tokens of a tile that depend on the question.
 
 Source: "Inference Optimal VLMs Need Fewer Visual Tokens", locuslab/llava-token-compression. The
 question is added to every token of the tile; a convolution makes one query of each window of
@@ -37,7 +37,7 @@ def window_attention(
         members: bool ``(b, m, n)``, the tokens that each query may see.
         attention: Its weights.
     """
-    # a query that may see nothing would make numbers of nothing
+    # attention over no tokens would give values that are not numbers
     hidden = ~members & members.any(-1, keepdim=True)
     mask = hidden.repeat_interleave(attention.num_heads, 0)
     result: Tensor = attention(queries, keys, values, attn_mask=mask, need_weights=False)[0]
@@ -98,7 +98,7 @@ class QueCc(Resampler):
     ) -> Tensor:
         """See `Resampler`."""
         if question is None:
-            raise ModelError("quecc reads the question, and there is none")
+            raise ModelError("quecc reads the question, and the call passes none")
         members = self.members(count)
         coarse = self.coarse(tokens, tokens, visible, count, self.text(question)[:, None])
         return coarse + self.mean * masked_mean(tokens, visible, members)

@@ -35,10 +35,10 @@ class WithoutFinest:
 def without_finest(
     relevant: Descent, descent: Descent, places: Sequence[Sequence[Tile]] = ()
 ) -> WithoutFinest:
-    """Take the finest level out, and show the tiles above it in its place.
+    """Take the finest level out, and put the tiles above it in its place.
 
-    A token above fine ones is worth what the best of them is worth, if that is more: each as a
-    share of the best score of its level.
+    A token above fine ones gets the score of the best of them, if that is higher. Scores of a level
+    are compared as shares of its best score.
 
     Args:
         relevant: What may reach the decoder; its finest level is taken out.
@@ -55,7 +55,7 @@ def without_finest(
     others = tuple(look for look in relevant.looks[:-1] if look.level > above.level)
     kept_whole = next((look for look in relevant.looks[:-1] if look.level == above.level), None)
     if kept_whole is not None:
-        # the map stays whole, also where nothing finer was seen
+        # the map of scores stays complete, also where nothing finer was read
         parents = _raised(kept_whole, finest)
     looks = (*others, parents) if len(parents.tokens) else relevant.looks[:-1]
     return WithoutFinest(

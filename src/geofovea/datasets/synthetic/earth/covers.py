@@ -1,7 +1,7 @@
 """Textures of the land in four bands, averaged beforehand for every level, in one array.
 
-Colors are those of satellite pictures: muted, blue-green woods, brown soil. Near infrared is what
-tells plants (bright) from water (black) and from what is painted green (dark).
+Colors are those of satellite pictures: muted, with blue-green woods and brown soil. Near infrared
+distinguishes plants (bright) from water (black) and from green paint (dark).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Drawing of periodic sheets in four bands: trees and houses with their shadows.
 
-The sun stands in the northwest on every sheet, as in most pictures that people find natural; so
-shadows fall to the lower right. What leaves a sheet on one side comes in on the other.
+The sun stands in the northwest on every sheet, because people find pictures with that light
+natural. So shadows fall to the lower right. What leaves a sheet on one side enters on the other.
 """
 
 from __future__ import annotations

@@ -249,7 +249,7 @@ _NEAR_OF_SURFACES = {
 
 
 def _lawn(near: float) -> _Recipe:
-    """The same grass to the eye, whether it grows or has dried."""
+    """Grass that looks the same in red, green and blue, whether it grows or has dried."""
 
     def draw(_: np.random.Generator) -> Texture:
         image = speckled((62, 92, 52, 0), np.random.default_rng(7), 7)

@@ -88,7 +88,7 @@ class Seam:
 
 @dataclass(frozen=True, slots=True)
 class Land:
-    """All that is drawn beneath the sites, but for what noise of the seed says.
+    """All that is drawn beneath the sites, except for what the noise of the seed decides.
 
     Attributes:
         seed: Of all noise.

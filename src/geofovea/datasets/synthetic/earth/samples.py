@@ -1,4 +1,4 @@
-"""A lattice of samples over the ground, and smooth fields at them by way of few nodes."""
+"""A lattice of samples over the ground, and smooth fields interpolated there from a few nodes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Samples:
 
     @property
     def finest(self) -> float:
-        """Waves below this are not to be seen at this distance of samples."""
+        """The shortest wave that samples at this distance can show."""
         return 3.0 * self.step
 
     @property
@@ -65,7 +65,7 @@ class Samples:
         return self.drawn_out(function(*self.nodes))
 
     def drawn_out(self, values: Field) -> Field:
-        """Values of the nodes, linear between them."""
+        """Values at the samples, interpolated linearly between the nodes."""
         pitch = self._per_node
         part = ((np.arange(pitch) + 0.5) / pitch).astype(np.float32)
         left, top = self.col % pitch, self.row % pitch

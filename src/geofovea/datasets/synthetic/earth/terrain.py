@@ -1,10 +1,10 @@
 """The land of a window at any level: which cover lies at each sample, and how it looks.
 
 Covers follow from smooth fields (sea, town, moisture), from the grid of roads and parcels and from
-the rivers. Fields are computed on nodes of a lattice that is the same for all windows and drawn
-out between them; so a window costs what it holds, and equal places get equal pixels.
+the rivers. Fields are computed on nodes of a lattice that is the same for all windows, then
+interpolated. So the cost follows the size of the window, and equal places get equal pixels.
 
-From the second level on a pixel is the mean of 2 x 2 samples of a finer level.
+From the second level on, a pixel is the mean of 2 x 2 samples of a finer level.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A decoder with low-rank differences in its matrices, beside the decoder that it is made of.
+"""A decoder with low-rank differences in its matrices, beside the decoder that it is made from.
 
-A part that changes what the decoder is shown teaches the decoder to read it, and the looks of a
-search keep the decoder as it was. The copy shares what the differences do not touch.
+A part that changes the vision tokens also trains the decoder to read them. The search still needs
+the decoder as it was. So there is a copy, which shares all parameters that no difference touches.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def low_rank_tensors(learner: Any) -> dict[str, Tensor]:
 
 
 def adapted_decoder(decoder: Any, differences: Mapping[str, Tensor]) -> Any:
-    """A decoder with differences; parameters without one are those of the first, not copies.
+    """A decoder with differences; it shares all parameters that have none with the original.
 
     Raises:
-        ModelError: If a difference is of no matrix of its layers.
+        ModelError: If the decoder has no such matrix, or a difference has another shape.
     """
     names = sorted({name.rpartition(".")[0] for name in differences})
     changed = {f"layers.{name}.weight" for name in names}

@@ -39,7 +39,7 @@ class PartCard:
         held_out: What was measured on lessons that no training saw.
 
     Raises:
-        ModelError: If a field cannot be meant.
+        ModelError: If a field has an impossible value.
     """
 
     method: str
@@ -66,10 +66,10 @@ class PartCard:
 
 
 def cards_from_json(record: Any) -> dict[str, PartCard]:
-    """Cards by kind, of what JSON has for them.
+    """Cards by kind, from their form in JSON.
 
     Raises:
-        ModelError: If there is no such kind, or a card cannot be meant.
+        ModelError: If there is no such kind, or a card has an impossible value.
     """
     if not isinstance(record, Mapping):
         raise ModelError(f"parts are an object with the keys {', '.join(PART_FILES)}")
@@ -87,7 +87,7 @@ def cards_from_json(record: Any) -> dict[str, PartCard]:
 
 
 def cards_to_json(cards: Mapping[str, PartCard]) -> dict[str, Any]:
-    """The same as JSON has it."""
+    """Cards in the form that `cards_from_json` reads."""
     return {kind: {k: _plain(v) for k, v in asdict(card).items()} for kind, card in cards.items()}
 
 

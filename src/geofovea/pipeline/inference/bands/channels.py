@@ -49,8 +49,8 @@ def _channel(wavelength_um: float) -> int:
 def sampled_channels(count: int, generator: torch.Generator) -> Tensor:
     """Hierarchical channel sampling of ChannelViT: int64 ``(m,)``, ascending places of channels.
 
-    First m is drawn from 1 to ``count``, then m channels without replacement. So a channel is used
-    in (count + 1) / 2 count of the draws, and small subsets are drawn as often as large ones.
+    First m is drawn from 1 to ``count``, then m channels without replacement. So a channel is used in
+    a share of (count + 1) / (2 count) of the draws, and small subsets are as frequent as large ones.
 
     Args:
         count: Channels to draw from.
@@ -60,6 +60,6 @@ def sampled_channels(count: int, generator: torch.Generator) -> Tensor:
         SceneError: If there are none.
     """
     if count < 1:
-        raise SceneError(f"channels are drawn from at least one, got {count}")
+        raise SceneError(f"there must be at least one channel to draw from, got {count}")
     most = int(torch.randint(1, count + 1, (), generator=generator))
     return torch.randperm(count, generator=generator)[:most].sort().values

@@ -1,9 +1,9 @@
 """A vision transformer over the tokens of any subset of bands.
 
-Every token attends to all tokens of all bands, through stock layers of a CLIP tower. What leaves
-is averaged over the bands of a place, so that a tile has as many tokens as it has places: decoder,
-search, budgets and reductions see no difference. Of c bands the encoder has c times the tokens and
-c² times the pairs.
+Every token attends to all tokens of all bands, through stock layers of a CLIP tower. The output is
+averaged over the bands of a place, so a tile has one token for each place. Decoder, search, budgets
+and reductions therefore need no change. With c bands, the encoder has c times the tokens and c²
+times the pairs.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class BandEncoder(nn.Module):
     ) -> BandEncoder:
         """An encoder that begins with the weights of a CLIP tower, which are copied.
 
-        The kernel of a band is the sum of those of red, green and blue, and channels begin alike:
-        of one band, the encoder makes what the tower makes of it as a gray picture.
+        The kernel of a band is the sum of those of red, green and blue, and channels begin equal. So
+        for a single band, the encoder gives what the tower gives for it as a gray picture.
 
         Args:
             tower: A ``CLIPVisionModel``.

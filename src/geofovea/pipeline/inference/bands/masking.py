@@ -1,10 +1,10 @@
 """Which tokens of which bands a masked autoencoder hides.
 
 Source: "ChA-MAEViT: Unifying Channel-Aware Masked Autoencoders and Multi-Channel Vision
-Transformers", chaudatascience/cha_mae_vit. Hidden are patches, in each band others, or whole bands,
-so that the encoder learns what one band says of another. The patches of one draw are as many in
-each band, and all images of a batch share a draw: the release pads images that keep fewer tokens,
-and their padding lands on hidden places.
+Transformers", chaudatascience/cha_mae_vit. A draw hides patches, different ones in each band, or
+whole bands, so that the encoder learns what one band says about another. It hides equally many
+patches in each band, and all images of a batch share it. The release instead pads images that keep
+fewer tokens, and that padding lands on hidden places.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def hidden_tokens(patches: Tensor, channels: Tensor, masking: Masking) -> Tensor
         masking: Which of them count.
 
     Raises:
-        ModelError: If that was to be drawn.
+        ModelError: If ``masking`` is none of the known kinds.
     """
     if masking == "both":
         return patches | channels[:, None]

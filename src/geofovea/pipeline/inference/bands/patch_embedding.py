@@ -3,7 +3,7 @@
 Source: "Channel Vision Transformers: An Image Is Worth C x 16 x 16 Words", insitro/ChannelViT. A
 token is the projection of one band's patch, the vector of its channel and that of its place. The
 projection and the places are shared by all channels, so any subset of channels makes tokens, and a
-band that is missing is not one that is zero.
+missing band differs from a band of zeros.
 
 ``faithful``: `released_positions`. The release resamples the vectors of places at a scale of
 (n + 0.1) / n whenever there is more than one band, even at the native size, and so changes them.

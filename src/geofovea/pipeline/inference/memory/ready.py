@@ -1,4 +1,4 @@
-"""Coded entries that were restored lately, ready for the next look."""
+"""A bounded cache of keys and values that were restored from few bits, for the next look."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ReadyStates"]
 
 
 class ReadyStates:
-    """Restored keys and values within a number of bytes, those that were read last.
+    """Restored keys and values within a number of bytes; those read longest ago go first.
 
     A question looks at a tile in one layer and answers from it in all, and the next one looks at
     many of the same tiles: each is restored once as long as there is room.

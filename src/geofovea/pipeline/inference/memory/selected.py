@@ -1,4 +1,4 @@
-"""Questions behind stored tiles whose words choose what they read."""
+"""A question after stored tiles, each word of which chooses the entries that it reads."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ class SelectiveRun(StoredRun):
         window = attention_window(decoder)
         if not can_plan_layers(decoder) or (window is not None and window < len(prefix.sequence)):
             raise ModelError(
-                f"words cannot choose what they read in a {decoder.config.model_type!r} decoder of "
-                f"this model: leave {policy.name} out of policy="
+                f"{policy.name} needs a LLaMA, Qwen2 or Qwen3 decoder without experts whose layers "
+                f"see the whole prompt, and the {decoder.config.model_type!r} decoder of this model "
+                f"is not one: leave {policy.name} out of policy="
             )
         super().__init__(decoder, prefix, answer)
         self._policy = policy

@@ -1,4 +1,4 @@
-"""What is shown of two dates: the same tiles twice, each date behind its word."""
+"""What is shown of two dates: the same tiles twice, each date after its word."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def behind_words(values: NDArray[np.bool_], dates: int, *, of_word: bool) -> NDA
 
 
 def groups_of_dates(group: NDArray[np.int64], dates: int) -> NDArray[np.int64]:
-    """Group numbers of the tokens of one date (n,), told apart by date, those of words -1."""
+    """Group numbers (n,) of the tokens of one date, made distinct for each date; words get -1."""
     if dates == 1:
         return group
     own = int(group.max()) + 1

@@ -1,8 +1,8 @@
 """Samples of one tile or of the same tile at two dates: short, so that there are many.
 
-A lone pad is where the words of a question meet the things: nothing else is shown. Some are native
-tiles of a scene as the grid cuts them, and of some only one thing is shown, for so a search for
-things looks at a scene.
+A pad is the paved ground of a site, on which its things stand. On a lone pad, a model learns which
+words mean which things, because nothing else is shown. Some samples are native tiles of a scene as
+the grid cuts them, and some show one thing only, because a search for things sees a scene like that.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Scene:
         tile: Which tile it is.
         pyramid: Of what the tile is of.
         questions: Endless ones.
-        visible: bool (g²,), tokens of the tile that are shown.
+        visible: bool (g²,), which tokens of the tile are shown.
     """
 
     views: list[View]
@@ -140,7 +140,7 @@ def _cut_tile(rng: random.Random, shape: ModelShape, plan: SampleSpec) -> _Scene
     frame = pyramid.box_scene(tile)
     shares = [(t, t.box.share_inside(frame)) for s in world.sites for t in s.things]
     site = next((s for s in world.sites if s.pad.intersection(frame)), world.sites[0])
-    # what is asked of a tile of a search names any site at all
+    # a search asks every tile about the site in the question, whatever site the tile shows
     here = replace(site, kind=rng.choice(SITES), pad=frame)
     questions = _of_seen(world, here, shares, rng, plan)
     return _Scene([view], tile, pyramid, questions, np.asarray(view[1].on_scene))
@@ -153,7 +153,7 @@ def _of_seen(
     rng: random.Random,
     plan: SampleSpec,
 ) -> Iterator[Question]:
-    """Questions about what is seen of a site; of its hall nothing need be seen.
+    """Questions about what is shown of a site; its hall may be asked about without being shown.
 
     Args:
         world: Where the site is.

@@ -44,7 +44,7 @@ def _fill(
 ) -> list[Tile]:
     """Add neighbors and strangers until there are ``count`` tiles; reading order.
 
-    A level with too few tiles repeats some: the model must stand that, and shapes stay fixed.
+    A level with too few tiles repeats some, so that shapes stay fixed.
     """
     rows, cols = pyramid.grid_shape(level)
     side = pyramid.tile_size << level

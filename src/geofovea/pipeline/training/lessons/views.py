@@ -30,7 +30,7 @@ View = tuple[NDArray[np.uint8], TokenBoxes, NDArray[np.int64]]
 
 
 def forget_place(view: View) -> View:
-    """A view of a pad of no scene: it does not look like the site whose name it has."""
+    """Ignore site and setting: a pad of no scene does not look like the site whose name it has."""
     for name in ("site", "setting"):
         view[2][list(DENSE_LABELS).index(name)] = IGNORED
     return view

@@ -1,13 +1,15 @@
 """Training of DyVTE's routers: after which layer is a question answered without vision?
 
-The decoder stays as it is. For each question and layer it is computed once what the answer becomes
-if vision leaves there; a router then learns to tell from the words whether it stays the same. A
-wrong exit costs four times a wrong stay. The threshold is the lowest at which one answer in 200 of
-half of the held-out questions changes; what is reported is measured on the other half.
+The decoder does not change. For each question and layer, the answer without vision from there on is
+computed once. A router then learns to predict from the states of the words whether the answer stays
+the same. A wrong exit costs four times as much as a wrong stay. The threshold is the lowest at
+which at most one answer in 200 changes on half of the held-out questions; the reported figures come
+from the other half.
 
 Source: "Accelerating Multimodal Large Language Models via Dynamic Visual-Token Exit", see
-``layer_plans.dyvte``. The release labels a sample by its answer and its loss; here by the answer
-and by what follows it, for a loss near zero falls by more than a share of itself by chance.
+``layer_plans.dyvte``. The release labels a sample by its answer and its loss. Here the label
+depends on the answer and the word after it, because a loss near zero changes by a large share by
+chance.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The model beside which a part is trained: its eyes, its decoder on packed questions.
+"""The model beside which a part is trained: its vision tower, and its decoder on packed questions.
 
-It is of the kind of the embedded model, for nothing else knows the words of the synthetic world.
+It is of the embedded model's kind, because no other knows the vocabulary of the synthetic world.
 """
 
 from __future__ import annotations

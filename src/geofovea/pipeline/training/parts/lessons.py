@@ -1,8 +1,8 @@
 """Samples of the synthetic world with everything that is frozen computed once, and kept on disk.
 
-Most of the time of a step is the rendering and the encoding of tiles. A part is trained beside a
-model that does not change, so both are done once, and so is what the whole model answers. Shard i
-is a function of the seed and of i.
+Most of the time of a step goes into rendering and encoding tiles. A part is trained beside a model
+that does not change, so both are done once, and so are the answers of the whole model. Shard i is a
+function of the seed and of i.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class PartRecipe:
         settings: Of the part's modules.
 
     Raises:
-        DataError: If a number cannot be meant.
+        DataError: If a number is impossible.
     """
 
     method: str
@@ -57,7 +57,7 @@ class PartRecipe:
                 raise DataError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON can say it."""
+        """The recipe as values that JSON can hold."""
         return asdict(replace(self, settings=dict(self.settings)))
 
 

@@ -45,7 +45,7 @@ class ResampledPart(nn.Module):
         """See ``TrainedPart``: lessons are all that is needed."""
 
     def loss(self, lessons: Lessons, draw: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """What is to fall, and what is worth logging.
+        """The loss, and figures for the log.
 
         Args:
             lessons: Of one step.
@@ -139,7 +139,7 @@ class ResampledPart(nn.Module):
         tokens, shown = [], []
         for place, group in enumerate(level):
             own, count = visible[:, place], lengths[group]
-            # a tile off the scene or hidden has nothing to stand for
+            # a tile without visible tokens is resampled as a whole, and its output is never shown
             seen = own | ~own.any(1, keepdim=True)
             tokens.append(self.resampler(tiles[:, place], seen, count, question))
             members = self.resampler.members(count)[None]

@@ -3,8 +3,8 @@
 The decoder stays as it is. A projector has two layers, as published, beside a linear map that ridge
 regression gives in closed form; only the two layers are learned step by step.
 
-Source: SAISA, see ``layer_plans.saisa``. The publication trains projectors on answers, here they
-are fitted to the states of the whole model, which takes minutes.
+Source: SAISA, see ``layer_plans.saisa``. The publication trains projectors on answers. Here they
+are fitted to the states of the whole model instead, which takes minutes.
 """
 
 from __future__ import annotations

@@ -5,14 +5,14 @@ Hai-chao-Zhang/VQToken. Acts on the projected tokens of a level, on features alo
 cosine distance, and a token for each cluster.
 
 ``faithful``: `spherical_k_means` with a given start, and means of normalized members. The release
-cannot be run as it stands: its callers name arguments that do not exist, and its ways of choosing
-the number of clusters give the same number whatever the tokens are. Its attention over the
-*numbers* of clusters as if they were sizes is not built. ``fixed``: clusters start at tokens far
-from each other, without chance; a token is the mean of its members as they are; it stands at the
-member nearest to that mean.
+does not run as it is: its callers name arguments that do not exist, and its ways of choosing the
+number of clusters give the same number whatever the tokens are. It also attends to the *indices* of
+clusters as if they were sizes, which is not implemented here. ``fixed``: clusters start at tokens
+far from each other, without chance; a token is the mean of its members as they are, at the place of
+the member nearest to that mean.
 
-O(rounds n k d) time, O(n k) memory, refused above 2²⁴ pairs. Tokens that are equal share a cluster,
-so that fewer than k may come out.
+O(rounds n k d) time, O(n k) memory, refused above 2²⁴ pairs. Equal tokens share a cluster, so there
+may be fewer than k.
 """
 
 from __future__ import annotations
