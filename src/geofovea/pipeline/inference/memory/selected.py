@@ -56,8 +56,8 @@ class SelectiveRun(StoredRun):
         if not can_plan_layers(decoder) or (window is not None and window < len(prefix.sequence)):
             raise ModelError(
                 f"{policy.name} needs a LLaMA, Qwen2 or Qwen3 decoder without experts whose layers "
-                f"see the whole prompt, and the {decoder.config.model_type!r} decoder of this model "
-                f"is not one: leave {policy.name} out of policy="
+                f"see the whole prompt; the {decoder.config.model_type!r} decoder of this model is "
+                f"not one: leave {policy.name} out of policy="
             )
         super().__init__(decoder, prefix, answer)
         self._policy = policy

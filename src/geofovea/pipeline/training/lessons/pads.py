@@ -1,8 +1,9 @@
 """Samples of one tile or of the same tile at two dates: short, so that there are many.
 
 A pad is the paved ground of a site, on which its things stand. On a lone pad, a model learns which
-words mean which things, because nothing else is shown. Some samples are native tiles of a scene as
-the grid cuts them, and some show one thing only, because a search for things sees a scene like that.
+words mean which things, because nothing else is shown. A search for things sees a scene in other
+ways, too. So some samples are native tiles of a scene as the grid cuts them, and some show one thing
+only.
 """
 
 from __future__ import annotations
