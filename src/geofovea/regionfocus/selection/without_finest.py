@@ -55,7 +55,7 @@ def without_finest(
     others = tuple(look for look in relevant.looks[:-1] if look.level > above.level)
     kept_whole = next((look for look in relevant.looks[:-1] if look.level == above.level), None)
     if kept_whole is not None:
-        # the map of scores stays complete, also where nothing finer was read
+        # the map stays whole, also where nothing finer was seen
         parents = _raised(kept_whole, finest)
     looks = (*others, parents) if len(parents.tokens) else relevant.looks[:-1]
     return WithoutFinest(

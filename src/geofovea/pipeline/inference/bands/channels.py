@@ -49,8 +49,8 @@ def _channel(wavelength_um: float) -> int:
 def sampled_channels(count: int, generator: torch.Generator) -> Tensor:
     """Hierarchical channel sampling of ChannelViT: int64 ``(m,)``, ascending places of channels.
 
-    First m is drawn from 1 to ``count``, then m channels without replacement. So a channel is used in
-    a share of (count + 1) / (2 count) of the draws, and small subsets are as frequent as large ones.
+    First m is drawn from 1 to ``count``, then m channels without replacement. So the share of draws
+    with a channel is (count + 1) / (2 count), and small subsets are as frequent as large ones.
 
     Args:
         count: Channels to draw from.

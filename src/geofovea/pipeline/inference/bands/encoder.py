@@ -60,8 +60,8 @@ class BandEncoder(nn.Module):
     ) -> BandEncoder:
         """An encoder that begins with the weights of a CLIP tower, which are copied.
 
-        The kernel of a band is the sum of those of red, green and blue, and channels begin equal. So
-        for a single band, the encoder gives what the tower gives for it as a gray picture.
+        The kernel of a band is the sum of those of red, green and blue, and channels begin equal.
+        For a single band, the encoder thus gives what the tower gives for it as a gray picture.
 
         Args:
             tower: A ``CLIPVisionModel``.

@@ -2,8 +2,8 @@
 
 A pad is the paved ground of a site, on which its things stand. On a lone pad, a model learns which
 words mean which things, because nothing else is shown. A search for things sees a scene in other
-ways, too. So some samples are native tiles of a scene as the grid cuts them, and some show one thing
-only.
+ways, too. So some samples are native tiles of a scene as the grid cuts them, and some show only one
+thing.
 """
 
 from __future__ import annotations

@@ -36,23 +36,22 @@ class SampleSpec:
             questions. Without them in every sample, names once learned are lost again, for the
             tiles of a scene show few things.
         lone_pad: Whether the sample is one tile that a pad of no scene fills, with questions about
-            what stands there. Such samples are short, so there are many, for learning what the
-            words of a question mean. Its crowded tiles are the only others that it may have.
-        strangers: Share of questions about other sites than the one that is shown in close-up.
+            what stands there: short, so that there are many, for learning what the words of a
+            question mean. Its crowded tiles are the only others that it may have.
+        strangers: Share of questions about other sites than the one that is shown from near.
             Without them the name of a site would never matter, and the attention would learn to
             fall on any site at all.
         questions: Questions a sample.
         question_length: Tokens a question may have, the answer and the end included.
         scene_sides: Sides of the scenes in pixels; each sample draws one.
-        distracted: Share of samples whose native tiles miss the pad and whose questions still
-            count, so that the model learns to be unsure rather than to invent.
+        distracted: Share of samples whose native tiles miss the pad and whose questions count all
+            the same, so that the model learns to be unsure rather than to invent.
         alone: Share of samples that show one level only, as the focus of a descent sees it.
-        dropped: Largest share of vision tokens that is hidden, so that the model learns to answer
-            after its tokens are pruned.
+        dropped: Largest share of vision tokens that is hidden, so that the model can stand
+            having its tokens pruned.
         thinned: Share of samples that show about as little as a reduction leaves, and mostly what
             some of the questions point at.
-        reworded: Share of questions in any wording of their kind, rather than in those of a
-            benchmark.
+        reworded: Share of questions in any wording of their kind, rather than in those of a bench.
         world: Version of the synthetic world, one of ``VERSIONS``.
 
     Raises:
