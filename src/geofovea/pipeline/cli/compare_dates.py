@@ -41,7 +41,7 @@ _EXAMPLES = (
 @option(
     "--min-score",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Least score of a change that is listed. Default: 0.99, and 0.5 with --find.",
+    help="Lowest score of a listed change. Default: 0.99, and 0.5 with --find.",
 )
 @option(
     "--before-date",

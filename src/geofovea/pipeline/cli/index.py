@@ -53,7 +53,7 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     "--output",
     type=click.Path(path_type=Path),
     is_common=True,
-    help="Folder of the index; one that is there goes on. Needed unless there is --memory.",
+    help="Folder of the index; an existing one is continued. Needed without --memory.",
 )
 @option(
     "--encoder",
@@ -91,11 +91,11 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     type=float,
     metavar="MB",
     help=(
-        "Keep on disk what the decoder of --model makes of each tile, at most so many megabytes a "
-        "scene, for geofovea ask --cache-tokens --memory."
+        "Keep the keys and values of each tile in the decoder of --model on disk, at most so many "
+        "megabytes a scene, for geofovea ask --cache-tokens --memory."
     ),
 )
-@_memory("--kv", default="plain", show_default=True, help="How it is stored; see geofovea ask.")
+@_memory("--kv", default="plain", show_default=True, help="How to store them; see geofovea ask.")
 @_memory("--model", default=EMBEDDED, show_default=True, help="A folder or a hub id.")
 @_memory("--device", default=AUTO, show_default=True, help="A torch device.")
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
@@ -117,7 +117,7 @@ def index(
     """Embed the tiles of many scenes, to search them by words.
 
     With --memory, tiles run through a model instead, so that later questions about the scenes run
-    their own words only.
+    only their own words.
 
     SCENES are raster files, folders, globs, manifests or STAC item collections. The same command
     resumes where a run ended, and reads again what has changed. It ends with code 1 if a scene
@@ -153,8 +153,8 @@ def _check_alone(output: Path | None, settings: dict[str, Any], limits: tuple[An
     of_index = [output, *limits, *(settings.pop(name) for name in _OF_INDEX)]
     if any(value is not None for value in of_index):
         raise click.UsageError(
-            "--memory goes with --levels, --kv, --model, --device and what is shown of a scene; "
-            "embed the scenes in a command of its own"
+            "--memory takes only --levels, --kv, --model, --device and what is shown of a scene; "
+            "to embed the scenes, run a command of its own"
         )
 
 

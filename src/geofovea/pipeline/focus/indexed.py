@@ -25,7 +25,7 @@ class IndexedFocus:
     name = "similarity"
 
     def __init__(self, likeness: SceneLikeness, clock: StageClock) -> None:
-        """Take how like a question each place is, and the usage that counts the time as ``focus``."""
+        """Take the likeness of places to a question, and a clock that counts time as ``focus``."""
         self._likeness = likeness
         self._clock = clock
 

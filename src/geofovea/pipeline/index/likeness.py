@@ -61,7 +61,7 @@ class SceneLikeness:
     """How like a phrase each place of a scene is, by tiles of one level or more.
 
     Every level spreads a mass of 1 over the scene, and the mass of a place is the mean over the
-    levels. Coarse tiles capture large things, fine ones small things, and no level outweighs another.
+    levels. Coarse tiles capture large things, fine ones small things, and all levels count equally.
 
     Attributes:
         pyramid: Of the index; its tiles may be larger or smaller than those of a model.

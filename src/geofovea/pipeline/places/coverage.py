@@ -61,7 +61,7 @@ class Coverage:
         if min(counts) < 0 or not all(0 <= share <= 1 for share in shares):
             raise QuestionError(f"a coverage needs counts of at least 0 and shares, got {self}")
         if not 0 <= self.ruled_out_misses <= self.ruled_out_sampled <= self.sampled:
-            raise QuestionError(f"misses are some of the tiles that were sampled, got {self}")
+            raise QuestionError(f"misses must be among the tiles that were sampled, got {self}")
 
     @property
     def tiles_left(self) -> int:

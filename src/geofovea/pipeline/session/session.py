@@ -103,7 +103,7 @@ class SceneSession:
             memory: Keeps what the decoder makes of each tile, and answers further questions from
                 that; answers may differ from those without. None keeps nothing.
             index: Folder of ``build_index``: questions and searches that name no focus go where
-                its vectors are likest, without pixels. What it does not know is read.
+                its vectors match best, without pixels. What it does not hold is read.
             open_seconds: What opening the scene took; the first answer reports it as its own.
 
         Raises:

@@ -1,8 +1,8 @@
 """An encoder of bands, pretrained on what is hidden from it in scenes with near infrared.
 
-It begins with the vision tower of the embedded model. The batch of a step and what is hidden of it
-follow from the seed and the number of the step, so a run that was stopped resumes as if it had
-not been. Which bands a batch has is drawn as ChannelViT does.
+It begins with the vision tower of the embedded model. The batch of a step and what is hidden in it
+follow from the seed and the number of the step, so a stopped run resumes as if it had never
+stopped. The bands of a batch are drawn as in ChannelViT.
 """
 
 from __future__ import annotations

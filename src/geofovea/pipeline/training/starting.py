@@ -1,4 +1,4 @@
-"""A student that starts from a model that was trained before: its shape, its words, its weights."""
+"""A student that starts from an earlier model: its shape, its words, its weights."""
 
 from __future__ import annotations
 

@@ -6,13 +6,14 @@ threshold or its place in a coarse grid of its tile is worth more than another. 
 mean of what it gets from vision and from the words behind the picture. The thresholds come from a
 small head that reads the mean of both.
 
-``faithful``: `spatial_scores`, `thresholds`, `soft_mask`, `budget_loss`, checked against a
-student's port whose score from vision is another one, and not followed here: it is what a token
-gives, not what it gets. ``fixed``: what a token gets from vision is divided by the number of tokens
-that can see it, scores are in units of the mean, since attention of 1/n is below every sigmoid, and
-the second term of the loss counts the layer as a share of the depth.
+``faithful``: `spatial_scores`, `thresholds`, `soft_mask`, `budget_loss`, checked against a port by a
+student. That port scores vision by what a token gives instead of what it gets; this is not followed
+here. ``fixed``: what a token gets from vision is divided by the number of tokens that can see it.
+Scores are in units of the mean, because attention of 1/n is below every sigmoid. The second term of
+the loss counts the layer as a share of the depth.
 
-No heads are shipped, and none were trained: the method is made in Python with heads of one's own.
+No heads are shipped, and none were trained. To use the method, construct it in Python with your own
+heads.
 """
 
 from __future__ import annotations

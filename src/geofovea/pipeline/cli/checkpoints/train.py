@@ -1,4 +1,4 @@
-"""``geofovea train``: the embedded model, from nothing or from weights of its kind."""
+"""``geofovea train``: the embedded model, from scratch or from weights of its kind."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ __all__ = ["train"]
     "--with",
     "part",
     type=click.Choice(PART_NAMES),
-    help="Train this part beside the model instead; the model itself stays as it is.",
+    help="Train this part beside the model instead; the model itself does not change.",
 )
-@click.option("--lessons", type=click.Path(path_type=Path), help="Keep what parts share here.")
+@click.option(
+    "--lessons", type=click.Path(path_type=Path), help="Folder of lessons that parts can share."
+)
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model first.")
 def train(
     output: Path,
@@ -56,7 +58,7 @@ def train(
     part: str | None,
     lessons: Path | None,
 ) -> None:
-    """Train the demo model, from nothing or further.
+    """Train the demo model, from scratch or further.
 
     The same command resumes a stopped run.
     """

@@ -93,7 +93,7 @@ def ask_options(
         budget(
             "--resampler",
             metavar="NAME[:TOKENS]",
-            help="A trained part of the model that makes so many tokens of each tile: m3, mqt.",
+            help="Trained part that makes at most so many tokens of each tile, such as m3:4.",
         ),
         search(
             "--min-contrast",
@@ -120,8 +120,8 @@ def ask_options(
             default="plain",
             show_default=True,
             help=(
-                "How --memory stores keys and values, such as exact or plain:2, and what words "
-                f"read of them, such as plain:2+tokenselect:0.05. Names: {', '.join(KV_NAMES)}."
+                "How --memory stores keys and values, such as exact or plain:2, and which of them "
+                f"words read, such as plain:2+tokenselect:0.05. Names: {', '.join(KV_NAMES)}."
             ),
         ),
     )
@@ -169,8 +169,8 @@ def ask_options(
             "--index",
             metavar="FOLDER",
             help=(
-                "Folder that geofovea index wrote: look where its vectors are likest. Default "
-                "focus then: similarity."
+                "Folder that geofovea index wrote: look where its vectors match the question best. "
+                "The default focus is then similarity."
             ),
         ),
         search(

@@ -1,8 +1,8 @@
-"""Bands that are hidden are made again from those that are shown: ChA-MAEViT's phase of training.
+"""Pretraining of ChA-MAEViT: hidden bands are reconstructed from those that are shown.
 
 Source: see `masking`. The encoder sees what is shown, with its class token and tokens of no place.
-A small decoder gets what comes out at its places, one learned vector at all others, and makes the
-pixels of the hidden patches. It is thrown away afterwards.
+A small decoder gets the output of the encoder at its places and one learned vector at all others,
+and predicts the pixels of the hidden patches. It is discarded afterwards.
 
 Of the published loss here are the pixels, the Fourier term and the diversity of tokens, with the
 published weights, and tokens of channels that begin orthogonal. The loss of a task and the token

@@ -1,9 +1,9 @@
 """A prompt through a decoder whose vision tokens may wait, and come back for a later word.
 
-The prefill is that of `PlannedRun`; states of tokens that leave are kept. Each word of the answer
-chooses its tokens anew behind the layers where tokens leave. One that it wants in a layer where it
-never was runs from there on beside the word. So a token passes a layer at most once, and the cache
-of a layer holds tokens out of their order, each with its place.
+The prefill is that of `PlannedRun`, and the states of tokens that leave are kept. Each word of the
+answer chooses its tokens again after the layers where tokens leave. If it needs a token in a layer
+that this token never entered, the token runs beside the word from there on. So a token passes a
+layer at most once, and the cache of a layer holds tokens out of order, each with its place.
 """
 
 from __future__ import annotations

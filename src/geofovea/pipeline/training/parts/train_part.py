@@ -1,7 +1,7 @@
 """Training of a part beside a model: one loop for all of them, reproducible and resumable.
 
-What step i learns from is a function of the seed and of i, so a run that was stopped goes on as if
-it had not been.
+What step i learns from is a function of the seed and of i, so a stopped run resumes as if it had
+never stopped.
 """
 
 from __future__ import annotations
