@@ -6,8 +6,8 @@ threshold or its place in a coarse grid of its tile is worth more than another. 
 mean of what it gets from vision and from the words behind the picture. The thresholds come from a
 small head that reads the mean of both.
 
-``faithful``: `spatial_scores`, `thresholds`, `soft_mask`, `budget_loss`, checked against a port by a
-student. That port scores vision by what a token gives instead of what it gets; this is not followed
+``faithful``: `spatial_scores`, `thresholds`, `soft_mask`, `budget_loss`, checked against a port by
+a student. That port scores vision by what a token gives, not by what it gets; this is not followed
 here. ``fixed``: what a token gets from vision is divided by the number of tokens that can see it.
 Scores are in units of the mean, because attention of 1/n is below every sigmoid. The second term of
 the loss counts the layer as a share of the depth.

@@ -11,7 +11,7 @@ available. Here only vision tokens leave: .3, .5 and .7 of those present after a
 three quarters of the layers. A token that comes back sees what the word that needs it sees, and
 states that words computed without it do not change. So the answer differs from the stock one.
 
-An answer of one word never calls anything back, so the method then equals `fastv` at several layers.
+An answer of one word never calls anything back; the method then equals `fastv` at several layers.
 Accuracy of the embedded model on 40 questions with 48 tokens: .68, and .93 without the method.
 """
 
