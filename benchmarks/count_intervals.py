@@ -1,8 +1,8 @@
-"""Do 95 % intervals of counts hold the truth in 95 % of the cases?
+"""Do 95 % intervals of counts hold the true count in 95 % of the cases?
 
-Worlds that nothing was tuned on, without a model: detections are made of the true counts by planted
-errors, coarse scores by a planted quality, and the estimator sees what a run would show it. Where
-errors are not known, an interval is compared with what a whole sweep would detect.
+No model runs, and the worlds were not used for tuning. Detections are the true counts with planted
+errors, and coarse scores have a planted quality. The estimator sees what it would see in a run.
+Where errors are not known, an interval is compared with what a whole sweep would detect.
 
     python benchmarks/count_intervals.py --worlds 100 --side 8192
 """

@@ -1,13 +1,13 @@
-"""What does an index save sixteen questions about one scene, and a search for a thing in it?
+"""What does an index save for sixteen questions about one scene, and for one search in it?
 
     python benchmarks/indexed_questions.py --side 4096
 
 The same questions go to the embedded model in one session each: led by its own attention, by a dual
 encoder that reads and embeds the tiles, by an index of the same encoder, and by its own attention
 over tokens that it kept on disk. Then one thing is looked for, led in the same ways. Each way
-starts from nothing but the files of the index or the tokens, which are made before and counted by
-themselves. CPU seconds; ratios are to the way without an index. The encoder is that of
-``archive_search.py``, with random weights: what it costs is real, where it leads means nothing.
+starts with only the files of the index or the tokens, which are made before and counted separately.
+Figures are CPU seconds, and ratios are to the way without an index. The encoder is that of
+``archive_search.py``, with random weights: its cost is real, but where it leads means nothing.
 """
 
 from __future__ import annotations

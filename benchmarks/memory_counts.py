@@ -1,14 +1,13 @@
-"""What a further question asks of a 7B host, with a scene memory and without: counted, not timed.
+"""How many operations a further question takes in a 7B host, with a scene memory and without.
 
     python benchmarks/memory_counts.py --side 4096 --tiles 64 --tokens 576
 
-A host with the layers of a 7B one, so narrow that a CPU computes it (``thin_hosts``), is asked two
-questions about a synthetic scene all of whose tiles are encoded: without a memory; with one that
-holds all tiles; and about the base level alone, all of whose tokens are shown, as any-resolution
-models do. Launches and bytes are those of the second question, by operations of torch; bytes are of
-the narrow host.
-Operations and the size of keys and values are those of CLIP-L/14-336 with Qwen2.5-7B, whose shape
-is put in place of the narrow one's for the same tiles, tokens and words.
+Nothing is timed. A host with as many layers as a 7B one, but so narrow that a CPU can run it
+(``thin_hosts``), is asked two questions about a synthetic scene whose tiles are all encoded. It is
+asked without a memory, with one that holds all tiles, and about all tokens of the base level alone,
+as any-resolution models do. Launches and bytes are those of the second question in the narrow host,
+counted by operations of torch. Arithmetic and the size of keys and values are those of
+CLIP-L/14-336 with Qwen2.5-7B, computed from its shape for the same tiles, tokens and words.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What the second synthetic world costs beside the first: rendering windows, writing a scene.
 
 For each level, windows of ``--side`` pixels at most are rendered at random places of several worlds
-of both versions, in turn, and the least CPU time of ``--rounds`` rounds counts. A *native pixel* is
-what a pixel of the file covers: a pixel of level l stands for 4**l of them, so that a column says
-what a whole scene would cost. ``memory`` is the most that a window takes beside its own bytes, as
-``tracemalloc`` counts it, after the textures have been drawn. Nothing is asserted.
+of both versions, in turn. The lowest CPU time of ``--rounds`` rounds counts. A pixel of level l
+stands for 4**l *native pixels*, so the column of that name shows what a whole scene would cost.
+``memory`` is the most that a window takes beside its own bytes, as ``tracemalloc`` counts it, after
+the textures have been drawn. Nothing is asserted.
 
     OMP_NUM_THREADS=1 python benchmarks/synthetic_world.py
 """

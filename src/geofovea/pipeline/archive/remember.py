@@ -103,8 +103,8 @@ def _remember(
     pyramid, own = session.pyramid, session.memory
     if own is None or not own.is_kept:
         raise SceneError(
-            f"cannot keep a memory of {name}: a later session cannot check whether a virtual raster "
-            "or a remote scene has changed; save it as one GeoTIFF first"
+            f"cannot keep a memory of {name}: a later session could not tell whether a virtual "
+            "raster or a remote scene has changed; save it as one GeoTIFF first"
         )
     every = range(pyramid.top_level + 1)
     chosen = every if levels is None else [level for level in every if level in levels]
