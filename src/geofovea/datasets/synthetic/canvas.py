@@ -90,7 +90,7 @@ class Canvas:
         patch = self.texture((col0, row0, col1, row1), name, gain, phase)
         view = self._bands[row0:row1, col0:col1]
         if min(patch.shape[:2]) == 1:
-            # a single line is both the first and the last, so it is blended along both axes together
+            # a single line is both the first and the last: blend along both axes together
             alpha = (weight_y[:, None] * weight_x)[..., None]
             view[:] = (view * (1 - alpha) + patch * alpha + 0.5).astype(np.uint8)
             return

@@ -154,7 +154,7 @@ def _check_alone(output: Path | None, settings: dict[str, Any], limits: tuple[An
     if any(value is not None for value in of_index):
         raise click.UsageError(
             "--memory takes only --levels, --kv, --model, --device and what is shown of a scene; "
-            "to embed the scenes, run a command of its own"
+            "embed the scenes in a command of its own"
         )
 
 
