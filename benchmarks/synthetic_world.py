@@ -2,7 +2,7 @@
 
 For each level, windows of ``--side`` pixels at most are rendered at random places of several worlds
 of both versions, in turn. The lowest CPU time of ``--rounds`` rounds counts. A pixel of level l
-stands for 4**l *native pixels*, so the column of that name shows what a whole scene would cost.
+stands for 4**l *native pixels*, so the column ``2, native`` shows the cost of a scene.
 ``memory`` is the most that a window takes beside its own bytes, as ``tracemalloc`` counts it, after
 the textures have been drawn. Nothing is asserted.
 
