@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,14 @@ def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str
     Weights of the part are stored as float16. A part of the same kind is replaced.
 
     Raises:
-        ModelError: If the model's settings cannot be read.
+        ModelError: If the model or its settings cannot be read.
         OutputError: If a file cannot be written.
     """
     make_folder(folder)
     if model.resolve() != folder.resolve():
-        for path in sorted(model.iterdir()):
-            if path.is_file():
-                shutil.copyfile(path, folder / path.name)
+        for path in _files_in(model):
+            # aside first: a run that is killed here leaves the model that stood there before
+            write_file(folder / path.name, partial(shutil.copyfile, path))
     kind = kind_of(card.method)
     stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
     write_file(folder / PART_FILES[kind], lambda aside: save_file(stored, aside))
@@ -76,6 +77,13 @@ def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str
     settings[_KEY] = cards_to_json(cards)
     # last: a model never speaks of a part that is not there
     write_text(folder / _SETTINGS_FILE, json.dumps(settings, indent=1))
+
+
+def _files_in(model: Path) -> list[Path]:
+    try:
+        return sorted(path for path in model.iterdir() if path.is_file())
+    except OSError as error:
+        raise ModelError(f"the model in {model} cannot be copied: {error}") from error
 
 
 def _settings(folder: Path) -> dict[str, Any]:
