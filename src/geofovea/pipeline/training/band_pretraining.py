@@ -240,8 +240,8 @@ def _resumed(
 ) -> int:
     if not (folder / _RECIPE_FILE).exists():
         return 0
-    known, tensors = read_run(folder, _RECIPE_FILE, _STATE_FILE)
-    if known | {"steps": 0} != asdict(recipe) | {"steps": 0}:
+    theirs, tensors = read_run(folder, _RECIPE_FILE, _STATE_FILE)
+    if theirs | {"steps": 0} != asdict(recipe) | {"steps": 0}:
         raise DataError(
             f"{folder} holds a run with another recipe: name another folder, or remove that one"
         )

@@ -186,10 +186,10 @@ class _Run:
         path = self.folder / _PROGRESS_FILE
         if not path.exists():
             return 0
-        known, tensors = read_run(self.folder, _PROGRESS_FILE, _STATE_FILE)
-        known.pop("made_with", None)
+        theirs, tensors = read_run(self.folder, _PROGRESS_FILE, _STATE_FILE)
+        theirs.pop("made_with", None)
         ours = json.loads(json.dumps(self.recipe.as_json()))
-        if known | {"steps": 0} != ours | {"steps": 0}:
+        if theirs | {"steps": 0} != ours | {"steps": 0}:
             raise DataError(
                 f"{self.folder} holds a run with another recipe: name another folder, or remove "
                 "that one"
