@@ -17,6 +17,7 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.learned.card import (
     PART_FILES,
+    SETTINGS_FILE,
     PartCard,
     cards_from_json,
     cards_to_json,
@@ -26,7 +27,6 @@ from geofovea.pipeline.system.files import make_folder, write_file, write_text
 
 __all__ = ["install_part", "part_tensors", "read_cards"]
 
-_SETTINGS_FILE = "geofovea.json"
 _KEY = "parts"
 
 
@@ -49,7 +49,7 @@ def part_tensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"{path} does not hold the part that {_SETTINGS_FILE} speaks of ({error}): train it "
+            f"{path} does not hold the part that {SETTINGS_FILE} speaks of ({error}): train it "
             "again with geofovea train --with"
         ) from error
     return tensors
@@ -76,7 +76,7 @@ def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str
     cards = cards_from_json(settings.get(_KEY, {})) | {kind: card}
     settings[_KEY] = cards_to_json(cards)
     # last: a model never speaks of a part that is not there
-    write_text(folder / _SETTINGS_FILE, json.dumps(settings, indent=1))
+    write_text(folder / SETTINGS_FILE, json.dumps(settings, indent=1))
 
 
 def _files_in(model: Path) -> list[Path]:
@@ -87,7 +87,7 @@ def _files_in(model: Path) -> list[Path]:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / _SETTINGS_FILE
+    path = folder / SETTINGS_FILE
     if not path.exists():
         return {}
     try:
