@@ -51,6 +51,9 @@ _STEPS_A_WORLD = 8
 _MEAN, _STD = 0.45, 0.27
 """Of every band in [0, 1]: about those of the three bands that the tower has learned with."""
 _LOG_EVERY, _SAVE_EVERY = 10, 100
+_WARMUP, _CLIP = 50, 1.0
+_LEVELS = (0, 0, 1, 2)
+"""Of tiles; half of them are native."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def band_tiles(
     places = random.Random(f"{first_world} {step}")
     tiles = []
     for _ in range(count):
-        level = places.choice((0, 0, 1, 2))
+        level = places.choice(_LEVELS)
         x, y = (places.randrange(max(1, (world_side >> level) - side)) for _ in range(2))
         pixels = render_window(world, level, x, y, side, side, len(BAND_CHANNELS))
         tiles.append(torch.from_numpy(pixels).permute(2, 0, 1))
@@ -133,11 +136,11 @@ def pretrain_bands(
     is_over = step >= recipe.steps
     while not is_over:
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * cosine_pace(step, 50, recipe.steps)
+            group["lr"] = recipe.rate * cosine_pace(step, _WARMUP, recipe.steps)
         loss = _loss(model, recipe, step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
         optimizer.step()
         step += 1
         is_over = step >= recipe.steps or time.monotonic() - started > stop_after

@@ -21,9 +21,12 @@ from geofovea.errors import DataError
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.training.checkpoint import damaged_run, load_moments, moments_of, read_run
 from geofovea.pipeline.training.curriculum import cosine_pace
+from geofovea.pipeline.training.parts.exits import ExitPart
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import HELD_OUT, LESSON_SPEC, Lessons, LessonStore
 from geofovea.pipeline.training.parts.recipe import PartRecipe
+from geofovea.pipeline.training.parts.resampled import ResampledPart
+from geofovea.pipeline.training.parts.saisa import SaisaPart
 from geofovea.pipeline.training.run_log import RunLog
 from geofovea.pipeline.training.samples import SampleSpec
 
@@ -67,19 +70,13 @@ def part_log(run: Path) -> RunLog:
     return RunLog(run / "part_log.jsonl")
 
 
-def make_part(model: FrozenModel, recipe: PartRecipe) -> nn.Module:
+def _make_part(model: FrozenModel, recipe: PartRecipe) -> nn.Module:
     """The part of a recipe as it is before the first step."""
     torch.manual_seed(recipe.seed)
     if recipe.method == "dyvte":
-        from geofovea.pipeline.training.parts.exits import ExitPart
-
         return ExitPart(model, recipe)
     if recipe.method == "saisa":
-        from geofovea.pipeline.training.parts.saisa import SaisaPart
-
         return SaisaPart(model, recipe)
-    from geofovea.pipeline.training.parts.resampled import ResampledPart
-
     return ResampledPart(model, recipe)
 
 
@@ -110,7 +107,7 @@ def train_part(
     started = time.monotonic()
     make_folder(folder)
     torch.set_flush_denormal(True)
-    run = _Run(make_part(model, recipe), recipe, folder)
+    run = _Run(_make_part(model, recipe), recipe, folder)
     store = LessonStore(lessons or folder / "lessons", model, recipe.seed, spec)
     known = Lessons.joined(list(store.shards(0, recipe.shards)))
     held_out = Lessons.joined(list(store.shards(HELD_OUT, _HELD_OUT_SHARDS)))
