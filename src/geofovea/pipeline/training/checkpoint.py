@@ -59,8 +59,9 @@ def read_run(
 
 def damaged_run(folder: Path, progress_file: str, reason: object) -> DataError:
     """The error for a run whose state cannot be used, and how to begin again."""
+    words = " ".join(str(reason).split())
     return DataError(
-        f"the state of the run in {folder} is damaged ({reason}): remove {progress_file} there to "
+        f"the state of the run in {folder} is damaged ({words}): remove {progress_file} there to "
         "begin again, or name another folder"
     )
 

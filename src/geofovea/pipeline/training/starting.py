@@ -75,8 +75,9 @@ def start_from(student: Student, folder: Path) -> None:
             model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
         position = load_file(folder / SCENE_POSITION_FILE)["weight"]
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise ModelError(
-            f"{folder} holds no whole model: {error}; give a folder that geofovea train wrote, or "
+            f"{folder} holds no whole model: {reason}; give a folder that geofovea train wrote, or "
             "'embedded'"
         ) from error
     weights = model.state_dict()
