@@ -33,28 +33,21 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.tiling.opening import open_scene
+from world_replies import WorldReply, same_share
 
 FIRST_SEED = 985_000
 """Beyond those of every training and of the published benches."""
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer.
+class Reply(WorldReply):
+    """One answer, and what it cost.
 
     Attributes:
-        scene: Seed of its world.
-        side: Of its scene, in pixels.
-        correct: Whether it is the right word.
-        text: The word.
         tokens: Vision tokens that entered the decoder.
         work: Vision tokens of which a layer computed more than keys and values, over all layers.
     """
 
-    scene: int
-    side: int
-    correct: bool
-    text: str
     tokens: int
     work: int
 
@@ -118,7 +111,7 @@ def report(replies: dict[str, list[Reply]]) -> str:
     stock = replies["all tokens"]
     rows = []
     for name, own in replies.items():
-        same = mean(a.text == b.text for a, b in zip(own, stock, strict=True))
+        same = same_share(own, stock)
         rows.append([
             name,
             f"{mean(reply.tokens for reply in own):.0f}",
