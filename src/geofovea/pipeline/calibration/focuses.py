@@ -97,7 +97,9 @@ def measure_focuses(
                 usage, began = QuestionUsage(), time.monotonic()
                 scores = _scores(session, name, question, tokens, usage, focus_model)
                 spent[name] += time.monotonic() - began
-                shown[name] += sum(usage.tokens_scored)
+                # a picture of all tiles goes with each request
+                is_shown_all = name == "prompted"
+                shown[name] += len(tokens) if is_shown_all else sum(usage.tokens_scored)
                 of_scene.append(int(hits_of(scores, _touching(tokens, box))))
             hits[name].append(tuple(of_scene))
     counts = {name: sum(map(len, groups)) for name, groups in hits.items()}

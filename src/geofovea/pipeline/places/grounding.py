@@ -10,18 +10,30 @@ from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 __all__ = ["can_ground", "spoken_places"]
 
-_REQUEST = (
+_JSON_REQUEST = (
     "Locate every {phrase} in this picture. Reply with a JSON list of objects with the keys "
     '"bbox_2d" ([x1, y1, x2, y2]) and "label", and nothing else.'
 )
+_REQUESTS = {
+    BoxStyle.JSON_PIXELS: _JSON_REQUEST,
+    BoxStyle.JSON_THOUSANDTHS: _JSON_REQUEST,
+    BoxStyle.QWEN2: "Detect the bounding box of every {phrase} in this picture.",
+    BoxStyle.INTERNVL: "Please provide the bounding box coordinates of every {phrase}.",
+    BoxStyle.GLM: (
+        "Locate every {phrase} in this picture. Reply with a list of boxes [x1, y1, x2, y2] in "
+        "thousandths of its sides, and nothing else."
+    ),
+    BoxStyle.LOCATIONS: "detect {phrase}",
+}
+"""What each family was taught to answer with boxes, without the special words of its training:
+those of a question are left out of prompts."""
+
 _ANSWER_TOKENS = 512
-# the others write boxes between special words, which a decoded answer leaves out
-_PLAIN = (BoxStyle.JSON_PIXELS, BoxStyle.JSON_THOUSANDTHS)
 
 
 def can_ground(host: Host) -> bool:
     """Whether a host can be asked for boxes."""
-    return isinstance(host, SupportsGrounding) and host.box_style in _PLAIN
+    return isinstance(host, SupportsGrounding) and host.box_style is not None
 
 
 def spoken_places(
@@ -42,8 +54,10 @@ def spoken_places(
     """
     assert isinstance(host, SupportsGrounding)  # noqa: S101 - asked before
     assert host.box_style is not None  # noqa: S101
-    reply = host.answering(_ANSWER_TOKENS).generate(_REQUEST.format(phrase=phrase), tokens)
-    located, refused = boxes_scene(reply.text, host.box_style, pyramid, tile)
+    request = _REQUESTS[host.box_style].format(phrase=phrase)
+    reply = host.answering(_ANSWER_TOKENS).generate(request, tokens)
+    # some families write a box between special words
+    located, refused = boxes_scene(reply.marked or reply.text, host.box_style, pyramid, tile)
     warning = ""
     if refused:
         warning = "some boxes of the model have no area inside their tile and were left out"

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from chat_server import says
 from cli_toys import is_one_error_line
 
 
@@ -22,6 +23,25 @@ def test_a_calibration_goes_on_where_the_tokens_ended_and_is_printed(run, tmp_pa
     assert {path.name for path in (tmp_path / "run").iterdir()} == names
     again = run(*into)
     assert "held-out objects; uncalibrated" in again.stdout
+
+
+@pytest.mark.slow
+def test_at_an_endpoint_the_prompted_focus_is_measured(run, server, tmp_path):
+    server.otherwise = says("5")
+    where = ["--model", "openai:toy", "--base-url", server.url]
+    done = run("calibrate", "--output", tmp_path / "run", *where, "--json")
+    assert done.exit_code == 0, done.stderr
+    record = json.loads(done.stdout)
+    (focus,) = record["focuses"]
+    assert (focus["focus"], record["best_focus"]) == ("prompted", "prompted")
+    assert 0 <= focus["accuracy"][0] <= 1
+    assert focus["tokens"] > 0
+    assert "mode" not in record
+    assert "prompted" in (tmp_path / "run" / "calibration.md").read_text(encoding="utf-8")
+    refused = run("calibrate", "--output", tmp_path / "other", *where, "--max-calls", 2)
+    assert refused.exit_code == 1
+    assert is_one_error_line(refused)
+    assert "--max-calls" in refused.stderr
 
 
 @pytest.mark.slow

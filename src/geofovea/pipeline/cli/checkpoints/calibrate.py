@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea.pipeline.cli.options.endpoint import endpoint_options
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
@@ -15,6 +16,7 @@ from geofovea.pipeline.system.terminal import echo
 if TYPE_CHECKING:
     from geofovea.pipeline.calibration.calibrate import Calibration
     from geofovea.pipeline.calibration.focuses import FocusScore
+    from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
 __all__ = ["calibrate"]
 
@@ -22,6 +24,7 @@ __all__ = ["calibrate"]
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
 @synthetic_model_options
+@endpoint_options
 @click.option("--looks", default=10, show_default=True, help="Looks of each of the three parts.")
 @click.option("--tokens", default=2_000_000, show_default=True, help="Most vision tokens to run.")
 @click.option("--seconds", type=float, help="Stop after this time; the same command goes on.")
@@ -35,6 +38,7 @@ __all__ = ["calibrate"]
 def calibrate(
     output: Path,
     loading: dict[str, Any],
+    endpoint: EndpointSettings | None,
     looks: int,
     tokens: int,
     seconds: float | None,
@@ -44,7 +48,8 @@ def calibrate(
 ) -> None:
     """Find the layers and heads by which a model points best.
 
-    Asks about synthetic scenes whose objects are known. The same command resumes a stopped run.
+    Asks about synthetic scenes whose objects are known. The same command resumes a stopped run. An
+    endpoint shows no attention: there the focus 'prompted' is measured.
     """
     from geofovea.pipeline.calibration import report
     from geofovea.pipeline.calibration.calibrate import CalibrationBudget
@@ -52,7 +57,7 @@ def calibrate(
     from geofovea.pipeline.system.progress import progress_bar
 
     budget = CalibrationBudget(looks, tokens, seconds)
-    host = load_host(**loading)
+    host = load_host(**loading, endpoint=endpoint)
     with progress_bar(f"calibrating {host.name}") as advance:
         result = report.run_calibration(
             host, output, budget, unusual(loading), focus_model, advance

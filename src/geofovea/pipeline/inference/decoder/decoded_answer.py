@@ -29,14 +29,16 @@ def decoded_answer(
     """
     text = tokenizer.decode(ids, skip_special_tokens=True).strip()
     # marks of thoughts are special words in some vocabularies, and are gone from that text
-    spoken = spoken_answer(tokenizer.decode(ids, skip_special_tokens=False))
+    whole = tokenizer.decode(ids, skip_special_tokens=False).strip()
+    spoken = spoken_answer(whole)
     special = [str(word) for word in tokenizer.all_special_tokens]
     freed = _without(spoken.text, special)
     if freed.split() != _without(text, special).split():
         text, logs = freed, _logs_of(tokenizer, ids, logs, freed) if freed else ()
     doubts = replace(spoken, text=text, mark=spoken_answer(text).mark).doubts
     warnings = doubts if has_ended else (cut_warning(most), *doubts)
-    return Generation(text, tuple(logs), warnings=warnings)
+    marked = spoken.unthought if spoken.thought_aloud else whole
+    return Generation(text, tuple(logs), warnings=warnings, marked="" if marked == text else marked)
 
 
 def _without(text: str, words: Sequence[str]) -> str:

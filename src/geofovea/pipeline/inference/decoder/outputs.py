@@ -45,6 +45,7 @@ class Generation:
         layer_work: What each layer did in the prefill, where work was skipped inside layers; else
             empty. Answers are equal whatever it says.
         tokens_beside: Tokens that entered layers without a place in the sequence.
+        marked: The text with its special words, as around a box; empty where it has none.
         choices: Log-probability of each answer that it could choose from, in their order.
         text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
         warnings: What a careful reader of the answer should know.
@@ -60,3 +61,4 @@ class Generation:
     thought_tokens: int = 0
     layer_work: tuple[LayerWork, ...] = field(default=(), compare=False)
     tokens_beside: int = field(default=0, compare=False)
+    marked: str = field(default="", compare=False)

@@ -144,7 +144,8 @@ def _written(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ...], st
 def _between_marks(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ...], str]]:
     ref, ref_end, box, box_end = (re.escape(mark) for mark in _MARKS[style])
     label = rf"(?:{ref}(?P<label>[^<]{{0,300}}){ref_end}\s{{0,4}})?" if ref else "(?P<label>)"
-    for place in re.finditer(rf"{label}{box}(?P<corners>[^<]{{0,20000}}){box_end}", text):
+    # the last mark may have been taken for the end of the answer
+    for place in re.finditer(rf"{label}{box}(?P<corners>[^<]{{0,20000}})(?:{box_end}|\Z)", text):
         for four in _FOUR.finditer(place["corners"]):
             yield _numbers(four), place["label"] or ""
 

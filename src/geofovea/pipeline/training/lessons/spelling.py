@@ -16,13 +16,15 @@ from geofovea.pipeline.training.lessons.spec import LESSON_KINDS, SampleSpec
 __all__ = ["is_asked", "lesson_kinds", "spell"]
 
 _SHARE_ASKED = {
-    ("count", "0"): 0.3,
-    ("count", "1"): 0.5,
     ("presence", "no"): 0.8,
     ("new count", "0"): 0.1,
     ("changed", "no"): 0.06,
 }
-"""Of questions with answers that would come far too often; all others are asked whenever drawn."""
+"""Of questions with answers that would come far too often; all others are asked whenever drawn.
+
+Counts of zero and one are not thinned. Weights from lessons with few zeros found 21 things that are
+not there in a search by counts, where the weights of before had found 4.
+"""
 
 
 def lesson_kinds(questions: Sequence[Question]) -> NDArray[np.int64]:
