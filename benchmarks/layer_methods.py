@@ -30,6 +30,7 @@ from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.opening import open_scene
+from world_replies import WorldReply, same_share
 
 FIRST_SEED = 992_000
 """Beyond those of every training and of the published benches."""
@@ -39,24 +40,16 @@ Way = tuple[int, str | None]
 
 
 @dataclass(frozen=True)
-class Reply:
+class Reply(WorldReply):
     """One answer, and what it cost.
 
     Attributes:
-        scene: Seed of its world.
-        side: Of its scene, in pixels.
-        correct: Whether it is the right word.
-        text: The word.
         tokens: Vision tokens in the sequence.
         beside: Those that entered layers without a place in it.
         layers: Vision tokens by layers; 0 where nothing was skipped.
         prefill: Operations of the prefill, in 10¹².
     """
 
-    scene: int
-    side: int
-    correct: bool
-    text: str
     tokens: int
     beside: int
     layers: int
@@ -68,9 +61,11 @@ def ask_scene(
 ) -> list[list[Reply]]:
     """The replies of each way to the questions about one scene; kept, and not asked for again."""
     world = make_world(seed, side, side)
-    kept = folder / f"replies_{seed}.json"
-    if kept.exists():
-        return [[Reply(**row) for row in some] for some in json.loads(kept.read_text("utf-8"))]
+    path_replies = folder / f"replies_{seed}.json"
+    if path_replies.exists():
+        return [
+            [Reply(**row) for row in some] for some in json.loads(path_replies.read_text("utf-8"))
+        ]
     path = folder / f"scene_{seed}.tif"
     if not path.exists():
         write_scene(world, path)
@@ -81,7 +76,7 @@ def ask_scene(
             budget = Budget(host.default_budget.tiles, tokens)
             answer = session.ask(question.text, budget=budget, skip=skip, geometry="off")
             some.append(_reply(answer, seed, side, question.answer))
-    write_text(kept, json.dumps([[asdict(reply) for reply in some] for some in replies]))
+    write_text(path_replies, json.dumps([[asdict(reply) for reply in some] for some in replies]))
     return replies
 
 
@@ -104,7 +99,7 @@ def report(ways: list[Way], replies: list[list[Reply]]) -> str:
     """The table."""
     rows = []
     for (tokens, skip), some in zip(ways, replies, strict=True):
-        same = mean(a.text == b.text for a, b in zip(some, replies[0], strict=True))
+        same = same_share(some, replies[0])
         prefill, of_first = (mean(r.prefill for r in which) for which in (some, replies[0]))
         rows.append([
             f"{skip or 'none'}, {tokens}",

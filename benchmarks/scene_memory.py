@@ -35,6 +35,7 @@ from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.cache_policies.kv_spec import parse_kv
 from geofovea.tiling.opening import open_scene
 from side_by_side import cpu_seconds
+from world_replies import WorldReply, same_share
 
 FIRST_SEED = 990_000
 """Beyond those of every training and of the published benches."""
@@ -52,22 +53,14 @@ _MEGABYTES = 2000.0
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer.
+class Reply(WorldReply):
+    """One answer, and what it cost.
 
     Attributes:
-        scene: Seed of its world.
-        side: Of its scene, in pixels.
-        correct: Whether it is the right word.
-        text: The word.
         cpu: Seconds of CPU.
         is_first: Whether it was the first question of its session.
     """
 
-    scene: int
-    side: int
-    correct: bool
-    text: str
     cpu: float
     is_first: bool
 
@@ -235,7 +228,7 @@ def report(ways: dict[str, Way], apart: float) -> str:
 
 
 def _row(name: str, replies: Sequence[Reply], stock: Sequence[Reply], rest: list[str]) -> list[str]:
-    same = mean(a.text == b.text for a, b in zip(replies, stock, strict=True))
+    same = same_share(replies, stock)
     return [name, accuracy_text(replies), f"{same:.3f}", *rest]
 
 

@@ -33,33 +33,26 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.tiling.opening import open_scene
+from world_replies import WorldReply, same_share
 
 FIRST_SEED = 985_000
 """Beyond those of every training and of the published benches."""
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer.
+class Reply(WorldReply):
+    """One answer, and what it cost.
 
     Attributes:
-        scene: Seed of its world.
-        side: Of its scene, in pixels.
-        correct: Whether it is the right word.
-        text: The word.
         tokens: Vision tokens that entered the decoder.
         work: Vision tokens of which a layer computed more than keys and values, over all layers.
     """
 
-    scene: int
-    side: int
-    correct: bool
-    text: str
     tokens: int
     work: int
 
 
-class Asked:
+class SearchedQuestion:
     """One question about one scene, searched once and answered in several ways."""
 
     def __init__(self, session: SceneSession, question: Question, seed: int) -> None:
@@ -95,22 +88,24 @@ class Asked:
         return plan
 
 
-def ways_of(asked: Asked, parts: dict, lengths: list[int]) -> Iterator[tuple[str, Reply]]:
+def ways_of(
+    search: SearchedQuestion, parts: dict, lengths: list[int]
+) -> Iterator[tuple[str, Reply]]:
     """All answers to one question, by the name of the way."""
     plain = AnswerOptions()
-    yield "all tokens", asked.reply(plain)
+    yield "all tokens", search.reply(plain)
     for kind, skip in (("exits", "dyvte"), ("saisa", "saisa")):
         if kind in parts:
-            yield skip, asked.reply(replace(plain, skip=skip))
+            yield skip, search.reply(replace(plain, skip=skip))
     if "resampler" not in parts:
         return
     name = parts["resampler"].method
     for length in lengths:
-        part = asked.reply(replace(plain, resampler=f"{name}:{length}"))
+        part = search.reply(replace(plain, resampler=f"{name}:{length}"))
         yield f"{name}:{length}", part
-        dealt = asked.reply(replace(plain, resampler=name), part.tokens)
+        dealt = search.reply(replace(plain, resampler=name), part.tokens)
         yield f"{name}, as many tokens as {length} a tile, dealt by the focus", dealt
-        yield f"focus_spread, as many tokens as {length} a tile", asked.reply(plain, part.tokens)
+        yield f"focus_spread, as many tokens as {length} a tile", search.reply(plain, part.tokens)
 
 
 def report(replies: dict[str, list[Reply]]) -> str:
@@ -118,7 +113,7 @@ def report(replies: dict[str, list[Reply]]) -> str:
     stock = replies["all tokens"]
     rows = []
     for name, own in replies.items():
-        same = mean(a.text == b.text for a, b in zip(own, stock, strict=True))
+        same = same_share(own, stock)
         rows.append([
             name,
             f"{mean(reply.tokens for reply in own):.0f}",
@@ -150,8 +145,8 @@ def main() -> None:
             write_scene(world, path)
         session = SceneSession(open_scene(path), host, cache_tokens=False)
         for question in ask_world(world, options.per_category):
-            asked = Asked(session, question, world.seed)
-            for name, reply in ways_of(asked, parts, options.lengths):
+            search = SearchedQuestion(session, question, world.seed)
+            for name, reply in ways_of(search, parts, options.lengths):
                 replies.setdefault(name, []).append(reply)
         table = report(replies)
         print(f"scene {number + 1} of {options.scenes}", table, sep="\n", flush=True)

@@ -133,6 +133,11 @@ def test_a_memory_is_filled_in_advance_and_goes_on(run, tmp_path, scene_path, mo
     assert record["cost"]["memory"]["tiles_read"] > 0
     small = ("index", scene_path, "--memory", 0.05, "--kv", "plain:2", "--model", "embedded")
     assert "do not fit; give --memory more" in run(*small).stderr
+    # room for 8 of 80 tiles
+    monkeypatch.setenv("GEOFOVEA_CACHE_DIR", str(tmp_path / "narrow"))
+    monkeypatch.setenv("GEOFOVEA_TOKENS_GB", f"{first['fill']['nbytes'] / 1e10:.9f}")
+    result = run(*fill[:-1], "4")
+    assert "not all of them stay there; set GEOFOVEA_TOKENS_GB" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,16 @@ def test_a_tile_taken_apart_is_put_together_to_the_bit(make_session, policy):
 
 
 @pytest.mark.parametrize(
-    "record", [b"{", b"[]", b"7", b'{"class": "system", "parts": {}}', b'{"array": "9"}']
+    "record",
+    [
+        b"{",
+        b"[]",
+        b"7",
+        b'{"class": "system", "parts": {}}',
+        b'{"array": "9"}',
+        b'{"class": "StoredTile", "parts": []}',
+        b'{"class": "StoredTile", "parts": {"cells": [], "states": 3}}',
+    ],
 )
 def test_a_record_that_says_anything_else_is_refused(record):
     with pytest.raises(DataError, match="do not belong together"):

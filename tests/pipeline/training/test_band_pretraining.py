@@ -1,5 +1,8 @@
 """Pretraining of bands: a stopped run goes on as if it had not been, from what no test shares."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel
@@ -66,3 +69,18 @@ def test_what_cannot_be_meant_is_refused(tower, tmp_path):
         pretrained_bands(tower, tmp_path)
     with pytest.raises(DataError, match="steps of tiles"):
         BandRecipe(steps=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("bands.json", b"{"), ("bands.json", b"[]"), ("bands.safetensors", b"half")],
+    ids=str,
+)
+def test_a_damaged_state_says_how_to_begin_again(tower, tmp_path, name, content):
+    recipe = BandRecipe(steps=1, tiles=1, world=1536)
+    (tmp_path / "bands.json").write_text(json.dumps(asdict(recipe)))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged .* remove bands.json"):
+        next(pretrain_bands(tower, recipe, tmp_path))
+    with pytest.raises(DataError, match=r"damaged .* remove bands.json"):
+        weights(tower, tmp_path)

@@ -139,3 +139,23 @@ def test_a_folder_of_a_run_with_another_start_is_refused(tiny_folder, tmp_path):
         list(training.train(CONFIG, tmp_path, **plain))
     with pytest.raises(DataError, match="start nothing"):
         list(training.train(replace(CONFIG, start=str(tiny_folder)), tmp_path, **plain))
+
+
+def test_a_model_that_knows_more_words_is_refused(tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "later")
+    path = tmp_path / "later" / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    words = content["model"]["vocab"]
+    words["zeppelin"] = len(words)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match="or a later one"):
+        start_from(Student(TINY), tmp_path / "later")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "scene_position.safetensors"])
+def test_damaged_weights_are_refused_with_words(tiny_folder, tmp_path, name):
+    shutil.copytree(tiny_folder, tmp_path / "part")
+    assert (tmp_path / "part" / name).exists()
+    (tmp_path / "part" / name).write_bytes(b"half")
+    with pytest.raises(ModelError, match="holds no whole model"):
+        start_from(Student(TINY), tmp_path / "part")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -181,3 +182,18 @@ def test_a_phase_with_frozen_vision_leaves_the_tower_alone_and_teaches_the_rest(
     changed = {k for k, v in states["after"].items() if not torch.equal(v, states["before"][k])}
     assert not {name for name in changed if "vision_tower" in name}
     assert {name for name in changed if "language_model" in name}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(PROGRESS_FILE, b"{"), (PROGRESS_FILE, b"{}"), (STATE_FILE, b"half"), (STATE_FILE, None)],
+    ids=str,
+)
+def test_a_damaged_state_says_how_to_begin_again(run, tmp_path, name, content):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    if content is not None:
+        (tmp_path / "run" / name).write_bytes(content)
+    for use in (lambda f: next(train(CONFIG, f, **PLAIN)), load_student):
+        with pytest.raises(DataError, match=rf"damaged .* remove {PROGRESS_FILE}"):
+            use(tmp_path / "run")

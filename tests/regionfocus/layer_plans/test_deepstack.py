@@ -53,6 +53,12 @@ def test_tokens_are_dealt_as_in_the_worked_example():
         dealt_groups(tiles, (2, 3), 2)
 
 
+def test_nothing_is_added_to_a_prompt_without_vision_tokens():
+    nothing = tokens(PARENT).select(torch.zeros(16, dtype=torch.bool))
+    groups, is_filled = stacked_groups(nothing, tokens(*CHILDREN))
+    assert (groups.shape, is_filled.shape) == ((4, 0, 16), (4, 0))
+
+
 def test_a_parent_gets_its_own_children_as_the_release_deals_them():
     coarse, fine = tokens(PARENT), tokens(*CHILDREN, seed=1)
     groups, is_filled = stacked_groups(coarse, fine)

@@ -70,6 +70,8 @@ def test_masks_thresholds_and_losses_are_those_of_the_port(file):
     close(spatial, outputs["spatial"])
     bounds = thresholds(given_scores, ThresholdHead(*parts))
     close(bounds, outputs["thresholds"])
+    # weights of another type are those of the scores' type
+    close(thresholds(given_scores, ThresholdHead(*(part.double() for part in parts))), bounds)
     soft = soft_mask(redundant, spatial, bounds, params["temperature"])
     close(soft, outputs["soft"])
     assert torch.equal(margins(redundant, spatial, bounds) > 0, outputs["hard"])

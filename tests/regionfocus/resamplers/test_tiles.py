@@ -103,7 +103,10 @@ def test_a_question_is_asked_for_where_it_is_read():
         ResampledTiles(resampler("quecc")).reduce(blind, 5)
 
 
-@pytest.mark.parametrize("text", ["mqt:0", "mqt:x", "mqt:", "mqt:-1", "perceiver"])
+@pytest.mark.parametrize(
+    "text",
+    ["mqt:0", "mqt:x", "mqt:", "mqt:-1", "perceiver", pytest.param("mqt:" + "9" * 5000, id="long")],
+)
 def test_a_choice_that_cannot_be_meant_is_refused(text):
     with pytest.raises(ModelError, match=r"write mqt:4|choose one of m3, tokenflex, mqt, quecc"):
         parse_resampler(text)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from geofovea.datasets.inputs.scene_lists import list_scenes
 from geofovea.errors import OutputError, SceneError
 from geofovea.pipeline.engine.memory_fill import MemoryFill, fill_memory, tiles_of_levels
 from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.engine.token_store_upkeep import (
+    TOKENS_LIMIT_VARIABLE,
+    tokens_limit_bytes,
+)
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.tiling.opening import open_scene
@@ -80,11 +84,13 @@ def remember_scenes(
 
     Raises:
         DataError: If a name stands for no scene.
+        OutputError: If ``$GEOFOVEA_TOKENS_GB`` is no positive number.
         ModelError: If the model cannot answer from a memory.
     """
     sources = [scenes] if isinstance(scenes, (str, os.PathLike)) else scenes
     rows = list_scenes([os.fspath(source) for source in sources])
     names = list(dict.fromkeys(row.scene for row in rows))
+    limit_bytes, nbytes = tokens_limit_bytes(), 0
     for number, name in enumerate(names):
         try:
             scene = open_scene(name, nodata=nodata, **(access or {}))
@@ -92,9 +98,22 @@ def remember_scenes(
             remembered = _remember(name, session, memory, levels)
         except (SceneError, OutputError) as error:
             remembered = RememberedScene(name, error=str(error))
+        nbytes += 0 if remembered.fill is None else remembered.fill.nbytes
+        if nbytes > limit_bytes:
+            warnings = (*remembered.warnings, _do_not_stay(nbytes, limit_bytes))
+            remembered = replace(remembered, warnings=warnings)
         if on_progress is not None:
             on_progress(name, (number + 1) / len(names))
         yield remembered
+
+
+def _do_not_stay(nbytes: int, limit_bytes: int) -> str:
+    # what a session writes pushes out what is oldest without a word: it can be made anew
+    return (
+        f"keys and values of the scenes so far take {nbytes / 1e6:.2f} MB, and tiles of all scenes "
+        f"may take {limit_bytes / 1e6:.2f} MB on disk, so that not all of them stay there; set "
+        f"{TOKENS_LIMIT_VARIABLE}"
+    )
 
 
 def _remember(

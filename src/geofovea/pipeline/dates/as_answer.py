@@ -31,15 +31,15 @@ def dated_row(session: StackSession, reference: SceneSession, request: AskReques
         QuestionError: If it counts or measures, which applies to one date only.
         GeoFoveaError: As ``StackSession.ask`` and ``StackSession.changes`` do.
     """
-    asked = asked_places(request.question)
-    if request.measure is not None or (asked is not None and asked[0] == "count"):
+    task = asked_places(request.question)
+    if request.measure is not None or (task is not None and task[0] == "count"):
         raise QuestionError(
             f"{request.question!r:.80} is about one date; leave out scene_before, or ask what "
             "changed"
         )
-    if asked is None:
+    if task is None:
         return session.answer(request).answer
-    phrase = None if asked[1].strip().lower() in _EVERY else asked[1]
+    phrase = None if task[1].strip().lower() in _EVERY else task[1]
     budget = request.budget
     if budget is not None and budget.tiles == session.host.default_budget.tiles:
         budget = None

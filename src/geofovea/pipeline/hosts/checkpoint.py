@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE
 
 __all__ = [
     "WeightCount",
@@ -48,7 +49,12 @@ _CONVERSION = (
     "s.save_file(torch.load('{file}', weights_only=True), '{stem}.safetensors')\""
 )
 _MOST_TEMPLATE_BYTES, _MOST_CONFIG_BYTES = 2**20, 2**26
-_CONFIGS = ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+_CONFIGS = (
+    "tokenizer_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    SETTINGS_FILE,
+)
 # a head that is tied to the embeddings has no weights of its own
 _TIED = 2
 # eight numbers of four bits in one of thirty-two
@@ -221,7 +227,7 @@ def _refuse_pickle(folder: Path) -> None:
 
 
 def _refuse_long_texts(folder: Path) -> None:
-    """Refuse chat templates that are larger than any real one, before they are read."""
+    """Refuse templates and settings that are larger than any real ones, before they are read."""
     templates = [*folder.glob("*.jinja"), *folder.glob("*/*.jinja")]
     templates += [folder / "chat_template.json"]
     limits = [(path, _MOST_TEMPLATE_BYTES) for path in templates]

@@ -12,7 +12,7 @@ from geofovea.datasets.synthetic.vocabulary import VERSIONS, domain_of
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
-from geofovea.pipeline.hosts.learned.card import PartCard, cards_from_json
+from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE, PartCard, cards_from_json
 from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
@@ -21,7 +21,6 @@ from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 
 __all__ = ["SETTINGS_FILE", "HostSettings", "user_calibration", "with_calibration"]
 
-SETTINGS_FILE = "geofovea.json"
 # memory is taken for it before anything is known to need it
 _LARGEST_TILE = 4096
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofovea.datasets.synthetic.rendering import render_window
@@ -29,7 +29,7 @@ from geofovea.pipeline.inference.bands.encoder import BandEncoder
 from geofovea.pipeline.inference.bands.masking import Masking, drawn_mask
 from geofovea.pipeline.inference.bands.pretraining import MaskedBands
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
-from geofovea.pipeline.training.checkpoint import load_moments, moments_of
+from geofovea.pipeline.training.checkpoint import damaged_run, load_moments, moments_of, read_run
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.run_log import RunLog
 
@@ -51,6 +51,9 @@ _STEPS_A_WORLD = 8
 _MEAN, _STD = 0.45, 0.27
 """Of every band in [0, 1]: about those of the three bands that the tower has learned with."""
 _LOG_EVERY, _SAVE_EVERY = 10, 100
+_WARMUP, _CLIP = 50, 1.0
+_LEVELS = (0, 0, 1, 2)
+"""Of tiles; half of them are native."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def band_tiles(
     places = random.Random(f"{first_world} {step}")
     tiles = []
     for _ in range(count):
-        level = places.choice((0, 0, 1, 2))
+        level = places.choice(_LEVELS)
         x, y = (places.randrange(max(1, (world_side >> level) - side)) for _ in range(2))
         pixels = render_window(world, level, x, y, side, side, len(BAND_CHANNELS))
         tiles.append(torch.from_numpy(pixels).permute(2, 0, 1))
@@ -120,7 +123,7 @@ def pretrain_bands(
         stop_after: Seconds after which to stop with a state, to be resumed later.
 
     Raises:
-        DataError: If the folder holds a run with another recipe.
+        DataError: If the folder holds a run with another recipe, or a damaged state.
         OutputError: If the folder cannot be made.
     """
     started = time.monotonic()
@@ -133,11 +136,11 @@ def pretrain_bands(
     is_over = step >= recipe.steps
     while not is_over:
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * cosine_pace(step, 50, recipe.steps)
+            group["lr"] = recipe.rate * cosine_pace(step, _WARMUP, recipe.steps)
         loss = _loss(model, recipe, step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
         optimizer.step()
         step += 1
         is_over = step >= recipe.steps or time.monotonic() - started > stop_after
@@ -156,12 +159,16 @@ def pretrained_bands(tower: Any, folder: Path) -> BandEncoder:
         folder: Of the run.
 
     Raises:
-        DataError: If the folder holds no run.
+        DataError: If the folder holds no run, or a damaged one.
     """
     if not (folder / _RECIPE_FILE).exists():
         raise DataError(f"{folder} holds no pretrained encoder of bands; run pretrain_bands first")
-    model = _model(tower, BandRecipe(**json.loads((folder / _RECIPE_FILE).read_text("utf-8"))))
-    _load_weights(model, load_file(folder / _STATE_FILE))
+    recipe, tensors = read_run(folder, _RECIPE_FILE, _STATE_FILE)
+    try:
+        model = _model(tower, BandRecipe(**recipe))
+        _load_weights(model, tensors)
+    except (TypeError, RuntimeError) as error:
+        raise damaged_run(folder, _RECIPE_FILE, error) from error
     return model.encoder.eval()
 
 
@@ -236,15 +243,17 @@ def _resumed(
 ) -> int:
     if not (folder / _RECIPE_FILE).exists():
         return 0
-    known = json.loads((folder / _RECIPE_FILE).read_text("utf-8"))
-    if known | {"steps": 0} != asdict(recipe) | {"steps": 0}:
+    theirs, tensors = read_run(folder, _RECIPE_FILE, _STATE_FILE)
+    if theirs | {"steps": 0} != asdict(recipe) | {"steps": 0}:
         raise DataError(
             f"{folder} holds a run with another recipe: name another folder, or remove that one"
         )
-    tensors = load_file(folder / _STATE_FILE)
-    _load_weights(model, tensors)
-    load_moments(optimizer, "optimizer", tensors)
-    return int(tensors["step"])
+    try:
+        _load_weights(model, tensors)
+        load_moments(optimizer, "optimizer", tensors)
+        return int(tensors["step"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise damaged_run(folder, _RECIPE_FILE, error) from error
 
 
 def _load_weights(model: MaskedBands, tensors: dict[str, Tensor]) -> None:

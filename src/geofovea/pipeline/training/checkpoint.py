@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,9 +20,11 @@ from geofovea.pipeline.training.student import Student
 __all__ = [
     "PROGRESS_FILE",
     "STATE_FILE",
+    "damaged_run",
     "load_moments",
     "load_student",
     "moments_of",
+    "read_run",
     "resume",
     "save_state",
 ]
@@ -28,6 +32,38 @@ __all__ = [
 STATE_FILE = "training_state.safetensors"
 PROGRESS_FILE = "training_state.json"
 _STEP = "step"
+
+
+def read_run(
+    folder: Path, progress_file: str, state_file: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What the folder of a run says of it, and its tensors.
+
+    Args:
+        folder: Of the run.
+        progress_file: Name of the JSON file that says what the run is.
+        state_file: Name of the file with the tensors.
+
+    Raises:
+        DataError: If one of the files is missing or damaged.
+    """
+    try:
+        progress = json.loads((folder / progress_file).read_text(encoding="utf-8"))
+        tensors: dict[str, Tensor] = load_file(folder / state_file)
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise damaged_run(folder, progress_file, error) from error
+    if not isinstance(progress, dict):
+        raise damaged_run(folder, progress_file, f"{progress_file} is no JSON object")
+    return progress, tensors
+
+
+def damaged_run(folder: Path, progress_file: str, reason: object) -> DataError:
+    """The error for a run whose state cannot be used, and how to begin again."""
+    words = " ".join(str(reason).split())
+    return DataError(
+        f"the state of the run in {folder} is damaged ({words}): remove {progress_file} there to "
+        "begin again, or name another folder"
+    )
 
 
 def moments_of(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
@@ -83,13 +119,17 @@ def load_student(folder: Path) -> tuple[Student, TrainingConfig]:
     """The student of a run as it stands, on the CPU, and the config it is made by.
 
     Raises:
-        DataError: If the folder holds no training state.
+        DataError: If the folder holds no training state, or a damaged one.
     """
     if not (folder / PROGRESS_FILE).exists():
         raise DataError(f"{folder} holds no training state: run geofovea train --output {folder}")
-    config = config_from_json(json.loads((folder / PROGRESS_FILE).read_text())["recipe"])
-    student = Student(config.shape)
-    _load_weights(student, load_file(folder / STATE_FILE))
+    progress, tensors = read_run(folder, PROGRESS_FILE, STATE_FILE)
+    try:
+        config = config_from_json(progress["recipe"])
+        student = Student(config.shape)
+        _load_weights(student, tensors)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged_run(folder, PROGRESS_FILE, error) from error
     return student.eval(), config
 
 
@@ -110,12 +150,14 @@ def resume(
     """Load the state in a folder, if there is one, and return the step to go on from.
 
     Raises:
-        DataError: If it is that of a run with another seed, start or shape.
+        DataError: If it is that of a run with another seed, start or shape, or damaged.
     """
     if not (folder / PROGRESS_FILE).exists():
         return 0
-    progress = json.loads((folder / PROGRESS_FILE).read_text())
-    recipe, ours = progress["recipe"], asdict(config)
+    progress, tensors = read_run(folder, PROGRESS_FILE, STATE_FILE)
+    recipe, ours = progress.get("recipe"), asdict(config)
+    if not isinstance(recipe, dict):
+        raise damaged_run(folder, PROGRESS_FILE, f"{PROGRESS_FILE} has no recipe")
     for key in ("seed", "start", "shape"):
         # runs of earlier releases all started from nothing
         theirs = recipe.get(key, "")
@@ -125,8 +167,10 @@ def resume(
                 f"{ours[key] or 'nothing'}: "
                 "name another folder, or remove that one"
             )
-    tensors = load_file(folder / STATE_FILE)
-    _load_weights(student, tensors)
-    for which, optimizer in enumerate(optimizers):
-        load_moments(optimizer, f"optimizer.{which}", tensors)
-    return int(tensors[_STEP])
+    try:
+        _load_weights(student, tensors)
+        for which, optimizer in enumerate(optimizers):
+            load_moments(optimizer, f"optimizer.{which}", tensors)
+        return int(tensors[_STEP])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise damaged_run(folder, PROGRESS_FILE, error) from error

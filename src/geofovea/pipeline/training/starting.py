@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
@@ -63,14 +64,22 @@ def start_from(student: Student, folder: Path) -> None:
     length of those that it knows.
 
     Raises:
-        ModelError: If the model has another shape, or words that are not those of a student in
-            their order.
+        ModelError: If the model has another shape, words that are not those of a student in their
+            order, or weights that cannot be read.
     """
     if shape_of(folder) != student.shape:
         raise ModelError(f"{folder} holds a model of shape {shape_of(folder)}, not {student.shape}")
-    known = _known_words(folder)
-    with quiet_transformers():
-        model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    try:
+        known = _known_words(folder)
+        with quiet_transformers():
+            model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        position = load_file(folder / SCENE_POSITION_FILE)["weight"]
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"{folder} holds no whole model: {reason}; give a folder that geofovea train wrote, or "
+            "'embedded'"
+        ) from error
     weights = model.state_dict()
     weights[_WORD_TABLE] = _with_new_words(student, weights[_WORD_TABLE], known)
     # the output matrix is the table of words
@@ -78,7 +87,6 @@ def start_from(student: Student, folder: Path) -> None:
     missing, unexpected = student.llava.load_state_dict(weights, strict=False)
     if unexpected or set(missing) - {"lm_head.weight"}:
         raise ModelError(f"{folder} does not hold the weights of a student: {missing=}")
-    position = load_file(folder / SCENE_POSITION_FILE)["weight"]
     student.scene_position.load_state_dict({"weight": position.float()})
 
 
@@ -87,13 +95,18 @@ def _known_words(folder: Path) -> int:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     theirs = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
     ours = vocabulary()
+    if len(theirs) > len(ours):
+        raise ModelError(
+            f"{folder} knows {len(theirs)} words, this release {len(ours)}: train it on with the "
+            "release that made it, or a later one"
+        )
     for number, (word, our_word) in enumerate(zip(theirs, ours, strict=False)):
         if word != our_word:
             raise ModelError(
                 f"word {number} of {folder} is {word!r}, here it is {our_word!r}: it was made by a "
                 "release that counts its words otherwise"
             )
-    return min(len(theirs), len(ours))
+    return len(theirs)
 
 
 def _with_new_words(student: Student, table: Tensor, known: int) -> Tensor:

@@ -137,10 +137,17 @@ def thresholds(scores: Tensor, head: ThresholdHead) -> Tensor:
         scores: ``(2, n)``, what each token gets from vision and from words.
         head: Of the layer.
     """
-    inner = head.projection @ scores.mean(1) + head.projection_bias
-    redundant = head.redundant @ inner + head.redundant_bias
-    spatial = head.spatial @ inner + head.spatial_bias
-    bounds: Tensor = torch.cat([redundant, spatial]).sigmoid()
+    projection, redundant, spatial = (
+        (weight.to(scores), bias.to(scores))
+        for weight, bias in (
+            (head.projection, head.projection_bias),
+            (head.redundant, head.redundant_bias),
+            (head.spatial, head.spatial_bias),
+        )
+    )
+    inner = projection[0] @ scores.mean(1) + projection[1]
+    logits = [weight @ inner + bias for weight, bias in (redundant, spatial)]
+    bounds: Tensor = torch.cat(logits).sigmoid()
     return bounds
 
 

@@ -135,7 +135,7 @@ def stacked_groups(tokens: TokenSet, fine: TokenSet) -> tuple[Tensor, Tensor]:
     total.index_add_(0, slots.to(device), features.float())
     counts = torch.bincount(slots, minlength=len(total))
     means = (total / counts.clamp_min(1)[:, None].to(device)).to(features.dtype)
-    groups = means.reshape(QUARTERS, len(tokens), -1)
+    groups = means.reshape(QUARTERS, len(tokens), features.shape[1])
     return groups, (counts > 0).reshape(QUARTERS, len(tokens))
 
 

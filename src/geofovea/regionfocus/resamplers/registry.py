@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -46,9 +47,11 @@ def parse_resampler(text: str) -> ResamplerChoice:
     """
     name, colon, tokens = text.partition(":")
     if name not in _RESAMPLERS:
-        raise ModelError(f"unknown resampler {name!r}; choose one of {', '.join(_RESAMPLERS)}")
-    if colon and not (tokens.isdecimal() and int(tokens)):
-        raise ModelError(f"{text!r} is no resampler and tokens a tile; write {name}:4, for example")
+        raise ModelError(f"unknown resampler {name!r:.40}; choose one of {', '.join(_RESAMPLERS)}")
+    if colon and not (re.fullmatch("[0-9]{1,9}", tokens) and int(tokens)):
+        raise ModelError(
+            f"{text!r:.40} is no resampler and tokens a tile; write {name}:4, for example"
+        )
     return ResamplerChoice(name, int(tokens) if colon else None)
 
 

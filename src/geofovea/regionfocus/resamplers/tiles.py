@@ -119,28 +119,31 @@ class ResampledTiles:
         if count >= len(tokens):
             return tokens, values, torch.ones(len(tokens), dtype=torch.int64), boxes
         places = self._places(context, tokens)
-        grid = values.new_zeros(self.resampler.cells, values.shape[1], dtype=torch.float32)
-        grid[places.to(values.device)] = values.float()
-        visible = torch.zeros(self.resampler.cells, dtype=torch.bool)
-        visible[places] = True
-        question = context.text_embeds
-        with torch.inference_mode():
-            made = self.resampler(
-                grid[None],
-                visible[None].to(values.device),
-                count,
-                None if question is None else question.to(values.device).float().mean(0)[None],
-            )[0]
+        outputs = self._outputs(values, places, count, context.text_embeds)
         stands_for = self.resampler.members(count)[:, places]
         is_there = stands_for.any(1)
         stands_for = stands_for[is_there]
         index = _distinct(stands_for)
         return (
             tokens[index],
-            made[is_there.to(made.device)].to(values.dtype),
+            outputs[is_there.to(outputs.device)].to(values.dtype),
             stands_for.sum(1),
             torch.stack([_hull(boxes[members]) for members in stands_for]),
         )
+
+    def _outputs(
+        self, values: Tensor, places: Tensor, count: int, question: Tensor | None
+    ) -> Tensor:
+        """What the resampler makes of tokens at places of a tile, float32 ``(count, d)``."""
+        device = values.device
+        grid = values.new_zeros(self.resampler.cells, values.shape[1], dtype=torch.float32)
+        grid[places.to(device)] = values.float()
+        visible = torch.zeros(self.resampler.cells, dtype=torch.bool, device=device)
+        visible[places.to(device)] = True
+        mean = None if question is None else question.to(device).float().mean(0)[None]
+        with torch.inference_mode():
+            outputs: Tensor = self.resampler(grid[None], visible[None], count, mean)[0]
+        return outputs
 
     def _places(self, context: TokenContext, tokens: Tensor) -> Tensor:
         """Cell of each token in its tile, row-major."""

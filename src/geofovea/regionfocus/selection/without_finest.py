@@ -53,10 +53,10 @@ def without_finest(
     tiles = {_above(tile, above.level) for tile in finest.tokens.tiles}
     parents = _raised(look_at(above, tiles), finest)
     others = tuple(look for look in relevant.looks[:-1] if look.level > above.level)
-    kept_whole = next((look for look in relevant.looks[:-1] if look.level == above.level), None)
-    if kept_whole is not None:
+    whole_level = next((look for look in relevant.looks[:-1] if look.level == above.level), None)
+    if whole_level is not None:
         # the map stays whole, also where nothing finer was seen
-        parents = _raised(kept_whole, finest)
+        parents = _raised(whole_level, finest)
     looks = (*others, parents) if len(parents.tokens) else relevant.looks[:-1]
     return WithoutFinest(
         Descent(looks, relevant.stopped), _places(places, looks[-1]), finest.tokens

@@ -21,9 +21,10 @@ def model(request):
     return make_model(request.param)
 
 
-def make_prompt():
-    embedded = torch.randn(1, LENGTH, WIDTH, generator=torch.Generator().manual_seed(1))
-    return PromptSequence(embedded, torch.arange(LENGTH)[None], VISUAL, None, LENGTH)
+def make_prompt(shown=SHOWN, seed=1):
+    length = BEFORE + shown + AFTER
+    embedded = torch.randn(1, length, WIDTH, generator=torch.Generator().manual_seed(seed))
+    return PromptSequence(embedded, torch.arange(length)[None], VISUAL[:shown], None, length)
 
 
 @torch.no_grad()
@@ -37,14 +38,13 @@ def decode(model, run):
 
 
 @torch.no_grad()
-def reference(model, chosen, method):
+def reference(model, chosen, method, prompt):
     """The rule read literally: states and keys of each token and layer in a table, one by one."""
-    embeds = torch.cat(
-        [make_prompt().embedded[0], model.get_input_embeddings()(torch.tensor(chosen))]
-    )
+    embeds = torch.cat([prompt.embedded[0], model.get_input_embeddings()(torch.tensor(chosen))])
+    length = len(prompt.embedded[0])
     layers, inputs, results, computed = model.model.layers, {}, [], []
-    for place in range(LENGTH - 1, len(embeds)):
-        fresh = range(LENGTH) if place == LENGTH - 1 else [place]
+    for place in range(length - 1, len(embeds)):
+        fresh = range(length) if place == length - 1 else [place]
         inputs |= {(0, p): embeds[p] for p in fresh}
         seen = set(range(place + 1))
         for number, layer in enumerate(layers):
@@ -56,7 +56,7 @@ def reference(model, chosen, method):
             outputs, attention = literal_layer(model, layer, number, inputs, running, entries)
             inputs |= {(number + 1, p): state for p, state in outputs.items()}
             if method.share_behind(number, DEPTH):
-                candidates = [p for p in entries if p in VISUAL.tolist()]
+                candidates = [p for p in entries if p in prompt.visual.tolist()]
                 row = torch.stack([attention[entries.index(p)] for p in candidates])
                 wanted = {candidates[i] for i in method.wanted(row, number, DEPTH).tolist()}
                 seen -= set(candidates) - wanted
@@ -87,7 +87,7 @@ def test_the_answer_is_that_of_the_rule_read_literally(model):
     method = LazyLlm()
     run = LazyRun(model.model, make_prompt(), method)
     states, chosen = decode(model, run)
-    expected, computed = reference(model, chosen, method)
+    expected, computed = reference(model, chosen, method, make_prompt())
     torch.testing.assert_close(states, expected, atol=1e-5, rtol=1e-4)
     in_caches = sorted((n, p) for n, which in enumerate(run._which) for p in which.tolist())
     assert in_caches == sorted(computed)
@@ -98,6 +98,15 @@ def test_the_answer_is_that_of_the_rule_read_literally(model):
     vision = [int(torch.isin(which, VISUAL).sum()) for which in run._which]
     assert sum(vision) > sum(first.tokens_by_layer)
     assert max(vision) <= SHOWN
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_word_reads_no_more_than_it_wants_once_every_token_has_come_back(model, seed):
+    method, prompt = LazyLlm(), make_prompt(2, seed)
+    run = LazyRun(model.model, prompt, method)
+    states, chosen = decode(model, run)
+    expected, _ = reference(model, chosen, method, prompt)
+    torch.testing.assert_close(states, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_what_waits_and_what_ran_is_all_there_is(model):

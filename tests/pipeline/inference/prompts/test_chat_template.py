@@ -100,3 +100,11 @@ def test_a_file_with_a_template_is_not_read_where_it_is_too_large(tmp_path, name
     file.write_bytes(b"x" * (2**20 + 1))
     with pytest.raises(ModelError, match=r"1,048,577 bytes, more than the 1,048,576"):
         check_files(str(tmp_path), {})
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "geofovea.json"])
+def test_settings_are_not_read_where_they_are_too_large(tmp_path, name):
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(2**26 + 1)
+    with pytest.raises(ModelError, match=r"67,108,865 bytes, more than the 67,108,864"):
+        check_files(str(tmp_path), {})

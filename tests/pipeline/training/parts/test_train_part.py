@@ -1,6 +1,7 @@
 """Parts beside a frozen model: trained, resumed, written, read by a host, refused by another."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,12 @@ from safetensors.torch import load_file, save_file
 from training_toys import PLAN
 
 import geofovea as gf
-from geofovea.errors import DataError, ModelError
+from geofovea.errors import DataError, ModelError, OutputError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.engine.memory_options import MemoryOptions
-from geofovea.pipeline.hosts.learned.part_files import read_cards
+from geofovea.pipeline.hosts.learned import part_files
+from geofovea.pipeline.hosts.learned.part_files import install_part, read_cards
+from geofovea.pipeline.hosts.learned.trained_parts import planned_method, resampling, saisa_of
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
@@ -27,6 +30,7 @@ from geofovea.pipeline.training.parts.lessons import LessonStore
 from geofovea.pipeline.training.parts.recipe import PART_NAMES, PartRecipe, default_recipe
 from geofovea.pipeline.training.parts.train_part import part_log, train_part
 from geofovea.pipeline.training.parts.written_part import write_part
+from geofovea.regionfocus.layer_plans.dyvte import DyVte
 from geofovea.tiling.opening import open_scene
 
 SPEC = replace(PLAN, dropped=0.0, alone=0.3)
@@ -124,6 +128,32 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, folder, store, tr
     assert all(torch.equal(once[name], again[name]) for name in once)
 
 
+def test_a_run_that_was_killed_before_its_first_state_begins_its_log_again(
+    host, folder, store, tmp_path
+):
+    model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
+    next(train_part(model, recipe("m3"), tmp_path, **how))
+    list(train_part(model, recipe("m3", steps=1), tmp_path, **how))
+    assert [record["step"] for record in part_log(tmp_path).read()] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("part_state.json", b"{"), ("part_state.json", b"[]"), ("part_state.safetensors", b"half")],
+    ids=str,
+)
+def test_a_damaged_state_says_how_to_begin_again(
+    host, folder, store, trained, tmp_path, name, content
+):
+    shutil.copytree(trained("m3"), tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes(content)
+    model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
+    with pytest.raises(DataError, match=r"damaged .* remove part_state.json"):
+        next(train_part(model, recipe("m3"), tmp_path / "run", **how))
+    with pytest.raises(DataError, match=r"damaged .* remove part_state.json"):
+        write_part(tmp_path / "run", recipe("m3"), host, folder)
+
+
 def test_another_recipe_does_not_go_on_with_a_run(host, folder, store, trained):
     other = replace(recipe("mqt"), seed=9)
     records = train_part(FrozenModel(host, folder), other, trained("mqt"), lessons=store, spec=SPEC)
@@ -214,6 +244,86 @@ def test_a_part_is_refused_by_other_weights_and_where_it_is_damaged(trained, sce
     (tmp_path / "resampler.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="does not hold the part"):
         SceneSession(open_scene(scene_path), load_anew(tmp_path)).ask(QUESTION, resampler="m3")
+
+
+def card_with(settings):
+    """Changes what geofovea.json says of the only part of a model."""
+
+    def change(folder):
+        path = folder / "geofovea.json"
+        record = json.loads(path.read_text())
+        (card,) = record["parts"].values()
+        card["settings"] |= settings
+        path.write_text(json.dumps(record))
+
+    return change
+
+
+def weights_with(file, change):
+    """Changes the tensors of a part."""
+
+    def write(folder):
+        # copies: the file that they were read from is written over
+        changed = {k: v.clone() for k, v in change(load_file(folder / file)).items()}
+        save_file({k: v.contiguous() for k, v in changed.items()}, folder / file)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        # made as it says, it would take a terabyte
+        ("mqt", card_with({"queries": 10**10})),
+        ("mqt", card_with({"heads": 0})),
+        ("quecc", card_with({"width": "wide"})),
+        ("dyvte", card_with({"threshold": []})),
+        ("dyvte", card_with({"start": float("inf")})),
+        ("dyvte", weights_with("exits.safetensors", lambda t: {k: v[:1] for k, v in t.items()})),
+        (
+            "dyvte",
+            weights_with(
+                "exits.safetensors",
+                lambda t: {k: v[:, :-1] if "first" in k else v for k, v in t.items()},
+            ),
+        ),
+        ("saisa", weights_with("saisa.safetensors", lambda t: t | {"0.third": t["0.skip"]})),
+        (
+            "saisa",
+            weights_with("saisa.safetensors", lambda t: {k: t[k] for k in t if k[0] == "0"}),
+        ),
+        ("saisa", weights_with("saisa.safetensors", lambda t: {k: v[:3] for k, v in t.items()})),
+    ],
+)
+def test_a_part_that_does_not_fit_its_host_is_refused_before_a_question(
+    trained, tmp_path, method, change
+):
+    shutil.copytree(trained(method) / "model", tmp_path / "model")
+    host = load_anew(tmp_path / "model")
+    uses = {"dyvte": lambda h: planned_method(h, DyVte()), "saisa": saisa_of}
+    use = uses.get(method, lambda h: resampling(h, method))
+    assert use(host) is not None
+    change(tmp_path / "model")
+    with pytest.raises(ModelError, match=r"train them again|has no settings|hidden, 2d"):
+        use(load_anew(tmp_path / "model"))
+
+
+def test_a_model_that_cannot_be_copied_whole_leaves_the_one_before(trained, tmp_path, monkeypatch):
+    run = trained("m3") / "model"
+    shutil.copytree(run, tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    (card,) = read_cards(run).values()
+
+    def half(source, target):
+        target.write_bytes(source.read_bytes()[:9])
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(part_files.shutil, "copyfile", half)
+    with pytest.raises(OutputError, match="no space left"):
+        install_part(run, tmp_path / "model", card, {})
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+    with pytest.raises(ModelError, match="cannot be copied"):
+        install_part(tmp_path / "nothing", tmp_path / "model", card, {})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,17 @@ from typing import Any
 
 from geofovea.errors import ModelError
 
-__all__ = ["PART_FILES", "PartCard", "cards_from_json", "cards_to_json", "kind_of"]
+__all__ = [
+    "PART_FILES",
+    "SETTINGS_FILE",
+    "PartCard",
+    "cards_from_json",
+    "cards_to_json",
+    "kind_of",
+]
+
+SETTINGS_FILE = "geofovea.json"
+"""What a model folder says beside its ``config.json``, cards of its parts included."""
 
 PART_FILES = {
     "resampler": "resampler.safetensors",

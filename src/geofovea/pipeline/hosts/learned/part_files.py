@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.learned.card import (
     PART_FILES,
+    SETTINGS_FILE,
     PartCard,
     cards_from_json,
     cards_to_json,
@@ -25,7 +27,6 @@ from geofovea.pipeline.system.files import make_folder, write_file, write_text
 
 __all__ = ["install_part", "part_tensors", "read_cards"]
 
-_SETTINGS_FILE = "geofovea.json"
 _KEY = "parts"
 
 
@@ -48,7 +49,7 @@ def part_tensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"{path} does not hold the part that {_SETTINGS_FILE} speaks of ({error}): train it "
+            f"{path} does not hold the part that {SETTINGS_FILE} speaks of ({error}): train it "
             "again with geofovea train --with"
         ) from error
     return tensors
@@ -60,14 +61,14 @@ def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str
     Weights of the part are stored as float16. A part of the same kind is replaced.
 
     Raises:
-        ModelError: If the model's settings cannot be read.
+        ModelError: If the model or its settings cannot be read.
         OutputError: If a file cannot be written.
     """
     make_folder(folder)
     if model.resolve() != folder.resolve():
-        for path in sorted(model.iterdir()):
-            if path.is_file():
-                shutil.copyfile(path, folder / path.name)
+        for path in _files_in(model):
+            # aside first: a run that is killed here leaves the model that stood there before
+            write_file(folder / path.name, partial(shutil.copyfile, path))
     kind = kind_of(card.method)
     stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
     write_file(folder / PART_FILES[kind], lambda aside: save_file(stored, aside))
@@ -75,11 +76,18 @@ def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str
     cards = cards_from_json(settings.get(_KEY, {})) | {kind: card}
     settings[_KEY] = cards_to_json(cards)
     # last: a model never speaks of a part that is not there
-    write_text(folder / _SETTINGS_FILE, json.dumps(settings, indent=1))
+    write_text(folder / SETTINGS_FILE, json.dumps(settings, indent=1))
+
+
+def _files_in(model: Path) -> list[Path]:
+    try:
+        return sorted(path for path in model.iterdir() if path.is_file())
+    except OSError as error:
+        raise ModelError(f"the model in {model} cannot be copied: {error}") from error
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / _SETTINGS_FILE
+    path = folder / SETTINGS_FILE
     if not path.exists():
         return {}
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
@@ -16,7 +17,7 @@ from geofovea.pipeline.hosts.learned.adapted_decoder import adapted_decoder
 from geofovea.pipeline.hosts.learned.card import PART_FILES, PartCard
 from geofovea.pipeline.hosts.learned.part_files import part_tensors
 from geofovea.regionfocus.layer_plans.base import LayerMethod
-from geofovea.regionfocus.layer_plans.dyvte import DyVte, ExitRouter
+from geofovea.regionfocus.layer_plans.dyvte import DyVte, ExitRouter, router_logits
 from geofovea.regionfocus.layer_plans.saisa import Saisa, SaisaProjector
 from geofovea.regionfocus.resamplers.registry import make_resampler, parse_resampler
 from geofovea.regionfocus.resamplers.tiles import ResampledTiles
@@ -96,7 +97,7 @@ class TrainedParts:
             on_device = {name: value.float().to(device) for name, value in tensors.items()}
             try:
                 self._loaded[kind] = make(host, self.cards[kind], on_device)
-            except (KeyError, RuntimeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
                 raise ModelError(
                     f"the {kind} beside {self._name} are not what geofovea.json says ({reason}): "
@@ -177,16 +178,20 @@ def _resampling(
     host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]
 ) -> Resampling:
     grid: tuple[int, int] = host.grid  # type: ignore[attr-defined]
-    resampler = make_resampler(card.method, grid, card.settings)
-    resampler.load_state_dict(_under("resampler.", tensors))
-    device = next(host.decoder.parameters()).device
+    # without memory: settings of a damaged file may ask for any number of weights
+    with torch.device("meta"):
+        resampler = make_resampler(card.method, grid, card.settings)
+    resampler.load_state_dict(_under("resampler.", tensors), assign=True)
     decoder = adapted_decoder(host.decoder, _under("decoder.", tensors))
-    return Resampling(ResampledTiles(resampler.to(device).eval().requires_grad_(False)), decoder)
+    return Resampling(ResampledTiles(resampler.eval().requires_grad_(False)), decoder)
 
 
 def _exits(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]) -> DyVte:
     count = len(host.decoder.layers) - 1
     routers = tuple(ExitRouter(tensors[f"{i}.first"], tensors[f"{i}.second"]) for i in range(count))
+    for router in routers:
+        # one of another width is found now, not in the middle of a question
+        router_logits(router.first.new_zeros(2 * host.decoder.config.hidden_size), router)
     threshold, start = card.settings.get("threshold", 0.0), card.settings.get("start")
     return DyVte(routers, float(threshold), None if start is None else int(start))
 
@@ -196,6 +201,10 @@ def _saisa(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tenso
     projectors = [
         SaisaProjector(**_under(f"{i}.", tensors)) for i in range(len(host.decoder.layers))
     ]
+    for projector in projectors:
+        token = projector.first.new_zeros(1, host.decoder.config.hidden_size)
+        if projector(token).shape != token.shape:
+            raise ValueError("a projector makes states of another width")
     return Saisa(tuple(projectors))
 
 

@@ -88,6 +88,8 @@ class MaskedBands(nn.Module):
             numbers: int64 ``(c,)``, the channel of each band.
             hidden: bool ``(c, n)``, from `drawn_mask`.
         """
+        # both are drawn on the CPU, wherever the images are
+        numbers, hidden = numbers.to(images.device), hidden.to(images.device)
         flat = hidden.flatten()
         made, shown = self.reconstruct(images, numbers, hidden)
         target = normalized_patches(images, self.patch)
@@ -160,7 +162,7 @@ def pretrain(
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         places = (images.shape[2] // model.patch) * (images.shape[3] // model.patch)
         hidden = drawn_mask(len(numbers), places, generator, ratio, masking)
-        loss = model(images, numbers, hidden.to(images.device))
+        loss = model(images, numbers, hidden)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)

@@ -61,11 +61,13 @@ class LazyRun(PlannedRun):
         self._lazy = method
         self._positions = sequence.positions.to(sequence.embedded.device)
         self.waiting: list[dict[int, Tensor]] = [{} for _ in self._layers]
+        self._is_pruned = False
 
     @torch.inference_mode()
     def advance(self, embedded: Tensor) -> Tensor:
         """See `PlannedRun`."""
-        if not any(self.waiting):
+        # also once all have come back: each word still sees what it wants, no more
+        if not self._is_pruned:
             return super().advance(embedded)
         place = self._positions.shape[-1]
         following = self._positions.new_full((*self._positions.shape[:-1], 1), self._next)
@@ -84,6 +86,7 @@ class LazyRun(PlannedRun):
         after = super()._leave(number, rows, plan)
         gone = ~torch.isin(rows.which, after.which)
         self._put(number + 1, rows.which[gone], rows.hidden[0, gone])
+        self._is_pruned = self._is_pruned or bool(gone.any())
         return after
 
     def _put(self, number: int, places: Tensor, states: Tensor) -> None:

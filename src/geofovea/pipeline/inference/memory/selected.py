@@ -117,8 +117,8 @@ class SelectiveRun(StoredRun):
             number,
             len(self._decoder.layers),
         )
-        kept = self._policy.keep(view).to(hidden.device)
-        by_head = kept if kept.ndim == 2 else kept[None]
+        indices = self._policy.keep(view).to(hidden.device)
+        by_head = indices if indices.ndim == 2 else indices[None]
         # where heads keep entries of their own, as many of them are vision tokens in each
         first, where = by_head[0], by_head[None, :, :, None]
         shape = (1, stored.keys.shape[1], len(first), stored.keys.shape[3])

@@ -63,11 +63,11 @@ def tile_from_arrays(arrays: Mapping[str, Tensor], device: torch.device) -> Stor
     try:
         record = json.loads(arrays[_RECORD].numpy().tobytes())
         tile = _restored(record, arrays, device)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        if not isinstance(tile, StoredTile) or len(tile.cells) != tile.states.count:
+            raise ValueError("they are no tile, or not all of it")
+        return StoredTile(tile.cells.cpu(), tile.states)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(f"the arrays of a stored tile do not belong together: {error}") from error
-    if not isinstance(tile, StoredTile) or len(tile.cells) != tile.states.count:
-        raise DataError("the arrays of a stored tile do not belong together")
-    return StoredTile(tile.cells.cpu(), tile.states)
 
 
 def _described(value: Any, arrays: dict[str, Tensor]) -> Any:

@@ -190,9 +190,9 @@ def _two_dates(rng: random.Random, shape: ModelShape, plan: SampleSpec) -> _Scen
     after = changed_world(before, before.sites[0], rng)
     views = [_pad_view(rng, world, shape) for world in (before, after)]
     pyramid, tile = _somewhere(rng, shape, plan)
-    questions = questions_of_changes(plan.kinds, before, after, 0, rng)
-    asked = (question for question in questions if is_asked(question, rng))
-    return _Scene(views, tile, pyramid, asked, np.ones(shape.grid**2, bool))
+    every = questions_of_changes(plan.kinds, before, after, 0, rng)
+    questions = (question for question in every if is_asked(question, rng))
+    return _Scene(views, tile, pyramid, questions, np.ones(shape.grid**2, bool))
 
 
 def _details(

@@ -38,6 +38,15 @@ class SampleSpec:
         lone_pad: Whether the sample is one tile that a pad of no scene fills, with questions about
             what stands there: short, so that there are many, for learning what the words of a
             question mean. Its crowded tiles are the only others that it may have.
+        cut: Share of lone tiles that are native tiles of a scene as the grid cuts them, instead of
+            pads.
+        close_up: Share of lone pads of which only the tokens that one thing touches are shown.
+        dates: How often the tiles are shown, each time at a later date; 1 or 2. Of 2, all questions
+            are about what changed.
+        undated: Share of questions about changes where one date is shown: it does not answer them,
+            and they teach where to look.
+        kinds: Of questions that are asked about details, in turn.
+        reworded: Share of questions in any wording of their kind, rather than in those of a bench.
         strangers: Share of questions about other sites than the one that is shown from near.
             Without them the name of a site would never matter, and the attention would learn to
             fall on any site at all.
@@ -51,7 +60,6 @@ class SampleSpec:
             having its tokens pruned.
         thinned: Share of samples that show about as little as a reduction leaves, and mostly what
             some of the questions point at.
-        reworded: Share of questions in any wording of their kind, rather than in those of a bench.
         world: Version of the synthetic world, one of ``VERSIONS``.
 
     Raises:

@@ -108,14 +108,14 @@ class ResampledPart(nn.Module):
         if not self.resampler.reads_question:
             return lessons
         total = lessons.words.shape[1]
-        asked = torch.randperm(total, generator=draw)[: self._questions or total]
-        count = len(asked)
+        numbers = torch.randperm(total, generator=draw)[: self._questions or total]
+        count = len(numbers)
 
         def repeated(value: Tensor) -> Tensor:
             return value.repeat_interleave(count, 0)
 
         def single(value: Tensor) -> Tensor:
-            return value[:, asked].flatten(0, 1)[:, None]
+            return value[:, numbers].flatten(0, 1)[:, None]
 
         return Lessons(
             repeated(lessons.vision),

@@ -58,8 +58,8 @@ class SaisaPart(nn.Module):
         own, target = tokens[chosen], states[chosen]
         guess = torch.stack([self._projected(i, own) for i in range(len(self.first))], 1)
         spread = (target - target.mean(0)).square().sum((0, 2)).clamp_min(1e-6)
-        left = (guess - target).square().sum((0, 2)) / spread
-        return left.mean(), {"variance_left": left.mean().item()}
+        residual = (guess - target).square().sum((0, 2)) / spread
+        return residual.mean(), {"variance_left": residual.mean().item()}
 
     @torch.no_grad()
     def measure(self, lessons: Lessons) -> dict[str, float]:
@@ -68,9 +68,9 @@ class SaisaPart(nn.Module):
         record = {}
         for layer in range(1, len(self.first)):
             target = states[:, layer]
-            left = (self._projected(layer, tokens) - target).square().sum()
+            residual = (self._projected(layer, tokens) - target).square().sum()
             spread = (target - target.mean(0)).square().sum()
-            record[f"explained_{layer}"] = round(1 - (left / spread).item(), 4)
+            record[f"explained_{layer}"] = round(1 - (residual / spread).item(), 4)
         return record
 
     def tensors(self) -> dict[str, Tensor]:

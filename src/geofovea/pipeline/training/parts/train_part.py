@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofovea.errors import DataError
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
-from geofovea.pipeline.training.checkpoint import load_moments, moments_of
+from geofovea.pipeline.training.checkpoint import damaged_run, load_moments, moments_of, read_run
 from geofovea.pipeline.training.curriculum import cosine_pace
+from geofovea.pipeline.training.parts.exits import ExitPart
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import HELD_OUT, LESSON_SPEC, Lessons, LessonStore
 from geofovea.pipeline.training.parts.recipe import PartRecipe
+from geofovea.pipeline.training.parts.resampled import ResampledPart
+from geofovea.pipeline.training.parts.saisa import SaisaPart
 from geofovea.pipeline.training.run_log import RunLog
 from geofovea.pipeline.training.samples import SampleSpec
 
@@ -67,19 +70,13 @@ def part_log(run: Path) -> RunLog:
     return RunLog(run / "part_log.jsonl")
 
 
-def make_part(model: FrozenModel, recipe: PartRecipe) -> nn.Module:
+def _make_part(model: FrozenModel, recipe: PartRecipe) -> nn.Module:
     """The part of a recipe as it is before the first step."""
     torch.manual_seed(recipe.seed)
     if recipe.method == "dyvte":
-        from geofovea.pipeline.training.parts.exits import ExitPart
-
         return ExitPart(model, recipe)
     if recipe.method == "saisa":
-        from geofovea.pipeline.training.parts.saisa import SaisaPart
-
         return SaisaPart(model, recipe)
-    from geofovea.pipeline.training.parts.resampled import ResampledPart
-
     return ResampledPart(model, recipe)
 
 
@@ -104,13 +101,13 @@ def train_part(
         stop_after: Seconds after which to stop with a state, to be resumed later.
 
     Raises:
-        DataError: If the folder holds the state of another run.
+        DataError: If the folder holds the state of another run, or a damaged one.
         OutputError: If the folder cannot be made.
     """
     started = time.monotonic()
     make_folder(folder)
     torch.set_flush_denormal(True)
-    run = _Run(make_part(model, recipe), recipe, folder)
+    run = _Run(_make_part(model, recipe), recipe, folder)
     store = LessonStore(lessons or folder / "lessons", model, recipe.seed, spec)
     known = Lessons.joined(list(store.shards(0, recipe.shards)))
     held_out = Lessons.joined(list(store.shards(HELD_OUT, _HELD_OUT_SHARDS)))
@@ -145,7 +142,8 @@ class _Run:
         self._peaks = [group["lr"] for group in self._optimizer.param_groups]
         self.step = self._resumed()
         self.log = part_log(folder)
-        self.log.forget_beyond(self.step)
+        # a run without a state measures again what it has to beat
+        self.log.forget_beyond(self.step or -1)
 
     def take_step(self, known: Lessons) -> dict[str, Any]:
         """Learn from the lessons of the next step; what is worth logging of it."""
@@ -185,33 +183,37 @@ class _Run:
         path = self.folder / _PROGRESS_FILE
         if not path.exists():
             return 0
-        known = json.loads(path.read_text())
-        known.pop("made_with", None)
+        theirs, tensors = read_run(self.folder, _PROGRESS_FILE, _STATE_FILE)
+        theirs.pop("made_with", None)
         ours = json.loads(json.dumps(self.recipe.as_json()))
-        if known | {"steps": 0} != ours | {"steps": 0}:
+        if theirs | {"steps": 0} != ours | {"steps": 0}:
             raise DataError(
                 f"{self.folder} holds a run with another recipe: name another folder, or remove "
                 "that one"
             )
-        tensors = load_file(self.folder / _STATE_FILE)
-        for name, value in _learned(self.part).items():
-            value.data.copy_(tensors[f"part.{name}"])
-        load_moments(self._optimizer, "optimizer", tensors)
-        return int(tensors["step"])
+        try:
+            for name, value in _learned(self.part).items():
+                value.data.copy_(tensors[f"part.{name}"])
+            load_moments(self._optimizer, "optimizer", tensors)
+            return int(tensors["step"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise damaged_run(self.folder, _PROGRESS_FILE, error) from error
 
 
 def trained_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
     """What the part of a run is made of, what its modules are made with, and the steps it took.
 
     Raises:
-        DataError: If the folder holds no state of a part.
+        DataError: If the folder holds no state of a part, or a damaged one.
     """
     if not (folder / _PROGRESS_FILE).exists():
         raise DataError(f"{folder} holds no state of a part: run geofovea train --with")
-    tensors = load_file(folder / _STATE_FILE)
+    progress, tensors = read_run(folder, _PROGRESS_FILE, _STATE_FILE)
     made = {k.removeprefix("made."): v for k, v in tensors.items() if k.startswith("made.")}
-    settings = json.loads((folder / _PROGRESS_FILE).read_text())["made_with"]
-    return made, settings, int(tensors["step"])
+    try:
+        return made, progress["made_with"], int(tensors["step"])
+    except KeyError as error:
+        raise damaged_run(folder, _PROGRESS_FILE, error) from error
 
 
 def _learned(part: nn.Module) -> dict[str, Tensor]:
