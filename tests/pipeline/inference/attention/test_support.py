@@ -112,7 +112,7 @@ def test_a_row_of_attention_that_is_read_is_that_of_the_decoder_itself(kind):
         row = caught[number][0, :, -1, asked.visual]
         expected = row / row.sum(-1, keepdim=True)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    assert float(expected.max()) > 1.5 / len(asked.visual), "a flat row would prove little"
+    assert float(expected.max()) > 1.4 / len(asked.visual), "a flat row would prove little"
 
 
 @pytest.mark.parametrize("kind", BY_LAYER)

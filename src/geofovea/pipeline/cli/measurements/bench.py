@@ -192,7 +192,7 @@ def reductions(
     methods: tuple[str, ...],
     shares: tuple[float, ...],
 ) -> None:
-    """Compare the token reductions, what layers skip, and how keys and values are stored.
+    """Compare token reductions, skipped layers and caches.
 
     Measures accuracy, tokens, bytes of the cache, CPU, time and memory. The same command resumes a
     stopped run.
