@@ -243,6 +243,8 @@ def test_the_verb_prints_one_address_answers_and_ends_on_a_signal(scene_path, ti
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell that starts the tests in the background lets them ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         line = process.stdout.readline()
