@@ -106,7 +106,7 @@ def counted(path: Path, kv: str | None, focus: str, options: argparse.Namespace)
     budget = Budget(tiles=options.tiles, tokens=options.tokens)
     tiles = tiles_of_levels(session.pyramid)
     if session.memory is None:
-        session.tokens(tiles)
+        session.tokens(list(tiles))
     else:
         fill_memory(session.memory, tiles, 4 * 10**9)
     session.ask(QUESTIONS[0], budget=budget, focus=focus)

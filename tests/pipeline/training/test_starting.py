@@ -24,15 +24,6 @@ from geofovea.pipeline.training.student import Student
 TABLE = "model.language_model.embed_tokens.weight"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def numbers_as_before():
-    """Training changes how this process treats denormal numbers and draws random ones."""
-    state = torch.get_rng_state()
-    yield
-    torch.set_flush_denormal(False)
-    torch.set_rng_state(state)
-
-
 def without_its_last_words(folder, copy, count):
     """A model that knows fewer words; they are taken from the end."""
     shutil.copytree(folder, copy)

@@ -27,15 +27,6 @@ PLAIN = {"workers": 0, "compiled": False, "log_every": 2, "measure_every": 100}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def numbers_as_before():
-    """Training changes how this process treats denormal numbers and draws random ones."""
-    state = torch.get_rng_state()
-    yield
-    torch.set_flush_denormal(False)
-    torch.set_rng_state(state)
-
-
-@pytest.fixture(autouse=True, scope="module")
 def few_measurements():
     """Held-out samples are measured here for their presence, not for their number."""
     with pytest.MonkeyPatch.context() as patch:

@@ -12,7 +12,7 @@ All coordinates are scene pixels (x right, y down) and whole numbers.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from geofovea.datasets.synthetic.vocabulary import (
@@ -41,12 +41,12 @@ __all__ = [
     "Thing",
     "World",
     "check_size",
+    "draw_sites",
     "make_crowd",
     "make_pad",
     "make_site",
     "make_thing",
     "make_world",
-    "site_kinds",
     "slot_center",
     "with_lawn",
 ]
@@ -229,13 +229,17 @@ def make_world(seed: int, width: int, height: int) -> World:
     rows, cols = -(-height // cell_side), -(-width // cell_side)
     terrain = tuple(tuple(_terrain(rng) for _ in range(cols)) for _ in range(rows))
     cells = [(r, c) for r in range(height // cell_side) for c in range(width // cell_side)]
-    rng.shuffle(cells)
-    kinds = site_kinds(rng, len(cells))
-    sites = tuple(
-        make_site(rng, kind, row, col, cell_side, terrain[row][col])
-        for kind, (row, col) in zip(kinds, cells, strict=False)
-    )
+    sites = tuple(draw_sites(rng, cells, cell_side, terrain))
     return World(seed, width, height, cell_side, terrain, sites)
+
+
+def draw_sites(
+    rng: random.Random, cells: list[tuple[int, int]], side: int, terrain: Sequence[Sequence[str]]
+) -> Iterator[Site]:
+    """Sites on cells ``(row, col)``, named kinds first; each is drawn when it is asked for."""
+    rng.shuffle(cells)
+    for kind, (row, col) in zip(_site_kinds(rng, len(cells)), cells, strict=False):
+        yield make_site(rng, kind, row, col, side, terrain[row][col])
 
 
 def check_size(width: int, height: int) -> None:
@@ -302,7 +306,7 @@ def _terrain(rng: random.Random) -> str:
     return URBAN if rng.random() < _URBAN_SHARE else rng.choice(TERRAINS[:-1])
 
 
-def site_kinds(rng: random.Random, cells: int) -> list[str]:
+def _site_kinds(rng: random.Random, cells: int) -> list[str]:
     """Named kinds first, then fillers: three named sites in four cells, at most all twelve."""
     count = min(len(SITES), max(1, cells * 3 // 4))
     fillers = round((cells - count) * _FILLERS_PER_CELL) or int(cells > count)

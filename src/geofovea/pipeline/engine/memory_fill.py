@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from geofovea.errors import GeometryError
 from geofovea.pipeline.engine.accounting import QuestionUsage
@@ -38,7 +38,7 @@ class MemoryFill:
     is_whole: bool
 
 
-def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> list[Tile]:
+def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> Iterator[Tile]:
     """Tiles of some levels, coarse to fine, because every question looks at coarse tiles first.
 
     Args:
@@ -55,7 +55,7 @@ def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> li
             f"levels={','.join(map(str, sorted(strange)))} are not in this scene, which has the "
             f"levels 0 to {pyramid.top_level}"
         )
-    return [tile for level in sorted(chosen, reverse=True) for tile in pyramid.tiles(level)]
+    return chain.from_iterable(pyramid.tiles(level) for level in sorted(chosen, reverse=True))
 
 
 def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) -> MemoryFill:
@@ -73,9 +73,10 @@ def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) ->
         SceneError: If the scene is damaged, or shows nothing.
         ModelError: If the model makes numbers that are not finite.
     """
-    wanted, usage = list(tiles), QuestionUsage()
-    rest, known, made, empty, nbytes, largest = iter(wanted), 0, 0, 0, 0, 0
+    usage = QuestionUsage()
+    rest, wanted, known, made, empty, nbytes, largest = iter(tiles), 0, 0, 0, 0, 0, 0
     while some := list(islice(rest, _TILES_AT_ONCE)):
+        wanted += len(some)
         # a tile of this scene takes at most what the largest so far took
         if nbytes + largest * len(some) > limit_bytes:
             some = some[: max(0, (limit_bytes - nbytes) // largest)]
@@ -86,5 +87,7 @@ def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) ->
         known += len(stored) - len(fresh)
         if len(some) < _TILES_AT_ONCE:
             break
-    is_whole = known + made + empty == len(wanted)
-    return MemoryFill(len(wanted), known, made, empty, nbytes, is_whole)
+    # those that nothing is left for: counted, for a list of all tiles grows with the scene
+    wanted += sum(1 for _ in rest)
+    is_whole = known + made + empty == wanted
+    return MemoryFill(wanted, known, made, empty, nbytes, is_whole)

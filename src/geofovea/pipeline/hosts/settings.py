@@ -19,10 +19,31 @@ from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
 from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 
-__all__ = ["SETTINGS_FILE", "HostSettings", "user_calibration", "with_calibration"]
+__all__ = [
+    "SETTINGS_FILE",
+    "HostSettings",
+    "settings_record",
+    "user_calibration",
+    "with_calibration",
+]
 
 # memory is taken for it before anything is known to need it
 _LARGEST_TILE = 4096
+
+
+def settings_record(path: Path) -> dict[str, Any]:
+    """What a settings file says, unchecked.
+
+    Raises:
+        ModelError: If it is not a JSON object.
+    """
+    try:
+        record = json_of(path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not a JSON object: {error}") from error
+    if not isinstance(record, dict):
+        raise ModelError(f"{path} is not a JSON object but {record!r:.40}")
+    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +153,7 @@ class HostSettings:
         if not path.exists():
             return defaults
         names = {f.name for f in fields(cls)}
-        try:
-            record = json_of(path)
-        except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(f"{path} is not a JSON object: {error}") from error
-        if not isinstance(record, dict):
-            raise ModelError(f"{path} is not a JSON object but {record!r:.40}")
+        record = settings_record(path)
         if unknown := sorted(set(record) - names):
             raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(names)}")
         try:

@@ -7,7 +7,6 @@ stopped. The bands of a batch are drawn as in ChannelViT.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import time
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofovea.datasets.synthetic.rendering import render_window
@@ -28,8 +26,15 @@ from geofovea.pipeline.inference.bands.channels import CHANNELS, sampled_channel
 from geofovea.pipeline.inference.bands.encoder import BandEncoder
 from geofovea.pipeline.inference.bands.masking import Masking, drawn_mask
 from geofovea.pipeline.inference.bands.pretraining import MaskedBands
-from geofovea.pipeline.system.files import make_folder, write_file, write_text
-from geofovea.pipeline.training.checkpoint import damaged_run, load_moments, moments_of, read_run
+from geofovea.pipeline.system.files import make_folder
+from geofovea.pipeline.training.checkpoint import (
+    damaged_run,
+    load_moments,
+    moments_of,
+    other_recipe,
+    read_run,
+    write_run,
+)
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.run_log import RunLog
 
@@ -231,11 +236,8 @@ def _save(
     folder: Path,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    # in one file with the weights, or a crash between two files would part them
     tensors |= moments_of(optimizer, "optimizer") | {"step": torch.tensor(step)}
-    stored = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    write_file(folder / _STATE_FILE, lambda aside: save_file(stored, aside))
-    write_text(folder / _RECIPE_FILE, json.dumps(asdict(recipe), indent=1))
+    write_run(folder, _RECIPE_FILE, _STATE_FILE, asdict(recipe), tensors)
 
 
 def _resumed(
@@ -245,9 +247,7 @@ def _resumed(
         return 0
     theirs, tensors = read_run(folder, _RECIPE_FILE, _STATE_FILE)
     if theirs | {"steps": 0} != asdict(recipe) | {"steps": 0}:
-        raise DataError(
-            f"{folder} holds a run with another recipe: name another folder, or remove that one"
-        )
+        raise other_recipe(folder)
     try:
         _load_weights(model, tensors)
         load_moments(optimizer, "optimizer", tensors)

@@ -24,9 +24,11 @@ __all__ = [
     "load_moments",
     "load_student",
     "moments_of",
+    "other_recipe",
     "read_run",
     "resume",
     "save_state",
+    "write_run",
 ]
 
 STATE_FILE = "training_state.safetensors"
@@ -55,6 +57,39 @@ def read_run(
     if not isinstance(progress, dict):
         raise damaged_run(folder, progress_file, f"{progress_file} is no JSON object")
     return progress, tensors
+
+
+def write_run(
+    folder: Path,
+    progress_file: str,
+    state_file: str,
+    progress: dict[str, Any],
+    tensors: dict[str, Tensor],
+) -> None:
+    """Write what `read_run` reads, in place of what was there.
+
+    Weights, moments and step belong into one file: a crash between two files would part them.
+
+    Args:
+        folder: Of the run.
+        progress_file: Name of the JSON file.
+        state_file: Name of the file with the tensors; it is written first.
+        progress: What the run is.
+        tensors: Its state.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    stored = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    write_file(folder / state_file, lambda aside: save_file(stored, aside))
+    write_text(folder / progress_file, json.dumps(progress, indent=1))
+
+
+def other_recipe(folder: Path) -> DataError:
+    """The error for a folder that holds a run that was made otherwise."""
+    return DataError(
+        f"{folder} holds a run with another recipe: name another folder, or remove that one"
+    )
 
 
 def damaged_run(folder: Path, progress_file: str, reason: object) -> DataError:
@@ -103,16 +138,13 @@ def save_state(
         OutputError: If it cannot be written.
     """
     tensors = {f"model.{name}": value for name, value in student.state_dict().items()}
-    # in one file with the weights, or a crash between two files would part them
     tensors[_STEP] = torch.tensor(step)
     # two names of one tensor cannot both be written; loading ties them again
     tensors.pop("model.llava.lm_head.weight", None)
     for which, optimizer in enumerate(optimizers):
         tensors |= moments_of(optimizer, f"optimizer.{which}")
-    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_file(folder / STATE_FILE, lambda aside: save_file(stored, aside))
     progress = {"step": step, "recipe": asdict(config)}
-    write_text(folder / PROGRESS_FILE, json.dumps(progress, indent=1))
+    write_run(folder, PROGRESS_FILE, STATE_FILE, progress, tensors)
 
 
 def load_student(folder: Path) -> tuple[Student, TrainingConfig]:

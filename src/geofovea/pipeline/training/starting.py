@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.utils import CONFIG_NAME
 
+from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import quiet_transformers
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
@@ -38,8 +38,7 @@ def shape_of(folder: Path) -> ModelShape:
         ModelError: If the folder holds no such model.
     """
     try:
-        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        config, settings = (json_of(folder / name) for name in (CONFIG_NAME, SETTINGS_FILE))
         vision, text = config["vision_config"], config["text_config"]
         return ModelShape(
             width=text["hidden_size"],
@@ -50,7 +49,7 @@ def shape_of(folder: Path) -> ModelShape:
             pool=settings["pool"],
             focus_layer=settings["focus_layer"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"{folder} holds no model that geofovea train made: {error!r}; give a folder that it "
             "wrote, or 'embedded'"

@@ -42,15 +42,12 @@ def recipe(method, steps=3):
 
 @pytest.fixture(autouse=True, scope="module")
 def small_shards():
-    """Two lessons a shard, one shard held out; how a process treats denormal numbers stays."""
-    state = torch.get_rng_state()
+    """Two lessons a shard, one shard held out."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lesson_files, "LESSONS_A_SHARD", 2)
         patch.setattr(training, "_HELD_OUT_SHARDS", 1)
         patch.setattr(training, "_LOG_EVERY", 1)
         yield
-    torch.set_flush_denormal(False)
-    torch.set_rng_state(state)
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,9 @@ from geofovea.datasets.synthetic.world import (
     Site,
     World,
     check_size,
+    draw_sites,
     make_crowd,
     make_pad,
-    make_site,
-    site_kinds,
     with_lawn,
 )
 
@@ -53,12 +52,7 @@ def make_earth(seed: int, width: int, height: int) -> EarthWorld:
     terrain = _terrain(rng, rows, cols)
     whole = [(r, c) for r in range(height // cell_side) for c in range(width // cell_side)]
     cells = [(r, c) for r, c in whole if terrain[r][c] != WATER]
-    rng.shuffle(cells)
-    kinds = site_kinds(rng, len(cells))
-    sites = tuple(
-        with_lawn(rng, make_site(rng, kind, row, col, cell_side, terrain[row][col]))
-        for kind, (row, col) in zip(kinds, cells, strict=False)
-    )
+    sites = tuple(with_lawn(rng, site) for site in draw_sites(rng, cells, cell_side, terrain))
     rivers = _rivers(rng, sites, (rows, cols), cell_side)
     world = EarthWorld(
         seed, width, height, cell_side, terrain, sites,

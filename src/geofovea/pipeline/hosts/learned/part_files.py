@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.learned.card import (
     PART_FILES,
@@ -23,6 +22,7 @@ from geofovea.pipeline.hosts.learned.card import (
     cards_to_json,
     kind_of,
 )
+from geofovea.pipeline.hosts.settings import settings_record
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 
 __all__ = ["install_part", "part_tensors", "read_cards"]
@@ -88,12 +88,4 @@ def _files_in(model: Path) -> list[Path]:
 
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS_FILE
-    if not path.exists():
-        return {}
-    try:
-        record = json_of(path)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a JSON object: {error}") from error
-    if not isinstance(record, dict):
-        raise ModelError(f"{path} is not a JSON object but {record!r:.40}")
-    return record
+    return settings_record(path) if path.exists() else {}

@@ -11,8 +11,6 @@ that reads all others at inference are not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -24,15 +22,11 @@ from geofovea.pipeline.inference.bands.losses import (
     normalized_patches,
     pixel_loss,
 )
-from geofovea.pipeline.inference.bands.masking import Masking, drawn_mask
 from geofovea.pipeline.inference.bands.patch_embedding import resampled_positions
 
-__all__ = ["MaskedBands", "decoder_input", "pretrain"]
+__all__ = ["MaskedBands", "decoder_input"]
 
 _FOURIER, _DIVERSITY = 0.01, 1e-5
-_RATE, _CLIP = 1e-3, 1.0
-DrawBatch = Callable[[int], tuple[Tensor, Tensor]]
-"""Images ``(b, c, h, w)`` and channels ``(c,)`` of a step, as a function of its number."""
 
 
 class MaskedBands(nn.Module):
@@ -132,41 +126,3 @@ def decoder_input(
     bands = mask_vector.expand(len(latent), len(channels), -1)
     bands = bands.index_copy(1, kept, latent[:, extra:]) + channels
     return torch.cat([latent[:, :extra], bands], dim=1) + places
-
-
-def pretrain(
-    model: MaskedBands,
-    draw: DrawBatch,
-    steps: int,
-    seed: int = 0,
-    ratio: float = 0.75,
-    masking: Masking = "alternating",
-) -> list[float]:
-    """Train an encoder on what is hidden from it; the loss of each step.
-
-    What is hidden in a step follows from the seed and its number.
-
-    Args:
-        model: Changed in place, and left in evaluation mode.
-        draw: Makes the batch of a step.
-        steps: Their number.
-        seed: Decides what is hidden.
-        ratio: See `drawn_mask`.
-        masking: See `drawn_mask`.
-    """
-    optimizer = torch.optim.AdamW(model.parameters(), _RATE, (0.9, 0.95), weight_decay=0.01)
-    model.train()
-    losses = []
-    for step in range(steps):
-        images, numbers = draw(step)
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        places = (images.shape[2] // model.patch) * (images.shape[3] // model.patch)
-        hidden = drawn_mask(len(numbers), places, generator, ratio, masking)
-        loss = model(images, numbers, hidden)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    model.eval()
-    return losses

@@ -14,12 +14,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofovea.errors import DataError
-from geofovea.pipeline.system.files import make_folder, write_file, write_text
-from geofovea.pipeline.training.checkpoint import damaged_run, load_moments, moments_of, read_run
+from geofovea.pipeline.system.files import make_folder
+from geofovea.pipeline.training.checkpoint import (
+    damaged_run,
+    load_moments,
+    moments_of,
+    other_recipe,
+    read_run,
+    write_run,
+)
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.parts.exits import ExitPart
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
@@ -171,12 +177,9 @@ class _Run:
         part = self.part
         tensors = {f"part.{name}": value for name, value in _learned(part).items()}
         tensors |= {f"made.{name}": value for name, value in part.tensors().items()}
-        # in one file with the weights, or a crash between two files would part them
         tensors |= moments_of(self._optimizer, "optimizer") | {"step": torch.tensor(self.step)}
-        stored = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-        write_file(self.folder / _STATE_FILE, lambda aside: save_file(stored, aside))
         progress = self.recipe.as_json() | {"made_with": part.settings}
-        write_text(self.folder / _PROGRESS_FILE, json.dumps(progress, indent=1))
+        write_run(self.folder, _PROGRESS_FILE, _STATE_FILE, progress, tensors)
 
     def _resumed(self) -> int:
         """Load the state in the folder, if there is one, and return the step to go on from."""
@@ -187,10 +190,7 @@ class _Run:
         theirs.pop("made_with", None)
         ours = json.loads(json.dumps(self.recipe.as_json()))
         if theirs | {"steps": 0} != ours | {"steps": 0}:
-            raise DataError(
-                f"{self.folder} holds a run with another recipe: name another folder, or remove "
-                "that one"
-            )
+            raise other_recipe(self.folder)
         try:
             for name, value in _learned(self.part).items():
                 value.data.copy_(tensors[f"part.{name}"])
