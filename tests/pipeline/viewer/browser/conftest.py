@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from rasterio.transform import Affine
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer.desk import Desk
+from geofovea.pipeline.viewer.events import JobWatcher
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.pipeline.viewer.serving import Listening
 from geofovea.tiling.opening import open_scene
+from geofovea.tiling.pyramid import Box, Tile
 
 # markup, letters that turn those behind them around, a color of a terminal
 HOSTILE_NAME = "<img src=x onerror=alert(1)>\u202egnp.\x1b[31m.png"
@@ -107,6 +110,22 @@ def visit(chromium: Any, site: Listening) -> Iterator[Callable[..., Any]]:
     """
     with opened(chromium, site.address) as visiting:
         yield visiting
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Questions look for as long as nobody stops them; empty it to let them go on."""
+    looking, goes_on = JobWatcher.looking, [True]
+
+    def slowly(self: JobWatcher, tiles: Mapping[Tile, Box]) -> None:
+        """As if the disk took long."""
+        looking(self, tiles)
+        deadline = time.monotonic() + 20
+        while goes_on and not self.is_cancelled and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(JobWatcher, "looking", slowly)
+    return goes_on
 
 
 @contextmanager

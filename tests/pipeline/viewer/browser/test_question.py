@@ -22,8 +22,7 @@ QUESTION = "What is the color of the plane at the airport?"
 
 WATCH_STATUS = """() => {
     const status = document.querySelector("[role=status]");
-    window.statuses = [];
-    new MutationObserver(() => window.statuses.push(status.textContent))
+    new MutationObserver(() => window.heard(status.textContent))
         .observe(status, { childList: true, characterData: true, subtree: true });
 }"""
 
@@ -33,15 +32,18 @@ def test_the_answer_comes_with_progress_level_by_level(
     sessions: dict[str, SceneSession],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looking = JobWatcher.looking
+    looking, texts = JobWatcher.looking, list[str]()
 
-    def slowly(self: JobWatcher, tiles: Mapping[Tile, Box]) -> None:
-        """As if the disk took long: a page shows what lasts for a frame."""
+    def shown(self: JobWatcher, tiles: Mapping[Tile, Box]) -> None:
+        """As if the disk took until the page says so: it shows what lasts for a frame."""
         looking(self, tiles)
-        time.sleep(0.2)
+        level, deadline = min(tile.level for tile in tiles), time.monotonic() + 20
+        while not any(f"level {level} " in text for text in texts) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
-    monkeypatch.setattr(JobWatcher, "looking", slowly)
+    monkeypatch.setattr(JobWatcher, "looking", shown)
     page = visit()
+    page.expose_function("heard", lambda text: texts.append(text))
     page.evaluate(WATCH_STATUS)
     ask(page, QUESTION)
     wait_for_answer(page)
@@ -49,10 +51,9 @@ def test_the_answer_comes_with_progress_level_by_level(
     assert page.locator(".gf-text").text_content() == answer.text
     assert f"{answer.confidence:.0%} sure" in page.locator(".gf-sure").text_content()
     assert f"{answer.cost.tokens_llm} of" in page.locator(".gf-cost").first.text_content()
-    texts = page.evaluate("window.statuses")
     levels = {look.level for look in answer.looks}
     seen = {level for level in levels if any(f"level {level} " in text for text in texts)}
-    assert len(seen) >= 2, texts
+    assert len(seen) >= 2, (levels, texts)
     assert texts[-1].startswith(f"Answer: {answer.text}")
 
 
@@ -109,19 +110,10 @@ def test_escape_stops_a_question_and_the_next_one_is_answered(
     assert page.locator(".gf-text").text_content()
 
 
+@pytest.mark.usefixtures("slow")
 def test_the_stop_button_ends_a_question_that_is_being_answered(
-    visit: Callable[..., Any], desk: Desk, monkeypatch: pytest.MonkeyPatch
+    visit: Callable[..., Any], desk: Desk
 ) -> None:
-    looking = JobWatcher.looking
-
-    def slowly(self: JobWatcher, tiles: Mapping[Tile, Box]) -> None:
-        """As if the disk took long."""
-        looking(self, tiles)
-        deadline = time.monotonic() + 20
-        while not self.is_cancelled and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    monkeypatch.setattr(JobWatcher, "looking", slowly)
     page = visit()
     ask(page, "How many planes are at the airport?")
     page.get_by_text("Looking at level").wait_for()

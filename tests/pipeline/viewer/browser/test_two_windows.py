@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from browser_toys import serving
 from page_toys import ask, ended, wait_for_answer
 from playwright.sync_api import expect
 
 from geofovea.pipeline.viewer.desk import Desk
-from geofovea.pipeline.viewer.events import JobWatcher
-from geofovea.tiling.pyramid import Box, Tile
 
 QUESTION = "What is the color of the plane at the airport?"
 OTHER = "How many planes are at the airport?"
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Questions look for as long as nobody stops them; empty it to let them go on."""
-    looking, goes_on = JobWatcher.looking, [True]
-
-    def slowly(self: JobWatcher, tiles: Mapping[Tile, Box]) -> None:
-        looking(self, tiles)
-        deadline = time.monotonic() + 20
-        while goes_on and not self.is_cancelled and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    monkeypatch.setattr(JobWatcher, "looking", slowly)
-    return goes_on
 
 
 def test_one_window_zooms_while_the_other_asks_and_each_stops_its_own_question(
