@@ -124,7 +124,7 @@ class SceneMemory:
         """Run some tiles, and keep what the decoder makes of them."""
         made: dict[Tile, StoredTile] = {}
         (entries,) = self._tiles.of_each([(tiles, usage)], usage.clock)
-        # tiles that show nothing are no error: others of the scene may be stored from an earlier run
+        # no error if these show nothing: others may be stored from an earlier run
         if not entries:
             return made
         tokens = self._tiles.tokens_of(tiles, entries)
