@@ -76,8 +76,11 @@ def train(
             "stays in the one that is written"
         )
     if part is not None:
-        _train_part(part, output, start, scale, batch, seed, minutes, lessons)
+        _check_for_part(device, workers)
+        _train_part(part, output, start, scale, batch, seed, world, minutes, lessons)
         return
+    if lessons is not None:
+        raise click.UsageError("--lessons is for parts; add --with, or leave it out")
     import math
 
     from geofovea.pipeline.training import train as training
@@ -106,6 +109,19 @@ def train(
     echo(f"wrote {output / 'model'}")
 
 
+def _check_for_part(device: str, workers: int) -> None:
+    """Refuse what the training of a part cannot do."""
+    if device != "cpu":
+        raise click.UsageError(
+            f"--with trains on the CPU, got --device {device}; leave out --device"
+        )
+    if workers != 1:
+        raise click.UsageError(
+            f"--with renders its lessons in one process, got --workers {workers}; leave out "
+            "--workers"
+        )
+
+
 def _train_part(
     part: str,
     output: Path,
@@ -113,6 +129,7 @@ def _train_part(
     scale: float,
     batch: int,
     seed: int,
+    world: int,
     minutes: float | None,
     lessons: Path | None,
 ) -> None:
@@ -130,7 +147,7 @@ def _train_part(
 
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
-    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
+    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch, world=world)
     name = start or EMBEDDED
     host, folder = with_decoder_access(load_host(name)), folder_of(name)
     stop_after = math.inf if minutes is None else 60 * minutes
