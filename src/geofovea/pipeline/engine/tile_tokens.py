@@ -126,7 +126,7 @@ class TileTokens:
         if self._no_features is None:
             raise SceneError(
                 f"{self._reader.scene.path} shows no valid pixel: there is nothing to look at; "
-                "check its nodata and mask with geofovea inspect"
+                "check its nodata and mask with geofovea info"
             )
         return tokens_of_tiles(
             torch.stack([e.features for e in present]) if present else self._no_features,
