@@ -1,6 +1,7 @@
 """Every verb says in one line what is wrong, and nothing heavy loads before one runs."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -108,6 +109,18 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
     assert done.stderr == ""
+
+
+def test_a_stream_without_the_characters_of_a_table_gets_others(make_tiff):
+    path = make_tiff(texture(400, 400))
+    code = "from geofovea.pipeline.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "info", str(path)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert b"400 ? 400 px" in done.stdout
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ number of the signal that ended it, such as 130 for Ctrl-C.
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -89,6 +90,10 @@ class _Program(click.Group):
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> click.Context:
         words = list(args)
+        # a terminal or a pipe of Windows or of LC_ALL=C has no character for all that is printed
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         with _visible_usage():
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[_WORDS] = words
