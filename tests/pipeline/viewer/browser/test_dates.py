@@ -10,8 +10,10 @@ from typing import Any
 from browser_toys import axe_violations
 from page_toys import ended
 from playwright.sync_api import expect
+from viewer_toys import ended as job_ended
 
 from geofovea.pipeline.viewer.desk import Desk
+from geofovea.pipeline.viewer.job_request import JobRequest
 
 CHANGE = (400, 600, 464, 664)
 """In pixels of the part; it begins at (512, 256) of the whole scene."""
@@ -108,3 +110,28 @@ def test_a_comparison_is_stopped_and_goes_on_after_a_reload(
     assert page.get_by_role("status").text_content() == "scene.tif: Stopped."
     assert desk.jobs()[0].state == "cancelled"
     slow.clear()
+
+
+def test_a_region_of_the_later_scene_bounds_the_list_in_both(desk: Desk) -> None:
+    # around the block that differs; the grid is that of the earlier scene
+    box = [700, 600, 1400, 1200]
+    job = desk.submit(JobRequest("1", "", {"box": box}, task="changes", before="4"))
+    job_ended(job)
+    rows = json.loads(job.events_after(0)[-1].text)["answer"]["evidence"]
+    assert any(covers_change(row, "1", (512, 256)) for row in rows)
+    # a token at the edge may reach beyond it
+    left, top, right, bottom = box[0] - 64, box[1] - 64, box[2] + 64, box[3] + 64
+    for row in rows:
+        x0, y0, x1, y1 = row["box_by_scene"]["1"]
+        assert left <= x0 < x1 <= right
+        assert top <= y0 < y1 <= bottom
+        assert row["box_by_scene"]["4"] == [x0 - 512, y0 - 256, x1 - 512, y1 - 256]
+
+
+def test_scenes_that_share_no_ground_are_refused_in_words(desk: Desk) -> None:
+    job = desk.submit(JobRequest("3", "", task="changes", before="4"))
+    job_ended(job)
+    message = json.loads(job.events_after(0)[-1].text)["message"]
+    assert "share no ground" in message
+    assert "turned.tif" in message
+    assert "/" not in message
