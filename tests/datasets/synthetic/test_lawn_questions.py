@@ -12,7 +12,7 @@ from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.versions import world_of
 from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark
 
-LAWNS = 200
+LAWNS = 120
 _LEVEL = 2
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 
 from geofovea.datasets.synthetic.questions import Question
+from geofovea.datasets.synthetic.wordings import LAWN_FORM
 from geofovea.datasets.synthetic.world import Site, World
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["LAWN_CATEGORY", "LAWN_FORM", "ask_lawn", "ask_lawns", "lawn_strips"]
+__all__ = ["LAWN_CATEGORY", "ask_lawn", "ask_lawns", "lawn_strips"]
 
 LAWN_CATEGORY = "lawn health"
-LAWN_FORM = "Is the lawn at the {site} healthy?"
 
 
 def ask_lawn(site: Site) -> Question | None:
