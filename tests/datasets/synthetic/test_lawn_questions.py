@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from geofovea.datasets.benchmarks.synthetic import read
 from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.lawn_questions import LAWN_CATEGORY, ask_lawn, ask_lawns
 from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.versions import world_of
+from geofovea.datasets.synthetic.wordings import is_worded_as_taught
 from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark
 
 LAWNS = 120
@@ -72,6 +74,7 @@ def test_answers_are_as_the_world_has_them_and_balanced():
     for question in questions:
         kind = question.text.removeprefix("Is the lawn at the ").removesuffix(" healthy?")
         assert question.answer == ("yes" if lawn_of[kind] == "healthy" else "no")
+        assert is_worded_as_taught(question.text)
     fewer = min(list(lawn_of.values()).count(lawn) for lawn in set(lawn_of.values()))
     some = [question.answer for question in ask_lawns(world, 2 * fewer)]
     assert some.count("yes") == some.count("no") == fewer
@@ -95,5 +98,6 @@ def test_a_world_without_lawns_gives_no_question():
 def test_scenes_of_four_bands_bring_their_questions(tmp_path):
     for bands, expected in ((3, set()), (4, {LAWN_CATEGORY})):
         path = write_benchmark(tmp_path / str(bands), 1, 1024, 3, 1, version=2, bands=bands)
+        assert read(path, path.parent).samples
         categories = {json.loads(line)["category"] for line in path.read_text().splitlines()}
         assert categories & {LAWN_CATEGORY} == expected

@@ -69,7 +69,7 @@ _OF_METHOD: dict[str, dict[str, Any]] = {
     "dyvte": {"steps": 6000, "rank": 0, "learning_rate": 1e-3, "settings": {"hidden": 64}},
     "saisa": {"steps": 6000, "rank": 0, "learning_rate": 1e-3},
     "bands": {
-        "steps": 600,
+        "steps": 200,
         "shards": 16,
         "settings": {
             "wavelengths_um": [0.842],
