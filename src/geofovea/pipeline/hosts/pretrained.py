@@ -77,7 +77,9 @@ def load_lvlm(
 
         def rebuild(change: Any) -> LvlmHost:
             other, words, own = change(model, tokenizer, settings)
-            return LvlmHost(host.name, type(family)(other, own.tile_size), words, own, position)
+            made = LvlmHost(host.name, type(family)(other, own.tile_size), words, own, position)
+            made.threads = host.threads
+            return made
 
         host.parts = TrainedParts(name, settings.parts, files, rebuild)
     return host

@@ -95,6 +95,7 @@ def test_the_reader_of_bands_is_the_host_itself_where_there_are_colors_alone(hos
     assert not torch.equal(encoded(reader.host, pixels), encoded(host, colors))
     own, shared = dict(host.weights()), dict(reader.host.weights())
     assert all(shared[name] is own[name] for name in own.keys() & shared.keys())
+    assert all(value.requires_grad for name, value in own.items() if "patch_embedding" in name)
     assert reader.host.encoder_identity() != host.encoder_identity()
     scene = scene_of(tmp_path / "a.tif")
     assert SceneSession(scene, host).host is host

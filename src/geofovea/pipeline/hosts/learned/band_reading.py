@@ -120,19 +120,21 @@ def band_reader(rebuild: Rebuild, card: PartCard, tensors: Mapping[str, Tensor])
 
 def _with_part(model: Any, card: PartCard, tensors: Mapping[str, Tensor]) -> Any:
     """A copy of a model with a part; it shares all parameters that the part does not change."""
-    owner = patch_owner(model.model.vision_tower)
+    # refused before anything is copied
+    patch_owner(model.model.vision_tower)
     decoder = model.model.language_model
     # neither is copied twice: the decoder brings its own copy
     shared = {id(value): value for value in model.parameters()} | {id(decoder): decoder}
     other = copy.deepcopy(model, shared)
+    owner = patch_owner(other.model.vision_tower)
     patches = ExtraBands(owner.patch_embedding, card.settings["wavelengths_um"])
-    kernels = {name: tensors[f"bands.{name}"] for name in ("kernels", "vectors")}
-    for name, value in kernels.items():
-        own = getattr(patches, name)
+    for name, own in (("kernels", patches.kernels), ("vectors", patches.vectors)):
+        value = tensors[f"bands.{name}"]
         if own.shape != value.shape:
-            raise ModelError(f"the {name} of bands have the shape {tuple(value.shape)}")
-        own.data = value.to(own)
-    patch_owner(other.model.vision_tower).patch_embedding = patches.requires_grad_(False)
+            raise ValueError(f"the {name} of bands have the shape {tuple(value.shape)}")
+        # the colors' own kernel is shared with the model, and stays as it is
+        own.requires_grad_(False).copy_(value)
+    owner.patch_embedding = patches
     differences = {k.removeprefix("decoder."): v for k, v in tensors.items() if "decoder." in k}
     other.model.language_model = adapted_decoder(decoder, differences)
     return other.eval()
