@@ -60,7 +60,10 @@ class BandScene:
 
     def blind(self, question: Question) -> WorldReply:
         """An answer without a picture."""
-        return self._judged(self.reader.generate(question.text, None).text, question)
+        return self._judged(
+            self.reader.generate(question.text, None, decoder=self.reader.answering_decoder).text,
+            question,
+        )
 
     def _judged(self, text: str, question: Question) -> WorldReply:
         return WorldReply(self._seed, self._side, text == question.answer, text)

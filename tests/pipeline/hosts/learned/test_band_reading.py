@@ -13,11 +13,13 @@ from safetensors.torch import load_file, save_file
 from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.dates.session import StackSession
 from geofovea.pipeline.dates.stack import make_stack
+from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.card import PartCard
 from geofovea.pipeline.hosts.learned.part_files import install_part
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.export import write_model
+from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pyramid import Tile
 
@@ -186,6 +188,28 @@ def test_weights_that_do_not_fit_are_refused(folder, tmp_path):
         save_file(broken, path)
         with pytest.raises(ModelError, match="train them again"):
             SceneSession(scene, load_anew(tmp_path / "model"), composite="rgb-nir")
+
+
+def test_the_search_keeps_the_decoder_and_the_answer_has_another(host, tmp_path):
+    reader = host.parts.band_reader(host).host
+    assert reader.answering_decoder is not reader.decoder
+    own = dict(host.decoder.named_parameters())
+    assert all(value is own[name] for name, value in reader.decoder.named_parameters())
+    session = SceneSession(scene_of(tmp_path / "a.tif"), host, composite="rgb-nir")
+    decoders, generate = [], reader.generate
+
+    def watch(*arguments, decoder=None):
+        decoders.append(decoder)
+        return generate(*arguments, decoder=decoder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "generate", watch)
+        session.ask(QUESTION, budget=Budget(tiles=6, tokens=4000))
+    assert decoders == [reader.answering_decoder]
+    with pytest.raises(ModelError, match="leave out skip="):
+        session.ask(QUESTION, skip="ima")
+    with pytest.raises(ModelError, match="leave out the memory"):
+        SceneSession(session.scene, host, composite="rgb-nir", memory=MemoryOptions()).ask(QUESTION)
 
 
 def test_several_dates_show_colors_alone(host, tmp_path):

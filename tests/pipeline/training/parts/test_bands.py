@@ -8,7 +8,6 @@ from pipeline_toys import TINY, lively_student, load_anew
 from safetensors.torch import load_file
 from training_toys import PLAN
 
-from geofovea.pipeline.hosts.learned.adapted_decoder import low_rank_tensors
 from geofovea.pipeline.training.export import write_model
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
@@ -105,14 +104,6 @@ def test_the_kernels_learn_and_the_tower_does_not(part, store):
     learned = [name for name, value in part.named_parameters() if value.requires_grad]
     assert {name.split(".")[0] for name in learned} == {"bands", "decoder"}
     assert "bands.colors.weight" not in learned
-
-
-def test_nothing_changes_up_to_the_attention_of_the_focus(part, model):
-    focus = model.shape.focus_layer
-    changed = {name.rpartition(".")[0] for name in low_rank_tensors(part.decoder)}
-    assert min(int(name.split(".")[0]) for name in changed) == focus
-    own = {name.split(".")[-1] for name in changed if name.startswith(f"{focus}.")}
-    assert own == {"v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(model, store, tmp_path):

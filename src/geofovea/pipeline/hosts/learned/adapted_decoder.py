@@ -41,29 +41,13 @@ class LowRank(nn.Module):
         return matrix + (self.up @ self.down).to(matrix.dtype)
 
 
-def learnable_decoder(decoder: Any, rank: int, focus_layer: int | None = None) -> Any:
-    """A copy of a decoder in which only low-rank differences of its layers can learn.
-
-    Args:
-        decoder: It stays as it is.
-        rank: Of the differences.
-        focus_layer: Nothing changes up to the attention of this layer, by which the search looks
-            around; None lets all layers change.
-    """
+def learnable_decoder(decoder: Any, rank: int) -> Any:
+    """A copy of a decoder in which only low-rank differences of its layers can learn."""
     learner = copy.deepcopy(decoder).requires_grad_(False)
-    for name, module in list(learner.layers.named_modules()):
-        if isinstance(module, nn.Linear) and not _is_of_focus(name, focus_layer):
+    for module in list(learner.layers.modules()):
+        if isinstance(module, nn.Linear):
             parametrize.register_parametrization(module, "weight", LowRank(module.weight, rank))
     return learner
-
-
-def _is_of_focus(name: str, focus_layer: int | None) -> bool:
-    """Whether the attention of the focus depends on a matrix, such as ``2.self_attn.q_proj``."""
-    if focus_layer is None:
-        return False
-    layer, _, matrix = name.partition(".")
-    is_row = matrix.endswith(("q_proj", "k_proj"))
-    return int(layer) < focus_layer or (int(layer) == focus_layer and is_row)
 
 
 def low_rank_tensors(learner: Any) -> dict[str, Tensor]:

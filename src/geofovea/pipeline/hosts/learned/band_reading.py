@@ -1,8 +1,9 @@
 """A model that reads bands beside red, green and blue, by a part that was trained for it.
 
 It is a host of its own beside the one that it is made from, which stays as it is: the tower has
-kernels for the further bands, the decoder has low-rank differences, and the tokenizer writes words
-that the model never learned in some that it did. All other weights are shared.
+kernels for the further bands, and the tokenizer writes words that the model never learned in some
+that it did. Answers come from a decoder with low-rank differences. The search keeps that of the
+model, whose attention was trained to find places. All other weights are shared.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from geofovea.tiling.pixels.radiometry import Radiometry
     from geofovea.tiling.scene import Scene
 
-__all__ = ["BandReader", "Rebuild", "band_reader", "host_for_scene", "refuse_extra_bands"]
+__all__ = [
+    "BandReader",
+    "Rebuild",
+    "answering_decoder",
+    "band_reader",
+    "host_for_scene",
+    "refuse_extra_bands",
+]
 
 Rebuild = Callable[[Callable[[Any, Any, Any], "tuple[Any, Any, Any]"]], Any]
 """Makes a host anew of what a function makes of its model, tokenizer and settings."""
@@ -97,6 +105,21 @@ def refuse_extra_bands(radiometry: Radiometry, what: str) -> None:
         )
 
 
+def answering_decoder(host: Host, skip: str | None) -> Any:
+    """What answers in place of a host's own decoder, if it reads further bands; else None.
+
+    Raises:
+        ModelError: If layers of it are to be skipped.
+    """
+    decoder = getattr(host, "answering_decoder", None)
+    if decoder is not None and skip is not None:
+        raise ModelError(
+            f"skip={skip!r} plans layers of the model's own decoder, and near infrared is read by "
+            "another; leave out skip=, or choose another composite"
+        )
+    return decoder
+
+
 def band_reader(rebuild: Rebuild, card: PartCard, tensors: Mapping[str, Tensor]) -> BandReader:
     """The host of a part.
 
@@ -115,6 +138,8 @@ def band_reader(rebuild: Rebuild, card: PartCard, tensors: Mapping[str, Tensor])
         return _with_part(model, card, tensors), _with_words(tokenizer, about["words"]), own
 
     host = rebuild(change)
+    differences = {k.removeprefix("decoder."): v for k, v in tensors.items() if "decoder." in k}
+    host.answering_decoder = adapted_decoder(host.decoder, differences)
     return BandReader(host, channel_names(about["wavelengths_um"]))
 
 
@@ -122,10 +147,7 @@ def _with_part(model: Any, card: PartCard, tensors: Mapping[str, Tensor]) -> Any
     """A copy of a model with a part; it shares all parameters that the part does not change."""
     # refused before anything is copied
     patch_owner(model.model.vision_tower)
-    decoder = model.model.language_model
-    # neither is copied twice: the decoder brings its own copy
-    shared = {id(value): value for value in model.parameters()} | {id(decoder): decoder}
-    other = copy.deepcopy(model, shared)
+    other = copy.deepcopy(model, {id(value): value for value in model.parameters()})
     owner = patch_owner(other.model.vision_tower)
     patches = ExtraBands(owner.patch_embedding, card.settings["wavelengths_um"])
     for name, own in (("kernels", patches.kernels), ("vectors", patches.vectors)):
@@ -135,8 +157,6 @@ def _with_part(model: Any, card: PartCard, tensors: Mapping[str, Tensor]) -> Any
         # the colors' own kernel is shared with the model, and stays as it is
         own.requires_grad_(False).copy_(value)
     owner.patch_embedding = patches
-    differences = {k.removeprefix("decoder."): v for k, v in tensors.items() if "decoder." in k}
-    other.model.language_model = adapted_decoder(decoder, differences)
     return other.eval()
 
 

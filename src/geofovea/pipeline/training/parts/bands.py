@@ -2,8 +2,7 @@
 
 The tower and the projector of the model stay as they are. What a further band adds to the patches
 of its embedding has to come through both of them, and low-rank differences of the decoder learn to
-read it. They begin behind the attention by which the search looks around, so that this is computed
-as before. At some steps the band is hidden, as ChannelViT hides channels, so that questions about
+read it. At some steps the band is hidden, as ChannelViT hides channels, so that questions about
 what colors show are answered without it too.
 
 Source of the idea: "Channel Vision Transformers", see ``inference.bands``. A kernel for each band
@@ -40,8 +39,7 @@ class BandPart(nn.Module):
         """A part as it is before the first step; seed torch before the call."""
         super().__init__()
         self.settings: dict[str, Any] = dict(recipe.settings)
-        focus_layer = model.shape.focus_layer
-        self.decoder = learnable_decoder(model.llava.model.language_model, recipe.rank, focus_layer)
+        self.decoder = learnable_decoder(model.llava.model.language_model, recipe.rank)
         self._student = [model.learner()]
         owner = patch_owner(self._student[0].llava.model.vision_tower)
         owner.patch_embedding = ExtraBands(owner.patch_embedding, self.settings["wavelengths_um"])
