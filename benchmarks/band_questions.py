@@ -59,11 +59,8 @@ class BandScene:
         return self._judged(session.ask(question.text, geometry="off", **how).text, question)
 
     def blind(self, question: Question) -> WorldReply:
-        """An answer without a picture."""
-        return self._judged(
-            self.reader.generate(question.text, None, decoder=self.reader.answering_decoder).text,
-            question,
-        )
+        """An answer without a picture, by the model's own decoder: the other never saw none."""
+        return self._judged(self.reader.generate(question.text, None).text, question)
 
     def _judged(self, text: str, question: Question) -> WorldReply:
         return WorldReply(self._seed, self._side, text == question.answer, text)
