@@ -61,6 +61,7 @@ class TilePixels:
         rgb: ``(T, T, 3)`` of eight bits; gray 128 where nothing is known.
         valid: ``(T, T)``; False on padding and on missing pixels, which must never be scored.
         valid_size: ``(width, height)`` of the part that lies on the scene.
+        extra: ``(T, T, n)``, bands beside red, green and blue; None where none was asked for.
 
     Raises:
         GeometryError: If the shapes do not belong together.
@@ -70,6 +71,7 @@ class TilePixels:
     rgb: RGB
     valid: Mask
     valid_size: tuple[int, int]
+    extra: RGB | None = None
 
     def __post_init__(self) -> None:
         side = len(self.valid)
@@ -77,6 +79,11 @@ class TilePixels:
             raise GeometryError(
                 f"a tile needs square pixels, got {self.rgb.shape} and {self.valid.shape}"
             )
+
+    @property
+    def all_bands(self) -> RGB:
+        """``(T, T, 3 + n)``: red, green, blue, and what was asked for beside them."""
+        return self.rgb if self.extra is None else np.concatenate([self.rgb, self.extra], 2)
 
     @property
     def valid_fraction(self) -> float:
@@ -149,12 +156,14 @@ class TileReader:
         """
         plan = plan_tile(self.scene, self.pyramid, tile)
         (rows, cols), side = plan.out_shape, self.pyramid.tile_size
-        rgb_part, valid_part = self._execute(plan)
-        if (rows, cols) == (side, side):
-            return TilePixels(tile, rgb_part, valid_part, (cols, rows))
-        rgb, valid = _canvas(side, side)
-        rgb[:rows, :cols], valid[:rows, :cols] = rgb_part, valid_part
-        return TilePixels(tile, rgb, valid, (cols, rows))
+        pixels, valid = self._execute(plan)
+        if (rows, cols) != (side, side):
+            part, valid_part = pixels, valid
+            pixels, valid = _canvas(side, side, part.shape[2])
+            pixels[:rows, :cols], valid[:rows, :cols] = part, valid_part
+        if not self.radiometry.extra_bands:
+            return TilePixels(tile, pixels, valid, (cols, rows))
+        return TilePixels(tile, pixels[..., :3], valid, (cols, rows), pixels[..., 3:])
 
     def prepare(self, tile: Tile) -> None:
         """Build the level files of the scene now, if a tile needs them.
@@ -188,7 +197,8 @@ class TileReader:
         rows = _pixel_range(box.y0, box.height, inside.y0, inside.y1, out_shape[0])
         cols = _pixel_range(box.x0, box.width, inside.x0, inside.x1, out_shape[1])
         shape = (rows.stop - rows.start, cols.stop - cols.start)
-        rgb[rows, cols], valid[rows, cols] = self._execute(plan_box(self.scene, inside, shape))
+        pixels, valid[rows, cols] = self._execute(plan_box(self.scene, inside, shape))
+        rgb[rows, cols] = pixels[..., :3]
         return rgb, valid
 
     def _execute(self, plan: ReadPlan) -> tuple[RGB, Mask]:
@@ -380,8 +390,8 @@ def _tells_missing_by_number(scene: Scene) -> bool:
     return is_by_number and not (scene.alpha or scene.missing or scene.nodata_bands)
 
 
-def _canvas(rows: int, cols: int) -> tuple[RGB, Mask]:
-    return np.full((rows, cols, 3), FILL, np.uint8), np.zeros((rows, cols), bool)
+def _canvas(rows: int, cols: int, bands: int = 3) -> tuple[RGB, Mask]:
+    return np.full((rows, cols, bands), FILL, np.uint8), np.zeros((rows, cols), bool)
 
 
 def _pixel_range(origin: float, length: float, start: float, stop: float, size: int) -> slice:

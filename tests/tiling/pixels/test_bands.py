@@ -149,7 +149,7 @@ def test_the_table_of_composites_is_sound():
     ends = sorted((role.low_um, role.high_um) for role in ROLES.values())
     assert all(low < high for low, high in ends)
     assert all(a[1] <= b[0] for a, b in pairwise(ends))
-    with pytest.raises(SceneError, match="two or three"):
+    with pytest.raises(SceneError, match="two to four"):
         Composite("odd", ("red",), "nothing")
 
 

@@ -219,7 +219,7 @@ def test_the_record_is_plain_json(make_tiled, texture):
 def test_impossible_radiometries_are_refused():
     for bands, options in (
         ((), {}),
-        ((1, 2, 3, 4), {}),
+        ((1, 2, 3, 4, 5), {}),
         ((0,), {}),
         ((1,), {"stretch": ((2.0, 1.0),)}),
         ((1, 2), {}),

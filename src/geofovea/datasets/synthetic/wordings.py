@@ -13,6 +13,7 @@ __all__ = [
     "COMPARE",
     "FORMS",
     "LATER_FORMS",
+    "LAWN_FORM",
     "PRESENCE",
     "VERIFY",
     "is_worded_as_taught",
@@ -53,6 +54,7 @@ FORMS = {
 
 VERIFY = "Is the {thing} at the {site} {color}?"
 COMPARE = "Is the {site} {direction} of the {other}?"
+LAWN_FORM = "Is the lawn at the {site} healthy?"
 PRESENCE = "Is there a {phrase} in the picture?"
 
 LATER_FORMS = {
@@ -130,7 +132,8 @@ def _plain(text: str) -> str:
 @cache
 def _known_forms() -> re.Pattern[str]:
     forms = []
-    for wording in (wording for wordings in _wordings().values() for wording in wordings):
+    wordings = [LAWN_FORM, *(wording for some in _wordings().values() for wording in some)]
+    for wording in wordings:
         form = _plain(wording)
         for name, words in _MEANT.items():
             form = form.replace(f"{{{name}}}", f"(?:{'|'.join(words)})")

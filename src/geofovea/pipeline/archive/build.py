@@ -14,6 +14,7 @@ from geofovea.pipeline.archive.allowance import Allowance, IndexBudget
 from geofovea.pipeline.archive.report import IndexReport, SceneReport
 from geofovea.pipeline.archive.scene_walk import SceneWalk
 from geofovea.pipeline.focus.dual_encoder import DualEncoder, load_dual_encoder
+from geofovea.pipeline.hosts.learned.band_reading import refuse_extra_bands
 from geofovea.pipeline.index.indexed_scene import IndexedScene, identity_of, lasting_name
 from geofovea.pipeline.index.settings import IndexSettings, NumberFormat
 from geofovea.pipeline.index.store import IndexStore
@@ -202,6 +203,7 @@ class _Builder:
             composite=view.composite or None,
             band_map=dict(view.band_map) or None,
         )
+        refuse_extra_bands(radiometry, "indexes")
         return TileReader(scene, entry.pyramid, radiometry)
 
     @property

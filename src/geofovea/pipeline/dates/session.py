@@ -22,6 +22,7 @@ from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.hosts.learned.band_reading import refuse_extra_bands
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import fitting_budget
@@ -85,6 +86,7 @@ class StackSession:
 
         Raises:
             SceneError: If a scene is damaged or lacks such bands.
+            ModelError: If more than red, green and blue are asked for.
         """
         started = time.perf_counter()
         scene = stack.reference_scene
@@ -94,6 +96,7 @@ class StackSession:
         readers = []
         for each in stack.scenes:
             radiometry = plan_radiometry(each.scene, bands, composite=composite, band_map=band_map)
+            refuse_extra_bands(radiometry, "scenes of several dates")
             pyramid = each.scene.pyramid(host.tile_size)
             readers.append(TileReader(each.scene, pyramid, radiometry))
         self.reference_reader = readers[stack.reference]

@@ -33,8 +33,8 @@ class MeteredGenerator:
         runs: Of the decoder, in their order.
         vision_layers: Vision tokens of which a layer computed more than keys and values, summed
             over layers and runs; counted where work is skipped.
-        decoder: What reads tokens that were resampled; None where none are.
-        is_whole: Whether tokens are all that their tiles have, which the model's own decoder reads.
+        decoder: What answers in place of the model's own; None where that does.
+        is_whole: Whether the model's own decoder reads tokens all the same: a resampler left all.
         tokens_beside: Those that entered layers without a place in a sequence, of all runs.
     """
 

@@ -208,7 +208,7 @@ class MemoryCalls(DirectCalls):
         if prompt.decoder is not None:
             raise ModelError(
                 "a scene memory holds what the model's own decoder makes of a tile, and a trained "
-                "resampler has another; leave out the memory, or resampler="
+                "part has another; leave out the memory, or resampler= or composite='rgb-nir'"
             )
         self._check_unmerged(tokens)
         stored = self._stored(tokens)

@@ -215,7 +215,7 @@ class TileTokens:
         if not full:
             return {}
         with clock.stage("encode"):
-            pixels = np.stack([picture.rgb for picture, _ in full])
+            pixels = np.stack([picture.all_bands for picture, _ in full])
             tiles, full_valid = [picture.tile for picture, _ in full], [shows for _, shows in full]
             encoded = self._encode_tiles(pixels, tiles, plan)
             # a reduction inside the encoder does not know which patches are padding

@@ -10,6 +10,7 @@ from geofovea.datasets.records.annotations import Record, write_records
 from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.change_questions import ask_changes
 from geofovea.datasets.synthetic.dates import make_dated_world
+from geofovea.datasets.synthetic.lawn_questions import ask_lawns
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.versions import world_of
@@ -34,7 +35,8 @@ def write_benchmark(
 ) -> Path:
     """Write ``scenes`` COGs into ``folder/image`` and one annotation file; returns its path.
 
-    Worlds are of ``version``, one of ``VERSIONS``; version 2 may be written in 4 ``bands``.
+    Worlds are of ``version``, one of ``VERSIONS``; version 2 may be written in 4 ``bands``. Then
+    there are questions about lawns too, which only near infrared answers.
 
     Raises:
         DataError: If a number is not positive or out of its range, or the scenes are too small.
@@ -54,7 +56,8 @@ def write_benchmark(
             lambda share, index=index: on_progress((index + share) / scenes),  # type: ignore[misc]
             bands,
         )
-        for question in ask_world(world, per_category):
+        lawns = ask_lawns(world, per_category) if bands > 3 else []
+        for question in ask_world(world, per_category) + lawns:
             records.append(record_of(question, len(records), f"image/{name}", world))
     write_records(records, folder / ANNOTATIONS)
     return folder / ANNOTATIONS

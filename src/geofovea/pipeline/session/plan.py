@@ -14,6 +14,7 @@ from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
+from geofovea.pipeline.hosts.learned.band_reading import answering_decoder
 from geofovea.pipeline.hosts.learned.trained_parts import planned_method, resampling, saisa_of
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
@@ -47,7 +48,7 @@ class AnswerPlan:
         encoding: How tiles have to be encoded for that.
         warnings: What a careful reader of the answer should know of the plan.
         skip: What vision tokens do inside the layers of the decoder; None what they always do.
-        decoder: What reads tokens that a resampler made; None where none does.
+        decoder: What answers in place of the model's own; None where that does.
     """
 
     request: AskRequest
@@ -141,7 +142,7 @@ def _chain(host: Host, request: AskRequest) -> tuple[Chain, Any]:
     options = request.options
     chain = make_chain(options.reduction)
     if options.resampler is None:
-        return chain, None
+        return chain, answering_decoder(host, options.skip)
     if options.reduction != DEFAULT_REDUCTION:
         raise ModelError(
             f"resampler={options.resampler!r} makes the tokens of an answer, and "

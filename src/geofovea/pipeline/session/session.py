@@ -28,7 +28,8 @@ from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, build_progr
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
-from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.learned.band_reading import host_for_scene
 from geofovea.pipeline.index.scene_index import open_scene_index
 from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
@@ -115,9 +116,9 @@ class SceneSession:
         """
         started = time.perf_counter()
         self.scene = scene
-        self.host = host.for_scene(scene) if isinstance(host, SupportsImages) else host
-        self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
+        self.host = host_for_scene(host, scene, radiometry)
+        self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=build_progress)
         store = store_of_tokens(self.host, self.reader) if keeps_tokens(cache_tokens) else None
         self.tiles = TileTokens(self.host, self.reader, store)

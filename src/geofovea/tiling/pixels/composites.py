@@ -50,14 +50,16 @@ ROLES: dict[str, Role] = {
 class Composite:
     """Three roles shown as red, green and blue, or two as one normalized difference.
 
+    Four are shown by their first three; the fourth is for models that read a band beside these.
+
     Attributes:
         name: As the user names it.
-        roles: Three roles in the order red, green, blue; or two, ``(plus, minus)``, shown as
-            ``(plus - minus) / (plus + minus)``.
+        roles: Three roles in the order red, green, blue, and maybe a fourth; or two, ``(plus,
+            minus)``, shown as ``(plus - minus) / (plus + minus)``.
         shows: In plain words, for help texts and reasons.
 
     Raises:
-        SceneError: If there are not two or three roles, or one does not exist.
+        SceneError: If there are not two to four roles, or one does not exist.
     """
 
     name: str
@@ -65,9 +67,9 @@ class Composite:
     shows: str
 
     def __post_init__(self) -> None:
-        if len(self.roles) not in (2, 3) or not set(self.roles) <= set(ROLES):
+        if len(self.roles) not in (2, 3, 4) or not set(self.roles) <= set(ROLES):
             raise SceneError(
-                f"a composite needs two or three of {', '.join(ROLES)}; got {self.roles}"
+                f"a composite needs two to four of {', '.join(ROLES)}; got {self.roles}"
             )
 
     @property
@@ -91,6 +93,7 @@ COMPOSITES: dict[str, Composite] = {
         Composite("ndmi", ("nir", "swir1"), "moist vegetation bright"),
         Composite("ndbi", ("swir1", "nir"), "built-up land bright"),
         Composite("nbr", ("nir", "swir2"), "burned land dark"),
+        Composite("rgb-nir", ("red", "green", "blue", "nir"), "true color, with near infrared"),
     )
 }
 _SPELLINGS = {"true-colour": "true-color", "false-colour": "false-color"}

@@ -33,7 +33,8 @@ class Radiometry:
 
     Attributes:
         bands: One or three band indexes, counted from 1; one band is shown as gray. Two are the
-            plus and the minus of an index, ``(plus - minus) / (plus + minus)``.
+            plus and the minus of an index, ``(plus - minus) / (plus + minus)``. A fourth follows
+            red, green and blue for models that read it.
         stretch: ``(low, high)`` per shown band, shown as 0 and 255; None leaves eight bits
             untouched.
         palette: RGBA of each index of a palette image.
@@ -46,7 +47,7 @@ class Radiometry:
         warnings: What a reader of the results should know.
 
     Raises:
-        SceneError: If there are not one to three bands, a stretch is empty, or an index has no
+        SceneError: If there are not one to four bands, a stretch is empty, or an index has no
             stretch.
     """
 
@@ -62,8 +63,8 @@ class Radiometry:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.bands) <= 3 or min(self.bands) < 1:
-            raise SceneError(f"bands must be one or three numbers from 1 up, got {self.bands}")
+        if not 1 <= len(self.bands) <= 4 or min(self.bands) < 1:
+            raise SceneError(f"bands must be one to four numbers from 1 up, got {self.bands}")
         if self.is_index and (self.stretch is None or self.palette or self.is_complex):
             raise SceneError("an index of two bands needs a stretch and plain numbers")
         planes = 1 if self.is_index else len(self.bands)
@@ -76,6 +77,11 @@ class Radiometry:
     def is_index(self) -> bool:
         """Whether two bands are shown as one normalized difference."""
         return len(self.bands) == 2
+
+    @property
+    def extra_bands(self) -> int:
+        """Bands beside red, green and blue, which no picture shows."""
+        return max(0, len(self.bands) - 3)
 
     def to_json(self) -> dict[str, Any]:
         """What an answer records: bands, stretch, composite and reason."""
@@ -119,14 +125,17 @@ class Radiometry:
         return array, valid
 
     def finish(self, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Stretch expanded values ``(bands, h, w)`` into RGB ``(h, w, 3)``, missing ones gray."""
+        """Stretch expanded values ``(bands, h, w)`` into RGB ``(h, w, 3)``, missing ones gray.
+
+        Bands beside red, green and blue follow these.
+        """
         if self._stretch_tables is not None and values.dtype in _TABLE_DTYPES:
             tables = self._stretch_tables
             channels = [table[band] for table, band in zip(tables, values, strict=True)]
         else:
             channels = self._eight_bits(values, valid)
-        rgb = np.empty((*valid.shape, 3), dtype=np.uint8)
-        for channel in range(3):
+        rgb = np.empty((*valid.shape, 3 + self.extra_bands), dtype=np.uint8)
+        for channel in range(rgb.shape[2]):
             # band by band, which numpy does three times as fast as for all axes at once
             rgb[..., channel] = channels[min(channel, len(channels) - 1)]
         if self.is_inverted:

@@ -24,10 +24,11 @@ PART_FILES = {
     "resampler": "resampler.safetensors",
     "exits": "exits.safetensors",
     "saisa": "saisa.safetensors",
+    "bands": "bands.safetensors",
 }
 """Weights by kind of part; a model carries at most one of each kind."""
 
-_KINDS = {"dyvte": "exits", "saisa": "saisa"}
+_KINDS = {"dyvte": "exits", "saisa": "saisa", "bands": "bands"}
 
 
 def kind_of(method: str) -> str:

@@ -14,6 +14,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.adapted_decoder import adapted_decoder
+from geofovea.pipeline.hosts.learned.band_reading import BandReader, Rebuild, band_reader
 from geofovea.pipeline.hosts.learned.card import PART_FILES, PartCard
 from geofovea.pipeline.hosts.learned.part_files import part_tensors
 from geofovea.regionfocus.layer_plans.base import LayerMethod
@@ -30,6 +31,10 @@ __all__ = [
     "resampling",
     "saisa_of",
 ]
+
+
+_WRONG = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)
+"""What is raised by files of a part that do not belong together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +61,11 @@ class TrainedParts:
     """What stands beside a host's weights; threads may share it, and load a part twice at worst."""
 
     def __init__(
-        self, name: str, cards: Mapping[str, PartCard], files: Mapping[str, Path | None]
+        self,
+        name: str,
+        cards: Mapping[str, PartCard],
+        files: Mapping[str, Path | None],
+        rebuild: Rebuild,
     ) -> None:
         """Remember where the parts are; nothing is read yet.
 
@@ -64,8 +73,10 @@ class TrainedParts:
             name: Of the model.
             cards: What is known of each part, by kind.
             files: Where its weights are; None where they are missing.
+            rebuild: Makes the host anew of a changed model.
         """
         self._name, self.cards, self._files = name, dict(cards), dict(files)
+        self._rebuild = rebuild
         self._loaded: dict[str, Any] = {}
 
     def resampler(self, host: SupportsDecoderAccess) -> Resampling | None:
@@ -87,6 +98,15 @@ class TrainedParts:
         part: Saisa | None = self._part("saisa", host, _saisa)
         return part
 
+    def band_reader(self, host: SupportsDecoderAccess) -> BandReader | None:
+        """The host that reads further bands; None if there is none. Raises as `resampler` does."""
+
+        def made(_: Any, card: PartCard, tensors: dict[str, Tensor]) -> BandReader:
+            return band_reader(self._rebuild, card, tensors)
+
+        part: BandReader | None = self._part("bands", host, made)
+        return part
+
     def _part(self, kind: str, host: SupportsDecoderAccess, make: Any) -> Any:
         if kind not in self.cards:
             return None
@@ -97,7 +117,7 @@ class TrainedParts:
             on_device = {name: value.float().to(device) for name, value in tensors.items()}
             try:
                 self._loaded[kind] = make(host, self.cards[kind], on_device)
-            except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            except _WRONG as error:
                 reason = " ".join(str(error).split())
                 raise ModelError(
                     f"the {kind} beside {self._name} are not what geofovea.json says ({reason}): "

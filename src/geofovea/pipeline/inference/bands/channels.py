@@ -10,7 +10,7 @@ from torch import Tensor
 from geofovea.errors import SceneError
 from geofovea.tiling.pixels.composites import ROLES
 
-__all__ = ["CHANNELS", "channel_numbers", "sampled_channels"]
+__all__ = ["CHANNELS", "channel_names", "channel_numbers", "sampled_channels"]
 
 CHANNELS = tuple(ROLES)
 """Parts of the spectrum by number; the same table by which composites choose bands."""
@@ -36,6 +36,11 @@ def channel_numbers(wavelengths_um: Sequence[float]) -> Tensor:
                 "choose one of them"
             )
     return torch.tensor(numbers)
+
+
+def channel_names(wavelengths_um: Sequence[float]) -> tuple[str, ...]:
+    """Names of the channels of bands; raises as `channel_numbers` does."""
+    return tuple(CHANNELS[number] for number in channel_numbers(wavelengths_um).tolist())
 
 
 def _channel(wavelength_um: float) -> int:

@@ -36,10 +36,11 @@ class Normalization:
     std: Colours
 
     def images(self, pixels: NDArray[np.uint8], device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Tiles uint8 (k, T, T, 3) as images (k, 3, T, T)."""
+        """Tiles uint8 (k, T, T, 3) as images (k, 3, T, T); bands beside colors lie in [0, 1]."""
+        extra = pixels.shape[3] - 3
         mean, std = (
             torch.tensor(values, device=device, dtype=torch.float32) * 255
-            for values in (self.mean, self.std)
+            for values in ((*self.mean, *[0.0] * extra), (*self.std, *[1.0] * extra))
         )
         images = torch.from_numpy(pixels).to(device).float()
         return ((images - mean) / std).permute(0, 3, 1, 2).to(dtype)

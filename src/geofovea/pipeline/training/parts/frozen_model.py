@@ -5,6 +5,7 @@ It is of the embedded model's kind, because no other knows the vocabulary of the
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -85,6 +86,10 @@ class FrozenModel:
         tokens = torch.cat(parts)[:, : places.shape[1]]
         placed: Tensor = tokens + self._student.scene_position(places)
         return placed
+
+    def learner(self) -> Student:
+        """A copy of its own, in which something may be changed and learn."""
+        return copy.deepcopy(self._student)
 
     def embed(self, words: Tensor) -> Tensor:
         """Embeddings of words, ``(..., d)``."""

@@ -8,10 +8,11 @@ function of the seed and of i.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -26,7 +27,15 @@ from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.samples import SampleSpec, training_samples
 
-__all__ = ["HELD_OUT", "LESSONS_A_SHARD", "LESSON_SPEC", "LessonStore", "Lessons", "at_answers"]
+__all__ = [
+    "HELD_OUT",
+    "LESSONS_A_SHARD",
+    "LESSON_SPEC",
+    "LessonArrays",
+    "LessonStore",
+    "Lessons",
+    "at_answers",
+]
 
 LESSON_SPEC = SampleSpec(
     base_tiles=2,
@@ -48,7 +57,32 @@ HELD_OUT = 10**6
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class LessonArrays:
+    """Tensors of b lessons, each with a leading b; subclasses say which."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def at(self, index: Tensor) -> Self:
+        """Some of the lessons, in float32."""
+        parts = {f.name: getattr(self, f.name)[index] for f in fields(self)}
+        return type(self)(
+            **{k: v.float() if v.dtype == torch.float16 else v for k, v in parts.items()}
+        )
+
+    def batches(self, size: int) -> Iterator[Self]:
+        """All lessons in their order, some at a time, in float32."""
+        for first in range(0, len(self), size):
+            yield self.at(torch.arange(first, min(first + size, len(self))))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All lessons of some shards."""
+        return cls(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons(LessonArrays):
     """b lessons of n vision tokens and q questions of l words, with a vocabulary of V words.
 
     Attributes:
@@ -71,26 +105,6 @@ class Lessons:
     category: Tensor
     teacher: Tensor
 
-    def __len__(self) -> int:
-        return len(self.vision)
-
-    def at(self, index: Tensor) -> Lessons:
-        """Some of the lessons, in float32."""
-        parts = {f.name: getattr(self, f.name)[index] for f in fields(self)}
-        return Lessons(
-            **{k: v.float() if v.dtype == torch.float16 else v for k, v in parts.items()}
-        )
-
-    def batches(self, size: int) -> Iterator[Lessons]:
-        """All lessons in their order, some at a time, in float32."""
-        for first in range(0, len(self), size):
-            yield self.at(torch.arange(first, min(first + size, len(self))))
-
-    @classmethod
-    def joined(cls, parts: list[Lessons]) -> Lessons:
-        """All lessons of some shards."""
-        return cls(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)})
-
 
 def at_answers(logits: Tensor, targets: Tensor) -> Tensor:
     """Of logits ``(b, q, l, V)`` those at a question's end and at its answer, ``(b, q, 2, V)``."""
@@ -102,7 +116,12 @@ class LessonStore:
     """Shards of lessons in a folder; what is not there yet is made.
 
     Several parts of one model can share a folder.
+
+    Attributes:
+        kind: What its lessons are.
     """
+
+    kind: ClassVar[type[LessonArrays]] = Lessons
 
     def __init__(
         self, folder: Path, model: FrozenModel, seed: int, spec: SampleSpec = LESSON_SPEC
@@ -115,10 +134,15 @@ class LessonStore:
         make_folder(folder)
         self._folder, self._model, self._seed, self._spec = folder, model, seed, spec
         self._words = {word: index for index, word in enumerate(vocabulary())}
-        about = repr((seed, spec, model.shape, list(self._words), model.digest()))
+        about = repr((seed, spec, model.shape, list(self._words), *self._made_of(model)))
         self._mark = hashlib.sha256(about.encode()).hexdigest()[:12]
 
-    def shard(self, number: int) -> Lessons:
+    @staticmethod
+    def _made_of(model: FrozenModel) -> tuple[str, ...]:
+        """What else lessons depend on."""
+        return (model.digest(),)
+
+    def shard(self, number: int) -> Any:
         """The lessons of a shard, made now if need be.
 
         Raises:
@@ -128,21 +152,21 @@ class LessonStore:
         path = self._folder / f"lessons-{self._mark}-{number:07d}.safetensors"
         if not path.exists():
             made = self._made(number)
-            stored = {f.name: _small(getattr(made, f.name)) for f in fields(Lessons)}
+            stored = {f.name: _small(getattr(made, f.name)) for f in fields(self.kind)}
             write_file(path, lambda aside: save_file(stored, aside))
         try:
             record = load_file(path)
-            return Lessons(**{f.name: _wide(record[f.name]) for f in fields(Lessons)})
+            return self.kind(**{f.name: _wide(record[f.name]) for f in fields(self.kind)})
         except (OSError, KeyError, SafetensorError) as error:
             raise DataError(f"{path} holds no lessons ({error}): remove it") from error
 
-    def shards(self, first: int, count: int) -> Iterator[Lessons]:
+    def shards(self, first: int, count: int) -> Iterator[Any]:
         """Some shards, one after the other."""
         for number in range(first, first + count):
             yield self.shard(number)
 
     @torch.no_grad()
-    def _made(self, number: int) -> Lessons:
+    def _made(self, number: int) -> LessonArrays:
         seed = (self._seed << 40) + number
         samples = list(
             islice(
@@ -171,7 +195,8 @@ class LessonStore:
 def _small(value: Tensor) -> Tensor:
     if value.is_floating_point():
         return value.half().contiguous()
-    return value.contiguous() if value.dtype == torch.bool else value.to(torch.int16).contiguous()
+    is_small = value.dtype in (torch.bool, torch.uint8)
+    return value.contiguous() if is_small else value.to(torch.int16).contiguous()
 
 
 def _wide(value: Tensor) -> Tensor:

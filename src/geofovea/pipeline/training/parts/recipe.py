@@ -9,9 +9,12 @@ from typing import Any
 from geofovea.errors import DataError
 from geofovea.regionfocus.resamplers.registry import RESAMPLER_NAMES
 
-__all__ = ["PART_NAMES", "PartRecipe", "default_recipe"]
+__all__ = ["PART_NAMES", "WORDS_FOR_LAWNS", "PartRecipe", "default_recipe"]
 
-PART_NAMES = (*RESAMPLER_NAMES, "dyvte", "saisa")
+PART_NAMES = (*RESAMPLER_NAMES, "dyvte", "saisa", "bands")
+
+WORDS_FOR_LAWNS = {"lawn": "grass", "healthy": "green"}
+"""Words of questions about lawns that the model never learned, and what they are written as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,15 @@ _OF_METHOD: dict[str, dict[str, Any]] = {
     "quecc": {"questions": 4},
     "dyvte": {"steps": 6000, "rank": 0, "learning_rate": 1e-3, "settings": {"hidden": 64}},
     "saisa": {"steps": 6000, "rank": 0, "learning_rate": 1e-3},
+    "bands": {
+        "steps": 200,
+        "shards": 16,
+        "settings": {
+            "wavelengths_um": [0.842],
+            "words": WORDS_FOR_LAWNS,
+            "domain": "synthetic 2",
+        },
+    },
 }
 
 

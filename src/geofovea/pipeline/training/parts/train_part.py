@@ -28,9 +28,11 @@ from geofovea.pipeline.training.checkpoint import (
     write_run,
 )
 from geofovea.pipeline.training.curriculum import cosine_pace
+from geofovea.pipeline.training.parts.band_lessons import BandLessonStore
+from geofovea.pipeline.training.parts.bands import BandPart
 from geofovea.pipeline.training.parts.exits import ExitPart
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
-from geofovea.pipeline.training.parts.lessons import HELD_OUT, LESSON_SPEC, Lessons, LessonStore
+from geofovea.pipeline.training.parts.lessons import HELD_OUT, LESSON_SPEC, LessonStore
 from geofovea.pipeline.training.parts.recipe import PartRecipe
 from geofovea.pipeline.training.parts.resampled import ResampledPart
 from geofovea.pipeline.training.parts.saisa import SaisaPart
@@ -51,15 +53,15 @@ class TrainedPart(Protocol):
 
     settings: dict[str, Any]
 
-    def prepare(self, lessons: Lessons) -> None:
+    def prepare(self, lessons: Any) -> None:
         """Compute once what is learned from, where that is more than the lessons."""
         ...
 
-    def loss(self, lessons: Lessons, draw: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, lessons: Any, draw: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """What is to fall, and what is worth logging."""
         ...
 
-    def measure(self, lessons: Lessons) -> dict[str, float]:
+    def measure(self, lessons: Any) -> dict[str, float]:
         """What is known of it on held-out lessons."""
         ...
 
@@ -84,6 +86,8 @@ def _make_part(model: FrozenModel, recipe: PartRecipe) -> nn.Module:
         return ExitPart(model, recipe)
     if recipe.method == "saisa":
         return SaisaPart(model, recipe)
+    if recipe.method == "bands":
+        return BandPart(model, recipe)
     return ResampledPart(model, recipe)
 
 
@@ -116,9 +120,10 @@ def train_part(
     torch.set_flush_denormal(True)
     run = _Run(_make_part(model, recipe), recipe, folder)
     spec = replace(spec, world=recipe.world)
-    store = LessonStore(lessons or folder / "lessons", model, recipe.seed, spec)
-    known = Lessons.joined(list(store.shards(0, recipe.shards)))
-    held_out = Lessons.joined(list(store.shards(HELD_OUT, _HELD_OUT_SHARDS)))
+    kind = BandLessonStore if recipe.method == "bands" else LessonStore
+    store = kind(lessons or folder / "lessons", model, recipe.seed, spec)
+    known = store.kind.joined(list(store.shards(0, recipe.shards)))
+    held_out = store.kind.joined(list(store.shards(HELD_OUT, _HELD_OUT_SHARDS)))
     run.part.prepare(known)
     if not run.step:
         # what it has to beat
@@ -153,7 +158,7 @@ class _Run:
         # a run without a state measures again what it has to beat
         self.log.forget_beyond(self.step or -1)
 
-    def take_step(self, known: Lessons) -> dict[str, Any]:
+    def take_step(self, known: Any) -> dict[str, Any]:
         """Learn from the lessons of the next step; what is worth logging of it."""
         recipe, optimizer = self.recipe, self._optimizer
         pace = cosine_pace(self.step, recipe.warmup, recipe.steps)
@@ -170,7 +175,7 @@ class _Run:
         numbers = {name: round(value, 4) for name, value in record.items()}
         return {"step": self.step, "steps": recipe.steps, **numbers}
 
-    def measured(self, held_out: Lessons) -> dict[str, Any]:
+    def measured(self, held_out: Any) -> dict[str, Any]:
         """What the part does on lessons that it does not learn from, logged."""
         return self.log.append({"step": self.step, "held_out": self.part.measure(held_out)})
 

@@ -1,0 +1,117 @@
+"""A part that reads near infrared: what its lessons show, and that only the band teaches it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from pipeline_toys import TINY, lively_student, load_anew
+from safetensors.torch import load_file
+from training_toys import PLAN
+
+from geofovea.pipeline.training.export import write_model
+from geofovea.pipeline.training.losses import answer_position
+from geofovea.pipeline.training.parts import lessons as lesson_files
+from geofovea.pipeline.training.parts import train_part as training
+from geofovea.pipeline.training.parts.band_lessons import BandLessons, BandLessonStore
+from geofovea.pipeline.training.parts.bands import BandPart
+from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+from geofovea.pipeline.training.parts.recipe import default_recipe
+from geofovea.pipeline.training.parts.train_part import train_part
+
+SPEC = replace(PLAN, dropped=0.0, native_tiles=4)
+RECIPE = replace(default_recipe("bands", steps=3), shards=1, lessons=2, rank=4, warmup=1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_shards():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lesson_files, "LESSONS_A_SHARD", 3)
+        patch.setattr(training, "_HELD_OUT_SHARDS", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model")
+    write_model(lively_student(), path)
+    return FrozenModel(load_anew(path), path)
+
+
+@pytest.fixture(scope="module")
+def store(model, tmp_path_factory):
+    return BandLessonStore(tmp_path_factory.mktemp("lessons"), model, 0, SPEC)
+
+
+@pytest.fixture
+def part(model):
+    torch.manual_seed(0)
+    return BandPart(model, RECIPE)
+
+
+def test_a_lesson_shows_both_lawns_and_has_both_answers(store):
+    lessons = store.shard(0)
+    assert isinstance(lessons, BandLessons)
+    assert lessons.tiles.dtype == torch.uint8
+    own, other = lessons.tiles[..., 3], lessons.tiles[..., 4]
+    differs = own != other
+    assert differs.flatten(1).any(1).all()
+    # only grass differs, and that is a small part of what is seen
+    assert differs.float().mean() < 0.3
+    place = answer_position(lessons.targets)[:, :1]
+    answers = torch.stack(
+        [lessons.targets[:, 0].gather(1, place), lessons.other.gather(1, place)], 1
+    )
+    assert (answers[:, 0] != answers[:, 1]).all()
+    assert lessons.answered[:, 0].any()
+
+
+@torch.no_grad()
+def test_a_part_that_has_learned_nothing_answers_as_the_model_does(part, model, store):
+    lessons = store.shard(0).at(torch.arange(2))
+    which = torch.tensor([False, True])
+    with_band, targets = part._answers(lessons, which, hides=False)
+    hidden, _ = part._answers(lessons, which, hides=True)
+    assert torch.equal(with_band, hidden)
+    tokens = model.tokens(lessons.tiles[..., :3], lessons.places)
+    stock = model.logits(tokens, lessons.visible, lessons.words)
+    place = answer_position(targets)[..., None, None].expand(-1, -1, 1, stock.shape[-1])
+    torch.testing.assert_close(hidden[:, :, :1], stock.gather(2, place), atol=1e-4, rtol=1e-4)
+
+
+def test_the_band_alone_tells_the_lawns_apart(part, store):
+    with torch.no_grad():
+        part.bands.vectors.normal_()
+        part.bands.kernels.normal_()
+        lessons = store.shard(0).at(torch.arange(3))
+        both = [torch.full((3,), value) for value in (False, True)]
+        shown, hidden = (
+            [part._answers(lessons, which, hides=hides)[0][:, 1:, 0] for which in both]
+            for hides in (False, True)
+        )
+    assert torch.equal(*hidden)
+    assert not torch.equal(*shown)
+    record = part.measure(lessons)
+    assert record["lawns_without_band"] <= 0.5
+
+
+def test_the_kernels_learn_and_the_tower_does_not(part, store):
+    lessons = store.shard(0).at(torch.arange(3))
+    # a draw that shows the band
+    loss, record = part.loss(lessons, torch.Generator().manual_seed(1))
+    loss.backward()
+    assert set(record) == {"colors", "band"}
+    assert part.bands.kernels.grad.abs().sum() > 0
+    learned = [name for name, value in part.named_parameters() if value.requires_grad]
+    assert {name.split(".")[0] for name in learned} == {"bands", "decoder"}
+    assert "bands.colors.weight" not in learned
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(model, store, tmp_path):
+    how = {"lessons": store._folder, "spec": SPEC}
+    once, again = tmp_path / "once", tmp_path / "again"
+    list(train_part(model, RECIPE, once, **how))
+    list(train_part(model, RECIPE, again, stop_after=0, **how))
+    list(train_part(model, RECIPE, again, **how))
+    states = [load_file(folder / "part_state.safetensors") for folder in (once, again)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert states[0]["made.bands.kernels"].shape[1] == TINY.width
