@@ -115,7 +115,7 @@ class LessonStore:
         make_folder(folder)
         self._folder, self._model, self._seed, self._spec = folder, model, seed, spec
         self._words = {word: index for index, word in enumerate(vocabulary())}
-        about = repr((seed, spec, model.shape, _digest(model)))
+        about = repr((seed, spec, model.shape, list(self._words), model.digest()))
         self._mark = hashlib.sha256(about.encode()).hexdigest()[:12]
 
     def shard(self, number: int) -> Lessons:
@@ -176,11 +176,3 @@ def _small(value: Tensor) -> Tensor:
 
 def _wide(value: Tensor) -> Tensor:
     return value.long() if value.dtype == torch.int16 else value
-
-
-def _digest(model: FrozenModel) -> str:
-    digest = hashlib.sha256()
-    for name, weight in model.llava.named_parameters():
-        digest.update(name.encode())
-        digest.update(weight.detach().numpy().tobytes())
-    return digest.hexdigest()
