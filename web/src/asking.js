@@ -17,10 +17,15 @@ export function isFlat(scores) {
 }
 
 export class Asking {
-  constructor(scene, question, region = null, task = "ask") {
+  constructor(scene, question, region = null, task = "ask", before = null) {
+    /** The scene in whose pixels `evidence` lies. */
     this.scene = scene;
+    /** The earlier scene where two dates are compared. */
+    this.earlier = before;
+    /** The scene in whose pixels tiles lie, where that is another one. */
+    this.grid = null;
     this.question = question;
-    /** "ask", "find" or "count". */
+    /** "ask", "find", "count" or "changes". */
     this.task = task;
     /** Rings of scene pixels, or null for the whole scene. */
     this.region = region;
@@ -58,9 +63,22 @@ export class Asking {
     return [...this.levels.values()].sort((a, b) => b.level - a.level);
   }
 
-  /** The evidence with a number for each row, finest first, as the server orders it. */
+  /** The evidence as the server orders it, finest first; of two dates, in pixels of this scene. */
   get evidence() {
-    return this.answer?.evidence ?? [];
+    const rows = this.answer?.evidence ?? [];
+    if (!this.earlier) return rows;
+    return rows.filter((row) => Object.values(row.box_by_scene).every(Boolean))
+      .map((row) => ({ ...row, box_scene: row.box_by_scene[this.scene] }));
+  }
+
+  /** Whether tiles and scores lie in pixels of this scene. */
+  get isOnGrid() {
+    return this.grid === null || this.grid === this.scene;
+  }
+
+  /** The same question, as it goes on, in pixels of the other scene of two dates. */
+  seenFrom(scene) {
+    return Object.create(this, { scene: { value: scene } });
   }
 
   /** Takes one event of the job. Events of names that are not known are passed over. */
@@ -69,6 +87,7 @@ export class Asking {
       queued: () => this.#queued(data),
       started: () => { this.state = "running"; },
       preparing: () => { this.state = "preparing"; this.share = data.share; },
+      aligned: () => { this.grid = data.scene; },
       look: () => this.#look(data),
       seen: () => { this.waiting = []; this.tokens += data.tokens ?? 0; },
       scored: () => this.#scored(data),

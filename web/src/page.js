@@ -95,8 +95,9 @@ export class Page {
   /** Puts a scene on one of the two sides; null takes the second one away. */
   #show(index, scene) {
     const before = this.sides[index];
-    before?.stop().catch(() => {});
+    [before, before?.asker].forEach((side) => side?.stop().catch(() => {}));
     before?.dispose();
+    for (const side of this.sides) side.part();
     if (scene) this.sides[index] = this.#side(scene);
     else this.sides.splice(index, 1);
     fill(this.maps, this.sides.map((side) => side.map.element));
@@ -130,6 +131,7 @@ export class Page {
     this.linkSelect.hidden = !b;
     const ground = meetOnGround(a?.map, b?.map);
     this.linkSelect.options[0].disabled = !ground;
+    this.form.offerChanges(ground && a.scene !== b.scene ? [a.scene.name, b.scene.name] : null);
     if (b) this.linkSelect.value = ground ? "ground" : "picture";
     if (b) this.#linkFrom(a);
   }
@@ -150,13 +152,20 @@ export class Page {
     this.linking = false;
   }
 
-  /** Asks every scene that is shown. */
+  /** Asks every scene that is shown, or what changed from the first to the second. */
   async ask({ question, ...how }) {
+    if (how.task === "changes") {
+      const [earlier, later] = this.sides;
+      await later.ask({ question, region: this.#ringFor(later), ...how }, earlier);
+    } else await this.#askEach(question, how);
+    await this.loadHistory();
+  }
+
+  async #askEach(question, how) {
     await Promise.all(this.sides.map((side) => {
       const region = this.#ringFor(side);
       return side.ask({ question, region, ...how });
     }));
-    await this.loadHistory();
   }
 
   async stop() {
@@ -259,18 +268,35 @@ export class Page {
   }
 
   async #again(job) {
-    const index = this.overview.scenes.findIndex((scene) => scene.id === job.scene);
-    if (index < 0) return;
-    let side = this.sides.find((each) => each.scene.id === job.scene);
-    if (!side) {
-      this.sceneSelect.value = String(index);
-      this.#show(0, this.overview.scenes[index]);
-      side = this.first;
-    }
+    const side = job.before ? this.#sideOfTwo(job) : this.#sideOf(job);
+    if (!side) return;
     this.form.setTask(job.task ?? "ask");
     this.form.text.value = job.question;
-    await side.replay(job);
+    await side.replay(job, job.before ? this.first : null);
     if (UNFINISHED.has(job.state)) await this.loadHistory();
+  }
+
+  /** The side of a job's scene; on the first one where no side shows it. */
+  #sideOf(job) {
+    const index = this.overview.scenes.findIndex((scene) => scene.id === job.scene);
+    if (index < 0) return null;
+    const side = this.sides.find((each) => each.scene.id === job.scene);
+    if (side) return side;
+    this.sceneSelect.value = String(index);
+    this.#show(0, this.overview.scenes[index]);
+    return this.first;
+  }
+
+  /** The side of the later scene of two dates, with the earlier one on the first side. */
+  #sideOfTwo(job) {
+    const indexes = [job.before, job.scene].map((id) => this.overview.scenes.findIndex((scene) => scene.id === id));
+    if (indexes.includes(-1)) return null;
+    indexes.forEach((index, i) => {
+      const scene = this.overview.scenes[index];
+      [this.sceneSelect, this.besideSelect][i].value = String(index);
+      if (this.sides[i]?.scene.id !== scene.id) this.#show(i, scene);
+    });
+    return this.sides[1];
   }
 
   async #save(side, file, name) {

@@ -21,6 +21,9 @@ export class Side {
     this.asking = null;
     this.stopper = null;
     this.follows = true;
+    /** Of two dates: the side that shows the same places, and the side that asked. */
+    this.twin = null;
+    this.asker = null;
     this.map = new SceneMap(transport, scene, {
       moved: () => listeners.moved(this),
       pointed: (_, point) => listeners.pointed(this, point),
@@ -62,14 +65,16 @@ export class Side {
   }
 
   /** Sends a question and follows its events to the end. */
-  async ask({ question, region, choices, budget, task = "ask", sweep = false }) {
-    const asking = new Asking(this.scene.id, question, region && [region], task);
-    this.#begin(asking);
+  async ask({ question, region, choices, budget, task = "ask", sweep = false }, twin = null) {
+    const before = twin?.scene.id ?? null;
+    const asking = new Asking(this.scene.id, question, region && [region], task, before);
+    this.#begin(asking, twin);
     const body = { scene: this.scene.id, question };
     if (region) body.region = { polygon: region };
     if (choices?.length) body.choices = choices;
     if (budget) body.budget = budget;
     if (task !== "ask") Object.assign(body, { task, sweep });
+    if (before) body.before = before;
     await this.#run(asking, async () => {
       const { job } = await this.transport.ask(body);
       asking.job = job;
@@ -79,20 +84,36 @@ export class Side {
   }
 
   /** Shows a job of before, or goes on with one that runs. */
-  async replay(job) {
-    const asking = new Asking(this.scene.id, job.question, job.region, job.task);
+  async replay(job, twin = null) {
+    const asking = new Asking(this.scene.id, job.question, job.region, job.task, job.before);
     asking.job = job.job;
-    this.#begin(asking);
+    this.#begin(asking, twin);
     await this.#run(asking, async () => {});
   }
 
-  #begin(asking) {
+  #begin(asking, twin) {
     this.stopper?.abort();
     this.stopper = new AbortController();
     this.asking = asking;
+    this.twin = twin;
+    this.asker = null;
+    twin?.mirror(this);
     this.follows = true;
     this.map.overlay.set({ asking, marked: null, region: asking.region });
     this.refresh();
+  }
+
+  /** Shows on this map the places of two dates that another side asks for. */
+  mirror(asker) {
+    this.stopper?.abort();
+    Object.assign(this, { asker, twin: null, asking: null });
+    this.map.overlay.set({ marked: null });
+    this.refresh();
+  }
+
+  /** What the map shows: the question of this side, or that of the side that asked about both. */
+  get #drawn() {
+    return this.asker?.asking?.seenFrom(this.scene.id) ?? this.asking;
   }
 
   async #run(asking, send) {
@@ -143,13 +164,14 @@ export class Side {
 
   /** Shows the state of the question everywhere; once a frame, however many events came. */
   refresh() {
+    this.twin?.refresh();
     if (this.pending) return;
     this.pending = true;
     requestAnimationFrame(() => {
       this.pending = false;
-      this.map.overlay.set({ asking: this.asking });
+      this.map.overlay.set({ asking: this.#drawn });
       this.answer.show(this.asking);
-      this.ladder.show(this.asking, this.top, this.scene.gsd_m);
+      this.ladder.show(this.asking?.isOnGrid ? this.asking : null, this.top, this.scene.gsd_m);
       this.evidence.show(this.asking, this.scene.gsd_m, this.map.overlay.model.marked);
       this.listeners.changed(this);
       if (this.showsAnswer) this.answer.element.scrollIntoView({ block: "nearest" });
@@ -160,17 +182,19 @@ export class Side {
   /** Marks one region of the evidence, on the map and in the table. */
   pick(index) {
     this.follows = false;
-    this.map.overlay.set({ marked: index });
-    this.evidence.mark(index);
+    this.#mark(index);
     this.map.fit(this.asking.evidence[index].box_scene, { margin: 0.8 });
   }
 
-  #pickAt([x, y]) {
-    const rows = this.asking?.evidence ?? [];
-    const index = rows.findIndex(({ box_scene: [x0, y0, x1, y1] }) => x >= x0 && x < x1 && y >= y0 && y < y1);
-    if (index < 0) return;
-    this.map.overlay.set({ marked: index });
+  #mark(index) {
+    for (const side of [this, this.twin]) side?.map.overlay.set({ marked: index });
     this.evidence.mark(index);
+  }
+
+  #pickAt([x, y]) {
+    const rows = this.#drawn?.evidence ?? [];
+    const index = rows.findIndex(({ box_scene: [x0, y0, x1, y1] }) => x >= x0 && x < x1 && y >= y0 && y < y1);
+    if (index >= 0) (this.asker ?? this).#mark(index);
   }
 
   #zoomTo(level) {
@@ -189,6 +213,14 @@ export class Side {
     for (const event of ["pointerdown", "wheel", "keydown"]) {
       this.map.target.addEventListener(event, hold, { passive: true });
     }
+  }
+
+  /** Forgets a comparison: one of its scenes is not shown any more. */
+  part() {
+    if (!this.twin && !this.asker) return;
+    this.stopper?.abort();
+    Object.assign(this, { twin: null, asker: null, asking: null });
+    this.refresh();
   }
 
   dispose() {

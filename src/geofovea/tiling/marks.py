@@ -29,7 +29,7 @@ Number = int | float
 Mask = NDArray[np.bool_]
 
 # what writers take for opaque, besides the largest number of the type
-_USUAL_OPAQUE = (1, 255, 65535)
+_USUAL_OPAQUE = (1, 100, 255, 10000, 65535)
 
 
 def as_stored(number: Number, dtype: np.dtype[Any]) -> Any | None:
@@ -106,8 +106,8 @@ def opaque_number(dtype: np.dtype[Any], largest: float, bits: int = 0) -> float:
         bits: How many bits of each number are used; 0 for all.
 
     Returns:
-        The smallest of the usual ones (1, 255, 65535) that no number of the band exceeds, else the
-        largest that the type holds; for floats at least 1.
+        The smallest of the usual ones (1, 100, 255, 10000, 65535) that no number of the band
+        exceeds, else the largest that the type holds; for floats at least 1.
     """
     if dtype.kind == "f":
         usual = [top for top in _USUAL_OPAQUE if largest <= top]

@@ -67,10 +67,10 @@ def test_urls_and_absolute_paths_stay_what_they_are(write):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("m.csv", "", "no column 'scene', only none"),
         ("m.csv", "scene\n", "no rows"),
         ("m.csv", "picture,question\na,b\n", "no column 'scene', only 'picture', 'question'"),
         ("m.csv", "scene,scene\na,b\n", "column 'scene' stands twice"),
+        ("m.csv", "", "m.csv is empty: it needs a header"),
         ("m.csv", "scene,question\na.tif,Why?\n ,Why?\n", "row 2, column 'scene': is empty"),
         ("m.csv", "scene,question\na.tif,Is it, or not?\n", "row 1, column 'question': .* 3;"),
         ("m.csv", "scene,question\na.tif\n", "row 1, column 'question': the header has 2"),

@@ -1,8 +1,10 @@
 """Every verb says in one line what is wrong, and nothing heavy loads before one runs."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cli_toys import FEW, is_one_error_line
@@ -108,6 +110,36 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
     assert done.stderr == ""
+
+
+def test_a_stream_without_the_characters_of_a_table_gets_others(make_tiff):
+    path = make_tiff(texture(400, 400))
+    code = "from geofovea.pipeline.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "info", str(path)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert b"400 ? 400 px" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_behind_the_output_is_said_in_one_line(make_tiff, options):
+    code = "from geofovea.pipeline.cli import main; main()"
+    arguments = ["info", str(make_tiff(texture(400, 400))), *options]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "make room" in done.stderr
 
 
 @pytest.mark.slow

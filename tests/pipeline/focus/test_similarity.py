@@ -138,7 +138,7 @@ def test_what_is_no_dual_encoder_is_refused(tmp_path, make_session, monkeypatch)
             load_dual_encoder(str(name))
         return str(raised.value)
 
-    assert "could not be loaded" in error(tmp_path / "nowhere")
+    assert "name a folder or hub id" in error(tmp_path / "nowhere")
     (tmp_path / "file").write_text("x")
     assert "is a file" in error(tmp_path / "file")
     config = BertConfig(

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import geofovea as gf
 from geofovea.errors import ModelError
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
@@ -218,6 +219,13 @@ def test_a_hub_id_that_cannot_be_reached_is_a_model_error(name, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="could not be loaded"):
         load_host(name)
+
+
+@pytest.mark.parametrize("load", [load_host, load_dual_encoder])
+def test_a_hub_out_of_reach_is_asked_once_and_said_in_one_message(load, capfd, caplog):
+    with pytest.raises(ModelError, match=r"could not be loaded.*not on this machine.*HF_HUB_OFFL"):
+        load("nobody/no-such-model")
+    assert "etry" not in capfd.readouterr().err + caplog.text
 
 
 def test_a_file_is_not_a_model(tmp_path):

@@ -56,6 +56,11 @@ def test_a_plain_question_gets_the_budget_of_the_server(scene):
         RIGHT | {"task": ["find"]},
         RIGHT | {"task": "find", "sweep": 1},
         RIGHT | {"task": "count", "sweep": True},
+        RIGHT | {"task": "changes"},
+        RIGHT | {"task": "changes", "before": 2},
+        RIGHT | {"task": "changes", "before": RIGHT["scene"]},
+        RIGHT | {"task": "find", "before": "2"},
+        RIGHT | {"task": "compare", "before": "2"},
     ],
 )
 def test_what_is_no_job_is_refused(sent):

@@ -135,6 +135,20 @@ def test_gcps_on_both_sides_of_the_antimeridian_place_a_scene_as_anywhere_else(
     assert (np.abs(lon) > 179.9).all()
 
 
+@pytest.mark.parametrize("upright", [1, -1])
+def test_four_corners_across_the_antimeridian_are_no_map_of_the_world(
+    make_raster, texture, upright
+):
+    corners = []
+    for row, col in ((0, 0), (0, 100), (80, 100), (80, 0)):
+        lon, lat = 180.01 + upright * 1e-3 * (col - 50), 50 - upright * 1e-3 * (row - 40)
+        lon -= 360 * (lon > 180)
+        corners.append(GroundControlPoint(row=row, col=col, x=lon, y=lat))
+    scene = open_scene(make_raster(texture(80, 100), gcps=(corners, "EPSG:4326")))
+    assert crs_from_scene(scene, [[50, 40]]) == pytest.approx(np.array([[180.01, 50]]), abs=1e-6)
+    assert scene.gsd_m == pytest.approx(89.3, abs=0.5)
+
+
 def test_gcps_of_a_map_of_the_world_do_not_meet_at_the_antimeridian(make_raster, texture):
     corners = gcps_of(Affine(3.6, 0, -180, 0, -2.25, 90))
     scene = open_scene(make_raster(texture(80, 100), gcps=(corners, "EPSG:4326")))

@@ -39,10 +39,12 @@ export class Overlay {
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     const place = screenOf(frame, ratio);
     const view = { pen, place, ratio, width: this.canvas.width, height: this.canvas.height };
-    if (this.model.asking) {
+    if (this.model.asking?.isOnGrid) {
       drawHeat(view, this.model);
       if (this.model.tiles) drawTiles(view, this.model);
       drawWaiting(view, this.model);
+    }
+    if (this.model.asking) {
       drawEvidence(view, this.model);
       drawTruth(view, this.model.asking.truth?.boxes ?? []);
     }

@@ -33,7 +33,7 @@ export class AnswerCard {
     this.element.hidden = !answer;
     if (!answer) return;
     fill(this.element,
-      el("h3", { class: "gf-asked" }, answer.question),
+      el("h3", { class: "gf-asked" }, answer.question || "Every change"),
       el("p", { class: "gf-text" }, answer.answer || "(no words)"),
       asking.isForPlaces ? null : confidence(answer),
       truth(asking.truth),

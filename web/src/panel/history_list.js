@@ -15,13 +15,14 @@ export class HistoryList {
   show(jobs, nameOf) {
     this.element.hidden = !jobs.length;
     fill(this.list, jobs.map((job) => el("li", {},
-      button(job.question, () => this.listeners.chosen(job), { class: "gf-link" }),
+      button(job.question || "Every change", () => this.listeners.chosen(job), { class: "gf-link" }),
       el("span", { class: "gf-faint" }, this.#line(job, nameOf)))));
   }
 
   #line(job, nameOf) {
     const outcome = job.answer ?? { cancelled: "stopped", error: "failed", failed: "failed" }[job.state] ?? job.state;
-    const task = { find: "find", count: "count" }[job.task];
-    return [task, outcome, nameOf(job.scene), job.region ? "in a part" : null].filter(Boolean).join(" · ");
+    const task = { find: "find", count: "count", changes: "what changed" }[job.task];
+    const scenes = [job.before, job.scene].filter(Boolean).map(nameOf).join(" to ");
+    return [task, outcome, scenes, job.region ? "in a part" : null].filter(Boolean).join(" · ");
   }
 }

@@ -1,7 +1,7 @@
-// The question, or what is to be found or counted, and where: in the whole scene, in what the
+// The question, or what is to be found, counted or compared, and where: in the whole scene, in what the
 // window shows, in a drawing.
 
-import { button, el, uniqueId } from "../dom.js";
+import { button, el, uniqueId, visible } from "../dom.js";
 
 const PLACES = [
   ["scene", "Whole scene"], ["view", "This view"], ["box", "Box"], ["polygon", "Polygon"],
@@ -12,6 +12,7 @@ const TASKS = {
   ask: { label: "Ask", title: "Question", example: "What is the color of the plane at the airport?" },
   find: { label: "Find", title: "What to find", example: "red truck" },
   count: { label: "Count", title: "What to count", example: "truck" },
+  changes: { label: "What changed", title: "What came or went", example: "truck, or nothing for every change", send: "List changes" },
 };
 
 export class QuestionForm {
@@ -36,11 +37,14 @@ export class QuestionForm {
     this.choices = el("textarea", { id: uniqueId("choices"), rows: 3, placeholder: "One answer a line" });
     this.tiles = this.#limit("tiles", limits.tiles);
     this.tokens = this.#limit("tokens", limits.tokens);
+    this.dates = el("p", { id: uniqueId("dates"), class: "gf-note", hidden: true });
+    this.text.setAttribute("aria-describedby", this.dates.id);
+    this.names = null;
     this.sweep = el("input", { type: "checkbox" });
     this.sweepRow = el("label", { class: "gf-inline", hidden: true }, this.sweep, "Look at every tile");
     this.element = el("form", { class: "gf-form", on: { submit: (event) => this.#onSubmit(event) } },
       this.#tasks(), this.title,
-      this.text, this.#places(), this.sweepRow, this.note, this.#options(),
+      this.text, this.dates, this.#places(), this.sweepRow, this.note, this.#options(),
       el("div", { class: "gf-row" }, this.ask, this.stop));
   }
 
@@ -50,15 +54,29 @@ export class QuestionForm {
       type: "radio", name, value, id: uniqueId("task"), checked: value === "ask",
       on: { change: () => this.#showTask() },
     }));
+    const labels = this.tasks.map((radio) => el("label", { for: radio.id }, TASKS[radio.value].label));
+    this.changes = [this.tasks.at(-1), labels.at(-1)];
+    this.changes.forEach((element) => { element.hidden = true; });
     return el("div", { class: "gf-segments", role: "radiogroup", "aria-label": "What to do" },
-      this.tasks.map((radio) => [radio, el("label", { for: radio.id }, TASKS[radio.value].label)]));
+      this.tasks.map((radio, i) => [radio, labels[i]]));
+  }
+
+  /** @param {string[]|null} names of the earlier and the later scene; null where nothing can be compared */
+  offerChanges(names) {
+    this.names = names;
+    this.changes.forEach((element) => { element.hidden = !names; });
+    if (!names && this.task === "changes") this.setTask("ask");
+    else this.#showTask();
   }
 
   /** What a question alone has, such as choices, is hidden while places are looked for. */
   #showTask() {
-    const { title, label, example } = TASKS[this.task];
+    const { title, label, example, send = label } = TASKS[this.task];
     this.title.textContent = title;
-    this.ask.textContent = label;
+    this.ask.textContent = send;
+    const [earlier, later] = this.task === "changes" ? this.names : [];
+    this.dates.hidden = !earlier;
+    this.dates.textContent = earlier ? visible(`From ${earlier} (left) to ${later} (right).`) : "";
     this.text.placeholder = example;
     this.sweepRow.hidden = this.task !== "find";
     this.ofQuestions.forEach((element) => { element.hidden = this.task !== "ask"; });
@@ -120,7 +138,7 @@ export class QuestionForm {
   #onSubmit(event) {
     event.preventDefault();
     const question = this.text.value.trim();
-    if (!question || this.ask.disabled) {
+    if ((!question && this.task !== "changes") || this.ask.disabled) {
       this.text.focus();
       return;
     }

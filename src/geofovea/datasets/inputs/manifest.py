@@ -180,6 +180,11 @@ def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> Man
 
 
 def _check_columns(file: Path, columns: list[str], named: ManifestColumns) -> None:
+    if not columns:
+        raise DataError(
+            f"{file} is empty: it needs a header with the column 'scene', and a row for each "
+            "question"
+        )
     names = named.names(file, columns)
     for name in sorted({c for c in columns if c in named.known and columns.count(c) > 1}):
         raise DataError(f"{file}: the column {name!r} stands twice in its header")

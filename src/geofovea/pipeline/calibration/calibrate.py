@@ -60,9 +60,10 @@ class CalibrationBudget:
     def __post_init__(self) -> None:
         positive = self.looks >= 2 and self.tokens >= 1
         if not positive or (self.seconds is not None and not self.seconds > 0):
+            limit = "" if self.seconds is None else f", seconds={self.seconds}"
             raise BudgetError(
                 "a calibration needs at least two looks a part, and tokens and seconds above 0; "
-                f"got looks={self.looks}, tokens={self.tokens}, seconds={self.seconds}"
+                f"got looks={self.looks}, tokens={self.tokens}{limit}"
             )
 
 

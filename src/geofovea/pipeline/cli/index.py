@@ -88,7 +88,7 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
 @_memory(
     "--memory",
     "memory_megabytes",
-    type=float,
+    type=click.FloatRange(min=0, min_open=True),
     metavar="MB",
     help=(
         "Keep the keys and values of each tile in the decoder of --model on disk, at most so many "

@@ -6,12 +6,15 @@ number of the signal that ended it, such as 130 for Ctrl-C.
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,6 +58,7 @@ __all__ = ["main"]
 _EARLIER = {"inspect": "info", "synth": "synthesize"}
 """What verbs were called before; they work, and no help speaks of them."""
 _WORDS = "geofovea.words"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -89,6 +93,10 @@ class _Program(click.Group):
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> click.Context:
         words = list(args)
+        # a terminal or a pipe of Windows or of LC_ALL=C has no character for all that is printed
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         with _visible_usage():
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[_WORDS] = words
@@ -112,11 +120,23 @@ class _Program(click.Group):
                 _print_json_error(type(error).__name__, line, error.exit_code)
             echo(f"error: {line}", err=True, lines=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            echo(f"error: {error.strerror}: make room, and run the same command again", err=True)
+            _forget_output()
+            sys.exit(1)
         except KeyboardInterrupt as error:
             # as shells tell of a process that a signal ended
             interrupt = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
             echo(_line("", interrupt), err=True)
             sys.exit(interrupt.exit_code)
+
+
+def _forget_output() -> None:
+    """Let what could not be written stay so; else Python tries once more when it ends."""
+    with suppress(OSError):  # what stands for standard output in a test is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_json_error(kind: str, message: str, exit_code: int) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import TokenEntry
+from geofovea.pipeline.engine.watching import current_watcher
 from geofovea.pipeline.hosts.base import Host
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -55,10 +56,15 @@ class StackTokens:
         Raises:
             SceneError: If the reference shows nothing, or a scene is damaged.
         """
+        watcher = current_watcher()
+        watcher.check()
+        watcher.looking({tile: self._pyramid.box_scene(tile) for tile in tiles})
         for source, usage, entries in zip(self._sources, self.usages, self._entries, strict=True):
             entries |= source.of_each([(tiles, usage)], usage.clock)[0]
         reference = self._reference
-        return self._sources[reference].tokens_of(tiles, self._entries[reference])
+        tokens = self._sources[reference].tokens_of(tiles, self._entries[reference])
+        watcher.seen(len(tiles), len(tokens))
+        return tokens
 
     def forget(self) -> None:
         """Drop what was remembered of tiles; what was spent stays."""

@@ -141,7 +141,7 @@ class TileTokens:
         if self._no_features is None:
             raise SceneError(
                 f"{self._reader.scene.path} shows no valid pixel: there is nothing to look at; "
-                "check its nodata and mask with geofovea inspect"
+                "check its nodata and mask with geofovea info"
             )
         return self._no_features
 

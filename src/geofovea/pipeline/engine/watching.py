@@ -23,7 +23,14 @@ from geofovea.regionfocus.focus import Focus
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["WatchedCalls", "WatchedFocus", "Watcher", "build_progress", "watched_by"]
+__all__ = [
+    "WatchedCalls",
+    "WatchedFocus",
+    "Watcher",
+    "build_progress",
+    "current_watcher",
+    "watched_by",
+]
 
 _current: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
@@ -133,6 +140,11 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
             yield
     finally:
         _current.reset(token)
+
+
+def current_watcher() -> Watcher:
+    """Who hears of what this thread does, by `watched_by`; one that does nothing where nobody."""
+    return _current.get() or Watcher()
 
 
 def build_progress(title: str) -> AbstractContextManager[Callable[[float], None]]:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import (
+    ask_hub_once,
     check_complete,
     check_files,
     check_size,
@@ -155,7 +156,14 @@ def _loaded(name: str) -> DualEncoder:
 
     if Path(name).exists() and not Path(name).is_dir():
         raise ModelError(f"the dual encoder {name!r} is a file; name its folder")
+    if not Path(name).exists() and name.count("/") != 1:
+        raise ModelError(
+            f"there is no dual encoder {name!r}: name a folder or hub id of a CLIP or SigLIP, such "
+            "as 'openai/clip-vit-base-patch32'"
+        )
     try:
+        if not Path(name).is_dir():
+            ask_hub_once(name)
         with quiet_transformers():
             config_file = companion(name, "config.json")
             config_values = read_json(config_file) if config_file else {}

@@ -24,6 +24,7 @@ from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE
 
 __all__ = [
     "WeightCount",
+    "ask_hub_once",
     "check_complete",
     "check_depth",
     "check_files",
@@ -55,6 +56,7 @@ _CONFIGS = (
     "preprocessor_config.json",
     SETTINGS_FILE,
 )
+_HUB_SECONDS = 20
 # a head that is tied to the embeddings has no weights of its own
 _TIED = 2
 # eight numbers of four bits in one of thirty-two
@@ -168,6 +170,30 @@ def check_complete(what: str, report: Mapping[str, Any]) -> None:
             f"{what} lacks {len(missing)} weights, the first is {missing[0]}; copy or download it "
             "again"
         )
+
+
+def ask_hub_once(name: str) -> None:
+    """Fail at once where a model is neither on this machine nor at the hub.
+
+    Downloads ask six times where nobody answers, and tell each time on standard error.
+
+    Args:
+        name: A hub id.
+
+    Raises:
+        OSError: If the hub cannot be reached, or has no such model.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    try:
+        if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+            HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except Exception as error:  # its client raises those of several libraries
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise OSError(
+            f"it is not on this machine, and the hub did not give it: {reason}; check the name, "
+            "the connection and HF_HUB_OFFLINE, and set HF_TOKEN for a gated model"
+        ) from error
 
 
 def companion(name: str, file: str, *, may_be_out_of_reach: bool = True) -> Path | None:

@@ -187,9 +187,11 @@ def _read_config_on_hub(name: str) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    from geofovea.pipeline.hosts.checkpoint import ask_hub_once
     from geofovea.pipeline.hosts.pretrained import could_not_load
 
     try:
+        ask_hub_once(name)
         folder = Path(hf_hub_download(name, "config.json")).parent
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise could_not_load(name, error) from error

@@ -67,6 +67,6 @@ def places_warnings(
         warnings.append(
             f"{coverage.stopped} ended the look at {coverage.tiles_looked} of "
             f"{coverage.tiles_total} native tiles: there may be more; allow a larger budget, or "
-            "name a region="
+            "look within a region"
         )
     return tuple(dict.fromkeys(warnings))

@@ -171,7 +171,7 @@ class _Routes:
         if answer is None:
             raise HTTPException(409, "the question has no answer")
         work = asyncio.get_running_loop().run_in_executor(
-            self._drawing, export.make, answer, job.scene
+            self._drawing, export.make, answer, job.scene_at(answer.scene.path)
         )
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Response(await work, media_type=export.media_type, headers=headers)

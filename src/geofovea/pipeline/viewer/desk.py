@@ -6,11 +6,13 @@ import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from geofovea.errors import CancelledError, GeoFoveaError
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.dates.stack import make_stack
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.as_answer import places_as_answer
 from geofovea.pipeline.session.options import AnswerOptions
@@ -19,6 +21,8 @@ from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.place_work import (
+    TASKS,
+    boxes_by_scene,
     compare_dates,
     find_or_count,
     search_budget,
@@ -150,9 +154,9 @@ class Desk:
         return self.scenes[scene_id]
 
     def jobs(self) -> list[Job]:
-        """All that are known and about one scene, as pages show them, newest first."""
+        """All that are known and a page could have asked, newest first."""
         with self._changed:
-            return [job for job in reversed(self._jobs.values()) if job.before is None]
+            return [job for job in reversed(self._jobs.values()) if job.task in TASKS]
 
     def job(self, job_id: str) -> Job | None:
         """One of them."""
@@ -216,8 +220,7 @@ class Desk:
         levels = {"top": pyramid.top_level, "base": pyramid.base_level, "tile": pyramid.tile_size}
         job.post("started", levels)
         try:
-            answer = _answer_of(job)
-            data = shown_data(answer, job.scene.name)
+            answer, data = _compared(job) if job.before is not None else _answered(job)
         except CancelledError:
             job.post("cancelled", {})
         except GeoFoveaError as error:
@@ -258,14 +261,29 @@ class Desk:
             count, kept = count - 1, kept - job.nbytes
 
 
-def _answer_of(job: Job) -> Answer:
-    """Do what a job asks for, on the calling thread."""
+def _answered(job: Job) -> tuple[Answer, dict[str, Any]]:
+    """Do what a job about one scene asks for, on the calling thread; its answer as pages get it."""
     session, request = job.scene.session, job.request
     if job.task == "ask":
-        return session.answer(request, watch=job.watcher)
-    if job.before is not None:
-        earlier = job.before.session
-        answer, job.places = compare_dates(earlier, session, job.task, request, job.watcher)
-        return answer
-    job.places = find_or_count(session, job.task, request, job.watcher, sweep=job.sweep)
-    return places_as_answer(session, request, job.places)
+        answer = session.answer(request, watch=job.watcher)
+    else:
+        job.places = find_or_count(session, job.task, request, job.watcher, sweep=job.sweep)
+        answer = places_as_answer(session, request, job.places)
+    return answer, shown_data(answer, job.scene.name)
+
+
+def _compared(job: Job) -> tuple[Answer, dict[str, Any]]:
+    """Do what a job about two dates asks for; each place has its box in both scenes."""
+    after, before = (scene.session for scene in job.scenes)
+    stack = make_stack((before.scene, after.scene))
+    ids = [scene.id for scene in reversed(job.scenes)]
+    job.post("aligned", {"scene": ids[stack.reference]})
+    answer, job.places = compare_dates(stack, before, after, job.task, job.request, job.watcher)
+    warnings = tuple(job.without_path(warning) for warning in answer.warnings)
+    answer = replace(answer, warnings=warnings)
+    data = shown_data(answer, job.scene_at(answer.scene.path).name)
+    rows = data["answer"]["evidence"] or []
+    boxes = boxes_by_scene(stack, ids, [item.box_scene for item in answer.evidence][: len(rows)])
+    for row, box in zip(rows, boxes, strict=True):
+        row["box_by_scene"] = box
+    return answer, data

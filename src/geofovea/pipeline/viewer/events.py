@@ -29,8 +29,8 @@ class Event:
 
     Attributes:
         number: Counts up from 1 within the job.
-        name: ``queued``, ``started``, ``preparing``, ``look``, ``seen``, ``scored``, ``reading``,
-            ``answer``, ``error`` or ``cancelled``.
+        name: ``queued``, ``started``, ``preparing``, ``aligned``, ``look``, ``seen``,
+            ``scored``, ``reading``, ``answer``, ``error`` or ``cancelled``.
         text: Its data as JSON, in one line.
     """
 

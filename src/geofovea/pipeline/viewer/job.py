@@ -160,6 +160,7 @@ class Job:
         return {
             "job": self.id,
             "scene": self.scene.id,
+            "before": None if self.before is None else self.before.id,
             "question": self.request.question,
             "task": self.task,
             "state": self._state,

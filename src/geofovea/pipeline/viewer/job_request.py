@@ -20,7 +20,7 @@ from geofovea.tiling.scene import Scene
 
 __all__ = ["BadJobError", "JobRequest"]
 
-_KEYS = ("scene", "question", "region", "budget", "choices", "task", "sweep")
+_KEYS = ("scene", "question", "region", "budget", "choices", "task", "sweep", "before")
 _MOST_CORNERS = 1000
 _LIMITS = tuple(field.name for field in fields(Budget))
 
@@ -40,9 +40,11 @@ class JobRequest:
             None for the whole scene.
         budget: Limits by name, none above those of the server; None for the server's.
         choices: Answers to choose from.
-        task: ``ask`` the question, or ``find`` or ``count`` what it names.
+        task: ``ask`` the question, ``find`` or ``count`` what it names, or list the ``changes`` of
+            what it names since an earlier scene; of everything if it is empty.
         sweep: Whether finding looks at every native tile, and not only at the likeliest.
-        before: Id of the earlier scene, for ``changes`` and ``compare``, which no page asks for.
+        before: Id of the earlier scene, for ``changes`` and ``compare``; the latter comes from
+            agents alone.
     """
 
     scene: str
@@ -76,7 +78,8 @@ class JobRequest:
         task, sweep = _task(sent.get("task", "ask")), sent.get("sweep", False)
         if not isinstance(sweep, bool) or (sweep and task != "find"):
             raise BadJobError("sweep is true or false, and true for find alone")
-        return cls(scene, question, region, budget, tuple(choices), task, sweep)
+        before = _before(sent.get("before", ""), scene, task)
+        return cls(scene, question, region, budget, tuple(choices), task, sweep, before)
 
     def request(self, scene: Scene, most: Budget, options: AnswerOptions) -> AskRequest:
         """The request of a session; all that can be refused at once is refused here.
@@ -92,7 +95,7 @@ class JobRequest:
             GeometryError: If the region is no polygon, or outside the scene.
         """
         if self.task != "ask" and self.choices:
-            raise BadJobError("choices are for questions: leave them out to find or count")
+            raise BadJobError("choices are for questions: leave them out for other tasks")
         request = AskRequest(
             self._words(),
             self._spending(most),
@@ -111,7 +114,7 @@ class JobRequest:
 
     def _spending(self, most: Budget) -> Budget:
         limits = dict(self.budget or {})
-        if self.task == "find" and not self.sweep and limits.get("tiles") is None:
+        if self.task in ("find", "changes") and not self.sweep and limits.get("tiles") is None:
             limits["tiles"] = min(SEARCH_TILES, most.tiles)
         return _budget(limits, most)
 
@@ -121,6 +124,14 @@ def _task(sent: Any) -> PageTask:
         if sent == task:
             return task
     raise BadJobError(f"task is one of {', '.join(TASKS)}, got {sent!r:.60}")
+
+
+def _before(sent: Any, scene: str, task: Task) -> str:
+    if not isinstance(sent, str) or bool(sent) != (task == "changes"):
+        raise BadJobError("before names the earlier scene, for the task changes alone")
+    if sent == scene:
+        raise BadJobError("a change lies between two scenes: name another one as before")
+    return sent
 
 
 def _budget(limits: Mapping[str, Any], most: Budget) -> Budget:

@@ -184,7 +184,7 @@ class KernelChannel:
         if job.answer is None:
             return self._refuse(message, "the question has no answer")
         content = {"kind": "file", "id": message["id"], "media_type": export.media_type}
-        return self._send(content, [export.make(job.answer, job.scene)])
+        return self._send(content, [export.make(job.answer, job.scene_at(job.answer.scene.path))])
 
     def _job(self, message: dict[str, Any]) -> Job:
         job = self._desk.job(str(message["job"]))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
+
+import shapely
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.page.data import answer_data
 from geofovea.pipeline.dates.as_answer import changes_as_answer
 from geofovea.pipeline.dates.session import StackSession
-from geofovea.pipeline.dates.stack import make_stack
+from geofovea.pipeline.dates.stack import SceneStack
 from geofovea.pipeline.engine.watching import Watcher, watched_by
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.count import Count
@@ -19,24 +22,29 @@ from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.geo.alignment import align
+from geofovea.tiling.geo.region import PIXELS, Region, region_from_crs
+from geofovea.tiling.pyramid import Box
+from geofovea.tiling.scene import Scene
 
 __all__ = [
     "SEARCH_TILES",
     "TASKS",
     "PageTask",
     "Task",
+    "boxes_by_scene",
     "compare_dates",
     "find_or_count",
     "search_budget",
     "shown_data",
 ]
 
-PageTask = Literal["ask", "find", "count"]
+PageTask = Literal["ask", "find", "count", "changes"]
 """What a page may ask for."""
 
 TASKS: tuple[PageTask, ...] = get_args(PageTask)
-Task = PageTask | Literal["changes", "compare"]
-"""Also between two scenes: list what changed, or ask about it."""
+Task = PageTask | Literal["compare"]
+"""Also a question about what changed between two scenes, which agents alone ask."""
 
 SEARCH_TILES = 256
 """Tiles of a search whose job names no limit, if the server allows as many."""
@@ -89,16 +97,23 @@ def find_or_count(
 
 
 def compare_dates(
-    before: SceneSession, after: SceneSession, task: Task, request: AskRequest, watch: Watcher
+    stack: SceneStack,
+    before: SceneSession,
+    after: SceneSession,
+    task: Task,
+    request: AskRequest,
+    watch: Watcher,
 ) -> tuple[Answer, Places | None]:
     """What changed between two scenes: all places, or the answer to a question about them.
 
     Args:
+        stack: Of the two scenes.
         before: The earlier scene and the model.
         after: The later scene.
         task: ``changes`` or ``compare``.
-        request: What came or went, or empty for every change; or the question.
-        watch: May end it.
+        request: What came or went, or empty for every change; or the question. Its region lies in
+            the later scene.
+        watch: Hears of it, and may end it.
 
     Returns:
         The answer, and the places where they were listed.
@@ -106,14 +121,47 @@ def compare_dates(
     Raises:
         GeoFoveaError: As ``StackSession.changes`` and ``StackSession.ask`` do.
     """
-    stack = make_stack((before.scene, after.scene))
     session = StackSession(stack, before.host)
     reference = before if stack.reference == 0 else after
+    request = replace(request, region=_region_on(reference.scene, after.scene, request.region))
     with watched_by(watch):
         if task == "compare":
             return session.answer(request).answer, None
         phrase = request.question or None
         return changes_as_answer(session, reference, request, phrase, request.budget)
+
+
+def boxes_by_scene(
+    stack: SceneStack, scene_ids: Sequence[str], boxes: Sequence[Box]
+) -> list[dict[str, list[int] | None]]:
+    """Boxes of the reference scene in whole pixels of each scene; None outside of one.
+
+    Args:
+        stack: Scenes laid on each other.
+        scene_ids: By which pages name them, in the same order.
+        boxes: In pixels of the reference.
+    """
+    rows = []
+    for box in boxes:
+        row: dict[str, list[int] | None] = {}
+        for scene_id, each in zip(scene_ids, stack.scenes, strict=True):
+            own = box if each.alignment is None else each.alignment.box_of_other(box)
+            row[scene_id] = None if own is None else [round(side) for side in own.as_tuple()]
+        rows.append(row)
+    return rows
+
+
+def _region_on(reference: Scene, scene: Scene, region: Region | None) -> Region | None:
+    """A region of one scene as it lies on another.
+
+    Raises:
+        GeometryError: If it lies outside of that.
+        AlignmentError: If the scenes share no ground.
+    """
+    if region is None or reference is scene:
+        return region
+    carry = align(scene, reference).other_from_reference
+    return region_from_crs(reference, shapely.transform(region.geometry, carry), PIXELS)
 
 
 def shown_data(answer: Answer, name: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def align(reference: HasGeoreference, other: HasGeoreference) -> Alignment:
     if overlap <= 0:
         raise AlignmentError(
             f"{other.path!r} and {reference.path!r} share no ground: compare scenes of one place "
-            "(geofovea inspect shows where a scene lies)"
+            "(geofovea info shows where a scene lies)"
         )
     return Alignment(reference, other, "ground", overlap)
 

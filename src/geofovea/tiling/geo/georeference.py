@@ -241,12 +241,14 @@ class Georeference:
         """The mean longitude of GCPs on both sides of the antimeridian, else None.
 
         They leave most of the globe free between them. Two longitudes alone may be those of its
-        whole map.
+        whole map, unless they would mirror it.
         """
         if self.kind != "gcps" or self.crs is None or not self.crs.is_geographic:
             return None
         lon = np.unique([gcp[2] for gcp in self.gcps])
-        if len(lon) < 3 or lon[0] < -180 or lon[-1] > 180 or np.diff(lon).max() <= 180:
+        if len(lon) < 2 or lon[0] < -180 or lon[-1] > 180 or np.diff(lon).max() <= 180:
+            return None
+        if len(lon) == 2 and not ControlPoints(self.gcps).is_mirrored:
             return None
         return float(np.where(lon < 0, lon + 360, lon).mean())
 

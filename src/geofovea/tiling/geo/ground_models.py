@@ -54,6 +54,13 @@ class ControlPoints:
             )
         return ""
 
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether they show the ground as if seen from below."""
+        if self.trouble or self._plane is None:
+            return False
+        return bool(np.linalg.det(self._plane[:, :2]) > 0)
+
     def crs_from_scene(self, points_scene: Points) -> Points:
         """Move points ``(n, 2)``; NaN where there is no place."""
         return self._moved(points_scene, to_scene=False)

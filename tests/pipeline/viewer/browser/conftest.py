@@ -44,12 +44,14 @@ def write_raster(path: Path, pixels: np.ndarray, **profile: Any) -> Path:
 def scene_files(scene_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """By id: a synthetic scene; a picture without georeference; a turned one; a part of the first.
 
-    The last one shows the ground of the first, moved by (512, 256) pixels.
+    The last one shows the ground of the first, moved by (512, 256) pixels; a block of (64, 64)
+    pixels at (400, 600) of it is another.
     """
     folder = tmp_path_factory.mktemp("scenes")
     with rasterio.open(scene_path) as dataset:
         pixels, place, crs = dataset.read(), dataset.transform, dataset.crs
-    part = pixels[:, 256 : 256 + 1024, 512 : 512 + 1024]
+    part = pixels[:, 256 : 256 + 1024, 512 : 512 + 1024].copy()
+    part[:, 600:664, 400:464] = texture(64, 64)
     turned = Affine.translation(500_000, 5_400_000) @ Affine.rotation(30) @ Affine.scale(2, -2)
     return {
         "1": scene_path,

@@ -21,6 +21,13 @@ __all__ = ["train"]
     metavar="MODEL",
     help="Model to train further: a folder that this command wrote, or 'embedded'.",
 )
+@click.option(
+    "--keep",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share of the weights of --from in the model that is written.",
+)
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
@@ -47,6 +54,7 @@ __all__ = ["train"]
 def train(
     output: Path,
     start: str | None,
+    keep: float,
     scale: float,
     batch: int,
     seed: int,
@@ -62,6 +70,11 @@ def train(
 
     The same command resumes a stopped run.
     """
+    if keep and (start is None or part is not None):
+        raise click.UsageError(
+            "--keep needs --from MODEL, and goes without --with: it says how much of that model "
+            "stays in the one that is written"
+        )
     if part is not None:
         _check_for_part(device, workers)
         _train_part(part, output, start, scale, batch, seed, world, minutes, lessons)
@@ -90,8 +103,8 @@ def train(
     )
     for record in records:
         echo(json.dumps(record), err=True)
-    export_model(output, output / "model")
-    write_card(output, output / "model" / "README.md", config)
+    export_model(output, output / "model", keep)
+    write_card(output, output / "model" / "README.md", config, keep)
     draw_curve(output, output / "curve.png")
     echo(f"wrote {output / 'model'}")
 
