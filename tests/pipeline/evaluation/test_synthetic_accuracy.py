@@ -10,6 +10,7 @@ from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.metrics import bootstrap_interval
 from geofovea.pipeline.evaluation.synthetic_accuracy import METHODS, Item, run_bench
+from geofovea.pipeline.evaluation.synthetic_bench import BenchScenes
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.pyramid import Box
 
@@ -91,3 +92,13 @@ def test_a_bench_of_nothing_is_refused(tiny_host, tmp_path, sides, scenes, count
     with pytest.raises(DataError, match="at least one"):
         run_bench(tmp_path / "none", sides, scenes, count, 5, tiny_host, Budget())
     assert not (tmp_path / "none").exists()
+
+
+def test_a_bench_of_the_second_world_writes_its_own_scenes(tmp_path):
+    worlds = [
+        next(iter(BenchScenes(tmp_path, [1024], 1, 1, 5, version=version))) for version in (1, 2)
+    ]
+    assert [scene.path.name for scene in worlds] == ["scene_1024_5.tif", "scene_1024_5_world2.tif"]
+    assert len({scene.path.read_bytes() for scene in worlds}) == 2
+    with pytest.raises(DataError, match="1 or 2, got world=3"):
+        BenchScenes(tmp_path, [1024], 1, 1, 5, version=3)

@@ -168,3 +168,13 @@ def test_a_focus_is_judged_by_the_mass_in_the_box_and_the_rank_of_its_best_token
     flat = judged(torch.full((len(right),), 1 / len(right)))
     assert flat.mass == pytest.approx(share, rel=1e-4)
     assert flat.rank == int((~right).sum()) // 2
+
+
+def test_samples_of_the_second_world_show_other_places_under_another_name(tiny_host):
+    first = WorldSamples(tiny_host, 3, 6, 0.5, (2048,))
+    second = WorldSamples(tiny_host, 3, 6, 0.5, (2048,), version=2)
+    assert not same(first.sample(0), second.sample(0))
+    assert second.name == f"{first.name}, version 2"
+    assert second.held_out().version == 2
+    with pytest.raises(DataError, match="1 or 2, got world=3"):
+        WorldSamples(tiny_host, version=3)

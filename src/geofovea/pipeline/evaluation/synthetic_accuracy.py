@@ -69,16 +69,19 @@ def run_bench(
     seed: int,
     host: Host,
     budget: Budget,
+    *,
+    version: int = 1,
 ) -> str:
     """Ask every question in every way; write ``items.jsonl`` and ``table.md``; return the table.
 
-    Scenes that are already in the folder are used again; answers are not.
+    Scenes that are already in the folder are used again; answers are not. Worlds are of
+    ``version``, one of ``VERSIONS``.
 
     Raises:
         DataError: If there is nothing to ask.
         OutputError: If the folder cannot be written.
     """
-    places = BenchScenes(folder, sides, scenes, per_category, seed)
+    places = BenchScenes(folder, sides, scenes, per_category, seed, version=version)
     make_folder(folder)
     items = measure(places, partial(_ask_scene, host, budget))
     write_text(folder / "items.jsonl", "\n".join(json.dumps(asdict(item)) for item in items))

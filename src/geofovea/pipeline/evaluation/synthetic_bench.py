@@ -12,7 +12,8 @@ from typing import Any
 
 from geofovea.datasets.synthetic.questions import Question, ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
-from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.datasets.synthetic.versions import check_version, world_of
+from geofovea.datasets.synthetic.world import World
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.answer_file import AnswerFile, Item
 from geofovea.pipeline.hosts.base import Host
@@ -99,9 +100,10 @@ class BenchScenes:
         per_category: Questions of each category.
         seed: Of the first scene; those of training are below 900,000.
         sides_in_turn: Whether every side comes with one scene before any comes with its second.
+        version: Of the synthetic world, one of ``VERSIONS``.
 
     Raises:
-        DataError: If there is nothing to ask.
+        DataError: If there is nothing to ask, or no such version.
     """
 
     folder: Path
@@ -110,8 +112,10 @@ class BenchScenes:
     per_category: int
     seed: int
     sides_in_turn: bool = False
+    version: int = 1
 
     def __post_init__(self) -> None:
+        check_version(self.version)
         if self.of_each_side < 1 or self.per_category < 1 or not self.sides:
             raise DataError(
                 "a bench needs at least one side, one scene and one question a category"
@@ -126,8 +130,10 @@ class BenchScenes:
         if self.sides_in_turn:
             places = [(side, seed) for seed in seeds for side in self.sides]
         for side, seed in places:
-            world = make_world(seed, side, side)
-            path = self.folder / f"scene_{side}_{seed}.tif"
+            world = world_of(self.version, seed, side, side)
+            # scenes of the first version bear the names that they had when there was one
+            mark = "" if self.version == 1 else f"_world{self.version}"
+            path = self.folder / f"scene_{side}_{seed}{mark}.tif"
             if not path.exists():
                 write_scene(world, path)
             yield BenchScene(path, world, ask_world(world, self.per_category))

@@ -23,8 +23,9 @@ from torch import Tensor
 from geofovea.datasets.records.annotations import Record, read_records
 from geofovea.datasets.synthetic.questions import Question, ask_about, ask_world
 from geofovea.datasets.synthetic.rendering import render_window
+from geofovea.datasets.synthetic.versions import check_version, world_of
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
-from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.datasets.synthetic.world import World
 from geofovea.errors import DataError
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
@@ -110,9 +111,10 @@ class WorldSamples:
         questions: Most questions of a sample.
         finer: Share of samples about levels below the base level.
         sides: Sides of the scenes in pixels; each sample draws one.
+        version: Of the worlds, one of ``VERSIONS``.
 
     Raises:
-        DataError: If there are no questions, or no sides.
+        DataError: If there are no questions, no sides, or no such version.
     """
 
     host: Host
@@ -120,8 +122,10 @@ class WorldSamples:
     questions: int = 24
     finer: float = 0.4
     sides: tuple[int, ...] = (4096, 8192, 16384, 24576, 32768, 49152, 65536)
+    version: int = 1
 
     def __post_init__(self) -> None:
+        check_version(self.version)
         if self.questions < 1 or not self.sides or not 0 <= self.finer <= 1:
             raise DataError(
                 "samples need at least one question, one side, and a share of finer levels in 0 "
@@ -132,13 +136,15 @@ class WorldSamples:
     def name(self) -> str:
         """See `FocusSamples`."""
         sides = ",".join(map(str, self.sides))
-        return f"worlds {self.seed}, sides {sides}, {self.questions} questions, {self.finer} finer"
+        name = f"worlds {self.seed}, sides {sides}, {self.questions} questions, {self.finer} finer"
+        # runs of the first version were recorded under this name when there was one
+        return name if self.version == 1 else f"{name}, version {self.version}"
 
     def sample(self, index: int) -> FocusSample:
         """See `FocusSamples`."""
         rng = random.Random(f"geofovea-focus-{self.seed}-{index}")
         side = rng.choice(self.sides)
-        world = make_world(rng.getrandbits(48), side, side)
+        world = world_of(self.version, rng.getrandbits(48), side, side)
         pyramid = Pyramid(world.width, world.height, self.host.tile_size)
         tiles, questions = _base_of(pyramid), self._about_all(rng, world)
         is_base = not pyramid.base_level or rng.random() >= self.finer

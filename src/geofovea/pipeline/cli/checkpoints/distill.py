@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from geofovea.pipeline.cli.options.shared import comma_separated, json_option
+from geofovea.pipeline.cli.options.shared import comma_separated, json_option, world_option
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["distill"]
@@ -36,6 +36,7 @@ __all__ = ["distill"]
     "--without-trend", "trend", is_flag=True, help="Take the positional trend out of them."
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
+@world_option
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--minutes", type=float, help="Stop with a state after this time.")
 @click.option("--install", is_flag=True, help="Copy the module beside the model's weights.")
@@ -53,6 +54,7 @@ def distill(
     sinks: bool,
     trend: bool,
     seed: int,
+    world: int,
     device: str,
     minutes: float | None,
     install: bool,
@@ -62,6 +64,8 @@ def distill(
 
     The same command resumes a stopped run.
     """
+    if data is not None and world != 1:
+        raise click.UsageError("--data brings its own scenes; leave out --world")
     layer_numbers = comma_separated(layers, int, what="layers", example="0,2") if layers else ()
     import torch
 
@@ -83,7 +87,7 @@ def distill(
     # attention is full of numbers too small for a CPU's fast path
     torch.set_flush_denormal(True)
     host = load_host(model, device)
-    samples: FocusSamples = WorldSamples(host, seed=seed, questions=questions)
+    samples: FocusSamples = WorldSamples(host, seed=seed, questions=questions, version=world)
     if data is not None:
         samples = RecordSamples.read(host, data, seed=seed, questions=questions)
     stop_after = math.inf if minutes is None else 60 * minutes

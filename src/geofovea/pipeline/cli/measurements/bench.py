@@ -12,7 +12,7 @@ import click
 from geofovea.pipeline.cli.options.ask import checked_chain
 from geofovea.pipeline.cli.options.grouped import option
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
-from geofovea.pipeline.cli.options.shared import comma_separated, json_option
+from geofovea.pipeline.cli.options.shared import comma_separated, json_option, world_option
 from geofovea.pipeline.system.terminal import echo
 from geofovea.regionfocus.cache_policies.kv_spec import KV_NAMES
 from geofovea.regionfocus.layer_plans.registry import LAYER_METHOD_NAMES
@@ -63,6 +63,7 @@ def _budget_options(command: Command) -> Command:
 @_output_option
 @click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
 @_scene_options(scenes=6, per_category=3)
+@world_option
 @synthetic_model_options
 @_budget_options
 def synthetic(
@@ -71,6 +72,7 @@ def synthetic(
     scenes: int,
     per_category: int,
     seed: int,
+    world: int,
     loading: dict[str, Any],
     tiles: int | None,
     tokens: int | None,
@@ -84,9 +86,8 @@ def synthetic(
 
     host = load_host(**loading)
     budget = _budget(host.default_budget, tiles=tiles, tokens=tokens)
-    table = run_bench(
-        output, list(comma_separated(sides, int)), scenes, per_category, seed, host, budget
-    )
+    numbers = list(comma_separated(sides, int))
+    table = run_bench(output, numbers, scenes, per_category, seed, host, budget, version=world)
     echo(table, lines=True)
 
 

@@ -6,11 +6,19 @@ from typing import Any
 
 import click
 
-__all__ = ["comma_separated", "json_option", "scene_argument"]
+__all__ = ["comma_separated", "json_option", "scene_argument", "world_option"]
 
 scene_argument = click.argument("scene", type=str)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+world_option = click.option(
+    "--world",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 2),
+    help="Version of the synthetic world.",
+)
 
 
 def comma_separated(
