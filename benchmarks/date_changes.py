@@ -2,11 +2,13 @@
 
     python benchmarks/date_changes.py --seeds 6
     python benchmarks/date_changes.py --lists --sweep --seeds 12 --first-seed 500 --side 2048
+    python benchmarks/date_changes.py --answers --seeds 12 --first-seed 600
 
 For every question about a change, the native tiles that the answer was read from are compared with
 the truth, beside three others: differences alone, the question alone at the later date (with what
 one date gets of the budget), and as many native tiles at random. Then all changes are looked for
-without a question. The model has never seen two dates; its words are not measured.
+without a question. With ``--answers``, questions of every kind are asked about both dates, and the
+words of the model are compared with the truth instead.
 """
 
 from __future__ import annotations
@@ -34,8 +36,10 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=48, help="Of all dates together.")
     parser.add_argument("--sweep", action="store_true", help="Also compare every native tile.")
     parser.add_argument("--lists", action="store_true", help="Look for all changes, ask nothing.")
+    parser.add_argument("--answers", action="store_true", help="Compare answers, not places.")
+    parser.add_argument("--model", default="embedded")
     options = parser.parse_args()
-    host = gf.load_host("embedded")
+    host = gf.load_host(options.model)
     hits, listed = defaultdict(list), defaultdict(list)
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +51,7 @@ def main() -> None:
 def show(hits, listed) -> None:
     """The table so far."""
     for name, values in hits.items():
-        print(f"{name:<28} {sum(values)}/{len(values)} changes seen natively", flush=True)
+        print(f"{name:<28} {sum(values)}/{len(values)}", flush=True)
     for name, values in listed.items():
         found, changes, right, places = (sum(column) for column in zip(*values, strict=True))
         line = f"{found}/{changes} changes found, {right}/{places} places right"
@@ -61,6 +65,9 @@ def measure(seed, options, host, folder, hits, listed) -> None:
     for world, path in zip(worlds, paths, strict=True):
         write_scene(world, path)
     pair = gf.open_pair(*paths, model=host)
+    if options.answers:
+        answer(worlds, pair, gf.Budget(options.tiles, 768), hits)
+        return
     if not options.lists:
         ask(seed, options, worlds, pair, gf.open(paths[1], model=host), hits)
     changes = [change.box for change in changes_between(*worlds)]
@@ -76,6 +83,13 @@ def measure(seed, options, host, folder, hits, listed) -> None:
                 len(found),
             )
         )
+
+
+def answer(worlds, pair, budget, hits) -> None:
+    """Whether the words of the model are right, by kind of question."""
+    for question in ask_changes(*worlds, 4):
+        text = pair.ask(question.text, budget=budget).text
+        hits[f"{question.category}, answers"].append(text == question.answer)
 
 
 def ask(seed, options, worlds, pair, single, hits) -> None:

@@ -87,6 +87,8 @@ def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) ->
         known += len(stored) - len(fresh)
         if len(some) < _TILES_AT_ONCE:
             break
+    if empty and not known and not made:
+        memory.check_scene_shows_something()
     # those that nothing is left for: counted, for a list of all tiles grows with the scene
     wanted += sum(1 for _ in rest)
     is_whole = known + made + empty == wanted

@@ -104,6 +104,14 @@ class SceneMemory:
                 fresh |= self._made(missing[start : start + _TILES_AT_ONCE], usage)
         return stored | fresh, list(fresh.values())
 
+    def check_scene_shows_something(self) -> None:
+        """Refuse a scene of which nothing has been seen so far.
+
+        Raises:
+            SceneError: If no tile so far shows anything.
+        """
+        self._tiles.check_something_shows()
+
     def _known(self, tile: Tile) -> StoredTile | None:
         """A tile from memory or disk."""
         known = self._stored.get(tile)
@@ -115,9 +123,11 @@ class SceneMemory:
     def _made(self, tiles: Sequence[Tile], usage: QuestionUsage) -> dict[Tile, StoredTile]:
         """Run some tiles, and keep what the decoder makes of them."""
         made: dict[Tile, StoredTile] = {}
-        tokens = self._tiles.of(tiles, usage)
-        if not len(tokens):
+        (entries,) = self._tiles.of_each([(tiles, usage)], usage.clock)
+        # no error if these show nothing: others may be stored from an earlier run
+        if not entries:
             return made
+        tokens = self._tiles.tokens_of(tiles, entries)
         for tile, one in self.prompts.store(tokens, self._policy).items():
             if self._store is not None:
                 self._store.put(tile, one)

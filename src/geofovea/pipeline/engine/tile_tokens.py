@@ -122,19 +122,28 @@ class TileTokens:
         Raises:
             SceneError: If no tile so far shows anything.
         """
+        no_features = self.check_something_shows()
         present = [entries[tile] for tile in tiles if tile in entries]
-        if self._no_features is None:
-            raise SceneError(
-                f"{self._reader.scene.path} shows no valid pixel: there is nothing to look at; "
-                "check its nodata and mask with geofovea inspect"
-            )
         return tokens_of_tiles(
-            torch.stack([e.features for e in present]) if present else self._no_features,
+            torch.stack([e.features for e in present]) if present else no_features,
             self.host.grid,
             [tile for tile in tiles if tile in entries],
             self._pyramid,
             torch.stack([e.valid for e in present]) if present else None,
         )
+
+    def check_something_shows(self) -> Tensor:
+        """Refuse a scene of which nothing has been seen so far; features of no token, ``(0, d)``.
+
+        Raises:
+            SceneError: If no tile so far shows anything.
+        """
+        if self._no_features is None:
+            raise SceneError(
+                f"{self._reader.scene.path} shows no valid pixel: there is nothing to look at; "
+                "check its nodata and mask with geofovea inspect"
+            )
+        return self._no_features
 
     def context(
         self, tokens: TokenSet, scores: Tensor, usage: QuestionUsage, text_embeds: Tensor | None

@@ -12,11 +12,14 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from geofovea.datasets.synthetic.vocabulary import SITES, domain_of
 from geofovea.datasets.synthetic.wordings import FORMS, VERIFY
+from geofovea.errors import ConfigurationError
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.training.averaging import average_with_start, checked_share
 from geofovea.pipeline.training.checkpoint import load_student
 from geofovea.pipeline.training.embedded_model import build_tokenizer
+from geofovea.pipeline.training.starting import folder_of
 from geofovea.pipeline.training.student import IMAGE_MEAN, IMAGE_STD, Student
 
 __all__ = ["export_model", "write_model"]
@@ -35,14 +38,28 @@ _PRESENCE = {
 }
 
 
-def export_model(run: Path, folder: Path) -> None:
+def export_model(run: Path, folder: Path, keep: float = 0.0) -> None:
     """Write the weights of a run as a model folder that ``--model`` takes.
 
+    Args:
+        run: Folder of the run.
+        folder: To write.
+        keep: Share of the weights of the model that the run started from; see
+            `average_with_start`.
+
     Raises:
+        ConfigurationError: If ``keep`` is no share, or the run started from nothing.
         DataError: If the folder ``run`` holds no training state.
+        ModelError: If the run's start cannot be read anymore.
         OutputError: If the model folder cannot be written.
     """
     student, config = load_student(run)
+    if checked_share(keep):
+        if not config.start:
+            raise ConfigurationError(
+                f"keep={keep} needs a model to keep something of, and {run} started from nothing"
+            )
+        average_with_start(student, folder_of(config.start), keep)
     write_model(student, folder, config.world)
 
 

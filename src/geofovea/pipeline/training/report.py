@@ -77,8 +77,15 @@ def draw_distillation(run: Path, path: Path) -> None:
     write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
 
 
-def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
-    """Write what is known about a run's model: data, steps, time, hardware, accuracy, limits."""
+def write_card(run: Path, path: Path, config: TrainingConfig, keep: float = 0.0) -> None:
+    """Write what is known about a run's model: data, steps, time, hardware, accuracy, limits.
+
+    Args:
+        run: Folder of the run.
+        path: Of the card.
+        config: Of the run.
+        keep: Share of its start that was kept when the model was exported.
+    """
     records = training_log(run).read()
     last = [r for r in records if "held_out" in r][-1]
     hours = sum(r.get("seconds", 0) for r in records) / 3600
@@ -91,7 +98,7 @@ def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
         path,
         _CARD.format(
             origin=f"trained further, from `{config.start}`," if config.start else _FROM_NOTHING,
-            option=_options(config),
+            option=_options(config, keep),
             parameters=sum(p.numel() for p in Student(config.shape).llava.parameters()) / 1e6,
             shape=asdict(config.shape),
             seed=config.seed,
@@ -101,15 +108,17 @@ def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
             hardware=_hardware(),
             world=f" of version {config.world}" if config.world > 1 else "",
             rows=rows,
+            average=_AVERAGE.format(keep=keep, rest=1 - keep, start=config.start) if keep else "",
             overall=last["held_out"]["overall"],
         ),
     )
 
 
-def _options(config: TrainingConfig) -> str:
+def _options(config: TrainingConfig, keep: float) -> str:
     """What stands in the command of a run beside its folder."""
     start = f"--from {config.start} " if config.start else ""
-    return start + (f"--world {config.world} " if config.world > 1 else "")
+    share = f"--keep {keep:g} " if keep else ""
+    return start + share + (f"--world {config.world} " if config.world > 1 else "")
 
 
 def _hardware() -> str:
@@ -119,6 +128,10 @@ def _hardware() -> str:
 
 
 _FROM_NOTHING = "trained from nothing"
+_AVERAGE = """
+Each weight is then {keep:g} times that of `{start}` plus {rest:g} times that of the run. The
+accuracies above were measured before that.
+"""
 _CARD = """\
 # Model card: the embedded model of GeoFovea
 
@@ -143,7 +156,7 @@ Accuracy on held-out samples (right tiles given) at the end of the run:
 |---|---|
 {rows}
 | **overall** | **{overall:.3f}** |
-
+{average}
 The accuracy of the whole pipeline, from a file on disk to an answer, with intervals and baselines,
 is measured by `geofovea bench synthetic`; its table is in the README.
 

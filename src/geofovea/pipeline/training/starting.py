@@ -21,7 +21,7 @@ from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
 from geofovea.pipeline.training.student import Student
 
-__all__ = ["folder_of", "shape_of", "start_from"]
+__all__ = ["folder_of", "known_words", "shape_of", "start_from"]
 
 _WORD_TABLE = "model.language_model.embed_tokens.weight"
 
@@ -69,7 +69,7 @@ def start_from(student: Student, folder: Path) -> None:
     if shape_of(folder) != student.shape:
         raise ModelError(f"{folder} holds a model of shape {shape_of(folder)}, not {student.shape}")
     try:
-        known = _known_words(folder)
+        known = known_words(folder)
         with quiet_transformers():
             model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
         position = load_file(folder / SCENE_POSITION_FILE)["weight"]
@@ -89,8 +89,12 @@ def start_from(student: Student, folder: Path) -> None:
     student.scene_position.load_state_dict({"weight": position.float()})
 
 
-def _known_words(folder: Path) -> int:
-    """How many words a model knows: the first ones of ours."""
+def known_words(folder: Path) -> int:
+    """How many words a model knows: the first ones of ours.
+
+    Raises:
+        ModelError: If it knows other words, or counts them otherwise.
+    """
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     theirs = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
     ours = vocabulary()

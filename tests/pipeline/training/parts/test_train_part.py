@@ -1,6 +1,7 @@
 """Parts beside a frozen model: trained, resumed, written, read by a host, refused by another."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from geofovea.pipeline.training.export import write_model
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts import train_part as training
+from geofovea.pipeline.training.parts.exits import ExitPart
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import LessonStore
 from geofovea.pipeline.training.parts.recipe import PART_NAMES, PartRecipe, default_recipe
@@ -101,6 +103,36 @@ def test_the_teacher_answers_as_the_host_does(host, folder, store):
     torch.testing.assert_close(lessons.teacher[0, 0, 0].float(), stock, rtol=2e-2, atol=2e-2)
 
 
+def test_lessons_of_another_model_are_not_taken_for_its_own(folder, host, tmp_path, monkeypatch):
+    def files_after(model):
+        LessonStore(tmp_path / "lessons", model, 0, SPEC).shard(0)
+        return len(list((tmp_path / "lessons").iterdir()))
+
+    model = FrozenModel(host, folder)
+    assert [files_after(model) for _ in range(2)] == [1, 1]
+    student = lively_student()
+    student.scene_position.weight.data.mul_(2)
+    write_model(student, tmp_path / "moved")
+    assert files_after(FrozenModel(load_anew(tmp_path / "moved"), tmp_path / "moved")) == 2
+    words = lesson_files.vocabulary()
+    monkeypatch.setattr(lesson_files, "vocabulary", lambda: [*words[:-2], words[-1], words[-2]])
+    assert files_after(model) == 3
+
+
+def test_exits_are_not_measured_on_a_single_question(host, folder, store):
+    model = FrozenModel(host, folder)
+    lessons = LessonStore(store, model, 0, SPEC).shard(0)
+    # a question of each lesson
+    answered = torch.zeros_like(lessons.answered)
+    answered[:, 0] = True
+    lessons = replace(lessons, answered=answered)
+    part = ExitPart(model, recipe("dyvte"))
+    with pytest.raises(DataError, match="at least 2 answered questions; got 1"):
+        part.measure(lessons.at(torch.tensor([0])))
+    figures = part.measure(lessons.at(torch.tensor([0, 1])))
+    assert all(math.isfinite(value) for value in figures.values())
+
+
 @pytest.mark.parametrize("method", PART_NAMES)
 def test_a_part_is_trained_logged_and_described(trained, method):
     run = trained(method)
@@ -152,10 +184,24 @@ def test_a_damaged_state_says_how_to_begin_again(
 
 
 def test_another_recipe_does_not_go_on_with_a_run(host, folder, store, trained):
-    other = replace(recipe("mqt"), seed=9)
-    records = train_part(FrozenModel(host, folder), other, trained("mqt"), lessons=store, spec=SPEC)
-    with pytest.raises(DataError, match="another recipe"):
-        next(records)
+    for other in (replace(recipe("mqt"), seed=9), replace(recipe("mqt"), world=2)):
+        run = trained("mqt")
+        records = train_part(FrozenModel(host, folder), other, run, lessons=store, spec=SPEC)
+        with pytest.raises(DataError, match="another recipe"):
+            next(records)
+
+
+def test_a_state_from_before_worlds_had_versions_is_of_the_first(
+    host, folder, store, trained, tmp_path
+):
+    shutil.copytree(trained("m3"), tmp_path / "run")
+    path = tmp_path / "run" / "part_state.json"
+    progress = json.loads(path.read_text())
+    assert progress.pop("world") == 1
+    path.write_text(json.dumps(progress))
+    model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
+    records = list(train_part(model, recipe("m3", steps=4), tmp_path / "run", **how))
+    assert records[0]["step"] == 4
 
 
 @pytest.mark.parametrize("method", ["m3", "tokenflex", "mqt", "quecc"])
@@ -350,9 +396,11 @@ def test_a_part_that_does_not_exist_is_refused():
 def test_the_command_writes_a_model_that_answers(folder, scene_path, tmp_path):
     run = tmp_path / "run"
     words = ["train", "--with", "m3", "--from", folder, "--output", run, "--scale", "0.001"]
+    words += ["--world", "2"]
     result = CliRunner().invoke(main, [*map(str, words), "--batch", "1"])
     assert result.exit_code == 0, result.output
     assert "m3 after 1 steps" in result.output
+    assert json.loads((run / "part_state.json").read_text())["world"] == 2
     asked = ["ask", scene_path, QUESTION, "--model", run / "model", "--resampler", "m3:1", "--json"]
     answer = CliRunner().invoke(main, [*map(str, asked)])
     assert answer.exit_code == 0, answer.output
@@ -360,3 +408,21 @@ def test_the_command_writes_a_model_that_answers(folder, scene_path, tmp_path):
     wrong = CliRunner().invoke(main, [*map(str, asked[:-2]), "mqt:x"])
     assert wrong.exit_code != 0
     assert "write mqt:4" in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--with", "m3", "--device", "cuda"], "trains on the CPU, got --device cuda"),
+        (["--with", "m3", "--workers", "2"], "in one process, got --workers 2"),
+        (["--lessons", "somewhere"], "add --with, or leave it out"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_with_a_part_is_refused_before_anything_is_written(
+    tmp_path, options, message
+):
+    result = CliRunner().invoke(main, ["train", "--output", str(tmp_path / "run"), *options])
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert not (tmp_path / "run").exists()

@@ -21,6 +21,13 @@ __all__ = ["train"]
     metavar="MODEL",
     help="Model to train further: a folder that this command wrote, or 'embedded'.",
 )
+@click.option(
+    "--keep",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share of the weights of --from in the model that is written.",
+)
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
@@ -47,6 +54,7 @@ __all__ = ["train"]
 def train(
     output: Path,
     start: str | None,
+    keep: float,
     scale: float,
     batch: int,
     seed: int,
@@ -62,9 +70,17 @@ def train(
 
     The same command resumes a stopped run.
     """
+    if keep and (start is None or part is not None):
+        raise click.UsageError(
+            "--keep needs --from MODEL, and goes without --with: it says how much of that model "
+            "stays in the one that is written"
+        )
     if part is not None:
-        _train_part(part, output, start, scale, batch, seed, minutes, lessons)
+        _check_for_part(device, workers)
+        _train_part(part, output, start, scale, batch, seed, world, minutes, lessons)
         return
+    if lessons is not None:
+        raise click.UsageError("--lessons is for parts; add --with, or leave it out")
     import math
 
     from geofovea.pipeline.training import train as training
@@ -87,10 +103,23 @@ def train(
     )
     for record in records:
         echo(json.dumps(record), err=True)
-    export_model(output, output / "model")
-    write_card(output, output / "model" / "README.md", config)
+    export_model(output, output / "model", keep)
+    write_card(output, output / "model" / "README.md", config, keep)
     draw_curve(output, output / "curve.png")
     echo(f"wrote {output / 'model'}")
+
+
+def _check_for_part(device: str, workers: int) -> None:
+    """Refuse what the training of a part cannot do."""
+    if device != "cpu":
+        raise click.UsageError(
+            f"--with trains on the CPU, got --device {device}; leave out --device"
+        )
+    if workers != 1:
+        raise click.UsageError(
+            f"--with renders its lessons in one process, got --workers {workers}; leave out "
+            "--workers"
+        )
 
 
 def _train_part(
@@ -100,6 +129,7 @@ def _train_part(
     scale: float,
     batch: int,
     seed: int,
+    world: int,
     minutes: float | None,
     lessons: Path | None,
 ) -> None:
@@ -117,7 +147,7 @@ def _train_part(
 
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
-    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
+    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch, world=world)
     name = start or EMBEDDED
     host, folder = with_decoder_access(load_host(name)), folder_of(name)
     stop_after = math.inf if minutes is None else 60 * minutes

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geofovea.errors import DataError
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import Lessons, at_answers
@@ -68,13 +69,23 @@ class ExitPart(nn.Module):
 
     @torch.no_grad()
     def measure(self, lessons: Lessons) -> dict[str, float]:
-        """Shares that may leave, that do, and whose answers change; see the module."""
+        """Shares that may leave, that do, and whose answers change; see the module.
+
+        Raises:
+            DataError: If there are fewer than two questions with an answer.
+        """
         features, labels = self._examples(lessons)
+        if len(labels) < 2:
+            raise DataError(
+                "one half of the held-out questions chooses the threshold of the exits and the "
+                f"other half measures it, which takes at least 2 answered questions; got "
+                f"{len(labels)}"
+            )
         logits = self._logits(features)
         margin = logits[..., 1] - logits[..., 0]
         # behind the layer of the focus at the earliest: before it, vision has not been looked at
         first = min(self._model[0].shape.focus_layer, len(self.routers) - 1)
-        half = max(1, len(labels) // 2)
+        half = len(labels) // 2
         threshold = _threshold(margin[:half, first:], labels[:half, first:])
         self.settings |= {"start": first + 1, "threshold": round(threshold, 4)}
         margin, labels = margin[half:], labels[half:]

@@ -6,6 +6,7 @@ It is of the embedded model's kind, because no other knows the vocabulary of the
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,16 @@ class FrozenModel:
     def depth(self) -> int:
         """Layers of the decoder."""
         return len(self.llava.model.language_model.layers)
+
+    def digest(self) -> str:
+        """SHA-256 of all weights that vision tokens and logits depend on, in hexadecimal."""
+        digest = hashlib.sha256()
+        # scene positions stand beside the stock model, and every token carries them
+        for module in (self.llava, self._student.scene_position):
+            for name, weight in module.named_parameters():
+                digest.update(name.encode())
+                digest.update(weight.detach().numpy().tobytes())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def tokens(self, tiles: Tensor, places: Tensor) -> Tensor:

@@ -134,13 +134,13 @@ class LessonStore:
         make_folder(folder)
         self._folder, self._model, self._seed, self._spec = folder, model, seed, spec
         self._words = {word: index for index, word in enumerate(vocabulary())}
-        about = repr((seed, spec, model.shape, *self._made_of(model)))
+        about = repr((seed, spec, model.shape, list(self._words), *self._made_of(model)))
         self._mark = hashlib.sha256(about.encode()).hexdigest()[:12]
 
     @staticmethod
     def _made_of(model: FrozenModel) -> tuple[str, ...]:
         """What else lessons depend on."""
-        return (_digest(model),)
+        return (model.digest(),)
 
     def shard(self, number: int) -> Any:
         """The lessons of a shard, made now if need be.
@@ -201,11 +201,3 @@ def _small(value: Tensor) -> Tensor:
 
 def _wide(value: Tensor) -> Tensor:
     return value.long() if value.dtype == torch.int16 else value
-
-
-def _digest(model: FrozenModel) -> str:
-    digest = hashlib.sha256()
-    for name, weight in model.llava.named_parameters():
-        digest.update(name.encode())
-        digest.update(weight.detach().numpy().tobytes())
-    return digest.hexdigest()

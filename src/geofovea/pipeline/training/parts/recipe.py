@@ -34,6 +34,7 @@ class PartRecipe:
         weight_decay: Of matrices.
         rank: Of the differences of the decoder; 0 leaves the decoder as it is.
         settings: Of the part's modules.
+        world: Version of the synthetic world that the lessons show.
 
     Raises:
         DataError: If a number is impossible.
@@ -51,6 +52,7 @@ class PartRecipe:
     weight_decay: float = 0.01
     rank: int = 16
     settings: Mapping[str, Any] = field(default_factory=dict)
+    world: int = 1
 
     def __post_init__(self) -> None:
         if self.method not in PART_NAMES:

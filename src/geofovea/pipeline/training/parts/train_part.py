@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,7 +108,7 @@ def train_part(
             else may.
         folder: Where state and log are kept; made if missing.
         lessons: Where lessons are kept, which parts of one model can share; in the folder if None.
-        spec: What they show.
+        spec: What they show, of the recipe's world.
         stop_after: Seconds after which to stop with a state, to be resumed later.
 
     Raises:
@@ -118,6 +119,7 @@ def train_part(
     make_folder(folder)
     torch.set_flush_denormal(True)
     run = _Run(_make_part(model, recipe), recipe, folder)
+    spec = replace(spec, world=recipe.world)
     kind = BandLessonStore if recipe.method == "bands" else LessonStore
     store = kind(lessons or folder / "lessons", model, recipe.seed, spec)
     known = store.kind.joined(list(store.shards(0, recipe.shards)))
@@ -193,6 +195,8 @@ class _Run:
             return 0
         theirs, tensors = read_run(self.folder, _PROGRESS_FILE, _STATE_FILE)
         theirs.pop("made_with", None)
+        # states written before there was a second world do not name theirs
+        theirs.setdefault("world", 1)
         ours = json.loads(json.dumps(self.recipe.as_json()))
         if theirs | {"steps": 0} != ours | {"steps": 0}:
             raise other_recipe(self.folder)
