@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.shared import world_option
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.training.parts.recipe import PART_NAMES
 
@@ -31,13 +32,7 @@ __all__ = ["train"]
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
-@click.option(
-    "--world",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, 2),
-    help="Version of the synthetic world that it learns.",
-)
+@world_option
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
 @click.option("--minutes", type=float, help="Stop with a checkpoint after this time.")
