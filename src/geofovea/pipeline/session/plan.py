@@ -15,7 +15,7 @@ from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
 from geofovea.pipeline.hosts.learned.band_reading import answering_decoder
-from geofovea.pipeline.hosts.learned.trained_parts import planned_method, resampling, saisa_of
+from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
@@ -23,7 +23,6 @@ from geofovea.pipeline.session.reducer import Reducer
 from geofovea.pipeline.session.request import AskRequest, checked_choices
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.layer_plans.base import LayerMethod
-from geofovea.regionfocus.layer_plans.registry import make_layer_method
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES
@@ -162,7 +161,7 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
 
     Args:
         host: The model.
-        text: See ``make_layer_method``; None for what they always do.
+        text: See ``layer_method``; None for what they always do.
         chain: What drops tokens.
 
     Raises:
@@ -170,8 +169,7 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
     """
     if text is None:
         return None
-    name = text.partition(":")[0]
-    method = saisa_of(host) if name == "saisa" else planned_method(host, make_layer_method(text))
+    method = layer_method(host, text)
     if not host.capabilities.layer_plans:
         raise ModelError(
             f"{host.name} cannot skip work inside the layers of its decoder; leave out skip=, or "

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from geofovea.pipeline.cli import main
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.learned import part_files
 from geofovea.pipeline.hosts.learned.part_files import install_part, read_cards
-from geofovea.pipeline.hosts.learned.trained_parts import planned_method, resampling, saisa_of
+from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
@@ -32,7 +33,6 @@ from geofovea.pipeline.training.parts.lessons import LessonStore
 from geofovea.pipeline.training.parts.recipe import PART_NAMES, PartRecipe, default_recipe
 from geofovea.pipeline.training.parts.train_part import part_log, train_part
 from geofovea.pipeline.training.parts.written_part import write_part
-from geofovea.regionfocus.layer_plans.dyvte import DyVte
 from geofovea.tiling.opening import open_scene
 
 SPEC = replace(PLAN, dropped=0.0, alone=0.3)
@@ -223,8 +223,8 @@ def test_a_resampler_answers_with_fewer_tokens_and_with_all_as_the_model_does(
 
 
 def test_trained_exits_and_projectors_plan_layers(trained, scene_path):
-    for name, part in (("dyvte", "dyvte"), ("saisa", "saisa")):
-        session = SceneSession(open_scene(scene_path), load_anew(trained(part) / "model"))
+    for name in ("dyvte", "saisa", "atp"):
+        session = SceneSession(open_scene(scene_path), load_anew(trained(name) / "model"))
         answer = session.ask(QUESTION, skip=name)
         depth = len(session.host.decoder.layers)
         most = 0 if name == "saisa" else depth * answer.cost.tokens_llm
@@ -253,6 +253,7 @@ def test_a_batch_answers_with_the_decoder_of_each_question(trained, scene_path):
         ({"resampler": "m3", "reduction": "divprune"}, "leave out one of them"),
         ({"resampler": "m3", "skip": "ima"}, "has another; leave out one of them"),
         ({"skip": "saisa"}, "carries no projectors"),
+        ({"skip": "atp"}, "carries no threshold heads .* geofovea train --with atp --output RUN"),
     ],
     ids=str,
 )
@@ -336,6 +337,8 @@ def weights_with(file, change):
             weights_with("saisa.safetensors", lambda t: {k: t[k] for k in t if k[0] == "0"}),
         ),
         ("saisa", weights_with("saisa.safetensors", lambda t: {k: v[:3] for k, v in t.items()})),
+        ("atp", weights_with("thresholds.safetensors", lambda t: {k: t[k] for k in t if "0" in k})),
+        ("atp", weights_with("thresholds.safetensors", lambda t: {k: v[:3] for k, v in t.items()})),
     ],
 )
 def test_a_part_that_does_not_fit_its_host_is_refused_before_a_question(
@@ -343,8 +346,8 @@ def test_a_part_that_does_not_fit_its_host_is_refused_before_a_question(
 ):
     shutil.copytree(trained(method) / "model", tmp_path / "model")
     host = load_anew(tmp_path / "model")
-    uses = {"dyvte": lambda h: planned_method(h, DyVte()), "saisa": saisa_of}
-    use = uses.get(method, lambda h: resampling(h, method))
+    chooses = layer_method if method in ("dyvte", "saisa", "atp") else resampling
+    use = partial(chooses, text=method)
     assert use(host) is not None
     change(tmp_path / "model")
     with pytest.raises(ModelError, match=r"train them again|has no settings|hidden, 2d"):

@@ -25,10 +25,11 @@ PART_FILES = {
     "exits": "exits.safetensors",
     "saisa": "saisa.safetensors",
     "bands": "bands.safetensors",
+    "thresholds": "thresholds.safetensors",
 }
 """Weights by kind of part; a model carries at most one of each kind."""
 
-_KINDS = {"dyvte": "exits", "saisa": "saisa", "bands": "bands"}
+_KINDS = {"dyvte": "exits", "saisa": "saisa", "bands": "bands", "atp": "thresholds"}
 
 
 def kind_of(method: str) -> str:

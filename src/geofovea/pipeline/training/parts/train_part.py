@@ -36,6 +36,7 @@ from geofovea.pipeline.training.parts.lessons import HELD_OUT, LESSON_SPEC, Less
 from geofovea.pipeline.training.parts.recipe import PartRecipe
 from geofovea.pipeline.training.parts.resampled import ResampledPart
 from geofovea.pipeline.training.parts.saisa import SaisaPart
+from geofovea.pipeline.training.parts.thresholds import ThresholdPart
 from geofovea.pipeline.training.run_log import RunLog
 from geofovea.pipeline.training.samples import SampleSpec
 
@@ -82,13 +83,16 @@ def part_log(run: Path) -> RunLog:
 def _make_part(model: FrozenModel, recipe: PartRecipe) -> nn.Module:
     """The part of a recipe as it is before the first step."""
     torch.manual_seed(recipe.seed)
-    if recipe.method == "dyvte":
-        return ExitPart(model, recipe)
-    if recipe.method == "saisa":
-        return SaisaPart(model, recipe)
-    if recipe.method == "bands":
-        return BandPart(model, recipe)
-    return ResampledPart(model, recipe)
+    return _PARTS.get(recipe.method, ResampledPart)(model, recipe)
+
+
+_PARTS: dict[str, type[nn.Module]] = {
+    "dyvte": ExitPart,
+    "saisa": SaisaPart,
+    "atp": ThresholdPart,
+    "bands": BandPart,
+}
+"""What learns for a method; the others are resamplers."""
 
 
 def train_part(
