@@ -15,7 +15,7 @@ from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
 from geofovea.pipeline.hosts.learned.band_reading import answering_decoder
-from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling
+from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling, stack_reader
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
@@ -118,6 +118,7 @@ def plan_answer(
     chain, decoder = _chain(host, request)
     encoding = plan_encoding(host, [chain])
     skip = plan_skip(host, request.options.skip, chain)
+    decoder = stack_reader(host, skip) if decoder is None else decoder
     fitting, warnings = fitting_budget(host, question, budget, choices)
     search = _search_options(host, request, index)
     search.check(host)

@@ -21,6 +21,7 @@ from geofovea.pipeline.hosts.learned import part_files
 from geofovea.pipeline.hosts.learned.part_files import install_part, read_cards
 from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling
 from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.session.plan import plan_answer
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.export import write_model
@@ -223,13 +224,31 @@ def test_a_resampler_answers_with_fewer_tokens_and_with_all_as_the_model_does(
 
 
 def test_trained_exits_and_projectors_plan_layers(trained, scene_path):
-    for name in ("dyvte", "saisa", "atp"):
+    for name in ("dyvte", "saisa", "atp", "deepstack"):
         session = SceneSession(open_scene(scene_path), load_anew(trained(name) / "model"))
         answer = session.ask(QUESTION, skip=name)
         depth = len(session.host.decoder.layers)
         most = 0 if name == "saisa" else depth * answer.cost.tokens_llm
         assert answer.cost.vision_layers <= most
         assert answer.text
+
+
+def test_trained_maps_come_with_the_decoder_that_reads_them(trained, scene_path):
+    host = load_anew(trained("deepstack") / "model")
+    options = [AnswerOptions(skip=how) for how in ("deepstack", "deepstack:0", None)]
+    plans = [plan_answer(host, AskRequest(QUESTION, options=each)) for each in options]
+    own, plain, none = plans
+    assert own.skip.maps is not None
+    assert own.decoder is not host.decoder
+    assert (plain.skip.maps, plain.decoder) == (None, None)
+    assert (none.skip, none.decoder) == (None, None)
+    session = SceneSession(open_scene(scene_path), host)
+    requests = [AskRequest(QUESTION, options=each) for each in options]
+    for request, answer in zip(requests, session.ask_many(requests), strict=True):
+        alone = session.ask(QUESTION, skip=request.options.skip)
+        assert (answer.text, answer.cost.tokens_llm) == (alone.text, alone.cost.tokens_llm)
+        assert answer.confidence == pytest.approx(alone.confidence, rel=1e-4)
+        assert bool(answer.cost.tokens_beside) == (request.options.skip is not None)
 
 
 def test_a_batch_answers_with_the_decoder_of_each_question(trained, scene_path):
@@ -339,6 +358,8 @@ def weights_with(file, change):
         ("saisa", weights_with("saisa.safetensors", lambda t: {k: v[:3] for k, v in t.items()})),
         ("atp", weights_with("thresholds.safetensors", lambda t: {k: t[k] for k in t if "0" in k})),
         ("atp", weights_with("thresholds.safetensors", lambda t: {k: v[:3] for k, v in t.items()})),
+        ("deepstack", weights_with("stack.safetensors", lambda t: t | {"maps": t["maps"][:, :3]})),
+        ("deepstack", weights_with("stack.safetensors", lambda t: t | {"maps": t["maps"][:3]})),
     ],
 )
 def test_a_part_that_does_not_fit_its_host_is_refused_before_a_question(
@@ -346,7 +367,7 @@ def test_a_part_that_does_not_fit_its_host_is_refused_before_a_question(
 ):
     shutil.copytree(trained(method) / "model", tmp_path / "model")
     host = load_anew(tmp_path / "model")
-    chooses = layer_method if method in ("dyvte", "saisa", "atp") else resampling
+    chooses = resampling if method in ("mqt", "quecc") else layer_method
     use = partial(chooses, text=method)
     assert use(host) is not None
     change(tmp_path / "model")

@@ -26,10 +26,17 @@ PART_FILES = {
     "saisa": "saisa.safetensors",
     "bands": "bands.safetensors",
     "thresholds": "thresholds.safetensors",
+    "stack": "stack.safetensors",
 }
 """Weights by kind of part; a model carries at most one of each kind."""
 
-_KINDS = {"dyvte": "exits", "saisa": "saisa", "bands": "bands", "atp": "thresholds"}
+_KINDS = {
+    "dyvte": "exits",
+    "saisa": "saisa",
+    "bands": "bands",
+    "atp": "thresholds",
+    "deepstack": "stack",
+}
 
 
 def kind_of(method: str) -> str:

@@ -19,19 +19,23 @@ from geofovea.pipeline.hosts.learned.card import PART_FILES, PartCard
 from geofovea.pipeline.hosts.learned.part_files import part_tensors
 from geofovea.regionfocus.layer_plans.atp import RATES, Atp, ThresholdHead, thresholds
 from geofovea.regionfocus.layer_plans.base import LayerMethod
+from geofovea.regionfocus.layer_plans.deepstack import DeepStack
 from geofovea.regionfocus.layer_plans.dyvte import DyVte, ExitRouter, router_logits
 from geofovea.regionfocus.layer_plans.registry import make_layer_method
 from geofovea.regionfocus.layer_plans.saisa import Saisa, SaisaProjector
 from geofovea.regionfocus.resamplers.registry import make_resampler, parse_resampler
 from geofovea.regionfocus.resamplers.tiles import ResampledTiles
+from geofovea.regionfocus.token_children import QUARTERS
 
 __all__ = [
     "Resampling",
+    "Stacking",
     "SupportsTrainedParts",
     "TrainedParts",
     "layer_method",
     "planned_method",
     "resampling",
+    "stack_reader",
 ]
 
 
@@ -49,6 +53,19 @@ class Resampling:
     """
 
     tiles: ResampledTiles
+    decoder: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stacking:
+    """How the finest level enters layers beside the sequence, and what reads the sums.
+
+    Attributes:
+        method: Has a map for each group.
+        decoder: The decoder that was trained with them.
+    """
+
+    method: DeepStack
     decoder: Any
 
 
@@ -103,6 +120,11 @@ class TrainedParts:
     def thresholds(self, host: SupportsDecoderAccess) -> Atp | None:
         """The heads of thresholds; None if there are none. Raises as `resampler` does."""
         part: Atp | None = self._part("thresholds", host, _thresholds)
+        return part
+
+    def stack(self, host: SupportsDecoderAccess) -> Stacking | None:
+        """Maps with their decoder; None if there are none. Raises as `resampler` does."""
+        part: Stacking | None = self._part("stack", host, _stack)
         return part
 
     def band_reader(self, host: SupportsDecoderAccess) -> BandReader | None:
@@ -170,14 +192,32 @@ def resampling(host: Any, text: str) -> Resampling:
 
 
 def planned_method(host: Any, method: LayerMethod) -> LayerMethod:
-    """A layer method with what was trained for it beside a host; as it is where nothing was."""
+    """A layer method with what was trained for it beside a host; as it is where nothing was.
+
+    Maps were trained for the layers by default: a DeepStack with a first layer of its own adds
+    tokens as they are.
+    """
     parts = host.parts if isinstance(host, SupportsTrainedParts) else None
-    if parts is None or not isinstance(method, DyVte) or method.routers:
+    if parts is None:
+        return method
+    if isinstance(method, DeepStack) and method.maps is None and method.start is None:
+        stack = parts.stack(_access(host))
+        return method if stack is None else stack.method
+    if not isinstance(method, DyVte) or method.routers:
         return method
     trained = parts.routers(_access(host))
     if trained is None:
         return method
     return trained if method.start is None else replace(trained, start=method.start)
+
+
+def stack_reader(host: Any, method: LayerMethod | None) -> Any:
+    """The decoder that was trained for the maps of a method; None for the model's own."""
+    if not isinstance(method, DeepStack) or method.maps is None:
+        return None
+    parts = host.parts if isinstance(host, SupportsTrainedParts) else None
+    stack = None if parts is None else parts.stack(_access(host))
+    return None if stack is None else stack.decoder
 
 
 def layer_method(host: Any, text: str) -> LayerMethod:
@@ -258,6 +298,15 @@ def _thresholds(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, 
             raise ValueError("a head has other than two thresholds")
     grid: tuple[int, int] = host.grid  # type: ignore[attr-defined]
     return Atp(heads, grid=grid, tile_size=host.tile_size)  # type: ignore[attr-defined]
+
+
+def _stack(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]) -> Stacking:
+    del card
+    maps, width = tensors["maps"], host.decoder.config.hidden_size
+    if tuple(maps.shape) != (QUARTERS, width, width):
+        raise ValueError(f"maps have the shape {tuple(maps.shape)}")
+    decoder = adapted_decoder(host.decoder, _under("decoder.", tensors))
+    return Stacking(DeepStack(maps=tuple(maps)), decoder)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
