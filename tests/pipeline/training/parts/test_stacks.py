@@ -1,24 +1,20 @@
 """Maps of stacked tokens: the lessons show and add what a host would show and add."""
 
-import copy
 import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from pipeline_toys import TINY, lively_student, load_anew
+from part_toys import planned_logits
+from pipeline_toys import TINY
 from training_toys import PLAN
 
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.hosts.scene_positions import token_places
-from geofovea.pipeline.inference.decoder.planned import PlannedRun
-from geofovea.pipeline.inference.prompts.embeds import PromptSequence
-from geofovea.pipeline.training.export import write_model
 from geofovea.pipeline.training.lessons.scene_tiles import choose_families
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
-from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.recipe import default_recipe
 from geofovea.pipeline.training.parts.stacked_lessons import (
     StackedLessons,
@@ -31,13 +27,6 @@ from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
 
 RECIPE = replace(default_recipe("deepstack", steps=3), lessons=2, rank=4)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    write_model(lively_student(), path)
-    return FrozenModel(load_anew(path), path)
 
 
 @pytest.fixture(scope="module")
@@ -104,21 +93,14 @@ def test_a_part_answers_as_a_host_with_its_maps_and_decoder_does(part, model, le
             module.up.normal_(0, 0.1)
     logits = part._answers(lessons)
     groups = added_tokens(lessons)
-    decoder = copy.deepcopy(part.decoder)
-    decoder.config._attn_implementation = "sdpa"
     count = groups.shape[2]
-    start = model.embed(torch.tensor([model.llava.config.text_config.bos_token_id]))
     for row in range(len(lessons)):
         seen = lessons.visible[row, :count]
         last = int(answer_position(lessons.targets)[row, 1])
-        words = model.embed(lessons.words[row, 1, : last + 1])
-        embedded = torch.cat([start, lessons.vision[row, :count][seen], words])[None]
-        visual = torch.arange(1, 1 + int(seen.sum()))
-        length = embedded.shape[1]
-        sequence = PromptSequence(embedded, torch.arange(length)[None], visual, None, length)
         method = DeepStack(maps=tuple(part.maps), groups=groups[row][:, seen])
-        stock = model.llava.lm_head(PlannedRun(decoder, sequence, method).prefill())
-        torch.testing.assert_close(logits[row, 1, 0], stock[0], atol=1e-3, rtol=1e-3)
+        vision, words = lessons.vision[row, :count][seen], lessons.words[row, 1, : last + 1]
+        expected, _ = planned_logits(model, part.decoder, vision, words, method)
+        torch.testing.assert_close(logits[row, 1, 0], expected, atol=1e-3, rtol=1e-3)
 
 
 def test_maps_learn_and_maps_of_zeros_leave_the_sequence_alone(part, model, lessons):

@@ -1,33 +1,21 @@
 """Heads of thresholds: what is trained is what a host does with them."""
 
-import copy
 from dataclasses import replace
 
 import pytest
 import torch
-from pipeline_toys import lively_student, load_anew
+from part_toys import planned_logits
 from training_toys import PLAN
 
-from geofovea.pipeline.inference.decoder.planned import PlannedRun
-from geofovea.pipeline.inference.prompts.embeds import PromptSequence
-from geofovea.pipeline.training.export import write_model
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts.answers import unpacked
-from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import LessonStore, at_answers
 from geofovea.pipeline.training.parts.recipe import default_recipe
 from geofovea.pipeline.training.parts.thresholds import ThresholdPart, _Run
 from geofovea.regionfocus.layer_plans.atp import Atp
 
 RECIPE = replace(default_recipe("atp", steps=3), lessons=2)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    write_model(lively_student(), path)
-    return FrozenModel(load_anew(path), path)
 
 
 @pytest.fixture(scope="module")
@@ -48,28 +36,6 @@ def part(model, lessons):
     return part
 
 
-@torch.no_grad()
-def stock_run(model, lessons, row, method):
-    """What a host does with the same prompt; the state behind it, and tokens by layer."""
-    decoder = model.llava.model.language_model
-    seen = lessons.vision[row, lessons.visible[row]]
-    last = int(answer_position(lessons.targets)[row, 0])
-    start = model.embed(torch.tensor([model.llava.config.text_config.bos_token_id]))
-    embedded = torch.cat([start, seen, model.embed(lessons.words[row, 0, : last + 1])])[None]
-    length = embedded.shape[1]
-    visual = torch.arange(1, 1 + len(seen))
-    sequence = PromptSequence(embedded, torch.arange(length)[None], visual, None, length)
-    run = PlannedRun(load_stock(decoder), sequence, method)
-    return model.llava.lm_head(run.prefill()), run.tokens_by_layer
-
-
-def load_stock(decoder):
-    """The decoder with the attention of a stock model."""
-    stock = copy.deepcopy(decoder)
-    stock.config._attn_implementation = "sdpa"
-    return stock
-
-
 def test_the_lessons_drop_what_a_host_drops(part, model, lessons):
     alone = unpacked(lessons, 3, torch.Generator().manual_seed(1))
     run = _Run(part, alone, is_hard=True)
@@ -81,11 +47,14 @@ def test_the_lessons_drop_what_a_host_drops(part, model, lessons):
     heads = tuple(part.head(number) for number in range(3))
     for row in range(len(alone)):
         method = Atp(heads, cells[alone.visible[row]])
-        expected, counts = stock_run(model, alone, row, method)
+        last = int(answer_position(alone.targets)[row, 0])
+        vision, words = alone.vision[row, alone.visible[row]], alone.words[row, 0, : last + 1]
+        decoder = model.llava.model.language_model
+        expected, counts = planned_logits(model, decoder, vision, words, method)
         total = int(alone.visible[row].sum())
         kept = [round(float(share[row]) * total) for share in run.shares]
         assert list(counts) == [total, *kept]
-        torch.testing.assert_close(logits[row], expected[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(logits[row], expected, atol=1e-4, rtol=1e-4)
     assert any(float(share.min()) < 1 for share in run.shares)
 
 
