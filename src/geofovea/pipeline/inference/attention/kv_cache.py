@@ -43,8 +43,8 @@ def filled_cache(config: Any, keys: Tensor, values: Tensor, count: int) -> Dynam
         count: Places that are filled, from the first on.
     """
     cache = preallocated_cache(config, keys.shape[2])
-    for layer, pair in enumerate(zip(keys[:, None], values[:, None], strict=True)):
-        own = cache.layers[layer]
+    for layer in range(len(keys)):
+        own, pair = cache.layers[layer], (keys[layer, None], values[layer, None])
         if isinstance(own, PreallocatedLayer):
             own.adopt(*pair, count)
         else:
