@@ -44,6 +44,27 @@ def test_the_same_rows_come_from_every_kind_of_table(write, tmp_path):
     assert facts(read_manifest(write("crlf.csv", CSV.replace("\n", "\r\n") + "\r\n"))) == told
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "names", [("Scene", "QUESTION", "Id"), (" scene", "Question", "ID"), ("Image", "Text", "id")]
+)
+def test_columns_are_known_in_any_case(tmp_path, names, suffix):
+    frame = pd.DataFrame([["one.tif", "How many?", "a"]], columns=list(names))
+    path = tmp_path / f"m.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(path, index=False, sep=";")
+    elif suffix == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    assert facts(read_manifest(path)) == [("a", f"{tmp_path}/one.tif", "How many?")]
+
+
+def test_a_column_that_bears_the_known_name_goes_before_one_in_another_case(write):
+    path = write("m.csv", "\n\nscene,Scene,question\none.tif,forest,How many?\n")
+    assert [row.scene for row in read_manifest(path)] == [str(path.parent / "one.tif")]
+
+
 def test_a_geoparquet_brings_a_polygon_for_each_row(tmp_path):
     shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)]
     frame = {"scene": ["one.tif", "two.tif"], "id": [7, 8]}
@@ -70,6 +91,9 @@ def test_urls_and_absolute_paths_stay_what_they_are(write):
         ("m.csv", "scene\n", "no rows"),
         ("m.csv", "picture,question\na,b\n", "no column 'scene', only 'picture', 'question'"),
         ("m.csv", "scene,scene\na,b\n", "column 'scene' stands twice"),
+        ("m.csv", "SCENE,Scene\na,b\n", "column 'scene' stands twice"),
+        ("m.csv", "scene,Max_Tiles\na,8\n", "'Max_Tiles' is not read.* give max_tiles="),
+        ("m.jsonl", '{"scene": "a", "max_tokens": 8}\n', "'max_tokens' is not read"),
         ("m.csv", "", "m.csv is empty: it needs a header"),
         ("m.csv", "scene,question\na.tif,Why?\n ,Why?\n", "row 2, column 'scene': is empty"),
         ("m.csv", "scene,question\na.tif,Is it, or not?\n", "row 1, column 'question': .* 3;"),
@@ -171,7 +195,7 @@ def test_stac_items_give_their_picture(write, tmp_path):
         ("{", "cannot be read as JSON"),
         ("[]", "its type is None"),
         ('{"type": "Catalog"}', "its type is 'Catalog'"),
-        ('{"type": "FeatureCollection", "features": []}', "without items"),
+        ('{"type": "FeatureCollection", "features": []}', "has no features: give STAC items"),
         ('{"type": "Feature", "id": "a", "properties": {}}', "item 1, field 'assets'"),
         (json.dumps(item(5, a={"href": "a.tif"})), "item 1, field 'id': 5"),
     ],
