@@ -44,7 +44,9 @@ class ManifestColumns:
         present = list(columns)
         known = {name.lower(): name for name in self.known}
         names = (known.get(column.strip().lower(), column) for column in present)
-        return [c if c in self.known or n in present else n for c, n in zip(present, names)]
+        return [
+            c if c in self.known or n in present else n for c, n in zip(present, names, strict=True)
+        ]
 
     def names(self, file: Path, columns: Iterable[str]) -> dict[str, str]:
         """Our name of each column that has another one in the file.
