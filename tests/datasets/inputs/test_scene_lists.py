@@ -221,6 +221,63 @@ def test_polygons_come_with_their_names_and_their_crs(tmp_path):
         read_regions(tmp_path / "r.gpkg", layer="nowhere")
 
 
+def test_a_row_without_a_name_is_called_by_its_number(tmp_path):
+    shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)]
+    frame = geopandas.GeoDataFrame({"name": ["east", None]}, geometry=shapes, crs="EPSG:32633")
+    frame.to_file(tmp_path / "r.gpkg")
+    regions = read_regions(tmp_path / "r.gpkg", name_column="name")
+    assert [r.name for r in regions] == ["east", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_known"),
+    [
+        ("urn:ogc:def:crs:EPSG::32633", True),
+        ("urn:ogc:def:crs:EPSG:9.8:32633", True),
+        ("urn:ogc:def:crs:OGC:1.3:CRS84", True),
+        ("urn:ogc:def:crs:ESRI::102001", True),
+        ("EPSG:32633", True),
+        # GDAL would take these for longitude and latitude
+        ("urn:ogc:def:crs:EPSG::999999", False),
+        ("EPSG:999999", False),
+        ("UTM 33N", False),
+    ],
+)
+def test_a_crs_by_an_unknown_name_is_an_error_and_not_degrees(write, name, is_known):
+    polygon = shapely.geometry.mapping(shapely.box(0, 0, 1, 1))
+    content = {
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": name}},
+        "features": [{"type": "Feature", "properties": {}, "geometry": polygon}],
+    }
+    path = write("r.geojson", json.dumps(content))
+    if is_known:
+        assert len(read_regions(path)) == 1
+    else:
+        with pytest.raises(DataError, match="which is not known; write one such as"):
+            read_regions(path)
+
+
+@pytest.mark.parametrize(
+    ("crs", "meant"),
+    [("EPSG:32633", "EPSG:32633"), (" 32633 ", "EPSG:32633"), ("pixels", "pixels")],
+)
+def test_a_stated_crs_goes_before_that_of_the_file(tmp_path, crs, meant):
+    frame = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    frame.to_file(tmp_path / "r.gpkg")
+    assert read_regions(tmp_path / "r.gpkg", crs=crs)[0].crs == meant
+    with pytest.raises(DataError, match="'EPSG:banana' is no CRS that is known"):
+        read_regions(tmp_path / "r.gpkg", crs="EPSG:banana")
+
+
+def test_a_shapefile_without_its_index_says_what_to_copy(tmp_path):
+    frame = geopandas.GeoDataFrame({"n": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    frame.to_file(tmp_path / "r.shp")
+    (tmp_path / "r.shx").unlink()
+    with pytest.raises(DataError, match=r"without its index r\.shx: copy it"):
+        read_regions(tmp_path / "r.shp")
+
+
 def test_a_vector_file_that_reads_other_files_is_not_opened(write):
     path = write("r.geojson", "\n<OGRVRTDataSource><OGRVRTLayer/></OGRVRTDataSource>")
     with pytest.raises(DataError, match="is not opened"):
