@@ -232,6 +232,15 @@ def test_whole_rpcs_place_a_scene():
     )
 
 
+def test_rpcs_that_lead_some_points_nowhere_say_nothing_of_it():
+    # a denominator that is zero within the scene
+    bent = " ".join(["1", "0", "0", "0", "5", "3", "2", "1"] + ["0"] * 12)
+    georeference = Georeference.by_rpcs(WHOLE | {"LINE_DEN_COEFF": bent, "SAMP_DEN_COEFF": bent})
+    # warnings are errors here
+    points = georeference.crs_from_scene(np.array([(0.0, 0.0), (200.0, 200.0), (400.0, 400.0)]))
+    assert np.isfinite(points).all(1).tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize(("name", "value"), BROKEN)
 def test_rpcs_that_are_not_whole_place_nothing_and_say_so(name, value):
     items = {key: text for key, text in (WHOLE | {name: value}).items() if text is not None}

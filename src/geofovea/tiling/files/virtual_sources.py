@@ -11,8 +11,8 @@ from typing import Any
 import rasterio
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.gdal_errors import GDAL_ERRORS
+from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 
 __all__ = ["check_virtual_sources"]
 
