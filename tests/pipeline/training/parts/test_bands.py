@@ -8,6 +8,8 @@ from pipeline_toys import TINY
 from safetensors.torch import load_file
 from training_toys import PLAN
 
+from geofovea.errors import DataError
+from geofovea.pipeline.training.export import write_model
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts import train_part as training
@@ -16,7 +18,7 @@ from geofovea.pipeline.training.parts.bands import BandPart
 from geofovea.pipeline.training.parts.recipe import default_recipe
 from geofovea.pipeline.training.parts.train_part import train_part
 
-SPEC = replace(PLAN, dropped=0.0, native_tiles=4)
+SPEC = replace(PLAN, dropped=0.0, native_tiles=4, world=2)
 RECIPE = replace(default_recipe("bands", steps=3), shards=1, lessons=2, rank=4, warmup=1)
 
 
@@ -106,3 +108,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(model, store, tmp_path)
     states = [load_file(folder / "part_state.safetensors") for folder in (once, again)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert states[0]["made.bands.kernels"].shape[1] == TINY.width
+
+
+def test_a_recipe_names_the_world_that_its_lessons_show():
+    assert default_recipe("bands").as_json()["world"] == 2
+    with pytest.raises(DataError, match="the first world has no near infrared"):
+        replace(default_recipe("bands"), world=1)

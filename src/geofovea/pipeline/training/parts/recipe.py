@@ -60,6 +60,8 @@ class PartRecipe:
         for name in ("steps", "shards", "lessons"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.method == "bands" and self.world == 1:
+            raise DataError("the first world has no near infrared; train bands with world=2")
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as values that JSON can hold."""
@@ -83,6 +85,7 @@ _OF_METHOD: dict[str, dict[str, Any]] = {
     "bands": {
         "steps": 200,
         "shards": 16,
+        "world": 2,
         "settings": {
             "wavelengths_um": [0.842],
             "words": WORDS_FOR_LAWNS,
