@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 from training_toys import PLAN
 
 from geofovea.errors import DataError
-from geofovea.pipeline.training.export import write_model
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts import train_part as training
