@@ -334,3 +334,25 @@ def test_a_polygon_with_a_hole_over_the_antimeridian_keeps_both():
     lonlat = scene.georeference.lonlat_from_scene(pixels[clear])
     held = shapely.contains_xy(shape, (lonlat[:, 0] + 180) % 360 - 180, lonlat[:, 1])
     assert (held == shapely.contains_xy(polygon, *pixels[clear].T)).all()
+
+
+@pytest.mark.parametrize(
+    ("crs", "left", "is_cut"),
+    [
+        ("EPSG:3857", 20037508.34 - 2560, True),
+        ("EPSG:3857", -20037508.34 - 2560, True),
+        ("EPSG:3857", 20037508.34 - 5120, False),
+        ("EPSG:3395", 20037508.34 - 2560, True),
+        ("EPSG:32660", 834_000, False),
+    ],
+)
+def test_a_scene_that_goes_on_beyond_its_map_says_that_it_is_cut(
+    make_raster, texture, crs, left, is_cut
+):
+    place = Affine.translation(left, 1e6) @ Affine.scale(10, -10)
+    scene = open_scene(make_raster(texture(512, 512), crs=crs, transform=place))
+    notes = place_notes(scene)
+    assert [note.split(":")[0] for note in notes] == (
+        ["part of the scene lies off the map of EPSG"] if is_cut else []
+    )
+    assert set(notes) <= set(inspect_scene(scene, scene.pyramid(336)).notes)

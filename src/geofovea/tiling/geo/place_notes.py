@@ -44,6 +44,6 @@ def _off_map(scene: HasGeoreference) -> list[str]:
     if not np.isfinite(lonlat).all():
         return [
             f"part of the scene lies off the map of {name}: geometries and areas are of "
-            "the part on it"
+            "the part on it; warp the scene to UTM to have all of it"
         ]
     return []
