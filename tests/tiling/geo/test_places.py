@@ -131,6 +131,16 @@ GCPS = {
 }
 
 
+def test_latitude_and_longitude_in_each_other_s_place_are_told(make_raster, texture):
+    swapped = Affine(1e-4, 0, 51, 0, -1e-4, 120)
+    scene = open_scene(make_raster(texture(40, 40), crs="EPSG:4326", transform=swapped))
+    assert "lead to no place that EPSG:4326 can show" in place_notes(scene)[0]
+    # a row of centers on the pole is no such scene
+    grid = Affine(0.25, 0, 0, 0, -0.25, 90.125)
+    scene = open_scene(make_raster(texture(40, 40), crs="EPSG:4326", transform=grid))
+    assert place_notes(scene) == ()
+
+
 @pytest.mark.parametrize("name", GCPS)
 def test_control_points_place_a_scene_where_a_surface_fits_them(make_raster, texture, name):
     nodes, fits = GCPS[name]
@@ -220,6 +230,15 @@ def test_whole_rpcs_place_a_scene():
     assert georeference.crs_from_scene(np.array([(200.0, 200.0)])) == pytest.approx(
         np.array([(10, 50)]), abs=1e-3
     )
+
+
+def test_rpcs_that_lead_some_points_nowhere_say_nothing_of_it():
+    # a denominator that is zero within the scene
+    bent = " ".join(["1", "0", "0", "0", "5", "3", "2", "1"] + ["0"] * 12)
+    georeference = Georeference.by_rpcs(WHOLE | {"LINE_DEN_COEFF": bent, "SAMP_DEN_COEFF": bent})
+    # warnings are errors here
+    points = georeference.crs_from_scene(np.array([(0.0, 0.0), (200.0, 200.0), (400.0, 400.0)]))
+    assert np.isfinite(points).all(1).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(("name", "value"), BROKEN)
