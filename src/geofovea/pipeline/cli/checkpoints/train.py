@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from geofovea.pipeline.cli.options.shared import world_option
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.training.parts.recipe import PART_NAMES
 
@@ -32,7 +31,11 @@ __all__ = ["train"]
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
-@world_option
+@click.option(
+    "--world",
+    type=click.IntRange(1, 2),
+    help="Version of the synthetic world that it learns; 1 by default, and 2 for the part bands.",
+)
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
 @click.option("--minutes", type=float, help="Stop with a checkpoint after this time.")
@@ -53,7 +56,7 @@ def train(
     scale: float,
     batch: int,
     seed: int,
-    world: int,
+    world: int | None,
     device: str,
     workers: int,
     minutes: float | None,
@@ -85,9 +88,10 @@ def train(
     from geofovea.pipeline.training.starting import folder_of, shape_of
 
     if start is None:
-        config = default_config(scale, seed, batch, world)
+        config = default_config(scale, seed, batch, world or 1)
     else:
-        config = further_config(start, shape_of(folder_of(start)), scale, seed, batch, world)
+        shape = shape_of(folder_of(start))
+        config = further_config(start, shape, scale, seed, batch, world or 1)
     records = training.train(
         config,
         output,
@@ -124,7 +128,7 @@ def _train_part(
     scale: float,
     batch: int,
     seed: int,
-    world: int,
+    world: int | None,
     minutes: float | None,
     lessons: Path | None,
 ) -> None:
@@ -142,7 +146,8 @@ def _train_part(
 
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
-    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch, world=world)
+    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
+    recipe = recipe if world is None else replace(recipe, world=world)
     name = start or EMBEDDED
     host, folder = with_decoder_access(load_host(name)), folder_of(name)
     stop_after = math.inf if minutes is None else 60 * minutes
