@@ -6,7 +6,7 @@ is black, without an error.
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
 import rasterio
@@ -50,7 +50,7 @@ def _check(dataset: Any, checked: set[str]) -> None:
                 with without_georeference_warning(), rasterio.open(name) as inner:
                     _check(inner, checked)
             elif not name.startswith(_REMOTE):
-                os.stat(name)
+                Path(name).stat()
         except (*GDAL_ERRORS, OSError) as error:
             raise SceneReadError(
                 f"{dataset.name!r} shows {name!r}, which cannot be opened ({error}); put that file "
