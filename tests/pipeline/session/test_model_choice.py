@@ -9,6 +9,8 @@ from click.testing import CliRunner
 from pipeline_toys import texture
 
 import geofovea as gf
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.versions import world_of
 from geofovea.errors import DemoModelWarning, NoModelError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.evaluation.harness import make_answerer
@@ -128,6 +130,16 @@ def test_python_warns_of_each_guess_at_the_line_that_asked(make_session, raster)
     with pytest.warns(DemoModelWarning) as caught:
         gf.ask(raster, QUESTION, model=session.host, budget=few)
     assert [w.filename for w in caught] == [__file__]
+
+
+def test_a_guess_about_another_version_of_the_world_is_told_from_one_about_a_photo(
+    make_session, tmp_path
+):
+    world = world_of(2, 3, 768, 768)
+    write_scene(world, tmp_path / "other.tif", bands=4)
+    session = make_session(tmp_path / "other.tif")
+    with pytest.warns(DemoModelWarning, match="another version of the synthetic world"):
+        assert session.ask(QUESTION, budget=gf.Budget(tiles=8, tokens=40)).is_demo
 
 
 def test_a_synthetic_scene_has_a_confidence_and_no_warning(make_session):

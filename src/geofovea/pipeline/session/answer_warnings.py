@@ -147,9 +147,13 @@ def warn_of_demo(*answers: Guess | Exception) -> None:
     """A Python warning for each answer that is a guess of the demo model, at the caller's line."""
     for answer in answers:
         if not isinstance(answer, Exception) and answer.is_demo:
+            why = (
+                "which shows another version of the synthetic world than it has learned"
+                if is_synthetic(answer.scene)
+                else "which is not synthetic: name a real model; 'geofovea models' lists some"
+            )
             python_warnings.warn(
-                f"the demo model {answer.model} guessed about {answer.scene.path}, which is not "
-                "synthetic: name a real model; 'geofovea models' lists some",
+                f"the demo model {answer.model} guessed about {answer.scene.path}, {why}",
                 DemoModelWarning,
                 stacklevel=_depth_of_caller(),
             )

@@ -4,21 +4,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pipeline_toys import TINY, lively_student, load_anew
+from pipeline_toys import TINY
 from safetensors.torch import load_file
 from training_toys import PLAN
 
-from geofovea.pipeline.training.export import write_model
+from geofovea.errors import DataError
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts import train_part as training
 from geofovea.pipeline.training.parts.band_lessons import BandLessons, BandLessonStore
 from geofovea.pipeline.training.parts.bands import BandPart
-from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.recipe import default_recipe
 from geofovea.pipeline.training.parts.train_part import train_part
 
-SPEC = replace(PLAN, dropped=0.0, native_tiles=4)
+SPEC = replace(PLAN, dropped=0.0, native_tiles=4, world=2)
 RECIPE = replace(default_recipe("bands", steps=3), shards=1, lessons=2, rank=4, warmup=1)
 
 
@@ -28,13 +27,6 @@ def small_shards():
         patch.setattr(lesson_files, "LESSONS_A_SHARD", 3)
         patch.setattr(training, "_HELD_OUT_SHARDS", 1)
         yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    write_model(lively_student(), path)
-    return FrozenModel(load_anew(path), path)
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +107,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(model, store, tmp_path)
     states = [load_file(folder / "part_state.safetensors") for folder in (once, again)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert states[0]["made.bands.kernels"].shape[1] == TINY.width
+
+
+def test_a_recipe_names_the_world_that_its_lessons_show():
+    assert default_recipe("bands").as_json()["world"] == 2
+    with pytest.raises(DataError, match="the first world has no near infrared"):
+        replace(default_recipe("bands"), world=1)

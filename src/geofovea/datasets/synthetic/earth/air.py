@@ -18,6 +18,9 @@ _ONE = 128
 _NODE = 32
 """Scene pixels that share one light and one haze; they differ by less than a gray value."""
 
+_STRIP, _FEWEST_TO_BROADCAST = 64, 16
+"""Rows that are balanced at once, which bounds memory; rows of a node from which one will do."""
+
 _SHADE, _DEEPEST = 0.17, 0.15
 _RELIEF_WAVE, _SLOPE = 2600, 160
 _HAZE_WAVE = 9000
@@ -38,12 +41,22 @@ def through_air(
     light, haze = _light_and_haze(world, step, (columns + 0.5) * pitch, (rows + 0.5) * pitch)
     x = (x0_level + np.arange(width) + 0.5) * step
     along = np.arange(x0_level, x0_level + width) // pitch - columns[0]
-    for number, row in enumerate(rows):
-        top, bottom = max(row * pitch - y0_level, 0), min((row + 1) * pitch - y0_level, height)
-        y = (y0_level + np.arange(top, bottom) + 0.5) * step
-        factor = (light[number, along, None] * _gains(world, x, y)).astype(np.uint16)
-        mixed = pixels[top:bottom] * factor
-        mixed += haze[number, along]
+    y = (y0_level + np.arange(height) + 0.5) * step
+    pictures, first_picture, gains = _pictures(world, x, y)
+    at_nodes = _times(light, gains[first_picture])
+    down = np.arange(y0_level, y0_level + height) // pitch - rows[0]
+    # a single row of nodes is broadcast over its rows, which is cheaper than to repeat it
+    per_strip = 1 if pitch >= _FEWEST_TO_BROADCAST else _STRIP // pitch
+    for first in range(0, len(rows), per_strip):
+        top = max(rows[first] * pitch - y0_level, 0)
+        bottom = min((rows[first] + per_strip) * pitch - y0_level, height)
+        nodes = np.array([[first]]) if per_strip == 1 else down[top:bottom, None]
+        if pictures is None:
+            factors = _taken(at_nodes, (nodes, along))
+        else:
+            factors = _times(light[nodes, along], gains[pictures[top:bottom]])
+        mixed = pixels[top:bottom] * factors
+        mixed += _taken(haze, (nodes, along))
         mixed >>= 7
         np.minimum(mixed, 255, out=mixed)
         pixels[top:bottom] = mixed
@@ -67,18 +80,48 @@ def _light_and_haze(
     return light, (thick[..., None] * (_ONE * _HAZE_COLOR)).astype(np.uint16)
 
 
-def _gains(world: EarthWorld, x: Axis, y: Axis) -> NDArray[np.floating[Any]]:
-    """Factors of the bands: (4,) if one picture of the mosaic fills these rows, else by pixel."""
+def _times(light: Field, gains: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Light times the gains of the bands, in whole parts of `_ONE`."""
+    factors: NDArray[np.uint16] = (light[..., None] * gains).astype(np.uint16)
+    return factors
+
+
+def _pictures(
+    world: EarthWorld, x: Axis, y: Axis
+) -> tuple[NDArray[np.uint16] | None, int, NDArray[np.float32]]:
+    """Which picture of the mosaic lies where.
+
+    Returns:
+        Number of the picture at each pixel, None if one fills the window; number of the picture
+        that fills it, or lies left of all seams in it; gains of all pictures, float32
+        (pictures, 4).
+    """
     land = world.land
-    gains = np.array(land.gains, np.float32)
-    for seam in land.seams:
+    gains = np.array([land.gains, *(seam.gains for seam in land.seams)], np.float32)
+    first, crossing = 0, []
+    for number, seam in enumerate(land.seams, 1):
         line = seam.x + seam.slope * y
         if line.max() < x[0]:
-            gains = np.array(seam.gains, np.float32)
+            first = number
         elif line.min() < x[-1]:
-            right = x[None, :, None] > line[:, None, None]
-            gains = np.where(right, np.array(seam.gains, np.float32), gains)
-    return gains
+            crossing.append((number, line))
+    if not crossing:
+        return None, first, gains
+    pictures = np.full((len(y), len(x)), first, np.uint16)
+    for number, line in crossing:
+        start = int(np.searchsorted(x, line.min()))
+        np.copyto(pictures[:, start:], np.uint16(number), where=x[start:] > line[:, None])
+    return pictures, first, gains
+
+
+def _taken(
+    nodes: NDArray[np.uint16], places: tuple[NDArray[Any], NDArray[Any]]
+) -> NDArray[np.uint16]:
+    """Values of nodes, uint16 (rows, columns, 4), at places."""
+    # eight bytes are one number, which is found faster
+    packed = np.ascontiguousarray(nodes).view(np.uint64)[..., 0][places]
+    taken: NDArray[np.uint16] = packed.view(np.uint16).reshape(*packed.shape, 4)
+    return taken
 
 
 def _cut_off(

@@ -14,7 +14,9 @@ __all__ = ["train"]
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the run."
+)
 @click.option(
     "--from",
     "start",
@@ -33,10 +35,8 @@ __all__ = ["train"]
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
 @click.option(
     "--world",
-    default=1,
-    show_default=True,
     type=click.IntRange(1, 2),
-    help="Version of the synthetic world that it learns.",
+    help="Version of the synthetic world that it learns; 1 by default, and 2 for the part bands.",
 )
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
@@ -58,7 +58,7 @@ def train(
     scale: float,
     batch: int,
     seed: int,
-    world: int,
+    world: int | None,
     device: str,
     workers: int,
     minutes: float | None,
@@ -90,9 +90,10 @@ def train(
     from geofovea.pipeline.training.starting import folder_of, shape_of
 
     if start is None:
-        config = default_config(scale, seed, batch, world)
+        config = default_config(scale, seed, batch, world or 1)
     else:
-        config = further_config(start, shape_of(folder_of(start)), scale, seed, batch, world)
+        shape = shape_of(folder_of(start))
+        config = further_config(start, shape, scale, seed, batch, world or 1)
     records = training.train(
         config,
         output,
@@ -129,7 +130,7 @@ def _train_part(
     scale: float,
     batch: int,
     seed: int,
-    world: int,
+    world: int | None,
     minutes: float | None,
     lessons: Path | None,
 ) -> None:
@@ -147,7 +148,8 @@ def _train_part(
 
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
-    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch, world=world)
+    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
+    recipe = recipe if world is None else replace(recipe, world=world)
     name = start or EMBEDDED
     host, folder = with_decoder_access(load_host(name)), folder_of(name)
     stop_after = math.inf if minutes is None else 60 * minutes

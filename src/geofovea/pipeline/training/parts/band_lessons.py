@@ -103,7 +103,7 @@ def _lessons(
     )
     while True:
         side = rng.choice(spec.scene_sides)
-        world = world_of(2, rng.getrandbits(48), side, side)
+        world = world_of(spec.world, rng.getrandbits(48), side, side)
         for site in rng.sample(world.named_sites, min(3, len(world.named_sites))):
             yield _lesson(rng, world, site, shape, spec, words)
 
