@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from geofovea.datasets.synthetic.questions import Question, ask_about
 from geofovea.datasets.synthetic.world import GSD_M, World
@@ -109,11 +109,11 @@ def main() -> None:
 
 
 def distances_text(scenes: BenchScenes, host: Host) -> str:
-    """How often measured distances between sites are right within their error.
+    """How often measured distances between sites are right within their error, and how far off.
 
     Each site of a scene is in one distance at most.
     """
-    within = []
+    within, off = [], []
     missing = 0
     for scene in scenes:
         session = scene.session(host)
@@ -126,8 +126,12 @@ def distances_text(scenes: BenchScenes, host: Host) -> str:
                 continue
             distance = measured.quantities[0]
             truth = GSD_M * math.dist(one.box.center, two.box.center)
-            within.append(abs(distance.value - truth) <= distance.error)
-    return f"{sum(within)} of {len(within)} within the error, {missing} without a number"
+            off.append(abs(distance.value - truth))
+            within.append(off[-1] <= distance.error)
+    return (
+        f"{sum(within)} of {len(within)} within the error, {missing} without a number, "
+        f"{median(off):.0f} m off in the median"
+    )
 
 
 def table(items: list[Item]) -> str:
