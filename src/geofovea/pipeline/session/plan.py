@@ -81,6 +81,7 @@ class AnswerPlan:
             calls,
             self.skip,
             self.decoder,
+            resamples=self.request.options.resampler is not None,
         )
 
     def search_with(self, probe: ConfidentStop | None) -> SearchOptions:
