@@ -67,7 +67,8 @@ def _weighted_fit(values: Tensor, features: Tensor, weights: Tensor) -> Tensor:
 def _huber_weights(residuals: Tensor) -> Tensor:
     centered = residuals - residuals.median(1, keepdim=True).values
     scale = _MAD_TO_DEVIATION * centered.abs().median(1, keepdim=True).values + _TINY
-    return _HUBER / (residuals.abs() / scale).clamp(min=_HUBER)
+    weights: Tensor = _HUBER / (residuals.abs() / scale).clamp(min=_HUBER)
+    return weights
 
 
 def _weighted_variance(values: Tensor, weights: Tensor) -> Tensor:
