@@ -1,6 +1,7 @@
 """Answers that follow from where places lie, beside what shapely and plain sums say of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -287,6 +288,17 @@ def test_a_number_is_written_as_exactly_as_it_is_known(value, error, text):
     assert Quantity("x", value, error, "m").text == text
 
 
+def test_a_center_that_moved_makes_a_distance_less_certain(scenes):
+    moved = replace(POND, drift=12.0)
+    question = "How far is the pond from the mill?"
+    sure, unsure = (
+        answered(scenes["nowhere"], question, pond, MILL).quantities[0] for pond in (POND, moved)
+    )
+    assert unsure.value == sure.value
+    assert sure.error == pytest.approx(math.hypot(16, 16))
+    assert unsure.error == pytest.approx(math.hypot(16, 12, 16))
+
+
 def test_impossible_numbers_are_refused():
     with pytest.raises(GeometryError, match="finite numbers"):
         Quantity("x", math.nan, 0, "m")
@@ -294,3 +306,5 @@ def test_impossible_numbers_are_refused():
         Quantity("x", 1, -1, "m")
     with pytest.raises(GeometryError, match="a region with an area"):
         LocatedPlace("pond", shapely.Point(0, 0), 0, 16, 1.0)
+    with pytest.raises(GeometryError, match="a drift of at least 0"):
+        replace(POND, drift=-1.0)

@@ -111,6 +111,21 @@ def test_a_thing_that_turns_out_large_is_outlined_from_afar():
     assert place.box_scene == LAKE
 
 
+def test_a_center_that_moves_while_the_outline_gets_finer_is_known_less_well():
+    # in the middle of a coarse token that is mostly ground, a truck is seen near one corner only
+    encoder = Painted([Box(2944, 3840, 2976, 3872)])
+    focus = focus_on((2950, 3850))
+    (place,) = located(encoder, [("field", focus)]).places
+    coarse = Box(2816, 3840, 3072, 4096).center
+    assert place.drift > 0
+    assert place.center_error == pytest.approx((place.token_side**2 + place.drift**2) ** 0.5)
+    assert place.drift <= max(abs(c - e) for c, e in zip(coarse, place.center, strict=True)) * 2
+    # one that fills whole tokens has the same center on every level
+    field = Painted([Box(1024, 1024, 2048, 2048)])
+    (place,) = located(field, [("field", focus_on((1500, 1500)))]).places
+    assert (place.drift, place.center_error) == (0, place.token_side)
+
+
 def test_a_focus_without_an_opinion_finds_nothing():
     result = located(Painted([AIRPORT]), [("airport", focus_on())])
     assert result.places == (None,)

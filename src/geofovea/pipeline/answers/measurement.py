@@ -70,14 +70,16 @@ class LocatedPlace:
         label: What the question calls it.
         region: The tokens that show it, as a shape in scene pixels.
         level: The level on which its outline was drawn.
-        token_side: Side of a token of that level in scene pixels: its center is known to about as
-            much, and its outline to half of it.
+        token_side: Side of a token of that level in scene pixels: its outline is known to half of
+            it.
         score: The share of the focus that falls on the place and around it, in [0, 1].
         tiles: Those of the tokens.
         rivals: Centers of other places that the name may mean, in scene pixels.
+        drift: How far its center lies from that of its coarser outlines at most, in scene pixels.
 
     Raises:
-        GeometryError: If the region has no area, or the score lies outside of [0, 1].
+        GeometryError: If the region has no area, the score lies outside of [0, 1], or the drift is
+            negative.
     """
 
     label: str
@@ -87,8 +89,11 @@ class LocatedPlace:
     score: float
     tiles: tuple[Tile, ...] = ()
     rivals: tuple[Point, ...] = ()
+    drift: float = 0.0
 
     def __post_init__(self) -> None:
+        if not self.drift >= 0:
+            raise GeometryError(f"{self.label!r} needs a drift of at least 0, got {self.drift}")
         if not self.region.area > 0 or not 0 <= self.score <= 1 + 1e-6 or not self.token_side > 0:
             raise GeometryError(
                 f"{self.label!r} needs a region with an area, a token with a side and a score in "
@@ -99,6 +104,15 @@ class LocatedPlace:
     def box_scene(self) -> Box:
         """The box around the region in scene pixels."""
         return Box(*self.region.bounds)
+
+    @property
+    def center_error(self) -> float:
+        """By how many scene pixels the center may be wrong.
+
+        About the side of a token. Where a finer outline has its center elsewhere, one of the two
+        shows another part of the place, so what lies between them counts as well.
+        """
+        return math.hypot(self.token_side, self.drift)
 
     @property
     def center(self) -> Point:
@@ -114,6 +128,7 @@ class LocatedPlace:
             "center_scene": list(self.center),
             "level": self.level,
             "token_side_px": self.token_side,
+            "center_error_px": round(self.center_error, 1),
             "score": self.score,
             "rivals": [list(point) for point in self.rivals],
         }

@@ -116,7 +116,7 @@ def _print(measurement: Measurement) -> None:
     for place in measurement.places:
         x, y = place.center
         echo(
-            f"  {place.label:<10} at x {x:.0f}, y {y:.0f} within {place.token_side:.0f} px, "
+            f"  {place.label:<10} at x {x:.0f}, y {y:.0f} within {place.center_error:.0f} px, "
             f"seen at level {place.level}, score {place.score:.2f}"
         )
     if measurement.cost is not None:

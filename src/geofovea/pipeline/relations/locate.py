@@ -150,7 +150,8 @@ class Locator:
         share = _share_around(first, region.shape, self._side(first.level))
         rivals = self._rivals(name, look, region)
         spent = max(0, len(self._encode.cache) - max(before, len(start)))
-        region = self._redrawn(region, focus, ground, tiles - spent)
+        outlines = self._redrawn(region, focus, ground, tiles - spent)
+        region = outlines[-1]
         score = self._presence.score(name, region.tokens.select(region.inside), share)
         place = LocatedPlace(
             name,
@@ -160,6 +161,7 @@ class Locator:
             score,
             tuple(region.tokens.select(region.inside).tiles),
             rivals,
+            _drift(outlines),
         )
         return (place if self._presence.is_there(score) else None), region
 
@@ -217,14 +219,17 @@ class Locator:
         inside = window.intersection(Box(0, 0, self._pyramid.width, self._pyramid.height))
         return [] if inside is None else list(self._pyramid.tiles_over(level, inside))
 
-    def _redrawn(self, region: _Region, focus: Focus, ground: Tensor, tiles: int) -> _Region:
-        """The region on finer levels, while it has few tokens and there are tiles left."""
-        end = len(self._encode.cache) + tiles
+    def _redrawn(
+        self, region: _Region, focus: Focus, ground: Tensor, tiles: int
+    ) -> tuple[_Region, ...]:
+        """The region, and again on finer levels, while it has few tokens and there are tiles."""
+        end, outlines = len(self._encode.cache) + tiles, [region]
         while region.level > 0 and region.count < _ENOUGH_TOKENS:
             if region.count >= _FEW_TOKENS:
                 # how far it reaches is told by a few tiles here, and by many on a finer level
                 left = end - len(self._encode.cache)
                 region = self._drawn(region, region.level, focus, ground, left) or region
+                outlines.append(region)
             left = end - len(self._encode.cache)
             wants_more = region.count < _ENOUGH_TOKENS
             finer = wants_more and self._drawn(region, region.level - 1, focus, ground, left)
@@ -232,7 +237,8 @@ class Locator:
             if not finer:
                 break
             region = finer
-        return region
+            outlines.append(region)
+        return tuple(outlines)
 
     def _drawn(
         self, region: _Region, level: int, focus: Focus, ground: Tensor, tiles: int
@@ -337,6 +343,12 @@ class Locator:
         _, first = torch.unique(keys, dim=0, return_inverse=True)
         seen = {int(group): i for i, group in reversed(list(enumerate(first.tolist())))}
         return tokens.select(torch.tensor(sorted(seen.values()))).in_reading_order()
+
+
+def _drift(outlines: Sequence[_Region]) -> float:
+    """How far the center of the last of several outlines lies from those of the others."""
+    *earlier, last = (outline.shape.centroid for outline in outlines)
+    return max((last.distance(center) for center in earlier), default=0.0)
 
 
 def _share_around(look: LevelLook, shape: shapely.Geometry, side: float) -> float:

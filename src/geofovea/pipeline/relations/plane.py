@@ -76,7 +76,7 @@ class Plane:
 
     def error(self, *places: LocatedPlace) -> float:
         """By how much a way between the centers of places may be wrong."""
-        return math.hypot(*(self.length_of(place, place.token_side) for place in places))
+        return math.hypot(*(self.length_of(place, place.center_error) for place in places))
 
     def length_of(self, place: LocatedPlace, pixels: float) -> float:
         """Some pixels at a place in the unit of the plane."""
@@ -105,7 +105,7 @@ class Plane:
     def error_along(self, direction: str, *places: LocatedPlace) -> float:
         """By how much `along` may be wrong."""
         if direction in PICTURE:
-            return math.hypot(*(place.token_side for place in places))
+            return math.hypot(*(place.center_error for place in places))
         return self.error(*places)
 
     def gap(self, one: LocatedPlace, two: LocatedPlace) -> float:
