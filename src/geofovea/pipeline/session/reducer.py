@@ -24,7 +24,6 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.resamplers.tiles import ResampledTiles
 from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.regionfocus.selection.without_finest import without_finest
 from geofovea.regionfocus.tokens import TokenSet
@@ -98,9 +97,6 @@ class Reducer:
             return replace(context, cells=torch.stack([place // columns, place % columns], 1))
 
         def is_whole(tokens: TokenSet) -> bool:
-            if not isinstance(chain.projected, ResampledTiles):
-                # a decoder that reads further bands reads all of them
-                return False
             entries = [usage.entries[tile] for tile in tokens.tiles]
             return len(tokens) == sum(int(entry.valid.sum()) for entry in entries)
 

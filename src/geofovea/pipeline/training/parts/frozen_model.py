@@ -22,8 +22,8 @@ from geofovea.pipeline.training.student import Student, packed_positions
 
 __all__ = ["FrozenModel", "Watch"]
 
-Watch = Callable[[int, Tensor], None]
-"""Is shown each layer's number and what enters it, ``(b, 1 + n + q l, d)``."""
+Watch = Callable[[int, Tensor, tuple[Tensor, Tensor]], None]
+"""Is shown each layer's number, what enters it, ``(b, 1 + n + q l, d)``, and its rotary tables."""
 
 
 class FrozenModel:
@@ -126,7 +126,7 @@ class FrozenModel:
         rotary = decoder.rotary_emb(hidden, positions)
         for number, (layer, mask) in enumerate(zip(layers, masks, strict=True)):
             if watch is not None:
-                watch(number, hidden)
+                watch(number, hidden, rotary)
             hidden = layer(
                 hidden,
                 attention_mask=mask,
