@@ -6,7 +6,9 @@ Worlds that no training used are drawn. Each question is searched once. From wha
 it is answered with all tokens, by the part, and by `focus_spread` with as many tokens as the part
 left. A resampler is asked for each length, and once more with its tokens dealt among tiles by
 the focus. Exits and projectors drop no token: what is counted is the vision tokens of which a layer
-computed more than keys and values.
+computed more than keys and values. Thresholds drop tokens on the way, so the default gets as many
+tokens as make the same work. Stacked tokens are asked for with several budgets, with the trained
+maps and without.
 """
 
 from __future__ import annotations
@@ -82,6 +84,10 @@ class SearchedQuestion:
             depth * used if work is None else work,
         )  # fmt: skip
 
+    def tokens_for(self, work: int) -> int:
+        """As many tokens as make so much work, where all of them run through all layers."""
+        return max(1, round(work / len(self._session.host.decoder.layers)))
+
     def _plan(self, options: AnswerOptions) -> AnswerPlan:
         plan = plan_answer(self._session.host, AskRequest(self._question.text, options=options))
         assert isinstance(plan, AnswerPlan)
@@ -89,7 +95,7 @@ class SearchedQuestion:
 
 
 def ways_of(
-    search: SearchedQuestion, parts: dict, lengths: list[int]
+    search: SearchedQuestion, parts: dict, lengths: list[int], budgets: list[int]
 ) -> Iterator[tuple[str, Reply]]:
     """All answers to one question, by the name of the way."""
     plain = AnswerOptions()
@@ -97,6 +103,21 @@ def ways_of(
     for kind, skip in (("exits", "dyvte"), ("saisa", "saisa")):
         if kind in parts:
             yield skip, search.reply(replace(plain, skip=skip))
+    if "thresholds" in parts:
+        part = search.reply(replace(plain, skip="atp"))
+        yield "atp", part
+        yield "focus_spread, as much work as atp", search.reply(plain, search.tokens_for(part.work))
+    for budget in budgets if "stack" in parts else []:
+        part = search.reply(replace(plain, skip="deepstack"), budget)
+        yield f"deepstack, {budget}", part
+        yield (
+            f"deepstack without training, {budget}",
+            search.reply(replace(plain, skip="deepstack:0"), budget),
+        )
+        yield (
+            f"focus_spread, as many tokens as deepstack, {budget}",
+            search.reply(plain, part.tokens),
+        )
     if "resampler" not in parts:
         return
     name = parts["resampler"].method
@@ -132,6 +153,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=6)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--per-category", type=int, default=3)
+    parser.add_argument("--budgets", type=int, nargs="*", default=[24, 48, 96])
     parser.add_argument("--lengths", type=int, nargs="*", default=[1, 4, 9])
     options = parser.parse_args()
     make_folder(options.output)
@@ -146,7 +168,7 @@ def main() -> None:
         session = SceneSession(open_scene(path), host, cache_tokens=False)
         for question in ask_world(world, options.per_category):
             search = SearchedQuestion(session, question, world.seed)
-            for name, reply in ways_of(search, parts, options.lengths):
+            for name, reply in ways_of(search, parts, options.lengths, options.budgets):
                 replies.setdefault(name, []).append(reply)
         table = report(replies)
         print(f"scene {number + 1} of {options.scenes}", table, sep="\n", flush=True)

@@ -13,7 +13,7 @@ from geofovea.regionfocus.attention_correction import (
     scores_from_rows,
     without_lone_peaks,
 )
-from geofovea.regionfocus.attention_mode import CORRECTIONS, AttentionMode
+from geofovea.regionfocus.attention_mode import CORRECTIONS, NEUTRAL_QUESTIONS, AttentionMode
 from geofovea.regionfocus.token_neighbors import neighbors_of
 from geofovea.tiling.pyramid import Pyramid
 
@@ -21,13 +21,14 @@ PYRAMID = Pyramid(64, 64, 32)
 TOKENS = ToyEncoder(PYRAMID)(list(PYRAMID.tiles(0)))
 COUNT = len(TOKENS)
 TARGET, SINK = 37, 5
+NEUTRAL = len(NEUTRAL_QUESTIONS)
 
 
 def shares(values):
     return values / values.sum(-1, keepdim=True)
 
 
-def looked(seed, sink_share, rows=1, neutral=3):
+def looked(seed, sink_share, rows=1, neutral=NEUTRAL):
     """Rows of a question that is about one token, and neutral rows, all with the same sink."""
     generator = torch.Generator().manual_seed(seed)
     noise = 0.5 + torch.rand(1 + neutral, rows, COUNT, generator=generator)
@@ -43,37 +44,36 @@ def test_the_excess_of_four_tokens_is_this():
     neutral = torch.tensor([[0.7, 0.1, 0.1, 0.2], [0.8, 0.0, 0.05, 0.4]])
     # as much as all, less than none, twice as much, half as much as the least
     expected = [
-        0.7 / 16 * 0.03 / 1.03,
+        0.7 / 8 * 0.001 / 1.001,
         0.1,
-        0.1 * (2 / 3) ** 4 * 0.53 / 1.03,
-        0.1 / 81 * 0.03 / 1.03,
+        0.1 * (2 / 3) ** 3 * 0.501 / 1.001,
+        0.1 / 27 * 0.001 / 1.001,
     ]
     torch.testing.assert_close(excess_over_neutral(row, neutral), torch.tensor(expected))
 
 
-@pytest.mark.parametrize(("around", "clipped"), [(1e-4, True), (0.008, False)])
-def test_a_peak_is_clipped_where_nothing_around_it_is_attended_to(around, clipped):
+@pytest.mark.parametrize(
+    ("around", "third"), [((), 1e-6), ((0.4, 0.3), 1e-6), ((1e-4,) * 3, 1e-4), ((1e-3,) * 3, 1e-3)]
+)
+def test_a_peak_is_clipped_where_fewer_than_three_tokens_around_it_are_attended_to(around, third):
     neighbors = neighbors_of(TOKENS)[TARGET]
-    row = torch.full((COUNT,), 1e-4)
-    row[neighbors[neighbors >= 0][:2]] = torch.tensor([around, around / 4])
+    row = torch.full((COUNT,), 1e-6)
+    row[neighbors[neighbors >= 0][: len(around)]] = torch.tensor(around)
     row[TARGET] = 0.5
     result = without_lone_peaks(row, row, TOKENS)
-    bound = 256 * max(around / 2, 1e-4) + 1e-6 * 0.5
-    assert float(result[TARGET]) == pytest.approx(bound if clipped else 0.5)
-    row[TARGET] = result[TARGET] = 0
-    torch.testing.assert_close(result, row)
+    assert float(result[TARGET]) == pytest.approx(min(0.5, 2000 * third + 1e-6 * 0.5), rel=1e-4)
 
 
 @pytest.mark.parametrize("sink_share", [0.5, 0.9])
 def test_a_sink_that_moves_with_the_question_does_not_hide_a_thing_of_several_tokens(sink_share):
     row, neutral = looked(5, 0.0)
-    beside = neighbors_of(TOKENS)[TARGET, :2]
+    beside = neighbors_of(TOKENS)[TARGET, :3]
     row[:, beside] += float(row[0, TARGET]) / 3
     everywhere = torch.stack([row, *neutral])
     # nearly nothing falls elsewhere, as in hosts that point sharply
-    everywhere = shares(everywhere**3)
+    everywhere = shares(everywhere**5)
     planted = (1 - sink_share) * everywhere
-    planted[torch.arange(4), :, torch.tensor([SINK, 50, 20, 11])] += sink_share
+    planted[torch.arange(6), :, torch.tensor([SINK, 50, 20, 11, 60, 2])] += sink_share
     result = scores_from_rows(planted[0], planted[1:], TOKENS, AttentionMode((0,)))
     assert int(result.argmax()) == TARGET
 
@@ -115,7 +115,7 @@ def test_the_median_withstands_rows_that_point_elsewhere():
 def test_a_trend_along_the_sequence_is_taken_out():
     generator = torch.Generator().manual_seed(2)
     ramp = torch.linspace(0, 6, COUNT).exp()
-    noise = (1 + 0.1 * torch.rand(4, 1, COUNT, generator=generator)) * ramp
+    noise = (1 + 0.1 * torch.rand(6, 1, COUNT, generator=generator)) * ramp
     noise[0, :, TARGET] *= 8
     row, neutral = shares(noise)[0], shares(noise)[1:]
     raw = scores_from_rows(row, neutral[:0], TOKENS, AttentionMode((0,), correction="raw"))
@@ -130,7 +130,7 @@ def test_a_trend_along_the_sequence_is_taken_out():
 def test_scores_are_finite_shares_whatever_the_rows_are(seed, correction, pooling):
     generator = torch.Generator().manual_seed(seed)
     sharp = 60 * torch.rand(1, generator=generator)
-    rows = (sharp * torch.randn(4, 3, COUNT, generator=generator)).softmax(-1)
+    rows = (sharp * torch.randn(6, 3, COUNT, generator=generator)).softmax(-1)
     mode = AttentionMode((0,), correction=correction, pooling=pooling)
     found = scores_from_rows(rows[0], rows[1 : 1 + len(mode.neutral)], TOKENS, mode)
     assert bool(torch.isfinite(found).all())
@@ -140,7 +140,7 @@ def test_scores_are_finite_shares_whatever_the_rows_are(seed, correction, poolin
 
 def test_a_single_token_gets_everything():
     one = TOKENS.select(torch.tensor([3]))
-    rows = torch.ones(4, 2, 1)
+    rows = torch.ones(6, 2, 1)
     for correction in CORRECTIONS:
         mode = AttentionMode((0,), correction=correction)
         found = scores_from_rows(rows[0], rows[1 : 1 + len(mode.neutral)], one, mode)
@@ -158,5 +158,5 @@ def test_rows_of_some_heads_are_those_of_their_layers():
 
 def test_a_missing_neutral_row_is_an_error():
     row, neutral = looked(0, 0.5)
-    with pytest.raises(ModelError, match="3 neutral questions"):
+    with pytest.raises(ModelError, match="5 neutral questions"):
         scores_from_rows(row, neutral[:2], TOKENS, AttentionMode((0,)))

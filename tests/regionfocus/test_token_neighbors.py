@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from regionfocus_toys import ToyEncoder
 
-from geofovea.regionfocus.token_neighbors import neighbors_of, two_largest_around
+from geofovea.regionfocus.token_neighbors import largest_around, neighbors_of
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid
 
@@ -36,13 +36,20 @@ def test_neighbors_are_the_tokens_of_the_level_whose_boxes_touch(width, height, 
     assert fast == slow_neighbors(tokens)
 
 
-def test_the_two_largest_around_each_token_are_these():
+@pytest.mark.parametrize(
+    ("rank", "expected"),
+    [
+        (1, [[3, 5, 3, 5], [7, 0, 0, 0]]),
+        # a single neighbor counts for all ranks; a token without one has its own
+        (2, [[2, 5, 3, 3], [0, 0, 0, 0]]),
+        (3, [[1, 5, 3, 1], [0, 0, 0, 0]]),
+        (4, [[1, 5, 3, 1], [0, 0, 0, 0]]),
+    ],
+)
+def test_the_largest_around_each_token_are_these(rank, expected):
     neighbors = torch.tensor([[1, 2, 3], [0, -1, -1], [-1, -1, -1], [2, 0, 1]])
     values = torch.tensor([[5.0, 1.0, 3.0, 2.0], [0.0, 0.0, 0.0, 7.0]])
-    first, second = two_largest_around(values, neighbors)
-    assert first.tolist() == [[3, 5, 3, 5], [7, 0, 0, 0]]
-    # a single neighbor counts for both; a token without one has its own
-    assert second.tolist() == [[2, 5, 3, 3], [0, 0, 0, 0]]
+    assert largest_around(values, neighbors, rank).tolist() == expected
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -99,6 +99,10 @@ class Witness:
         """Look again."""
         self._is_paused = False
 
+    def forget_aborted(self) -> None:
+        """Overlook requests that the browser gave up itself, and nothing else."""
+        self.faults = [fault for fault in self.faults if "net::ERR_ABORTED" not in fault]
+
     def take_refusals(self) -> list[str]:
         """Refused requests that a test expects, as status and last part of the address."""
         refusals = [fault for fault in self.faults if fault[:3].isdigit()]

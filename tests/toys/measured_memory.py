@@ -77,7 +77,7 @@ def model_on_meta(structure: Structure, layers: int | None = None) -> Any:
     """The stock class in bfloat16, without numbers."""
     config = structure.config(layers)
     # the window of a published Mistral is longer than any prompt here
-    if config.text_config.model_type != "gemma3_text":
+    if config.text_config.model_type not in ("gemma2", "gemma3_text"):
         config.text_config.sliding_window = None
     with torch.device("meta"):
         model = getattr(transformers, FAMILIES[structure.family].model_class)(config)
@@ -85,15 +85,21 @@ def model_on_meta(structure: Structure, layers: int | None = None) -> Any:
 
 
 def bytes_of_weights(structure: Structure) -> tuple[int, int]:
-    """Of all layers, from models of two and of three of them: in 16 bits, and quantized to four.
+    """Of all layers, from models of few and of one period more: in 16 bits, and quantized to four.
 
     A quantized parameter has four bits and a factor of 32 for 64 of them, in the modules that
     bitsandbytes replaces: all that are exactly ``nn.Linear``, but for the output matrix.
     """
-    few, more = (_weights(model_on_meta(structure, n)) for n in (2, 3))
-    layers = structure.text[2] - 2
-    plain, quantized = (a + layers * (b - a) for a, b in zip(few, more, strict=True))
+    period, least = structure.period, _few_layers(structure)
+    few, more = (_weights(model_on_meta(structure, n)) for n in (least, least + period))
+    periods = (structure.text[2] - least) // period
+    plain, quantized = (a + periods * (b - a) for a, b in zip(few, more, strict=True))
     return plain, quantized
+
+
+def _few_layers(structure: Structure) -> int:
+    """So many that every kind of layer is there, and no layer is alone."""
+    return max(2, structure.period)
 
 
 def _weights(model: Any) -> tuple[int, int]:
@@ -105,7 +111,8 @@ def _weights(model: Any) -> tuple[int, int]:
 
 def bytes_of_a_prompt(structure: Structure, tokens: int) -> tuple[int, int]:
     """Keys and values over all layers, and what the busiest layer takes besides."""
-    model = model_on_meta(structure, 2)
+    layers = _few_layers(structure)
+    model = model_on_meta(structure, layers)
     family = FAMILIES[structure.family](model)
     positions = torch.arange(tokens, device="meta")
     shape = (1, tokens) if family.axes == 1 else (3, 1, tokens)
@@ -119,8 +126,10 @@ def bytes_of_a_prompt(structure: Structure, tokens: int) -> tuple[int, int]:
             cache=cache,
             use_cache=True,
         )
-    kept = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-    return kept // 2 * structure.text[2], alive.peak - kept
+    # a linear layer keeps a state of one size and no keys
+    with_keys = [layer for layer in cache.layers if hasattr(layer, "keys")]
+    kept = sum(layer.keys.nbytes + layer.values.nbytes for layer in with_keys)
+    return kept * structure.text[2] // layers, alive.peak - kept
 
 
 def bytes_of_a_tile(structure: Structure) -> int:

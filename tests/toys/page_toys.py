@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ask", "ended", "heat_pixels", "view_at", "wait_for_answer"]
+__all__ = [
+    "ask",
+    "drawn_after",
+    "ended",
+    "heat_pixels",
+    "map_pixels",
+    "rest",
+    "view_at",
+    "wait_for_answer",
+    "wait_for_heat",
+]
+
+_FORGET = """event => {
+    const cells = () => document.querySelectorAll(".gf-map-cell");
+    const forget = () => cells().forEach((cell) => delete cell.dataset.renders);
+    forget();
+    // behind the listeners of the page: what is drawn from then on is drawn as it asked
+    addEventListener(event, forget, { once: true });
+}"""
+_DRAWN = """() => [...document.querySelectorAll(".gf-map-cell")]
+    .every((cell) => cell.dataset.renders)"""
 
 HEAT = """() => {
     const overlay = document.querySelector(".gf-overlay");
@@ -46,11 +68,36 @@ def heat_pixels(page: Any) -> int:
     return int(page.evaluate(HEAT))
 
 
+def wait_for_heat(page: Any) -> None:
+    """Wait until heat is drawn."""
+    page.wait_for_function(f"() => ({HEAT})() > 200")
+
+
+def rest(page: Any) -> None:
+    """Wait until what the page does 300 ms after a movement is done.
+
+    The time runs in the page, behind its own timers, however slow the machine is.
+    """
+    page.evaluate("() => new Promise((done) => setTimeout(done, 350))")
+
+
+@contextmanager
+def drawn_after(page: Any, event: str) -> Iterator[None]:
+    """At the end every map is drawn with all tiles, and moves no more.
+
+    Args:
+        page: The page.
+        event: Of the browser; what is done inside causes it, and it moves or changes every map.
+    """
+    page.evaluate(_FORGET, event)
+    yield
+    page.wait_for_function(_DRAWN)
+
+
 def view_at(page: Any, x: float, y: float, resolution: float, scene: str) -> None:
-    """Show a place as a bookmark does, and wait until its tiles are drawn."""
-    page.evaluate(f"location.hash = '#{x},{y},{resolution},{scene}'")
-    page.wait_for_timeout(800)
-    page.wait_for_selector(".gf-map-cell[data-renders]")
+    """Show another place as a bookmark does, and wait until its tiles are drawn."""
+    with drawn_after(page, "hashchange"):
+        page.evaluate(f"location.hash = '#{x},{y},{resolution},{scene}'")
 
 
 def map_pixels(page: Any, half: int) -> NDArray[np.uint8]:

@@ -36,6 +36,11 @@ class Structure:
     tied: bool = False
     more: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def period(self) -> int:
+        """After how many layers of the decoder their kinds begin again."""
+        return 4 if self.family in _QWEN_3_5 else 1
+
     def config(self, layers: int | None = None) -> Any:
         """The configuration, with another number of decoder layers where one is given."""
         width, inner, depth, heads, key_heads, vocabulary = self.text
@@ -56,8 +61,12 @@ class Structure:
         )
         if self.family == "qwen2_vl":
             vision |= {"hidden_size": width}
+        if self.family == "paligemma":
+            vision |= {"projection_dim": width}
         kind = getattr(transformers, FAMILIES[self.family].model_class).config_class
         more = {"scale_factor": vision["scale_factor"]} if "scale_factor" in vision else {}
+        if self.family == "pixtral":
+            more = {"vision_feature_select_strategy": "full", "vision_feature_layer": -1}
         vision = {name: value for name, value in vision.items() if name != "scale_factor"}
         return kind(
             vision_config=vision,
@@ -68,7 +77,8 @@ class Structure:
         )
 
 
-_OF_TEXT_WIDTH = {"qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"}
+_QWEN_3_5 = {"qwen3_5", "qwen3_5_moe"}
+_OF_TEXT_WIDTH = {"qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"} | _QWEN_3_5
 _CLIP = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
 _CLIP |= {"num_attention_heads": 16, "patch_size": 14, "image_size": 336}
 _CLIP |= {"model_type": "clip_vision_model", "projection_dim": 768}
@@ -112,9 +122,20 @@ _TOWERS["gemma3"] |= {"image_size": 896}
 _TOWERS["mistral3"] = {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096}
 _TOWERS["mistral3"] |= {"num_hidden_layers": 24, "num_attention_heads": 16, "head_dim": 64}
 _TOWERS["mistral3"] |= {"image_size": 1540, "patch_size": 14}
+_TOWERS["pixtral"] = _TOWERS["mistral3"] | {"image_size": 1024, "patch_size": 16}
+_TOWERS["paligemma"] = _TOWERS["gemma3"] | {"image_size": 448}
 _TOWERS["qwen3_vl_moe"] = _TOWERS["qwen3_vl"]
+_TOWERS["qwen3_5"] = _QWEN3_VISION | {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304}
+_TOWERS["qwen3_5_moe"] = _TOWERS["qwen3_5"]
+_TOWERS["qwen3_5_small"] = _QWEN3_VISION | {"depth": 24, "hidden_size": 1024}
+_TOWERS["qwen3_5_small"] |= {"intermediate_size": 4096}
+_TOWERS["qwen3_5_tiny"] = _QWEN3_VISION | {"depth": 12, "hidden_size": 768, "num_heads": 12}
+_TOWERS["qwen3_5_tiny"] |= {"intermediate_size": 3072}
 
 _HEAD = (("head_dim", 128),)
+_QWEN35_MOE = (("head_dim", 256), ("num_experts", 256), ("num_experts_per_tok", 8))
+_QWEN35_MOE += (("moe_intermediate_size", 512), ("shared_expert_intermediate_size", 512))
+_QWEN35_MOE += (("linear_num_key_heads", 16), ("linear_num_value_heads", 32))
 _GLM_ROPE = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [8, 12, 12]}
 _GLM_ROPE |= {"partial_rotary_factor": 0.5}
 _GLM = (("rope_parameters", _GLM_ROPE),)
@@ -138,6 +159,26 @@ _LONG_WINDOW = (("sliding_window", 32_768),)
 
 def _gemma3(text: tuple[int, int, int, int, int, int], head_dim: int) -> Structure:
     return Structure("gemma3", text, tied=True, more=(("head_dim", head_dim), *_LONG_WINDOW))
+
+
+def _paligemma2(text: tuple[int, int, int, int, int, int], head_dim: int) -> Structure:
+    more = (("head_dim", head_dim), *_LONG_WINDOW)
+    return Structure("paligemma", text, "gemma2", tied=True, more=more)
+
+
+def _qwen35(
+    text: tuple[int, int, int, int, int, int],
+    value_heads: int,
+    vision: str = "",
+    *,
+    tied: bool = False,
+) -> Structure:
+    more = (
+        ("head_dim", 256),
+        ("linear_num_key_heads", 16),
+        ("linear_num_value_heads", value_heads),
+    )
+    return Structure("qwen3_5", text, "", vision, tied, more)
 
 
 def _internvl(text: tuple[int, ...], kind: str, vision: str = "") -> Structure:
@@ -205,6 +246,20 @@ STRUCTURES: dict[str, Structure] = {
     "google/gemma-3-27b-it": _gemma3((5376, 21504, 62, 32, 16, 262208), 128),
     "mistralai/Mistral-Small-3.1-24B-Instruct-2503": Structure(
         "mistral3", (5120, 32768, 40, 32, 8, 131072), "mistral", more=(("head_dim", 128),)
+    ),
+    "mistral-community/pixtral-12b": Structure(
+        "pixtral", (5120, 14336, 40, 32, 8, 131072), "mistral", more=_HEAD
+    ),
+    "google/paligemma2-3b-mix-448": _paligemma2((2304, 9216, 26, 8, 4, 257216), 256),
+    "google/paligemma2-10b-mix-448": _paligemma2((3584, 14336, 42, 16, 8, 257216), 256),
+    "google/paligemma2-28b-mix-448": _paligemma2((4608, 36864, 46, 32, 16, 257216), 128),
+    "Qwen/Qwen3.5-0.8B": _qwen35((1024, 3584, 24, 8, 2, 248320), 16, "qwen3_5_tiny", tied=True),
+    "Qwen/Qwen3.5-2B": _qwen35((2048, 6144, 24, 8, 2, 248320), 16, "qwen3_5_small", tied=True),
+    "Qwen/Qwen3.5-4B": _qwen35((2560, 9216, 32, 16, 4, 248320), 32, "qwen3_5_small", tied=True),
+    "Qwen/Qwen3.5-9B": _qwen35((4096, 12288, 32, 16, 4, 248320), 32),
+    "Qwen/Qwen3.5-27B": _qwen35((5120, 17408, 64, 24, 4, 248320), 48),
+    "Qwen/Qwen3.5-35B-A3B": Structure(
+        "qwen3_5_moe", (2048, 512, 40, 16, 2, 248320), more=_QWEN35_MOE
     ),
     "OpenGVLab/InternVL3-2B-hf": _internvl((1536, 8960, 28, 12, 2, 151674), "qwen2"),
     "OpenGVLab/InternVL3-8B-hf": _internvl((3584, 18944, 28, 28, 4, 151674), "qwen2"),

@@ -1,6 +1,6 @@
 // The whole front end inside one element: maps on one side, the question and its answer beside it.
 
-import { el, fill, saveBlob, uniqueId, visible } from "./dom.js";
+import { button, el, fill, saveBlob, uniqueId, visible } from "./dom.js";
 import { boxText } from "./format.js";
 import { meetOnGround, linkedState } from "./map/link.js";
 import { MapBar } from "./map_bar.js";
@@ -85,10 +85,11 @@ export class Page {
     this.linkSelect = el("select", { "aria-label": "Move the maps together", hidden: true, on: { change: () => this.#linkFrom(this.first) } },
       el("option", { value: "ground" }, "Linked on the ground"),
       el("option", { value: "picture" }, "Linked by picture"), el("option", { value: "" }, "Not linked"));
+    this.swapButton = button("Swap", () => this.#swap(), { "aria-label": "Swap the scenes", hidden: true });
     const several = scenes.length > 1;
     return el("header", { class: "gf-head" }, el("h1", {}, "GeoFovea"),
       several ? [el("label", { for: first }, "Scene"), this.sceneSelect,
-        el("label", { for: second }, "Compare with"), this.besideSelect, this.linkSelect]
+        el("label", { for: second }, "Compare with"), this.besideSelect, this.swapButton, this.linkSelect]
         : el("span", { class: "gf-faint" }, scenes[0].name));
   }
 
@@ -100,16 +101,30 @@ export class Page {
     for (const side of this.sides) side.part();
     if (scene) this.sides[index] = this.#side(scene);
     else this.sides.splice(index, 1);
-    fill(this.maps, this.sides.map((side) => side.map.element));
-    fill(this.results, this.sides.map((side) => side.element));
-    this.root.classList.toggle("gf-two", this.sides.length > 1);
-    for (const side of this.sides) {
-      side.map.map.updateSize();
-      side.map.whole(0);
-    }
+    this.#arrange();
+    this.sides.forEach((side) => side.map.whole(0));
     this.#offerLinks();
     this.#noteScenes();
     this.#place("scene");
+    this.#refresh();
+  }
+
+  #arrange() {
+    fill(this.maps, this.sides.map((side) => side.map.element));
+    fill(this.results, this.sides.map((side) => side.element));
+    this.root.classList.toggle("gf-two", this.sides.length > 1);
+    this.sides.forEach((side) => side.map.map.updateSize());
+  }
+
+  /** Lets the two scenes change places, for the left one is the earlier. A comparison ends: it had the other order. */
+  #swap() {
+    this.sides.forEach((side) => side.asker?.stop().catch(() => {}));
+    this.sides.forEach((side) => side.part());
+    this.sides.reverse();
+    this.#arrange();
+    [this.sceneSelect.value, this.besideSelect.value] = this.sides.map(({ scene }) => String(this.overview.scenes.indexOf(scene)));
+    this.#offerLinks();
+    this.watchers.moved?.(this.first);
     this.#refresh();
   }
 
@@ -129,6 +144,7 @@ export class Page {
   #offerLinks() {
     const [a, b] = this.sides;
     this.linkSelect.hidden = !b;
+    this.swapButton.hidden = !b || a.scene === b.scene;
     const ground = meetOnGround(a?.map, b?.map);
     this.linkSelect.options[0].disabled = !ground;
     this.form.offerChanges(ground && a.scene !== b.scene ? [a.scene.name, b.scene.name] : null);

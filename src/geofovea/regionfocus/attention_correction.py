@@ -14,6 +14,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.regionfocus.position_trend import strong_trends
 from geofovea.regionfocus.rfm.attention_debiasing import (
     PlaceTrend,
     constant_sinks,
@@ -21,7 +22,7 @@ from geofovea.regionfocus.rfm.attention_debiasing import (
     without_sinks,
     without_trend,
 )
-from geofovea.regionfocus.token_neighbors import neighbors_of, two_largest_around
+from geofovea.regionfocus.token_neighbors import largest_around, neighbors_of
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
@@ -33,8 +34,10 @@ __all__ = [
 ]
 
 _TINY = 1e-30
-_FLOOR = 0.03
-_MOST_OVER_NEIGHBORS = 256
+_FLOOR = 0.001
+_STEEPNESS = 3
+_MOST_OVER_NEIGHBORS = 2000
+_NEIGHBOR = 3
 _SLOPE = 1e-6
 
 
@@ -74,8 +77,9 @@ def excess_over_neutral(rows: Tensor, neutral_rows: Tensor) -> Tensor:
     """What a token gets, and far less where neutral questions give it as much.
 
     A token that gets ``r``, and at least ``b`` from every neutral question, scores
-    ``r · (r / (r + b))⁴ · (max(0, 1 - b / r) + 0.03) / 1.03``. That is about ``r`` for what only
-    the question attends to, and a five-hundredth of it for what every question attends to as much.
+    ``r · (r / (r + b))³ · (max(0, 1 - b / r) + 0.001) / 1.001``. That is about ``r`` for what
+    only the question attends to, and an eight-thousandth of it for what every question attends to
+    as much.
 
     Args:
         rows: ``(..., n)``.
@@ -87,23 +91,24 @@ def excess_over_neutral(rows: Tensor, neutral_rows: Tensor) -> Tensor:
     # the least, because a neutral question, too, has a favorite, which may be what is asked about
     least = neutral_rows.amin(0)
     increase = (1 - least / (rows + _TINY)).clamp(min=0)
-    return rows * (rows / (rows + least + _TINY)) ** 4 * (increase + _FLOOR) / (1 + _FLOOR)
+    contrast = (rows / (rows + least + _TINY)) ** _STEEPNESS
+    return rows * contrast * (increase + _FLOOR) / (1 + _FLOOR)
 
 
 def without_lone_peaks(excess: Tensor, rows: Tensor, tokens: TokenSet) -> Tensor:
     """Scores that are clipped where a row attends to a token and to nothing around it.
 
     Attention to a thing spills to the tokens around it. Attention to a sink does not, not even
-    where the sink moves with the question. A score is clipped at 256 times the geometric mean of
-    the two largest shares among the tokens that touch its own.
+    where the sink moves with the question. A score is clipped at 2000 times the third largest share
+    among the tokens that touch its own: two sinks side by side vouch for each other, and a thing
+    has more around it.
 
     Args:
         excess: ``(..., n)``, scores of at least zero and at most the rows.
         rows: ``(..., n)``, shares.
         tokens: The n tokens.
     """
-    first, second = two_largest_around(rows, neighbors_of(tokens))
-    bound = _MOST_OVER_NEIGHBORS * (first * second).sqrt()
+    bound = _MOST_OVER_NEIGHBORS * largest_around(rows, neighbors_of(tokens), _NEIGHBOR)
     # what is clipped keeps its order
     return torch.minimum(excess, bound + _SLOPE * excess)
 
@@ -145,6 +150,7 @@ def _corrected(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction:
     if correction == "raw":
         return rows
     if correction == "relative":
+        rows, neutral_rows = _without_strong_trends(rows, neutral_rows, tokens)
         return without_lone_peaks(excess_over_neutral(rows, neutral_rows), rows, tokens)
     # (k + 1, g, n): the question comes first
     logits = torch.cat([rows[None], neutral_rows]).clamp(min=_TINY).log()
@@ -156,6 +162,15 @@ def _corrected(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction:
         ]
         return torch.stack(masked).exp()
     return without_trend(logits[:1], _neutral_trend(logits[1:], tokens))[0].exp()
+
+
+def _without_strong_trends(
+    rows: Tensor, neutral_rows: Tensor, tokens: TokenSet
+) -> tuple[Tensor, Tensor]:
+    """Shares of the question and of the neutral ones as if no position were liked better."""
+    trends = strong_trends(neutral_rows.clamp(min=_TINY).log().mean(0), tokens)
+    factors = (-trends).exp()
+    return _shares(rows * factors), _shares(neutral_rows * factors)
 
 
 def _neutral_trend(logits: Tensor, tokens: TokenSet) -> Tensor:

@@ -26,8 +26,15 @@ CORRECTIONS = ("raw", "relative", "masked", "detrended")
 """What is done with a row: nothing; what exceeds the neutral questions; sinks masked; the part that
 a token's position explains taken out."""
 POOLINGS = ("mean", "median")
-NEUTRAL_QUESTIONS = ("What is the color?", "What is the object?", "What is this?")
-"""Questions that any host understands and that name no place."""
+NEUTRAL_QUESTIONS = (
+    "Describe the image.",
+    "What is in the image?",
+    "What is the color?",
+    "What is the object?",
+    "What is this?",
+)
+"""Questions that any host understands and that name no place: each looks at something else that it
+likes, and a sink draws all of them."""
 
 _MIDDLE = (0.4, 0.5, 0.6)
 _MOST_NEUTRAL = 8

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["neighbors_of", "two_largest_around"]
+__all__ = ["largest_around", "neighbors_of"]
 
 _STEPS = tuple(step for step in product((-1, 0, 1), repeat=2) if step != (0, 0))
 
@@ -30,26 +30,28 @@ def neighbors_of(tokens: TokenSet) -> Tensor:
     return torch.where(keys[indices] == wanted, indices, -1)
 
 
-def two_largest_around(values: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest and the second largest value among the neighbors of each token.
+def largest_around(values: Tensor, neighbors: Tensor, rank: int) -> Tensor:
+    """The value that is number ``rank`` by size among the neighbors of each token.
 
     Args:
         values: ``(..., n)``, at least zero.
         neighbors: Of the n tokens; see `neighbors_of`.
+        rank: 1 for the largest.
 
     Returns:
-        Both ``(..., n)``. A token without neighbors has its own value for both; with a single one,
-        the second is the first.
+        ``(..., n)``. A token with fewer neighbors has the least of them; one without has its own.
     """
-    first = torch.full_like(values, -1)
-    second = first.clone()
+    largest = [torch.full_like(values, -1) for _ in range(rank)]
     # one neighbor at a time, because eight copies of hundreds of rows take too much memory
     for column in neighbors.to(values.device).unbind(1):
         beside = values[..., column].masked_fill(column < 0, -1)
-        second = torch.maximum(second, torch.minimum(first, beside))
-        first = torch.maximum(first, beside)
-    first = torch.where(first < 0, values, first)
-    return first, torch.where(second < 0, first, second)
+        for place, value in enumerate(largest):
+            largest[place] = torch.maximum(value, beside)
+            beside = torch.minimum(value, beside)
+    result = torch.where(largest[0] < 0, values, largest[0])
+    for value in largest[1:]:
+        result = torch.where(value < 0, result, value)
+    return result
 
 
 def _cells(tokens: TokenSet) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import GeometryError
@@ -176,17 +178,7 @@ def tokens_of_tiles(
         raise GeometryError(f"valid must be bool {shape}, got {valid.dtype} {tuple(valid.shape)}")
     for tile in tiles:
         pyramid.valid_size(tile)  # refuses a tile off the grid
-    # all edges of an axis come from one formula, so neighbors share theirs to the last bit
-    address = torch.tensor([(t.col, t.row) for t in tiles], dtype=torch.float64).reshape(-1, 2)
-    step = torch.tensor([[1 << t.level] for t in tiles], dtype=torch.float64).reshape(-1, 1)
-    side = pyramid.tile_size
-    edges_x = (address[:, :1] * side + torch.arange(cols + 1) * side / cols) * step
-    edges_y = (address[:, 1:] * side + torch.arange(rows + 1) * side / rows) * step
-    edges_x, edges_y = edges_x.clamp(max=pyramid.width), edges_y.clamp(max=pyramid.height)
-    k = len(tiles)
-    x0, x1 = (e[:, None, :].expand(k, rows, cols) for e in (edges_x[:, :-1], edges_x[:, 1:]))
-    y0, y1 = (e[:, :, None].expand(k, rows, cols) for e in (edges_y[:, :-1], edges_y[:, 1:]))
-    boxes_scene = torch.stack([x0, y0, x1, y1], dim=-1).reshape(-1, 4)
+    boxes_scene = torch.from_numpy(_boxes_of_cells(grid, tiles, pyramid))
     shows = (boxes_scene[:, :2] < boxes_scene[:, 2:]).all(dim=1)
     if valid is not None:
         shows &= valid.reshape(-1).cpu()
@@ -194,9 +186,36 @@ def tokens_of_tiles(
     return TokenSet(
         features.flatten(0, 1)[keep.to(features.device)],
         tuple(tiles),
-        torch.arange(k).repeat_interleave(rows * cols)[keep],
+        torch.arange(len(tiles)).repeat_interleave(rows * cols)[keep],
         boxes_scene[keep],
     )
+
+
+def _boxes_of_cells(
+    grid: tuple[int, int], tiles: Sequence[Tile], pyramid: Pyramid
+) -> NDArray[np.float64]:
+    """Box of each token of some tiles, clipped to the scene, ``(k * rows * cols, 4)``.
+
+    In arrays of NumPy, because a search comes here for a few tiles at a time: there is little to
+    compute, and a call to torch costs more.
+    """
+    rows, cols = grid
+    # all edges of an axis come from one formula, so neighbors share theirs to the last bit
+    address = np.array([(t.col, t.row) for t in tiles], dtype=np.float64).reshape(-1, 2)
+    step = np.array([1 << t.level for t in tiles], dtype=np.float64).reshape(-1, 1)
+    side = pyramid.tile_size
+    edges_x = (address[:, :1] * side + _cuts(side, cols)) * step
+    edges_y = (address[:, 1:] * side + _cuts(side, rows)) * step
+    edges_x, edges_y = edges_x.clip(max=pyramid.width), edges_y.clip(max=pyramid.height)
+    boxes = np.empty((len(tiles), rows, cols, 4))
+    boxes[..., 0], boxes[..., 2] = edges_x[:, None, :-1], edges_x[:, None, 1:]
+    boxes[..., 1], boxes[..., 3] = edges_y[:, :-1, None], edges_y[:, 1:, None]
+    return boxes.reshape(-1, 4)
+
+
+def _cuts(side: int, count: int) -> NDArray[np.float32]:
+    """Where a side is cut into parts of one length, both ends included."""
+    return (np.arange(count + 1) * side).astype(np.float32) / np.float32(count)
 
 
 def cells_in_tiles(tokens: TokenSet, grid: tuple[int, int], pyramid: Pyramid) -> Tensor:

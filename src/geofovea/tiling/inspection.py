@@ -236,7 +236,8 @@ def _notes(
         )
     notes += place_notes(scene)
     if scene.georef in ("gcps", "rpcs"):
-        notes.append(f"positions come from {scene.georef.upper()} and are approximate")
+        by = "ground control points" if scene.georef == "gcps" else "RPCs"
+        notes.append(f"positions come from {by} and are approximate")
     if scene.mask_kind == "none":
         is_array = scene.driver == ARRAY_DRIVER
         how = "attrs['_FillValue'] of the array" if is_array else "nodata="

@@ -19,11 +19,11 @@ from rasterio.windows import Window
 from geofovea.errors import GeometryError
 from geofovea.tiling.cache.blocks import BlockCache, read_in_blocks
 from geofovea.tiling.files.gdal_settings import gdal_settings
-from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.files.handles import open_dataset, open_handle, read_errors
 from geofovea.tiling.files.limits import check_read
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.machine.forks import ForkSafeLock
+from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 from geofovea.tiling.marks import Number
 from geofovea.tiling.overviews.cache import Progress
 from geofovea.tiling.overviews.level_files import LevelLimits, access_mode, level_files_of

@@ -44,6 +44,27 @@ def test_the_same_rows_come_from_every_kind_of_table(write, tmp_path):
     assert facts(read_manifest(write("crlf.csv", CSV.replace("\n", "\r\n") + "\r\n"))) == told
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "names", [("Scene", "QUESTION", "Id"), (" scene", "Question", "ID"), ("Image", "Text", "id")]
+)
+def test_columns_are_known_in_any_case(tmp_path, names, suffix):
+    frame = pd.DataFrame([["one.tif", "How many?", "a"]], columns=list(names))
+    path = tmp_path / f"m.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(path, index=False, sep=";")
+    elif suffix == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    assert facts(read_manifest(path)) == [("a", f"{tmp_path}/one.tif", "How many?")]
+
+
+def test_a_column_that_bears_the_known_name_goes_before_one_in_another_case(write):
+    path = write("m.csv", "\n\nscene,Scene,question\none.tif,forest,How many?\n")
+    assert [row.scene for row in read_manifest(path)] == [str(path.parent / "one.tif")]
+
+
 def test_a_geoparquet_brings_a_polygon_for_each_row(tmp_path):
     shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)]
     frame = {"scene": ["one.tif", "two.tif"], "id": [7, 8]}
@@ -70,6 +91,9 @@ def test_urls_and_absolute_paths_stay_what_they_are(write):
         ("m.csv", "scene\n", "no rows"),
         ("m.csv", "picture,question\na,b\n", "no column 'scene', only 'picture', 'question'"),
         ("m.csv", "scene,scene\na,b\n", "column 'scene' stands twice"),
+        ("m.csv", "SCENE,Scene\na,b\n", "column 'scene' stands twice"),
+        ("m.csv", "scene,Max_Tiles\na,8\n", "'Max_Tiles' is not read.* give max_tiles="),
+        ("m.jsonl", '{"scene": "a", "max_tokens": 8}\n', "'max_tokens' is not read"),
         ("m.csv", "", "m.csv is empty: it needs a header"),
         ("m.csv", "scene,question\na.tif,Why?\n ,Why?\n", "row 2, column 'scene': is empty"),
         ("m.csv", "scene,question\na.tif,Is it, or not?\n", "row 1, column 'question': .* 3;"),
@@ -171,7 +195,7 @@ def test_stac_items_give_their_picture(write, tmp_path):
         ("{", "cannot be read as JSON"),
         ("[]", "its type is None"),
         ('{"type": "Catalog"}', "its type is 'Catalog'"),
-        ('{"type": "FeatureCollection", "features": []}', "without items"),
+        ('{"type": "FeatureCollection", "features": []}', "has no features: give STAC items"),
         ('{"type": "Feature", "id": "a", "properties": {}}', "item 1, field 'assets'"),
         (json.dumps(item(5, a={"href": "a.tif"})), "item 1, field 'id': 5"),
     ],
@@ -195,6 +219,63 @@ def test_polygons_come_with_their_names_and_their_crs(tmp_path):
         read_regions(tmp_path / "r.gpkg", name_column="title")
     with pytest.raises(DataError, match="has no layer 'nowhere', only 'r'; choose"):
         read_regions(tmp_path / "r.gpkg", layer="nowhere")
+
+
+def test_a_row_without_a_name_is_called_by_its_number(tmp_path):
+    shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)]
+    frame = geopandas.GeoDataFrame({"name": ["east", None]}, geometry=shapes, crs="EPSG:32633")
+    frame.to_file(tmp_path / "r.gpkg")
+    regions = read_regions(tmp_path / "r.gpkg", name_column="name")
+    assert [r.name for r in regions] == ["east", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_known"),
+    [
+        ("urn:ogc:def:crs:EPSG::32633", True),
+        ("urn:ogc:def:crs:EPSG:9.8:32633", True),
+        ("urn:ogc:def:crs:OGC:1.3:CRS84", True),
+        ("urn:ogc:def:crs:ESRI::102001", True),
+        ("EPSG:32633", True),
+        # GDAL would take these for longitude and latitude
+        ("urn:ogc:def:crs:EPSG::999999", False),
+        ("EPSG:999999", False),
+        ("UTM 33N", False),
+    ],
+)
+def test_a_crs_by_an_unknown_name_is_an_error_and_not_degrees(write, name, is_known):
+    polygon = shapely.geometry.mapping(shapely.box(0, 0, 1, 1))
+    content = {
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": name}},
+        "features": [{"type": "Feature", "properties": {}, "geometry": polygon}],
+    }
+    path = write("r.geojson", json.dumps(content))
+    if is_known:
+        assert len(read_regions(path)) == 1
+    else:
+        with pytest.raises(DataError, match="which is not known; write one such as"):
+            read_regions(path)
+
+
+@pytest.mark.parametrize(
+    ("crs", "meant"),
+    [("EPSG:32633", "EPSG:32633"), (" 32633 ", "EPSG:32633"), ("pixels", "pixels")],
+)
+def test_a_stated_crs_goes_before_that_of_the_file(tmp_path, crs, meant):
+    frame = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    frame.to_file(tmp_path / "r.gpkg")
+    assert read_regions(tmp_path / "r.gpkg", crs=crs)[0].crs == meant
+    with pytest.raises(DataError, match="'EPSG:banana' is no CRS that is known"):
+        read_regions(tmp_path / "r.gpkg", crs="EPSG:banana")
+
+
+def test_a_shapefile_without_its_index_says_what_to_copy(tmp_path):
+    frame = geopandas.GeoDataFrame({"n": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
+    frame.to_file(tmp_path / "r.shp")
+    (tmp_path / "r.shx").unlink()
+    with pytest.raises(DataError, match=r"without its index r\.shx: copy it"):
+        read_regions(tmp_path / "r.shp")
 
 
 def test_a_vector_file_that_reads_other_files_is_not_opened(write):

@@ -152,6 +152,12 @@ def test_an_unknown_tool_is_an_error_and_no_crash(make_desk):
     assert "rm" in text_of(result)
 
 
+def test_an_unknown_argument_is_an_error_and_not_passed_over(make_desk):
+    (result,) = called(make_desk(), ("look_at", {"bbox": [0, 0, 9, 9]}))
+    assert result.is_error
+    assert "look_at has no argument 'bbox'; it takes scene, box, lonlat_box" in text_of(result)
+
+
 def test_words_of_an_unexpected_error_stay_here(make_desk, monkeypatch, capsys):
     def broken(*_):
         raise RuntimeError("/secret/path\x1b[31m")

@@ -55,7 +55,9 @@ def test_a_box_in_degrees_is_the_box_in_pixels(serve_scene):
         ([10, 0, 5, 10], None, "x0 < x1"),
         ([0, 0, 1e300, 10], None, "x0 < x1"),
         (None, [10, 50, 11, 49], "south < north"),
-        (None, [100, -50, 101, -49], "outside the scene"),
+        ([-50, -50, -1, -1], None, "lies outside the scene of 2048 x 2048 pixels$"),
+        (None, [100, -50, 101, -49], "outside the scene; it is .west, south, east, north"),
+        (None, [0, 0, 10, 500], "no latitude is 500"),
         ([0, 0, 1, 1], [0, 0, 1, 1], "not both"),
     ],
 )

@@ -15,6 +15,7 @@ from geofovea.pipeline.hosts.load import load_host
 from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 
 LOOKS = 4
+TRENDS = {"trend", "radial trend"}
 RAW = AttentionMode((2,), correction="raw")
 ROBUST = default_mode(range(4), reuses_prefix=True)
 
@@ -25,45 +26,29 @@ def host():
 
 
 @pytest.fixture(scope="module")
-def samples(host):
-    """Samples that are encoded once."""
-    return Remembered(bench_samples(host))
+def measured(host):
+    """Accuracies of both modes by kind, at nine tenths; every look is read once."""
+    plantings = [Planting("place", 0.0), *(Planting(kind, 0.9) for kind in PLANTINGS)]
+    modes = {"raw": RAW, "robust": ROBUST}
+    rows = measure_plantings(host, modes, plantings, bench_samples(host), LOOKS)
+    return {(row.kind if row.share else "nothing", row.mode): row.accuracy[0] for row in rows}
 
 
-class Remembered:
-    def __init__(self, samples):
-        self._samples, self._taken = samples, {}
-        self.name = samples.name
-
-    def sample(self, number):
-        if number not in self._taken:
-            self._taken[number] = self._samples.sample(number)
-        return self._taken[number]
+@pytest.mark.parametrize("kind", sorted(set(PLANTINGS) - {"drifting block"}))
+def test_the_default_mode_withstands_nine_tenths_on_sinks(measured, kind):
+    assert measured[kind, "robust"] >= 0.85 * measured["nothing", "raw"]
+    if kind not in ("trend", "radial trend", "edges", "ten", "column"):
+        hidden = measured[kind, "raw"] < 0.7 * measured["nothing", "raw"]
+        assert hidden, "a sink that hides nothing would prove little"
 
 
-def accuracies(host, samples, mode, plantings):
-    rows = measure_plantings(host, {"mode": mode}, plantings, samples, LOOKS)
-    return [row.accuracy[0] for row in rows]
+def test_a_patch_that_moves_with_the_question_is_what_an_answer_looks_like(measured):
+    # told here so that who mends it learns of it: the docs say that no mode removes it
+    assert measured["drifting block", "robust"] < 0.5 * measured["nothing", "raw"]
 
 
-@pytest.fixture(scope="module")
-def unplanted(host, samples):
-    return accuracies(host, samples, RAW, [Planting("place", 0.0)])[0]
-
-
-@pytest.mark.parametrize("kind", sorted(PLANTINGS))
-def test_the_default_mode_withstands_nine_tenths_on_sinks(host, samples, unplanted, kind):
-    raw, robust = (
-        accuracies(host, samples, mode, [Planting(kind, 0.9)])[0] for mode in (RAW, ROBUST)
-    )
-    assert robust >= (0.7 if kind == "drifting three" else 0.8) * unplanted
-    if kind not in ("trend", "edges", "ten", "column"):
-        assert raw < 0.7 * unplanted, "a sink that hides nothing would prove little"
-
-
-def test_nothing_is_lost_where_nothing_is_planted(host, samples, unplanted):
-    robust = accuracies(host, samples, ROBUST, [Planting("place", 0.0)])[0]
-    assert robust >= unplanted - 0.1
+def test_nothing_is_lost_where_nothing_is_planted(measured):
+    assert measured["nothing", "robust"] >= measured["nothing", "raw"] - 0.05
 
 
 class Drift:
@@ -83,21 +68,23 @@ class Drift:
         return planted
 
 
-def test_sinks_of_an_unforeseen_kind_are_withstood(host, samples, unplanted):
+def test_sinks_of_an_unforeseen_kind_are_withstood(host, measured):
     hits = total = 0
     read = host.with_attention(ROBUST, Drift())
-    for look in pointing_looks(samples, range(LOOKS)):
+    for look in pointing_looks(bench_samples(host), range(LOOKS)):
         for question, right in zip(look.questions, look.right, strict=True):
             hits += bool(right[int(read.scores(question, look.tokens).argmax())])
             total += 1
-    assert hits / total >= 0.75 * unplanted
+    assert hits / total >= 0.85 * measured["nothing", "raw"]
 
 
-@pytest.mark.parametrize("kind", sorted(set(PLANTINGS) - {"trend"}))
-def test_a_planting_leaves_shares_and_puts_the_share_that_it_says_on_few_tokens(
-    host, samples, kind
-):
-    look = next(pointing_looks(samples, range(1)))
+@pytest.fixture(scope="module")
+def look(host):
+    return next(pointing_looks(bench_samples(host), range(1)))
+
+
+@pytest.mark.parametrize("kind", sorted(set(PLANTINGS) - TRENDS))
+def test_a_planting_leaves_shares_and_puts_the_share_that_it_says_on_few_tokens(look, kind):
     count = len(look.tokens)
     rows = torch.full((2, 3, count), 1 / count)
     planted = Planting(kind, 0.6)(rows, look.questions[0], look.tokens, (0, 2))
@@ -107,6 +94,15 @@ def test_a_planting_leaves_shares_and_puts_the_share_that_it_says_on_few_tokens(
     share = float((planted * raised)[0, 0].sum())
     assert 0.5 < share < 0.75
     assert torch.equal(planted, Planting(kind, 0.6)(rows, look.questions[0], look.tokens, (0, 2)))
+
+
+@pytest.mark.parametrize("kind", sorted(TRENDS))
+def test_a_trend_makes_one_token_as_much_more_attractive_than_another_as_it_says(look, kind):
+    rows = torch.full((2, 3, len(look.tokens)), 1 / len(look.tokens))
+    planted = Planting(kind, 0.5)(rows, look.questions[0], look.tokens, (0, 2))
+    torch.testing.assert_close(planted.sum(-1), torch.ones(2, 3))
+    ratios = planted.amax(-1) / planted.amin(-1)
+    assert float(ratios.log().amin()) == pytest.approx(4, abs=0.2)
 
 
 def test_plantings_that_there_are_not_are_refused():

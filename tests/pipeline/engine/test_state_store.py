@@ -95,6 +95,7 @@ def test_a_tile_taken_apart_is_put_together_to_the_bit(make_session, policy):
         b"[]",
         b"7",
         b'{"class": "system", "parts": {}}',
+        b'{"array": "9", "at": 0}',
         b'{"array": "9"}',
         b'{"class": "StoredTile", "parts": []}',
         b'{"class": "StoredTile", "parts": {"cells": [], "states": 3}}',

@@ -228,6 +228,28 @@ def test_a_hub_out_of_reach_is_asked_once_and_said_in_one_message(load, capfd, c
     assert "etry" not in capfd.readouterr().err + caplog.text
 
 
+@pytest.mark.parametrize("shards", [0, 1])
+def test_a_model_of_which_a_part_is_in_the_cache_is_asked_for_once(
+    folder, tmp_path, monkeypatch, capfd, caplog, shards
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository, commit = tmp_path / "hub/models--nobody--half", "0" * 40
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(commit)
+    shutil.copy(folder / "config.json", snapshot)
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = {"weight_map": dict(zip("ab", names, strict=True))}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    for name in names[:shards]:
+        shutil.copy(folder / "model.safetensors", snapshot / name)
+    with pytest.raises(ModelError, match="only a part of it is on this machine") as raised:
+        load_host("nobody/half")
+    assert "HF_HUB_OFFLINE" in str(raised.value)
+    assert "etry" not in capfd.readouterr().err + caplog.text
+
+
 def test_a_file_is_not_a_model(tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"x")

@@ -6,7 +6,8 @@ import pytest
 import shapely
 
 import geofovea as gf
-from geofovea.errors import QuestionError
+from geofovea.datasets.synthetic.vocabulary import THINGS
+from geofovea.errors import BudgetError, ModelError, QuestionError
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.places.as_answer import answer_rows, asks_for_places
 from geofovea.pipeline.session.request import AskRequest
@@ -47,3 +48,82 @@ def test_rows_of_verbs_and_questions_are_answered_in_their_order(scene_path, wor
     assert found.to_json()["confidence"] is None
     assert found.warnings[0].startswith("coverage: ")
     assert counted.evidence.geojson()["features"]
+
+
+@pytest.fixture(scope="module")
+def pad(world, scene_path):
+    """A session, the pad of the one site, a kind that stands there, and its northernmost thing."""
+    site = world.named_sites[0]
+    kinds = {thing.kind: site.of_kind(thing.kind) for thing in site.things}
+    kind = max(kinds, key=lambda k: _lead(kinds[k]))
+    session = gf.SceneSession(gf.open_scene(scene_path), load_host("embedded"))
+    return session, Region(shapely.box(*site.apron.as_tuple())), kind, _northernmost(kinds[kind])
+
+
+def _northernmost(things):
+    return min(things, key=lambda thing: thing.box.center[1])
+
+
+def _lead(things):
+    """By how much the northernmost of some things leads, in pixels; 0 for a single one."""
+    first, *others = sorted(thing.box.center[1] for thing in things)
+    return others[0] - first if others else 0
+
+
+def test_the_northernmost_of_a_kind_is_found_by_its_place(pad):
+    session, region, kind, first = pad
+    measured = session.measure(f"the northernmost {kind}", region=region)
+    assert first.box.intersection(measured.places[0].box_scene)
+    assert re.search(r"\d places compared, 100.0% of the area looked at", measured.sentence)
+    assert measured.kind == "superlative"
+    assert 0 < measured.confidence <= 1
+    assert measured.cost.tiles_encoded <= measured.cost.budget.tiles
+    assert any(warning.startswith("coverage: ") for warning in measured.warnings)
+
+
+def test_ask_and_a_row_and_a_batch_answer_as_measure_does(pad):
+    session, region, kind, first = pad
+    question = f"Which {kind} is the northernmost?"
+    measured = session.measure(question, region=region)
+    request = AskRequest(question, region=region)
+    answers = [session.answer(request), *answer_rows(session, [request, request])]
+    for answer in answers:
+        assert (answer.text, answer.confidence) == (measured.text, measured.confidence)
+        assert answer.measurement.to_json()["places"] == measured.to_json()["places"]
+        assert answer.evidence[0].box_scene.intersection(first.box)
+        assert answer.to_json()["measurement"]["kind"] == "superlative"
+        assert answer.evidence.geojson()["features"]
+
+
+def test_a_distance_to_a_named_place_pays_for_both(pad, world):
+    session, _, kind, _ = pad
+    site = world.named_sites[0]
+    measured = session.measure(f"closest {kind} to the {site.kind}", budget=gf.Budget(tiles=40))
+    assert measured.cost.tiles_encoded <= measured.cost.budget.tiles == 40
+    assert [place.label for place in measured.places] == [kind, site.kind]
+    center = measured.places[1].center
+    truth = min(site.of_kind(kind), key=lambda t: (t.x - center[0]) ** 2 + (t.y - center[1]) ** 2)
+    assert truth.box.intersection(measured.places[0].box_scene)
+    with pytest.raises(BudgetError, match="allow at least 2"):
+        session.measure(f"closest {kind} to the {site.kind}", budget=gf.Budget(tiles=1))
+
+
+def test_a_class_that_is_not_there_has_no_answer_and_the_share(pad, world):
+    session, region, _, _ = pad
+    absent = min(set(THINGS) - {thing.kind for thing in world.named_sites[0].things})
+    answer = session.answer(AskRequest(f"the largest {absent}", region=region))
+    assert answer.measurement.text == ""
+    assert "0 places compared, 100.0% of the area looked at" in answer.text
+    assert not answer.confidence_known
+    measured = session.measure(f"closest {absent} to the {absent}", budget=gf.Budget(tiles=30))
+    assert measured.text == ""
+
+
+def test_choices_switches_and_baselines_leave_an_extreme_to_the_model(pad):
+    session, region, kind, _ = pad
+    question = f"Which {kind} is the northernmost?"
+    assert session.ask(question, geometry="off", region=region).measurement is None
+    assert session.ask(question, choices=("left", "right"), region=region).measurement is None
+    assert session.ask(question, focus="overview", region=region).measurement is None
+    with pytest.raises(ModelError, match="does not look for named places"):
+        session.measure(question, focus="overview", region=region)

@@ -162,3 +162,27 @@ def test_no_search_for_places_exceeds_its_budget(pyramid, tiles, seed, count, ar
     assert {tile for look in result.looks for tile in look.tiles} == set(encoder.tiles)
     for place in result.places:
         assert place is None or pyramid.top_level >= place.level >= 0
+
+
+class Widening(Painted):
+    """A pad whose grounds look like it on finer levels alone, as fields of stripes do."""
+
+    def __init__(self, pad, grounds):
+        super().__init__([pad])
+        self._finer = Painted([grounds])
+
+    def __call__(self, tiles):
+        if tiles[0].level >= 5:
+            return super().__call__(tiles)
+        self.tiles += tiles
+        return self._finer(tiles)
+
+
+@pytest.mark.parametrize(("tiles", "is_whole"), [(64, True), (10, False)])
+def test_what_reaches_farther_on_a_finer_level_is_followed_or_stays_coarse(tiles, is_whole):
+    pad, grounds = Box(512, 512, 1024, 1024), Box(512, 512, 2560, 2560)
+    encoder = Widening(pad, grounds)
+    (place,) = located(encoder, [("airport", focus_on((600, 600)))], tiles=tiles).places
+    # the tiles over the pad and around it end at 2048: what they cut off would move the center
+    assert place.box_scene == (grounds if is_whole else pad)
+    assert len(encoder.tiles) <= tiles

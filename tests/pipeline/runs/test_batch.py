@@ -178,7 +178,7 @@ def test_polygons_restrict_questions_to_the_scenes_that_show_them(batch, rows, s
     far = geopandas.GeoDataFrame({"name": ["x"]}, geometry=[shapes[1]], crs=crs)
     far.to_file(tmp_path / "far.gpkg")
     nowhere = batch(scenes / "s1.tif", "--question", "Why?", "--regions", tmp_path / "far.gpkg")
-    assert is_one_error_line(nowhere, "none of the 1 polygons lies in any")
+    assert is_one_error_line(nowhere, "the polygon lies in none of the scenes")
 
 
 def test_a_polygon_of_a_manifest_outside_its_scene_is_a_failed_row(batch, rows, scenes, tmp_path):

@@ -1,8 +1,10 @@
 """A question about a polygon is answered from the polygon alone."""
 
 import pytest
+import rasterio
 import shapely
 from pipeline_toys import QUESTION, texture
+from rasterio.transform import Affine
 from rasterio.warp import transform
 
 from geofovea.errors import GeometryError, ModelError
@@ -97,3 +99,13 @@ def test_a_polygon_on_the_map_needs_a_scene_on_the_map(make_tiff):
     with pytest.raises(GeometryError, match="no georeference"):
         region_from_crs(bare, shapely.box(0, 0, 9, 9), "EPSG:4326")
     assert region_from_crs(bare, shapely.box(0, 0, 9, 9), None).geometry.area == 81
+
+
+def test_an_answer_from_beyond_its_map_says_that_geometries_are_cut(make_session, tmp_path):
+    path = tmp_path / "mercator.tif"
+    place = Affine.translation(20037508.34 - 2000, 1e6) @ Affine.scale(10, -10)
+    shape = {"width": 400, "height": 400, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", crs="EPSG:3857", transform=place, **shape) as dataset:
+        dataset.write(texture(400, 400))
+    answer = make_session(path).ask(QUESTION)
+    assert any("off the map of EPSG:3857" in warning for warning in answer.warnings)

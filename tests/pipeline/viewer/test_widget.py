@@ -6,12 +6,29 @@ import sys
 import threading
 
 import pytest
+import rasterio
 from pipeline_toys import QUESTION
+from rasterio.windows import Window
 
 import geofovea as gf
 from geofovea.errors import CancelledError, GeometryError, MissingExtraError, QuestionError
+from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer.events import JobWatcher
 from geofovea.pipeline.viewer.widget import SceneWidget
+from geofovea.tiling.opening import open_scene
+
+
+@pytest.fixture
+def two_dates(scene_path, tmp_path):
+    """Two parts of the scene, of which the later one begins 8 pixels further south."""
+    paths = [tmp_path / "earlier.tif", tmp_path / "later.tif"]
+    with rasterio.open(scene_path) as dataset:
+        for path, top in zip(paths, (256, 264), strict=True):
+            window = Window(512, top, 600, 600)
+            sizes = {"width": 600, "height": 600, "transform": dataset.window_transform(window)}
+            with rasterio.open(path, "w", **dataset.profile | sizes) as part:
+                part.write(dataset.read(window=window))
+    return paths
 
 
 @pytest.fixture
@@ -96,6 +113,32 @@ def test_a_saved_notebook_shows_the_answers(widget, monkeypatch):
     assert QUESTION in html
     assert "data:image/webp" in html
     assert "<script" not in html
+
+
+def test_a_page_of_two_dates_asks_the_kernel_what_changed(two_dates, monkeypatch):
+    host = gf.load_host("embedded")
+    widget = gf.show([SceneSession(open_scene(path), host) for path in two_dates])
+    messages, ended = [], threading.Event()
+    monkeypatch.setattr(widget, "send", lambda content, _: messages.append(content))
+    widget.observe(lambda _: ended.set(), "answer")
+    try:
+        question = {"scene": "2", "task": "changes", "before": "1", "question": ""}
+        # as a browser's message comes to the kernel
+        widget._handle_custom_msg({"kind": "ask", "id": 1, "question": question}, [])
+        assert ended.wait(60)
+        job = messages[0]["data"]["job"]
+        widget._handle_custom_msg({"kind": "events", "id": 2, "job": job}, [])
+        events = {m["event"]: m["data"] for m in messages if m["kind"] == "event"}
+        assert events["aligned"]["scene"] == "1"
+        answer = events["answer"]["answer"]
+        assert answer["warnings"][0].startswith("coverage: 16 of 16 native tiles")
+        assert widget.answer.text == answer["answer"]
+        widget._handle_custom_msg(
+            {"kind": "export", "id": 3, "job": job, "file": "evidence.geojson"}, []
+        )
+        assert messages[-1]["kind"] == "file"
+    finally:
+        widget.close()
 
 
 def test_an_answer_is_shown_without_a_model(make_session):

@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +85,26 @@ def test_a_virtual_raster_is_refused_under_any_name_and_opens_when_allowed(
         open_scene(tmp_path / name)
     scene = open_scene(tmp_path / name, allow_vrt=True)
     assert (scene.driver, scene.width, scene.height) == ("VRT", 50, 40)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"no raster")])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_virtual_raster_without_its_source_is_a_read_error_and_never_black(
+    make_raster, texture, tmp_path, depth, damage
+):
+    whole = make_raster(texture(40, 50), "whole.tif")
+    copy_raster(whole, tmp_path / "whole.vrt", driver="VRT")
+    inner = make_raster(texture(40, 50), "inner.tif")
+    outer = tmp_path / "inner.tif"
+    for number in range(depth):
+        copy_raster(outer, tmp_path / f"scene{number}.vrt", driver="VRT")
+        outer = tmp_path / f"scene{number}.vrt"
+    damage(Path(inner))
+    # while another virtual raster is open, GDAL reads the second time without an error
+    with rasterio.open(tmp_path / "whole.vrt") as other:
+        other.read(1)
+        with pytest.raises(SceneReadError, match=r"shows .*inner\.tif.*put that file back"):
+            open_scene(outer, allow_vrt=True)
 
 
 def test_odd_but_plain_file_names_open(make_raster, texture, tmp_path, monkeypatch):

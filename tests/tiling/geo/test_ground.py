@@ -202,6 +202,14 @@ def test_web_mercator_is_measured_on_the_ground():
     assert area_m2(scene, Box(0, 0, 1000, 1000)) == pytest.approx(250_000, rel=1e-2)
 
 
+@pytest.mark.parametrize("crs", ["EPSG:3031", "EPSG:3413"])
+def test_a_pixel_at_the_pole_is_as_large_as_any_other(crs):
+    scene = placed(crs, Affine(100, 0, -30_000, 0, -100, 30_000))
+    at_pole, beside = scene.georeference.gsd_m(300, 300), scene.georeference.gsd_m(310, 320)
+    assert at_pole == pytest.approx(beside, rel=1e-3)
+    assert at_pole == pytest.approx(100, rel=0.05)
+
+
 def test_national_grids_keep_their_round_pixels():
     for crs, unit in (("EPSG:32633", 1), ("EPSG:28992", 1), ("EPSG:2263", 0.3048006096012192)):
         x, y = centre_of(crs)

@@ -131,6 +131,16 @@ GCPS = {
 }
 
 
+def test_latitude_and_longitude_in_each_other_s_place_are_told(make_raster, texture):
+    swapped = Affine(1e-4, 0, 51, 0, -1e-4, 120)
+    scene = open_scene(make_raster(texture(40, 40), crs="EPSG:4326", transform=swapped))
+    assert "lead to no place that EPSG:4326 can show" in place_notes(scene)[0]
+    # a row of centers on the pole is no such scene
+    grid = Affine(0.25, 0, 0, 0, -0.25, 90.125)
+    scene = open_scene(make_raster(texture(40, 40), crs="EPSG:4326", transform=grid))
+    assert place_notes(scene) == ()
+
+
 @pytest.mark.parametrize("name", GCPS)
 def test_control_points_place_a_scene_where_a_surface_fits_them(make_raster, texture, name):
     nodes, fits = GCPS[name]
@@ -220,6 +230,15 @@ def test_whole_rpcs_place_a_scene():
     assert georeference.crs_from_scene(np.array([(200.0, 200.0)])) == pytest.approx(
         np.array([(10, 50)]), abs=1e-3
     )
+
+
+def test_rpcs_that_lead_some_points_nowhere_say_nothing_of_it():
+    # a denominator that is zero within the scene
+    bent = " ".join(["1", "0", "0", "0", "5", "3", "2", "1"] + ["0"] * 12)
+    georeference = Georeference.by_rpcs(WHOLE | {"LINE_DEN_COEFF": bent, "SAMP_DEN_COEFF": bent})
+    # warnings are errors here
+    points = georeference.crs_from_scene(np.array([(0.0, 0.0), (200.0, 200.0), (400.0, 400.0)]))
+    assert np.isfinite(points).all(1).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(("name", "value"), BROKEN)
@@ -315,3 +334,25 @@ def test_a_polygon_with_a_hole_over_the_antimeridian_keeps_both():
     lonlat = scene.georeference.lonlat_from_scene(pixels[clear])
     held = shapely.contains_xy(shape, (lonlat[:, 0] + 180) % 360 - 180, lonlat[:, 1])
     assert (held == shapely.contains_xy(polygon, *pixels[clear].T)).all()
+
+
+@pytest.mark.parametrize(
+    ("crs", "left", "is_cut"),
+    [
+        ("EPSG:3857", 20037508.34 - 2560, True),
+        ("EPSG:3857", -20037508.34 - 2560, True),
+        ("EPSG:3857", 20037508.34 - 5120, False),
+        ("EPSG:3395", 20037508.34 - 2560, True),
+        ("EPSG:32660", 834_000, False),
+    ],
+)
+def test_a_scene_that_goes_on_beyond_its_map_says_that_it_is_cut(
+    make_raster, texture, crs, left, is_cut
+):
+    place = Affine.translation(left, 1e6) @ Affine.scale(10, -10)
+    scene = open_scene(make_raster(texture(512, 512), crs=crs, transform=place))
+    notes = place_notes(scene)
+    assert [note.split(":")[0] for note in notes] == (
+        ["part of the scene lies off the map of EPSG"] if is_cut else []
+    )
+    assert set(notes) <= set(inspect_scene(scene, scene.pyramid(336)).notes)

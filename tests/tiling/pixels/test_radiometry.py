@@ -52,6 +52,38 @@ def test_all_tiles_share_the_stretch_of_the_scene(make_tiled):
         assert np.abs(reader.read(Tile(0, 3, col)).rgb[..., 0] - truth).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("dtype", "top", "fill", "is_told"),
+    [
+        ("float32", 1, -3.4028234663852886e38, True),
+        ("float32", 1, -9999, True),
+        ("float32", 1, 1e20, True),
+        ("uint16", 4000, 65535, True),
+        ("int16", 4000, -32768, True),
+        # neither an end of the range nor dark ground is far from the rest
+        ("uint16", 4000, 4001, False),
+        ("uint16", 4000, 0, False),
+    ],
+)
+def test_a_value_far_from_all_others_is_told_with_the_way_to_declare_it(
+    make_tiled, dtype, top, fill, is_told
+):
+    ramp = np.linspace(0.1, 1, 128)[None, None].repeat(128, 1) * top
+    ramp[:, :, :40] = fill
+    path = make_tiled(ramp.astype(dtype))
+    warnings = plan_radiometry(open_scene(path)).warnings
+    told = str(np.dtype(dtype).type(fill))
+    assert any(f"nodata={told}" in text for text in warnings) == is_told
+    declared = plan_radiometry(open_scene(path, nodata=float(told)))
+    assert not any("far from all others" in text for text in declared.warnings)
+
+
+def test_a_mask_of_few_classes_has_no_value_far_from_the_others(make_tiled):
+    classes = np.array([0, 1, 2, 900], "uint16")[np.arange(128) // 32][None, None].repeat(128, 1)
+    warnings = plan_radiometry(open_scene(make_tiled(classes))).warnings
+    assert not any("far from all others" in text for text in warnings)
+
+
 # dtype, nodata, a number that is data
 NODATA = [
     ("float32", np.nan, 7), ("float32", -9999.0, 7), ("float32", -3.4028234663852886e38, 7),

@@ -204,7 +204,7 @@ def _csv_rows(
     try:
         for row in delimited_rows(file, named.known, lambda cells: _is_row(file, cells, named)):
             if row.number == 0:
-                header = row.cells
+                header = named.in_known_case(row.cells)
                 _check_columns(file, [*header, *more], named)
                 continue
             origin = f"{file}, row {row.number}"
@@ -248,6 +248,9 @@ def _json_rows(
                 origin = f"{file}, row {number}"
                 if not isinstance(fields, dict):
                     raise DataError(f"{origin}: {fields!r:.60} is no JSON object")
+                fields = dict(
+                    zip(named.in_known_case(map(str, fields)), fields.values(), strict=True)
+                )
                 names = _scene_names(named)
                 if not any(name in fields or name in more for name in names):
                     raise DataError(f"{origin}, column {names[0]!r}: is not there; name a file")
@@ -261,14 +264,15 @@ def _parquet_rows(
     file: Path, more: Mapping[str, str | None], named: ManifestColumns
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     table = ParquetTable(file)
-    _check_columns(file, [*table.columns, *more], named)
+    known = dict(zip(table.columns, named.in_known_case(table.columns), strict=True))
+    _check_columns(file, [*known.values(), *more], named)
     if table.row_count > MOST_ROWS:
         raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
     # beside a geometry of its own a file may keep the boxes of its rows
-    columns = [name for name in table.columns if not table.is_geo or name in named.known]
+    columns = [name for name in table.columns if not table.is_geo or known[name] in named.known]
     regions: Iterable[dict[str, Any]] = repeat({}, table.row_count)
     if table.is_geo:
         regions = ({"region": r.geometry, "region_crs": r.crs} for r in read_regions(file))
     rows = zip(table.rows(columns, _BATCH_ROWS), regions, strict=True)
     for number, (fields, region) in enumerate(rows, 1):
-        yield f"{file}, row {number}", fields | region
+        yield f"{file}, row {number}", {known[c]: v for c, v in fields.items()} | region

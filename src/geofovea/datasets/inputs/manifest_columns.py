@@ -14,6 +14,9 @@ __all__ = ["COLUMNS", "ManifestColumns"]
 COLUMNS = ("id", "scene", "question", "scene_before")
 """What a manifest says of a row, by our names."""
 
+# what is one for all rows; a column of that name would be passed over, and its rows cost more
+_OPTIONS_OF_A_RUN = ("max_tiles", "max_tokens")
+
 # rows of LRS-VQA, which ``geofovea synthesize`` writes too
 _OF_LRS_VQA = (("image", "scene"), ("text", "question"), ("question_id", "id"))
 
@@ -36,15 +39,30 @@ class ManifestColumns:
         named = (name for name in (self.scene, self.question) if name)
         return (*COLUMNS, *named, *(theirs for theirs, _ in _OF_LRS_VQA))
 
+    def in_known_case(self, columns: Iterable[str]) -> list[str]:
+        """Columns as they are known: ``Scene`` is ``scene``, unless that stands beside it."""
+        present = list(columns)
+        known = {name.lower(): name for name in self.known}
+        names = (known.get(column.strip().lower(), column) for column in present)
+        return [
+            c if c in self.known or n in present else n for c, n in zip(present, names, strict=True)
+        ]
+
     def names(self, file: Path, columns: Iterable[str]) -> dict[str, str]:
         """Our name of each column that has another one in the file.
 
         A column that bears our name beside the one that was named is none of ours.
 
         Raises:
-            DataError: If a column that was named is not there.
+            DataError: If a column that was named is not there, or one holds an option of the run.
         """
         present = list(columns)
+        for column in present:
+            if column.strip().lower() in _OPTIONS_OF_A_RUN and column not in self.known:
+                raise DataError(
+                    f"{file}: the column {column!r} is not read, because all rows have one budget: "
+                    f"remove it, and give {column.strip().lower()}= of the run"
+                )
         named = {"scene": self.scene, "question": self.question}
         names: dict[str, str] = {}
         if self.scene is None and "scene" not in present and "image" in present:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from geofovea.datasets.inputs.vector_kinds import check_vector_file, is_topojson
 from geofovea.datasets.tables.list_files import check_regular
 from geofovea.errors import DataError, MissingExtraError
+from geofovea.tiling.geo.ground import crs_of
+from geofovea.tiling.geo.region import PIXELS
 
 __all__ = ["NamedRegion", "read_regions"]
 
@@ -72,12 +75,37 @@ def read_regions(
     if name_column is not None and name_column not in frame.columns:
         columns = ", ".join(repr(c) for c in frame.columns if c != frame.geometry.name)
         raise DataError(f"{file} has no column {name_column!r}, only {columns or 'none'}")
-    crs_of_rows = crs or _crs_of(frame, file)
-    names = frame[name_column] if name_column else range(1, len(frame) + 1)
+    crs_of_rows = _stated(crs) if crs else _crs_of(frame, file)
+    numbers = range(1, len(frame) + 1)
+    names = _names(frame[name_column]) if name_column else map(str, numbers)
     return [
-        NamedRegion(str(name), geometry, crs_of_rows, f"{file}, row {number}")
-        for number, (name, geometry) in enumerate(zip(names, frame.geometry, strict=True), 1)
+        NamedRegion(name, geometry, crs_of_rows, f"{file}, row {number}")
+        for number, name, geometry in zip(numbers, names, frame.geometry, strict=True)
     ]
+
+
+def _names(column: Any) -> Iterator[str]:
+    """A name for each row: its number, from 1, where the column is empty."""
+    for number, (name, is_empty) in enumerate(zip(column, column.isna(), strict=True), 1):
+        yield str(number) if is_empty else str(name)
+
+
+def _stated(crs: str) -> str:
+    """What somebody said of the coordinates; a number alone is an EPSG code.
+
+    Raises:
+        DataError: If it is no CRS.
+    """
+    name = f"EPSG:{crs.strip()}" if crs.strip().isdigit() else crs.strip()
+    if name.lower() != PIXELS:
+        try:
+            crs_of(name)
+        except ValueError as error:
+            raise DataError(
+                f"crs={crs!r} is no CRS that is known ({error}); give one such as EPSG:4326, or "
+                "'pixels'"
+            ) from error
+    return name
 
 
 def _layer(file: Path, layer: str | None) -> str | None:
@@ -117,6 +145,10 @@ def _crs_of(frame: Any, file: Path) -> str | None:
     return _LONLAT if file.suffix.lower() in (".json", ".geojson") and is_topojson(file) else None
 
 
+def _has_index(file: Path) -> bool:
+    return any(file.with_suffix(suffix).exists() for suffix in (".shx", ".SHX"))
+
+
 def _frame(file: Path, layer: str | None) -> Any:
     import geopandas
 
@@ -129,4 +161,9 @@ def _frame(file: Path, layer: str | None) -> Any:
     except DataError:
         raise
     except Exception as error:  # each driver and version of pyogrio and pyarrow has its own
+        if file.suffix.lower() == ".shp" and not _has_index(file):
+            raise DataError(
+                f"{file} cannot be read without its index {file.stem}.shx: copy it, and the .dbf "
+                "and .prj, to the same folder"
+            ) from error
         raise DataError(f"{file} cannot be read as a vector file: {error}") from error

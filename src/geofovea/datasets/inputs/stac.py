@@ -34,14 +34,22 @@ def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
     read = read_json(file)
     kind = read.get("type") if isinstance(read, dict) else None
     if kind not in ("FeatureCollection", "Feature"):
-        raise DataError(f"{file} is no STAC item collection: its type is {kind!r:.60}")
+        raise DataError(
+            f"{file} is no STAC item collection: its type is {kind!r:.60}; give STAC items, or "
+            "write rows as JSON lines (.jsonl), one object on each line"
+        )
     items = read.get("features") if kind == "FeatureCollection" else [read]
     if not isinstance(items, list) or not items:
-        raise DataError(f"{file} is a STAC item collection without items")
+        raise DataError(
+            f"{file} has no features: give STAC items as scenes; polygons go with --regions"
+        )
     for number, item in enumerate(items, 1):
         origin = f"{file}, item {number}"
         if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
-            raise DataError(f"{origin}, field 'assets': is not there; is this GeoJSON of STAC?")
+            raise DataError(
+                f"{origin}, field 'assets': is not there, so this is no STAC item; "
+                "polygons go with --regions"
+            )
         if not isinstance(item.get("id"), str) or not item["id"]:
             raise DataError(f"{origin}, field 'id': {item.get('id')!r:.60} is no text")
         collection = item.get("collection")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import DataError
+from geofovea.tiling.geo.ground import crs_of
 
 __all__ = ["VECTOR_SUFFIXES", "check_vector_file", "is_topojson"]
 
@@ -32,6 +33,7 @@ _JSON = (".geojson", ".json")
 # names of members that may lead away, and escapes that they may be hidden behind
 _SUSPECT = re.compile(rb"(?i)crs|coordrefsys|gdal_|\\u00[4-7]")
 _NAMED_CRS = ("name", "epsg")
+_CRS_URN = re.compile(r"(?i)urn:(?:ogc|x-ogc):def:crs:(\w+):[\w.]*:(\w+)")
 _LINKING = ("href", "url")
 _OWN_MODULES = re.compile(r"(?is)\busing\s+[\"'`\[]?(rtree|fts[345]|sqlite_stat)")
 _CALLS_OGR = re.compile(r"(?i)\b(ogr_\w+|load_extension|gdal_\w+|readfile|writefile)[\"'`\]]?\s*\(")
@@ -106,6 +108,20 @@ def _check_crs(file: Path, crs: Any) -> None:
             "file or to the network; remove it (coordinates are then longitude and latitude) or "
             "name it: {'type': 'name', 'properties': {'name': 'urn:ogc:def:crs:EPSG::32633'}}"
         )
+    if kind == "name" and isinstance(inner, dict) and "name" in inner:
+        _check_crs_name(file, str(inner["name"]))
+
+
+def _check_crs_name(file: Path, name: str) -> None:
+    """Refuse a name that GDAL does not know: it takes the numbers for degrees, and says nothing."""
+    urn = _CRS_URN.fullmatch(name.strip())
+    try:
+        crs_of(":".join(urn.groups()) if urn else name.strip())
+    except ValueError as error:
+        raise DataError(
+            f"{file} is not opened: its 'crs' has the name {name!r:.60}, which is not known; write "
+            "one such as 'urn:ogc:def:crs:EPSG::32633', or remove it and state the CRS with crs="
+        ) from error
 
 
 def _check_sqlite(file: Path) -> None:

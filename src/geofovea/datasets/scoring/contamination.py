@@ -95,7 +95,7 @@ def _thumbnail(path: Path) -> NDArray[np.float64] | None:
     from rasterio.errors import RasterioError
 
     from geofovea.tiling.files.gdal_settings import gdal_settings
-    from geofovea.tiling.files.georeference_warnings import without_georeference_warning
+    from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 
     try:
         # a file may not lead to other files or to the network

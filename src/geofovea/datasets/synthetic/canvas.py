@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,16 +184,15 @@ class Canvas:
         if not self.sees(sprite_box(item)):
             return
         picture = sprite(item)
-        rgba = picture.rgba if self._bands.shape[-1] == 3 else with_near_infrared(picture.rgba)
+        rgba: NDArray[Any] = picture.rgba
+        rgba = rgba if self._bands.shape[-1] == 3 else with_near_infrared(picture.rgba)
         rows, cols = picture.rgba.shape[:2]
         # the canvas grows to whole level pixels, so that its mean is the mean of native pixels
         left, top = picture.x0 % self.step, picture.y0 % self.step
         right, bottom = -(left + cols) % self.step, -(top + rows) % self.step
         if self.step > 1:
             rgba = np.pad(rgba, ((top, bottom), (left, right), (0, 0)))
-            rgba = rgba.reshape(
-                len(rgba) // self.step, self.step, rgba.shape[1] // self.step, self.step, -1
-            ).mean((1, 3))
+            rgba = _means(rgba, self.step)
         row, col = picture.y0 // self.step - self.y0_level, picture.x0 // self.step - self.x0_level
         row0, col0 = max(row, 0), max(col, 0)
         row1, col1 = min(row + len(rgba), self.height), min(col + rgba.shape[1], self.width)
@@ -201,6 +201,14 @@ class Canvas:
         rgba = rgba[row0 - row : row1 - row, col0 - col : col1 - col]
         view = self._bands[row0:row1, col0:col1]
         view[:] = (view * (1 - rgba[..., -1:] / 255) + rgba[..., :-1] + 0.5).astype(np.uint8)
+
+
+def _means(pixels: NDArray[np.uint8], step: int) -> NDArray[np.float64]:
+    """Means of ``step x step`` pixels; whole sums by axis are faster than a mean over both."""
+    rows, columns, bands = len(pixels) // step, pixels.shape[1] // step, pixels.shape[2]
+    lines = pixels.reshape(rows, step, -1).sum(1, dtype=np.uint32)
+    means: NDArray[np.float64] = lines.reshape(rows, columns, step, bands).sum(2) / step**2
+    return means
 
 
 def _blend(view: NDArray[np.uint8], below: NDArray[np.uint8], weight: float) -> None:

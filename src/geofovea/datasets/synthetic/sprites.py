@@ -70,8 +70,10 @@ def with_near_infrared(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Args:
         rgba: Premultiplied, (height, width, 4).
     """
-    near = (rgba[..., :3].mean(-1, keepdims=True) * _PAINT_IN_NEAR_INFRARED).astype(np.uint8)
-    return np.concatenate([rgba[..., :3], near, rgba[..., 3:]], -1)
+    red, green, blue, coverage = np.moveaxis(rgba, -1, 0)
+    gray = (red.astype(np.uint16) + green + blue) / 3
+    near = (gray * _PAINT_IN_NEAR_INFRARED).astype(np.uint8)
+    return np.stack([red, green, blue, near, coverage], -1)
 
 
 class _Pen:

@@ -88,6 +88,8 @@ def delimited_rows(
                 ) from error
             if cells is None:
                 return
+            if number == 0 and not cells:
+                continue
             if number == 0:
                 header = cells = [cell.strip() for cell in cells]
             elif begins_row is not None:
@@ -130,18 +132,18 @@ class _Lines:
 
 def _separator(lines: _Lines, columns: Collection[str], usual: str) -> str:
     """What stands between the cells, from the first line; the line of a spreadsheet is left out."""
-    try:
-        first = next(lines)
-    except StopIteration:
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
         return usual
     declared = _SAYS_SEPARATOR.fullmatch(first.rstrip("\r\n"))
     if declared:
         return declared[1]
     lines.give_back(first)
+    lowered = {name.lower() for name in columns}
     fits = {}
     for separator in dict.fromkeys((usual, *_SEPARATORS)):
         names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
-        fits[separator] = (sum(name in columns for name in names), len(names) > 1)
+        fits[separator] = (sum(name.lower() in lowered for name in names), len(names) > 1)
     # of equals the first, which is the usual one
     return max(fits, key=lambda separator: fits[separator])
 

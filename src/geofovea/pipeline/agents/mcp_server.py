@@ -46,10 +46,29 @@ _INSTRUCTIONS = (
 )
 
 
+class _StrictServer(MCPServer[Any]):
+    """A server that refuses arguments it does not know, which the SDK passes over.
+
+    A misspelled box would mean the whole scene.
+    """
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> Any:
+        schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+        known = schemas[name].get("properties", {}) if name in schemas else arguments
+        unknown = [plain_text(repr(word), 40) for word in arguments if word not in known]
+        if unknown:
+            raise ToolError(
+                f"{name} has no argument {', '.join(unknown[:5])}; it takes {', '.join(known)}"
+            )
+        return await super().call_tool(name, arguments, context)
+
+
 def make_mcp_server(desk: Desk) -> MCPServer[Any]:
     """A server of all tools over one desk; nothing runs yet."""
     with _own_logging():
-        server: MCPServer[Any] = MCPServer(
+        server = _StrictServer(
             "geofovea",
             title="GeoFovea",
             instructions=_INSTRUCTIONS,

@@ -12,7 +12,7 @@ from geofovea.errors import GeometryError, SceneError
 from geofovea.pipeline.agents.plain import plain_text
 from geofovea.pipeline.viewer.desk import Desk, NoSuchSceneError
 from geofovea.pipeline.viewer.served_scene import ServedScene
-from geofovea.tiling.geo.region import region_from_crs
+from geofovea.tiling.geo.region import OutsideSceneError, region_from_crs
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
 
@@ -77,13 +77,26 @@ def chosen_box(
     if box is not None and lonlat_box is not None:
         raise GeometryError("give box in scene pixels or lonlat_box in degrees, not both")
     if box is not None:
-        return Box(*_four(box, "box is [x0, y0, x1, y1] in scene pixels, with x0 < x1 and y0 < y1"))
+        what = "box is [x0, y0, x1, y1] in scene pixels, with x0 < x1 and y0 < y1"
+        part = Box(*_four(box, what))
+        if part.intersection(scene.box) is None:
+            size = f"{scene.width} x {scene.height} pixels"
+            raise GeometryError(f"box {plain_text(list(box), 80)} lies outside the scene of {size}")
+        return part
     if lonlat_box is None:
         return None
     what = "lonlat_box is [west, south, east, north] in degrees, with south < north"
     west, south, east, north = _four(lonlat_box, what, turns=True)
+    if abs(south) > 90 or abs(north) > 90:
+        raise GeometryError(f"{what}; no latitude is {south if abs(south) > 90 else north:g}")
     shape = shapely.box(west, south, east if east > west else east + 360, north)
-    return Box(*region_from_crs(scene, shape, "EPSG:4326").geometry.bounds)
+    try:
+        return Box(*region_from_crs(scene, shape, "EPSG:4326").geometry.bounds)
+    except OutsideSceneError as error:
+        raise GeometryError(
+            f"lonlat_box {plain_text(list(lonlat_box), 80)} lies outside the scene; it is [west, "
+            "south, east, north] in degrees, and inspect_scene gives the footprint"
+        ) from error
 
 
 def chosen_region(

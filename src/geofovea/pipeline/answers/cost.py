@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from geofovea.pipeline.hosts.flops import FlopCount
@@ -99,6 +100,31 @@ class Cost:
     tokens_beside: int = 0
     tiles_indexed: int = 0
 
+    def before(self, later: Cost) -> Cost:
+        """Both together, where ``later`` was allowed what this one left.
+
+        The record of the attention and of what was skipped is that of the later one.
+        """
+        sums = {
+            name: getattr(self, name) + getattr(later, name)
+            for name in ("tiles_read", "tiles_encoded", "tokens_total", "tokens_llm")
+        }
+        uses = [use for use in (self.endpoint, later.endpoint) if use is not None]
+        return replace(
+            later,
+            **sums,
+            tiles_by_level=_added(self.tiles_by_level, later.tiles_by_level),
+            seconds=_added(self.seconds, later.seconds),
+            budget=replace(
+                later.budget,
+                tiles=self.tiles_encoded + later.budget.tiles,
+                tokens=self.tokens_llm + later.budget.tokens,
+            ),
+            endpoint=functools.reduce(EndpointUse.plus, uses) if uses else None,
+            flops=None,
+            tiles_indexed=self.tiles_indexed + later.tiles_indexed,
+        )
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """A cost as a run keeps it; what was spent at an endpoint and operations are left out.
@@ -157,3 +183,7 @@ class Cost:
             "peak_rss_mb": round(self.peak_rss_mb, 1),
             "budget": self.budget.to_json(),
         }
+
+
+def _added(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in (*one, *other)}

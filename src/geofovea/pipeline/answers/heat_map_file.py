@@ -12,8 +12,8 @@ from rasterio import Affine
 from rasterio.control import GroundControlPoint
 
 from geofovea.pipeline.system.files import write_file
-from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.gdal_errors import GDAL_ERRORS
+from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 
 if TYPE_CHECKING:
     import xarray

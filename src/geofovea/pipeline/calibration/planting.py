@@ -21,7 +21,7 @@ from geofovea.regionfocus.tokens import TokenSet
 __all__ = ["PLANTINGS", "Planting"]
 
 _STEEPNESS = 8.0
-"""A trend at share 1 makes the last token ``e**8`` times as attractive as the first."""
+"""A trend at share 1 makes one token ``e**8`` times as attractive as another."""
 _JITTER = 0.05
 
 
@@ -55,9 +55,9 @@ class Planting:
         """Rows ``(layers, heads, n)`` with what is planted; each sums to 1 as before."""
         if not self.share:
             return rows
-        if self.kind == "trend":
-            ramp = torch.linspace(0, _STEEPNESS * self.share, rows.shape[-1]).exp().to(rows)
-            tilted = rows * ramp
+        if self.kind in _TRENDS:
+            likes = _STEEPNESS * self.share * PLANTINGS[self.kind](self, tokens, question, (0, 0))
+            tilted = rows * likes.exp().to(rows)
             return tilted / tilted.sum(-1, keepdim=True)
         planted = [
             self._with_sinks(row, question, tokens, (layer, head))
@@ -85,7 +85,8 @@ class Planting:
 
 Row = tuple[int, int]
 Sinks = Callable[[Planting, TokenSet, str, Row], Tensor]
-"""Weights ``(n,)`` of the sinks of a look, for a question and a layer and head."""
+"""Weights ``(n,)`` of the sinks of a look, for a question and a layer and head; of a trend, how
+much each token is liked, from 0 to 1."""
 
 
 def _drawn(planting: Planting, tokens: TokenSet, count: int, *about: object) -> Tensor:
@@ -128,12 +129,27 @@ def _column(planting: Planting, tokens: TokenSet, _: str, __: Row) -> Tensor:
     return (left == left[_drawn(planting, tokens, 1).bool()]).float()
 
 
-def _block(planting: Planting, tokens: TokenSet, _: str, __: Row) -> Tensor:
+def _block(planting: Planting, tokens: TokenSet, *about: object) -> Tensor:
     """A token and those that touch it."""
-    weights = _drawn(planting, tokens, 1)
+    weights = _drawn(planting, tokens, 1, *about)
     around = neighbors_of(tokens)[int(weights.argmax())]
     weights[around[around >= 0]] = 1
     return weights
+
+
+def _pair(planting: Planting, tokens: TokenSet, *about: object) -> Tensor:
+    """A token and one that touches it."""
+    weights = _drawn(planting, tokens, 1, *about)
+    weights[neighbors_of(tokens)[int(weights.argmax())].amax()] = 1
+    return weights
+
+
+def _from_the_middle(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor:
+    """The square of the distance from the middle of the tokens."""
+    centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
+    low, high = centers.amin(0), centers.amax(0)
+    squares = ((2 * centers - low - high) ** 2).sum(1)
+    return (squares / squares.amax().clamp(min=1)).float()
 
 
 def _turning(planting: Planting, tokens: TokenSet, question: str, _: Row) -> Tensor:
@@ -156,7 +172,7 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "ten": lambda p, tokens, _, __: _drawn(p, tokens, 10),
         "tiles": _tiles,
         "column": _column,
-        "block": _block,
+        "block": lambda p, tokens, _, __: _block(p, tokens),
         "layers": lambda p, tokens, _, row: _drawn(p, tokens, 1, row[0]),
         "heads": lambda p, tokens, _, row: _drawn(p, tokens, 1, row),
         "jitter": lambda p, tokens, _, __: _drawn(p, tokens, 1),
@@ -164,10 +180,14 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "drifting": lambda p, tokens, question, _: _drawn(p, tokens, 1, question),
         "drifting three": lambda p, tokens, question, _: _drawn(p, tokens, 3, question),
         "drifting heads": lambda p, tokens, question, row: _drawn(p, tokens, 1, question, row),
-        "trend": _corner,
+        "drifting pair": lambda p, tokens, question, _: _pair(p, tokens, question),
+        "drifting block": lambda p, tokens, question, _: _block(p, tokens, question),
+        "trend": lambda _, tokens, __, ___: torch.linspace(0, 1, len(tokens)),
+        "radial trend": _from_the_middle,
     }
 )
 """Kinds of what can be planted: sinks at a drawn place, in the corner, by content, along the edges,
 three, ten, the first token of each tile, a column, a block, one in each layer, one in each head,
 one of varying strength, one of three in turn; one that moves with the question, three that do, one
-in each head that does; and a trend along the sequence."""
+in each head, two that touch, and nine that touch; trends along the sequence and from the middle."""
+_TRENDS = frozenset({"trend", "radial trend"})

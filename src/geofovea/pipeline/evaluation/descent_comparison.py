@@ -89,19 +89,25 @@ def run_policies(
     host: Host,
     budget: Budget,
     loading: Mapping[str, Any] | None = None,
+    *,
+    version: int = 1,
 ) -> str:
     """Ask every question by every policy; write ``items.jsonl`` and ``table.md``; return the table.
 
     Scenes and answers that are already in the folder are used again. ``loading`` says how the model
-    was loaded, as far as it is unusual: a run continues with the same alone.
+    was loaded, as far as it is unusual: a run continues with the same alone. Worlds are of
+    ``version``, one of ``VERSIONS``.
 
     Raises:
         DataError: If there is nothing to ask, or the folder holds a run with other settings.
         OutputError: If the folder cannot be written.
     """
-    places = BenchScenes(folder, sides, scenes, per_category, seed, sides_in_turn=True)
+    places = BenchScenes(
+        folder, sides, scenes, per_category, seed, sides_in_turn=True, version=version
+    )
     make_folder(folder)
-    _check_settings(folder / "run.json", bench_settings(host, loading, budget=budget.to_json()))
+    settings = bench_settings(host, loading, version, budget=budget.to_json())
+    _check_settings(folder / "run.json", settings)
     file = AnswerFile(folder / "items.jsonl", PolicyItem)
     items = measure(places, partial(_ask_scene, host, budget), file)
     table = _report(items, host, budget)

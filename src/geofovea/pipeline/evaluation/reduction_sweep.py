@@ -147,6 +147,8 @@ def measure_reductions(
     methods: Sequence[str] = METHODS,
     shares: Sequence[float] = SHARES,
     loading: Mapping[str, Any] | None = None,
+    *,
+    version: int = 1,
 ) -> list[ReductionItem]:
     """Ask every question after every reduction; continue with what the folder's journal holds.
 
@@ -162,6 +164,7 @@ def measure_reductions(
         shares: Of the tokens that the looks give, above 0 and below 1.
         loading: How the model was loaded, as far as it is unusual; a bench continues with the same
             alone.
+        version: Of the synthetic world, one of ``VERSIONS``.
 
     Raises:
         DataError: If there is nothing to ask, or the journal is of another bench.
@@ -170,11 +173,13 @@ def measure_reductions(
     """
     if not methods or not shares:
         raise DataError("a bench needs at least one method and one share")
-    places = BenchScenes(folder, sides, scenes, per_category, seed)
+    places = BenchScenes(folder, sides, scenes, per_category, seed, version=version)
     plan = [(ALL_TOKENS, 1.0), *((m, s) for m in methods for s in shares_of(m, shares))]
     # without a reduction first: what comes first also warms up
     ways = [(method, share, method_at(method, share)) for method, share in plan]
-    settings = bench_settings(host, loading, seed=seed, tiles=budget.tiles, questions=per_category)
+    settings = bench_settings(
+        host, loading, version, seed=seed, tiles=budget.tiles, questions=per_category
+    )
     file = AnswerFile(make_folder(folder) / "reductions.jsonl", ReductionItem, settings)
     return measure(places, partial(_ask_scene, host, budget, ways), file)
 

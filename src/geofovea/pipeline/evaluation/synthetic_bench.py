@@ -170,13 +170,21 @@ def measure(
     return items
 
 
-def bench_settings(host: Host, loading: Mapping[str, Any] | None, **others: Any) -> dict[str, Any]:
+def bench_settings(
+    host: Host, loading: Mapping[str, Any] | None, version: int, **others: Any
+) -> dict[str, Any]:
     """What answers of a bench depend on, beside their keys.
 
     Args:
         host: The model.
         loading: How it was loaded, as far as that is unusual.
+        version: Of the synthetic world, one of ``VERSIONS``.
         **others: What the bench adds.
     """
     settings = {"model": host.name, "model_digest": model_digest(host.name), **others}
-    return settings | ({"loading": dict(loading)} if loading else {})
+    if loading:
+        settings["loading"] = dict(loading)
+    if version != 1:
+        # runs from the time when there was one version have not named it, and still continue
+        settings["world"] = version
+    return settings

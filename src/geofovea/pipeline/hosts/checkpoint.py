@@ -173,7 +173,7 @@ def check_complete(what: str, report: Mapping[str, Any]) -> None:
 
 
 def ask_hub_once(name: str) -> None:
-    """Fail at once where a model is neither on this machine nor at the hub.
+    """Fail at once where a model is not whole on this machine and not at the hub either.
 
     Downloads ask six times where nobody answers, and tell each time on standard error.
 
@@ -185,15 +185,29 @@ def ask_hub_once(name: str) -> None:
     """
     from huggingface_hub import HfApi, try_to_load_from_cache
 
+    extent = "it is not"
     try:
-        if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+        config = try_to_load_from_cache(name, "config.json")
+        if isinstance(config, str):
+            extent = "only a part of it is"
+        if not isinstance(config, str) or not _has_weights(Path(config).parent):
             HfApi().model_info(name, timeout=_HUB_SECONDS)
     except Exception as error:  # its client raises those of several libraries
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise OSError(
-            f"it is not on this machine, and the hub did not give it: {reason}; check the name, "
+            f"{extent} on this machine, and the hub did not give it: {reason}; check the name, "
             "the connection and HF_HUB_OFFLINE, and set HF_TOKEN for a gated model"
         ) from error
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether no file of weights is missing in a folder of the hub's cache."""
+    if (folder / _INDEX).exists():
+        shards = read_json(folder / _INDEX).get("weight_map")
+        names = set(shards.values()) if isinstance(shards, Mapping) else set()
+        return all((folder / str(name)).exists() for name in names)
+    # pickles are refused elsewhere, in words of their own
+    return any(any(folder.glob(pattern)) for pattern in ("*.safetensors", *_PICKLES))
 
 
 def companion(name: str, file: str, *, may_be_out_of_reach: bool = True) -> Path | None:

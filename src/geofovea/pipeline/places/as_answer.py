@@ -1,24 +1,46 @@
-"""Rows of tables that ask for places: ``find: red truck`` and ``count: truck``, as answers."""
+"""Questions about all places of a class, as answers: ``find: red truck``, the largest field."""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import shapely
+
+from geofovea.errors import BudgetError
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence, EvidenceList
+from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place import Place, Places
+from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
+from geofovea.pipeline.relations.grammar import PlaceQuestion
+from geofovea.pipeline.relations.superlatives import Superlative
+from geofovea.pipeline.session.measuring import measurement_of
+from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.failure import failure_of
 
-__all__ = ["answer_rows", "asked_places", "asks_for_places", "place_answer", "places_as_answer"]
+__all__ = [
+    "answer_extreme",
+    "answer_rows",
+    "asked_places",
+    "asks_for_places",
+    "place_answer",
+    "places_as_answer",
+]
 
+_REFERENCE_SHARE = 4
+# of what a search may still spend, so that it says itself what it cannot hold
+_LEAST = {"tiles": 1, "tokens": 1, "seconds": 1e-3}
 _VERB = re.compile(r"\s*(find|count)\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -61,6 +83,44 @@ def place_answer(
     return places_as_answer(session, request, places)
 
 
+def answer_extreme(
+    session: SceneSession, request: AskRequest, question: Superlative, watch: Watcher | None = None
+) -> Answer:
+    """The answer to a question for the extreme of a class, with its measurement.
+
+    All places of the class are looked for as by ``find``. A quarter of the tiles may go to the
+    place from which distances are measured. Where too few places are found, the answer says so; it
+    is sure of nothing then.
+
+    Raises:
+        BudgetError: If the budget cannot hold a tile for each of the two.
+        GeoFoveaError: As ``find_places`` and ``SceneSession.ask`` do.
+    """
+    limits, ends = _limits(session, request), list[Measurement]()
+    if question.reference:
+        end, limits = _reference(session, request, question.reference, limits, watch)
+        if not end.text:
+            return _told(session, request, not_located(question, end, session.scene), end)
+        ends.append(end)
+    places = find_places(
+        session,
+        question.thing,
+        region=request.region,
+        focus=request.options.focus,
+        focus_model=request.options.focus_model,
+        watch=watch,
+        **limits,
+    )
+    measurement = compute_extreme(
+        question,
+        [_located(place) for place in places],
+        session.scene,
+        Extent(places.coverage.share, places.coverage.recall),
+        ends[0].places[0] if ends else None,
+    )
+    return _told(session, request, measurement, *ends, places=places)
+
+
 def places_as_answer(session: SceneSession, request: AskRequest, result: Places | Count) -> Answer:
     """Places or a count as the answer to a question: its text in words, its evidence the places."""
     places = result.places if isinstance(result, Count) else result
@@ -84,12 +144,94 @@ def answer_rows(session: SceneSession, requests: Sequence[AskRequest]) -> list[A
     return results
 
 
+def _reference(
+    session: SceneSession,
+    request: AskRequest,
+    name: str,
+    limits: dict[str, Any],
+    watch: Watcher | None,
+) -> tuple[Measurement, dict[str, Any]]:
+    """Where the place lies from which distances are measured, and what that leaves of limits."""
+    own = session.host.default_budget
+    if (tiles := limits.get("tiles")) is not None:
+        if tiles < 2:
+            raise BudgetError(
+                f"tiles={tiles} cannot hold the {name} and what is compared: allow at least 2"
+            )
+        own = replace(own, tiles=min(own.tiles, max(1, tiles // _REFERENCE_SHARE)))
+    own = replace(own, **{k: v for k, v in limits.items() if k != "tiles"})
+    options = replace(request.options, geometry="auto", stop=None)
+    size = PlaceQuestion("size", (name,), measure="area")
+    answer = session.answer(
+        AskRequest(size.words, own, options, region=request.region, measure=size), watch=watch
+    )
+    measurement, cost = measurement_of(answer), answer.cost
+    spent = {
+        "tiles": cost.tiles_encoded,
+        "tokens": cost.tokens_llm,
+        "seconds": cost.seconds["total"],
+    }
+    left = {key: max(_LEAST[key], limit - spent[key]) for key, limit in limits.items()}
+    return measurement, left
+
+
+def _located(place: Place) -> LocatedPlace:
+    return LocatedPlace(
+        place.label,
+        shapely.box(*place.box_scene.as_tuple()),
+        place.level,
+        place.error_px,
+        place.score,
+        place.evidence,
+    )
+
+
 def _limits(session: SceneSession, request: AskRequest) -> dict[str, Any]:
     budget, usual = request.budget, session.host.default_budget
     if budget is None:
         return {}
     limits = {"tiles": budget.tiles, "tokens": budget.tokens, "seconds": budget.seconds}
     return {name: value for name, value in limits.items() if value != getattr(usual, name)}
+
+
+def _told(
+    session: SceneSession,
+    request: AskRequest,
+    measurement: Measurement,
+    *ends: Measurement,
+    places: Places | None = None,
+) -> Answer:
+    """The answer that a measurement is, with the cost of all that was looked for."""
+    costs = [end.cost for end in ends if end.cost is not None]
+    costs += [] if places is None else [places.cost]
+    notes = [warning for end in ends for warning in end.warnings]
+    if places is not None:
+        notes += [f"coverage: {places.coverage.text}", *places.warnings]
+    warnings = tuple(dict.fromkeys((*measurement.warnings, *notes)))
+    cost = functools.reduce(Cost.before, costs)
+    is_demo = is_beyond(session.host, session.scene)
+    evidence = [
+        Evidence(place.tiles[0], place.box_scene, min(1.0, place.score), len(place.tiles))
+        for place in measurement.places
+        if place.tiles
+    ]
+    is_known = bool(measurement.text) and not is_demo
+    return Answer(
+        question=request.question,
+        text=measurement.text or measurement.sentence,
+        confidence=measurement.confidence if is_known else 0.0,
+        confidence_known=is_known,
+        is_demo=is_demo,
+        model=session.host.name,
+        scene=session.scene,
+        levels=session.pyramid.top_level + 1,
+        evidence=EvidenceList(evidence, session.scene),
+        cost=cost,
+        warnings=warnings,
+        stopped="" if places is None else places.coverage.stopped,
+        radiometry=session.reader.radiometry,
+        measurement=replace(measurement, model=session.host.name, cost=cost, warnings=warnings),
+    )
 
 
 def _answer(session: SceneSession, request: AskRequest, places: Places, text: str) -> Answer:

@@ -216,20 +216,45 @@ class Locator:
     def _redrawn(self, region: _Region, focus: Focus, ground: Tensor, tiles: int) -> _Region:
         """The region on finer levels, while it has few tokens and there are tiles left."""
         while region.level > 0 and int(region.inside.sum()) < _ENOUGH_TOKENS:
-            level, side = region.level - 1, self._side(region.level)
-            wanted = self._around(region, level, side)
-            tiles -= sum(tile not in self._encode.cache for tile in wanted)
-            if tiles < 0:
+            before = len(self._encode.cache)
+            finer = self._drawn_finer(region, focus, ground, tiles)
+            tiles -= len(self._encode.cache) - before
+            if finer is None:
                 break
+            region = finer
+            self._mark(region.tokens, region.inside.float())
+        return region
+
+    def _drawn_finer(
+        self, region: _Region, focus: Focus, ground: Tensor, tiles: int
+    ) -> _Region | None:
+        """The region one level finer, followed beyond the tiles over the coarse one.
+
+        Seen more sharply, a place may reach farther than was thought. None where it shows nothing,
+        or more tiles would be needed than there are: a region that a tile cuts has its center
+        elsewhere, and the coarse one is whole.
+        """
+        level, before = region.level - 1, len(self._encode.cache)
+        wanted = self._around(region, level, self._side(region.level))
+        while wanted:
+            fresh = sum(tile not in self._encode.cache for tile in wanted)
+            if fresh + len(self._encode.cache) - before > tiles:
+                return None
             tokens = self._encode(wanted)
             if not len(tokens):
-                break
+                return None
             inside = self._finer(region, tokens, focus, ground)
             if not inside.any():
-                break
-            region = _Region(tokens, inside)
-            self._mark(tokens, inside.float())
-        return region
+                return None
+            finer = _Region(tokens, inside)
+            around = self._around(finer, level, self._side(level) / 4)
+            beyond = [tile for tile in around if tile not in wanted]
+            if not beyond:
+                return finer
+            if len(beyond) > _MOST_FOLLOWED:
+                return None
+            wanted += beyond
+        return None
 
     def _finer(self, region: _Region, tokens: TokenSet, focus: Focus, ground: Tensor) -> Tensor:
         """The tokens of a finer level that show a region.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -227,12 +228,24 @@ def _with_regions(
                 pairs.append((placed, region.name))
     nowhere = [region for region in regions if region.name not in visible_names]
     if not pairs:
-        raise DataError(
-            f"none of the {len(regions)} polygons lies in any of the scenes: check their CRS "
-            f"({regions[0].origin} says {(regions[0].crs or 'none: pixels')[:60]!r})"
-        )
+        raise DataError(_nowhere(regions[0], len(regions)))
     notes = [f"{region.origin} ({region.name}): no scene shows this polygon" for region in nowhere]
     return pairs, tuple(notes)
+
+
+def _nowhere(region: NamedRegion, count: int) -> str:
+    """That no scene shows a polygon, with the CRS and the numbers of the first."""
+    which = "the polygon lies" if count == 1 else f"none of the {count} polygons lies"
+    place = "none" if count == 1 else "any"
+    crs = re.search(r'"([^"]+)"', region.crs or "")
+    name = crs[1] if crs else region.crs or "none, so pixels"
+    if region.geometry is None:
+        return f"{region.origin}: has no geometry; remove the row"
+    x0, y0, x1, y1 = region.geometry.bounds
+    return (
+        f"{which} in {place} of the scenes: check the CRS and that longitude comes first "
+        f"({region.origin}: the CRS is {name}, x {x0:g} to {x1:g}, y {y0:g} to {y1:g})"
+    )
 
 
 def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:

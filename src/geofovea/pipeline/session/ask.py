@@ -14,7 +14,7 @@ from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
 from geofovea.pipeline.hosts.load import load_host
-from geofovea.pipeline.relations.grammar import PlaceQuestion
+from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.model_choice import AUTO, chosen_model
 from geofovea.pipeline.session.request import checked_budget
 from geofovea.pipeline.session.session import SceneSession
@@ -178,7 +178,7 @@ def ask(
 
 def measure(
     scene: Picture,
-    question: str | PlaceQuestion,
+    question: str | Measurable,
     *,
     model: str | Host = AUTO,
     budget: Budget | None = None,
@@ -196,7 +196,7 @@ def measure(
 
     Args:
         scene: A scene, its path, or an xarray object.
-        question: Such as ``distance from the pond to the school``.
+        question: Such as ``distance from the pond to the school`` or ``the largest field``.
         model: As for ``geofovea.ask``, like the limits and ways of looking that follow.
         budget: Limits on tiles, tokens, time and memory.
         tiles: Most tiles to encode, in place of the budget's.

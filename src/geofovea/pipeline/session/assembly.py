@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,6 +28,8 @@ from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.tiling.reader import TileReader
 
 __all__ = ["assemble_answer"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def assemble_answer(
@@ -111,6 +114,8 @@ def assemble_answer(
     )
     if measurement is not None:
         measurement = replace(measurement, model=host.name, cost=cost, warnings=warnings)
+    stages = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items())
+    _LOG.info("answer: %r; seconds: %s", generation.text, stages)
     return Answer(
         question=plan.request.question,
         text=generation.text,

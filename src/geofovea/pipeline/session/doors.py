@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["door_to"]
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.engine.watching import Watcher
+from geofovea.pipeline.relations.superlatives import Superlative
+from geofovea.pipeline.session.request import AskRequest
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.session.session import SceneSession
+
+__all__ = ["door_to", "extreme_answer"]
 
 
 def door_to(module: str, name: str) -> Callable[..., Any]:
@@ -20,3 +28,13 @@ def door_to(module: str, name: str) -> Callable[..., Any]:
     pipeline = __package__.rpartition(".")[0]
     function: Callable[..., Any] = getattr(import_module(f"{pipeline}.{module}"), name)
     return function
+
+
+def extreme_answer(
+    session: SceneSession, request: AskRequest, question: Superlative, watch: Watcher | None
+) -> Answer:
+    """The answer to a question for the extreme of a class; see ``places.as_answer``."""
+    answer: Answer = door_to("places.as_answer", "answer_extreme")(
+        session, request, question, watch
+    )
+    return answer

@@ -25,6 +25,7 @@ from geofovea.pipeline.relations.compute import compute
 from geofovea.pipeline.relations.grammar import PlaceQuestion, parse_question
 from geofovea.pipeline.relations.locate import Locator
 from geofovea.pipeline.relations.presence import Presence
+from geofovea.pipeline.relations.superlatives import Measurable, parse_superlative
 from geofovea.pipeline.session.answering import Reply
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import AnswerPlan
@@ -51,8 +52,8 @@ __all__ = [
 
 _ROW = "measure:"
 _EXAMPLES = (
-    "'distance from the pond to the school', 'how large is the pond?' or 'is the pond north of the "
-    "school?'"
+    "'distance from the pond to the school', 'how large is the pond?', 'is the pond north of the "
+    "school?' or 'which is the largest field?'"
 )
 
 
@@ -86,11 +87,12 @@ class Measured:
         )
 
 
-def asks_of_places(plan: AnswerPlan) -> PlaceQuestion | None:
+def asks_of_places(plan: AnswerPlan) -> Measurable | None:
     """What a plan asks of the geometry of places; None where the model answers it.
 
     Ways of looking that ignore the question, or are given the place, leave all to the model; so do
-    the finished prompts of a benchmark.
+    the finished prompts of a benchmark. An extreme of a class is none of the answers to choose
+    from, so that the model chooses.
 
     Raises:
         ModelError: If it has to be measured, and the focus looks for no named place.
@@ -108,11 +110,13 @@ def asks_of_places(plan: AnswerPlan) -> PlaceQuestion | None:
         return None
     if focus in BASELINES or focus == "oracle" or options.route == "none":
         return None
-    return parse_question(plan.question)
+    return parse_question(plan.question) or (
+        None if plan.choices else parse_superlative(plan.question)
+    )
 
 
 def measuring_request(
-    question: str | PlaceQuestion,
+    question: str | Measurable,
     *,
     budget: Budget | None = None,
     focus: str | None = None,
@@ -152,13 +156,13 @@ def measurement_of(answer: Answer) -> Measurement:
     return answer.measurement
 
 
-def check_measurable(words: str) -> PlaceQuestion:
+def check_measurable(words: str) -> Measurable:
     """What some words ask of the geometry of places.
 
     Raises:
         QuestionError: If they ask nothing of it.
     """
-    parsed = parse_question(words)
+    parsed = parse_question(words) or parse_superlative(words)
     if parsed is None:
         raise QuestionError(
             f"{words!r:.80} is no question about where places lie or how large they are; ask for "
@@ -168,26 +172,31 @@ def check_measurable(words: str) -> PlaceQuestion:
 
 
 def measure_places(
-    plan: AnswerPlan, search: VisualSearch, host: Host, calls: EngineCalls, scene: Scene
+    plan: AnswerPlan,
+    question: PlaceQuestion | None,
+    search: VisualSearch,
+    host: Host,
+    calls: EngineCalls,
+    scene: Scene,
 ) -> Measured | None:
     """Look for the places of a question, and compute its answer.
 
     Args:
         plan: Its words, its budget and how to look.
+        question: What it asks of the geometry of named places; None if nothing.
         search: Looks at the scene.
         host: The model.
         calls: How the model is asked.
         scene: The scene.
 
     Returns:
-        None for a question that asks nothing of the geometry of places.
+        None where nothing is asked of the geometry of named places.
 
     Raises:
         BudgetError: If the budget cannot hold what the focus needs.
         ModelError: If the host lacks the focus.
         SceneError: If the scene shows nothing.
     """
-    question = asks_of_places(plan)
     if question is None:
         return None
     options: SearchOptions = replace(plan.search, route="one")

@@ -36,7 +36,8 @@ class AnswerOptions:
         geometry: ``auto`` computes the answers to questions about where places lie and how large
             they are; ``off`` leaves them to the model.
         skip: What vision tokens skip inside the layers of the decoder: ``NAME`` or ``NAME:START``
-            with one of ``LAYER_METHOD_NAMES`` and a first layer; None skips nothing.
+            with one of ``LAYER_METHOD_NAMES`` and a first layer; or ``saisa`` or ``atp``, if the
+            model carries trained weights of it. None skips nothing.
         resampler: What makes few tokens of each tile for the answer: ``NAME`` or ``NAME:TOKENS``
             with one of ``RESAMPLER_NAMES`` and the most tokens of a tile; the model must carry
             trained weights of it. None leaves tokens to the reduction.

@@ -14,7 +14,7 @@ from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
-from geofovea.pipeline.hosts.learned.trained_parts import planned_method, resampling, saisa_of
+from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling, stack_reader
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
@@ -22,7 +22,6 @@ from geofovea.pipeline.session.reducer import Reducer
 from geofovea.pipeline.session.request import AskRequest, checked_choices
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.layer_plans.base import LayerMethod
-from geofovea.regionfocus.layer_plans.registry import make_layer_method
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES
@@ -81,6 +80,7 @@ class AnswerPlan:
             calls,
             self.skip,
             self.decoder,
+            resamples=self.request.options.resampler is not None,
         )
 
     def search_with(self, probe: ConfidentStop | None) -> SearchOptions:
@@ -118,6 +118,7 @@ def plan_answer(
     chain, decoder = _chain(host, request)
     encoding = plan_encoding(host, [chain])
     skip = plan_skip(host, request.options.skip, chain)
+    decoder = stack_reader(host, skip) if decoder is None else decoder
     fitting, warnings = fitting_budget(host, question, budget, choices)
     search = _search_options(host, request, index)
     search.check(host)
@@ -161,7 +162,7 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
 
     Args:
         host: The model.
-        text: See ``make_layer_method``; None for what they always do.
+        text: See ``layer_method``; None for what they always do.
         chain: What drops tokens.
 
     Raises:
@@ -169,13 +170,12 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
     """
     if text is None:
         return None
-    name = text.partition(":")[0]
-    method = saisa_of(host) if name == "saisa" else planned_method(host, make_layer_method(text))
     if not host.capabilities.layer_plans:
         raise ModelError(
             f"{host.name} cannot skip work inside the layers of its decoder; leave out skip=, or "
             "choose a model in this process whose decoder is of LLaMA's, Qwen2's or Qwen3's kind"
         )
+    method = layer_method(host, text)
     if chain.decoder is not None:
         raise ModelError(
             f"skip={text!r} does not go with {chain.decoder.name!r}, which drops tokens between "

@@ -73,8 +73,12 @@ class Reducer:
         calls: EngineCalls | None = None,
         skip: LayerMethod | None = None,
         decoder: Any = None,
+        *,
+        resamples: bool = False,
     ) -> None:
         """Join what the chain needs; the encoding of ``usage`` holds what the chain reads.
+
+        Where the chain resamples, the model's own decoder reads what stays whole.
 
         Raises:
             ModelError: If the host does not show or cannot do what the chain needs.
@@ -97,6 +101,8 @@ class Reducer:
             return replace(context, cells=torch.stack([place // columns, place % columns], 1))
 
         def is_whole(tokens: TokenSet) -> bool:
+            if not resamples:
+                return False
             entries = [usage.entries[tile] for tile in tokens.tiles]
             return len(tokens) == sum(int(entry.valid.sum()) for entry in entries)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
-from geofovea.pipeline.relations.grammar import PlaceQuestion
+from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import Region
@@ -51,7 +51,7 @@ class AskRequest:
     region: Region | None = None
     choices: Sequence[str] = ()
     kind: Literal["typed", "listed", "prompt"] = "typed"
-    measure: PlaceQuestion | None = None
+    measure: Measurable | None = None
 
     def __post_init__(self) -> None:
         checked_budget(self.budget)

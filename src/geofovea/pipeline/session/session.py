@@ -31,13 +31,14 @@ from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, V
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.learned.band_reading import host_for_scene
 from geofovea.pipeline.index.scene_index import open_scene_index
-from geofovea.pipeline.relations.grammar import PlaceQuestion
+from geofovea.pipeline.relations.superlatives import Measurable, Superlative
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
-from geofovea.pipeline.session.doors import door_to
+from geofovea.pipeline.session.doors import door_to, extreme_answer
 from geofovea.pipeline.session.many import answer_each
 from geofovea.pipeline.session.measuring import (
     Measured,
+    asks_of_places,
     check_shown,
     measure_places,
     measurement_of,
@@ -208,7 +209,7 @@ class SceneSession:
         warn_of_demo(answer)
         return answer
 
-    def measure(self, question: str | PlaceQuestion, **options: Any) -> Measurement:
+    def measure(self, question: str | Measurable, **options: Any) -> Measurement:
         """Compute where named places lie to one another, how far, or how large they are.
 
         The model finds the places; the numbers come from their geometry: on the ellipsoid where the
@@ -216,7 +217,7 @@ class SceneSession:
 
         Args:
             question: Such as ``distance from the pond to the school`` or ``Is the pond north of the
-                school?``; or what ``distance_between`` makes of two names.
+                school?`` or ``the largest field``; or what ``distance_between`` makes of two names.
             options: ``budget``, ``focus``, ``descent``, ``focus_model``, ``region``: as for `ask`.
 
         Raises:
@@ -309,9 +310,12 @@ class SceneSession:
         clock.add_earlier("open", self._opening.take())
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
+        question = asks_of_places(plan)
+        if isinstance(question, Superlative):
+            return extreme_answer(self, request, question, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
         search = self._looking(plan.search, usage, calls, watch)
-        measured = measure_places(plan, search, self.host, calls, self.scene)
+        measured = measure_places(plan, question, search, self.host, calls, self.scene)
         if measured is not None and measured.is_answer:
             return self._assembled(plan, measured.result, measured.reduced, usage, measured)
         reducer = plan.reducer(self.host, self.tiles, usage, calls)
@@ -335,12 +339,7 @@ class SceneSession:
     ) -> Answer:
         notes = (*self.tiles.warnings, *self.reader.notes)
         numbers = None if measured is None else measured.measurement
-        answer = assemble_answer(
-            self.host, self.reader, plan, result, reduced, usage, notes, numbers
-        )
-        stages = (f"{name} {seconds:.2f}" for name, seconds in answer.cost.seconds.items())
-        _LOG.info("answer: %r; seconds: %s", answer.text, ", ".join(stages))
-        return answer
+        return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes, numbers)
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene toward the next answer."""

@@ -27,6 +27,7 @@ FOUR_BIT = 0.5625
 """Bytes of a quantized parameter: half of one, and a factor of four bytes for every 64 of them."""
 
 _TILES_AT_ONCE = 16
+_LINEAR = ("qwen3_5", "qwen3_5_moe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,17 @@ class KnownModel:
     Attributes:
         name: As people call it.
         hub_id: For ``--model``, or for an endpoint that serves it.
-        family: The ``model_type`` of its ``config.json``.
+        family: The ``model_type`` of its ``config.json``, or of the tower where that of a whole
+            model says ``llava`` and the tower is another.
         license: As its model card names it; ``NC`` forbids commercial use.
         billions: Parameters in 10⁹, vision and all experts included.
         whole_billions: Those of them that quantization leaves in 16 bits: embeddings, the output
             matrix, norms, and experts, which transformers packs into no layer of its own.
-        layers: Of the decoder.
+        layers: Of the decoder, without those that keep a state and no keys.
         kv_heads: Key and value heads of one layer.
         head_width: Of one head.
-        token_kb: What a token of the prompt takes in the busiest moment of a layer, in 10³ bytes.
+        token_kb: What a token of a prompt of 4,096 takes in the busiest moment of a layer, in 10³
+            bytes.
         tile_mb: What a tile takes in the busiest moment of the encoder, in 10⁶ bytes.
         published_bytes: Bytes of a parameter in the files on the hub.
     """
@@ -96,8 +99,12 @@ def working_bytes(model: KnownModel, bytes_a_parameter: float, tokens: int) -> f
 
 
 def smallest_download() -> KnownModel:
-    """The model with the fewest bytes to download."""
-    return min(CATALOGUE, key=lambda model: model.download_gb)
+    """The model with the fewest bytes to download that runs in full and without further packages.
+
+    Decoders with linear layers are slow without kernels of their own.
+    """
+    models = [model for model in CATALOGUE if model.family not in _LINEAR]
+    return min(models, key=lambda model: model.download_gb)
 
 
 _APACHE = "Apache-2.0"
@@ -110,6 +117,8 @@ _MIT = "MIT"
 CATALOGUE = (
     KnownModel("SmolVLM2 500M", "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
                "smolvlm", _APACHE, 0.51, 0.1, 32, 5, 64, 23, 19, 4),
+    KnownModel("Qwen3.5 0.8B", "Qwen/Qwen3.5-0.8B",
+               "qwen3_5", _APACHE, 0.85, 0.26, 6, 2, 256, 117, 20),
     KnownModel("LLaVA-OneVision 0.5B", "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
                "llava_onevision", _APACHE, 0.89, 0.14, 24, 2, 64, 37, 60),
     KnownModel("InternVL3 2B", "OpenGVLab/InternVL3-2B-hf",
@@ -118,16 +127,22 @@ CATALOGUE = (
                "qwen3_vl", _APACHE, 2.13, 0.32, 28, 8, 128, 54, 26),
     KnownModel("Qwen2-VL 2B", "Qwen/Qwen2-VL-2B-Instruct",
                "qwen2_vl", _APACHE, 2.21, 0.24, 28, 2, 128, 67, 27),
+    KnownModel("Qwen3.5 2B", "Qwen/Qwen3.5-2B",
+               "qwen3_5", _APACHE, 2.21, 0.51, 6, 2, 256, 123, 25),
     KnownModel("SmolVLM2 2.2B", "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
                "smolvlm", _APACHE, 2.25, 0.2, 24, 32, 64, 66, 19, 4),
     KnownModel("InternVL3.5 2B", "OpenGVLab/InternVL3_5-2B-HF",
                "internvl", _APACHE, 2.35, 0.62, 28, 8, 128, 54, 28),
+    KnownModel("PaliGemma 2 3B", "google/paligemma2-3b-mix-448",
+               "paligemma", _GEMMA, 3.03, 0.6, 26, 4, 256, 306, 28),
     KnownModel("Qwen2.5-VL 3B", "Qwen/Qwen2.5-VL-3B-Instruct",
                "qwen2_5_vl", "Qwen NC", 3.75, 0.31, 36, 2, 128, 83, 27),
     KnownModel("Gemma 3 4B", "google/gemma-3-4b-it",
                "gemma3", _GEMMA, 4.3, 0.68, 34, 4, 256, 83, 113),
     KnownModel("Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct",
                "qwen3_vl", _APACHE, 4.44, 0.39, 36, 8, 128, 79, 26),
+    KnownModel("Qwen3.5 4B", "Qwen/Qwen3.5-4B",
+               "qwen3_5", _APACHE, 4.54, 0.64, 8, 4, 256, 229, 25),
     KnownModel("InternVL3.5 4B", "OpenGVLab/InternVL3_5-4B-HF",
                "internvl", _APACHE, 4.73, 0.78, 36, 8, 128, 79, 28),
     KnownModel("LLaVA-1.5 7B", "llava-hf/llava-1.5-7b-hf",
@@ -150,12 +165,18 @@ CATALOGUE = (
                "internvl", _APACHE, 8.53, 1.25, 36, 8, 128, 107, 28),
     KnownModel("Qwen3-VL 8B", "Qwen/Qwen3-VL-8B-Instruct",
                "qwen3_vl", _APACHE, 8.77, 1.25, 36, 8, 128, 107, 30),
+    KnownModel("Qwen3.5 9B", "Qwen/Qwen3.5-9B",
+               "qwen3_5", _APACHE, 9.41, 2.04, 8, 4, 256, 238, 28),
+    KnownModel("PaliGemma 2 10B", "google/paligemma2-10b-mix-448",
+               "paligemma", _GEMMA, 9.66, 0.92, 42, 8, 256, 588, 28),
     KnownModel("GLM-4.1V 9B Thinking", "zai-org/GLM-4.1V-9B-Thinking",
                "glm4v", _MIT, 10.29, 1.27, 40, 2, 128, 143, 32),
     KnownModel("GLM-4.6V Flash", "zai-org/GLM-4.6V-Flash",
                "glm4v", _MIT, 10.29, 1.27, 40, 2, 128, 143, 32),
     KnownModel("Gemma 3 12B", "google/gemma-3-12b-it",
                "gemma3", _GEMMA, 12.19, 1.02, 48, 8, 256, 124, 113),
+    KnownModel("Pixtral 12B", "mistral-community/pixtral-12b",
+               "pixtral", _APACHE, 12.68, 1.34, 40, 8, 128, 127, 23),
     KnownModel("LLaVA-1.5 13B", "llava-hf/llava-1.5-13b-hf",
                "llava", _LLAMA, 13.35, 0.33, 40, 40, 128, 124, 46),
     KnownModel("InternVL3 14B", "OpenGVLab/InternVL3-14B-hf",
@@ -164,8 +185,12 @@ CATALOGUE = (
                "internvl", _APACHE, 15.12, 1.56, 40, 8, 128, 146, 28),
     KnownModel("Mistral Small 3.1 24B", "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
                "mistral3", _APACHE, 24.01, 1.34, 40, 8, 128, 238, 22),
+    KnownModel("Qwen3.5 27B", "Qwen/Qwen3.5-27B",
+               "qwen3_5", _APACHE, 27.36, 2.55, 16, 4, 256, 349, 28),
     KnownModel("Gemma 3 27B", "google/gemma-3-27b-it",
                "gemma3", _GEMMA, 27.43, 1.42, 62, 16, 128, 173, 113),
+    KnownModel("PaliGemma 2 28B", "google/paligemma2-28b-mix-448",
+               "paligemma", _GEMMA, 27.65, 1.19, 46, 16, 128, 1118, 28),
     KnownModel("InternVL3.5 30B-A3B", "OpenGVLab/InternVL3_5-30B-A3B-HF",
                "internvl", _APACHE, 30.85, 29.63, 48, 4, 128, 149, 28),
     KnownModel("Qwen3-VL 30B-A3B", "Qwen/Qwen3-VL-30B-A3B-Instruct",
@@ -176,6 +201,8 @@ CATALOGUE = (
                "qwen2_5_vl", _APACHE, 33.45, 1.56, 64, 8, 128, 207, 27),
     KnownModel("LLaVA-NeXT 34B", "llava-hf/llava-v1.6-34b-hf",
                "llava_next", _APACHE, 34.75, 0.92, 60, 8, 128, 181, 46),
+    KnownModel("Qwen3.5 35B-A3B", "Qwen/Qwen3.5-35B-A3B",
+               "qwen3_5_moe", _APACHE, 35.11, 33.26, 10, 2, 256, 228, 28),
     KnownModel("InternVL3 38B", "OpenGVLab/InternVL3-38B-hf",
                "internvl", _QWEN, 38.39, 1.56, 64, 8, 128, 207, 86),
     KnownModel("InternVL3.5 38B", "OpenGVLab/InternVL3_5-38B-HF",

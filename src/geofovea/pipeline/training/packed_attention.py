@@ -37,7 +37,8 @@ def packed_attention(
             as many heads as queries.
         key: See ``query``.
         value: See ``query``.
-        attention_mask: bool ``(b, p)``, the tokens of the prefix that may be seen; it gives ``p``.
+        attention_mask: bool ``(b, p)``, the tokens of the prefix that may be seen; or float, what
+            is added to their logits. It gives ``p``.
         scaling: Factor of the logits.
         question_length: Words of a question, padding included.
 
@@ -47,8 +48,11 @@ def packed_attention(
     if attention_mask is None:
         raise TypeError("packed attention needs the mask of its prefix")
     p = attention_mask.shape[1]
-    hidden = torch.zeros_like(attention_mask, dtype=query.dtype)
-    hidden = hidden.masked_fill(~attention_mask, torch.finfo(query.dtype).min)[:, None, None]
+    hidden = attention_mask
+    if hidden.dtype == torch.bool:
+        visible = torch.zeros_like(attention_mask, dtype=query.dtype)
+        hidden = visible.masked_fill(~attention_mask, torch.finfo(query.dtype).min)
+    hidden = hidden[:, None, None]
     key_prefix, value_prefix = key[:, :, :p], value[:, :, :p]
     logits = query[:, :, :p] @ key_prefix.transpose(-1, -2) * scaling + hidden + _future(p, query)
     of_prefix = logits.softmax(-1) @ value_prefix

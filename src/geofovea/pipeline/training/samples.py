@@ -28,7 +28,11 @@ from geofovea.pipeline.training.lessons.dated import (
     questions_of_changes,
 )
 from geofovea.pipeline.training.lessons.pads import make_pad_sample
-from geofovea.pipeline.training.lessons.scene_tiles import choose_tiles, tiles_around
+from geofovea.pipeline.training.lessons.scene_tiles import (
+    ChooseTiles,
+    choose_tiles,
+    tiles_around,
+)
 from geofovea.pipeline.training.lessons.spec import SampleSpec, TrainingSample
 from geofovea.pipeline.training.lessons.spelling import is_asked, lesson_kinds, spell
 from geofovea.pipeline.training.lessons.token_dropout import hide_some, is_kept, is_shown, thin
@@ -39,9 +43,21 @@ __all__ = ["SampleSpec", "TrainingSample", "tiles_around", "training_samples"]
 
 
 def training_samples(
-    seed: int, shape: ModelShape, plan: SampleSpec, word_ids: dict[str, int]
+    seed: int,
+    shape: ModelShape,
+    plan: SampleSpec,
+    word_ids: dict[str, int],
+    choose: ChooseTiles = choose_tiles,
 ) -> Iterator[TrainingSample]:
-    """Endless samples; equal arguments give equal samples."""
+    """Endless samples; equal arguments give equal samples.
+
+    Args:
+        seed: Decides everything.
+        shape: Of the model.
+        plan: What a sample shows and asks.
+        word_ids: Number of each word.
+        choose: Which tiles of a scene a sample with questions shows.
+    """
     rng = random.Random(f"geofovea-lessons-{seed}")
     while True:
         if plan.lone_pad:
@@ -53,7 +69,7 @@ def training_samples(
             if not plan.questions:
                 yield _make_drill(rng, world, site, shape, plan)
             else:
-                yield _make_sample(rng, world, site, shape, plan, word_ids)
+                yield _make_sample(rng, world, site, shape, plan, word_ids, choose)
 
 
 def _make_sample(
@@ -63,10 +79,11 @@ def _make_sample(
     shape: ModelShape,
     plan: SampleSpec,
     word_ids: dict[str, int],
+    choose: ChooseTiles,
 ) -> TrainingSample:
     pyramid = Pyramid(world.width, world.height, shape.tile_size)
     distracted = rng.random() < plan.distracted
-    groups = choose_tiles(rng, pyramid, site, plan, distracted)
+    groups = choose(rng, pyramid, site, plan, distracted)
     tiles = [tile for group in groups for tile in group]
     group = np.repeat([i for i, g in enumerate(groups) for _ in g], shape.grid**2)
     dates = _dates(rng, world, site, plan)

@@ -12,14 +12,13 @@ here. ``fixed``: what a token gets from vision is divided by the number of token
 Scores are in units of the mean, because attention of 1/n is below every sigmoid. The second term of
 the loss counts the layer as a share of the depth.
 
-No heads are shipped, and none were trained. To use the method, construct it in Python with your own
-heads.
+Heads are trained for one model, see ``training.parts.thresholds``; none are shipped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -27,12 +26,15 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan, LayerView, words_behind
+from geofovea.regionfocus.tokens import TokenSet, token_cells
 
 __all__ = [
+    "RATES",
     "Atp",
     "ThresholdHead",
     "budget_loss",
     "kept_tokens",
+    "leaving_layers",
     "margins",
     "soft_mask",
     "spatial_scores",
@@ -40,6 +42,9 @@ __all__ = [
 ]
 
 _DEPTHS = (1 / 8, 7 / 16, 3 / 4)
+RATES = (0.25, 0.25, 0.25)
+"""Share of the cells in the coarse grid, behind each of three layers."""
+
 _ROWS = 256
 """Rows of attention that are read at a time."""
 
@@ -72,19 +77,24 @@ class Atp(LayerMethod):
     Attributes:
         heads: One for each of the layers behind which tokens leave: an eighth, seven sixteenths and
             three quarters of the depth.
-        cells: int64 ``(n, 2)``, row and column of each vision token of the prompt in its tile.
+        cells: int64 ``(n, 2)``, row and column of each vision token of the prompt in its tile; `of`
+            finds them where ``grid`` is given.
         most: Tokens that may go on, for each of these layers; those with the largest margin do.
             None for no limit.
         rates: Share of the cells in the coarse grid, in each of these layers.
+        grid: Rows and columns of tokens in a tile.
+        tile_size: Side of a tile in pixels of its level.
 
     Raises:
         ModelError: If there are not three heads, rates and limits.
     """
 
     heads: tuple[ThresholdHead, ...]
-    cells: Tensor
+    cells: Tensor | None = None
     most: tuple[int, ...] | None = None
-    rates: tuple[float, ...] = (0.25, 0.25, 0.25)
+    rates: tuple[float, ...] = RATES
+    grid: tuple[int, int] | None = None
+    tile_size: int = 0
     name: ClassVar[str] = "atp"
 
     def __post_init__(self) -> None:
@@ -92,29 +102,41 @@ class Atp(LayerMethod):
         if any(len(part) != 3 for part in parts):
             raise ModelError("atp has a head, a rate and a limit for each of three layers")
 
+    def of(self, tokens: TokenSet) -> Atp:
+        """See `LayerMethod`."""
+        if self.grid is None:
+            return self
+        return replace(self, cells=token_cells(tokens, self.grid, self.tile_size))
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`.
 
         Raises:
             ModelError: If the cells are those of another prompt.
         """
-        layers = [max(1, round(view.depth * part)) - 1 for part in _DEPTHS]
+        layers = leaving_layers(view.depth)
         behind = words_behind(view)
         if view.layer not in layers or view.layer == view.depth - 1 or not len(behind):
             return LayerPlan()
-        if int(view.numbers[-1]) >= len(self.cells):
+        cells = torch.zeros(0, 2) if self.cells is None else self.cells
+        if int(view.numbers[-1]) >= len(cells):
             raise ModelError(
                 f"atp needs the cell of every vision token; the prompt has more than the "
-                f"{len(self.cells)} that were given"
+                f"{len(cells)} that were given"
             )
         number = layers.index(view.layer)
         scores = torch.stack([_from_vision(view), _from_words(view, behind)])
         redundant = scores.mean(0)
-        spatial = spatial_scores(self.cells[view.numbers.cpu()], self.rates[number]).to(scores)
+        spatial = spatial_scores(cells[view.numbers.cpu()], self.rates[number]).to(scores)
         margin = margins(redundant, spatial, thresholds(scores, self.heads[number]))
         return LayerPlan(
             stays=kept_tokens(margin, None if self.most is None else self.most[number])
         )
+
+
+def leaving_layers(depth: int) -> list[int]:
+    """The three layers behind which tokens leave, from 0; nothing leaves behind the last one."""
+    return [max(1, round(depth * part)) - 1 for part in _DEPTHS]
 
 
 def spatial_scores(cells: Tensor, rate: float = 0.25, weight: float = 3.0) -> Tensor:

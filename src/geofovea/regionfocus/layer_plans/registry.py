@@ -28,8 +28,8 @@ _METHODS = {
 """Module of this folder and class, by name."""
 
 _MADE_IN_PYTHON = {
-    "atp": "threshold heads that were trained for the model (Atp)",
-    "saisa": "projectors that were fitted to the model (Saisa)",
+    "atp": "threshold heads that were trained for the model (Atp; geofovea train --with atp)",
+    "saisa": "projectors that were fitted to the model (Saisa; geofovea train --with saisa)",
     "imbalanced": "attention of the encoder (Imbalanced)",
 }
 """What a method needs that no option can give, and its class, by name."""

@@ -130,7 +130,7 @@ class _Search:
 
     def _best(self, pool: list[Tile], count: int) -> list[Tile]:
         """The likeliest; of those that tie, the coarser, then the first in reading order."""
-        pool.sort(key=lambda tile: (-tile.level, tile))
+        pool.sort(key=lambda tile: (-tile.level, tile.row, tile.col))
         scores = torch.tensor([self.queue[tile] for tile in pool], dtype=torch.float64)
         is_even = torch.allclose(scores, scores.mean(), rtol=1e-5, atol=0)
         if is_even and pool[0].level == pool[-1].level:

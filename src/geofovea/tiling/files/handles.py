@@ -20,11 +20,11 @@ from rasterio.errors import RasterioError
 
 from geofovea.errors import GeoFoveaError, SceneChangedError, SceneReadError
 from geofovea.tiling.files.faults import collect_faults
-from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.files.png import damage_in_png
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.machine.forks import in_every_child
+from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 
 __all__ = [
     "ALL_OVERVIEWS",

@@ -210,10 +210,9 @@ class Georeference:
         true = None
         points = self.lonlat_from_scene(corner)
         if points is not None and np.isfinite(points).all():
-            # no step of one pixel goes around the globe
-            steps = points[1:] - points[0]
-            steps[:, 0] -= 360 * np.round(steps[:, 0] / 360)
-            true = _side_of(steps * _metres_per_degree(float(points[0, 1])))
+            # in space, where neither a pole nor the antimeridian tears a pixel apart
+            corner_m = _in_space(points)
+            true = _side_of(corner_m[1:] - corner_m[0])
         if nominal is not None and (true is None or abs(nominal / true - 1) < _TRUE_TO_GROUND):
             return nominal
         return true
@@ -268,14 +267,15 @@ def _wkt_of(dataset: Any) -> tuple[str | None, str]:
 
 
 def _side_of(steps: Points) -> float | None:
-    """The side of a square with the area of a parallelogram given by two steps ``(2, 2)``."""
-    area = abs(steps[0, 0] * steps[1, 1] - steps[0, 1] * steps[1, 0])
+    """The side of a square as large as a parallelogram of two steps, ``(2, 2)`` or ``(2, 3)``."""
+    (first, across), (_, second) = steps @ steps.T
+    area = math.sqrt(max(0.0, first * second - across**2))
     return math.sqrt(area) if area > 0 and math.isfinite(area) else None
 
 
-def _metres_per_degree(lat: float) -> Points:
-    """Meters on the WGS 84 ellipsoid along one degree of longitude and of latitude."""
-    curvature = 1 - _WGS84_ECCENTRICITY_2 * math.sin(math.radians(lat)) ** 2
-    east = _WGS84_AXIS_M / math.sqrt(curvature) * math.cos(math.radians(lat))
-    north = _WGS84_AXIS_M * (1 - _WGS84_ECCENTRICITY_2) / curvature**1.5
-    return np.radians([east, north])
+def _in_space(points: Points) -> Points:
+    """Longitudes and latitudes ``(n, 2)`` in meters from the center of WGS 84, ``(n, 3)``."""
+    lon, lat = np.radians(points).T
+    radius = _WGS84_AXIS_M / np.sqrt(1 - _WGS84_ECCENTRICITY_2 * np.sin(lat) ** 2)
+    from_axis, height = radius * np.cos(lat), radius * (1 - _WGS84_ECCENTRICITY_2) * np.sin(lat)
+    return np.column_stack((from_axis * np.cos(lon), from_axis * np.sin(lon), height))

@@ -15,6 +15,7 @@ from rasterio.rpc import RPC
 from rasterio.transform import GCPTransformer, RPCTransformer
 
 from geofovea.tiling.gdal_errors import GDAL_ERRORS
+from geofovea.tiling.machine.rasterio_warnings import without_transform_warning
 
 __all__ = ["ControlPoints", "RationalFunctions"]
 
@@ -184,7 +185,8 @@ def _by(transformer: Any, points: Points, heights: Points, *, to_scene: bool) ->
     while stack:
         some = stack.pop()
         try:
-            result[some] = _once(transformer, points[some], heights[some], to_scene=to_scene)
+            with without_transform_warning():
+                result[some] = _once(transformer, points[some], heights[some], to_scene=to_scene)
         except GDAL_ERRORS:
             if len(some) > 1:
                 stack += np.array_split(some, 2)

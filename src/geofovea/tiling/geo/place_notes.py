@@ -10,6 +10,7 @@ from geofovea.tiling.geo.outline import ring_scene
 __all__ = ["place_notes"]
 
 _PARTS = 8
+_POLE = 90.0
 
 
 def place_notes(scene: HasGeoreference) -> tuple[str, ...]:
@@ -34,7 +35,8 @@ def _off_map(scene: HasGeoreference) -> list[str]:
     georeference, name = scene.georeference, scene.georeference.crs_name
     points_scene = np.concatenate((ring_scene(scene.box, _PARTS), [scene.box.center]))
     lonlat = georeference.lonlat_from_scene(points_scene)
-    if lonlat is None or not np.isfinite(lonlat).all(1).any():
+    # latitudes beyond a pole are the pole, so one that swapped its axes is there as a whole
+    if lonlat is None or not (np.abs(lonlat[np.isfinite(lonlat).all(1), 1]) < _POLE).any():
         return [
             f"its coordinates lead to no place that {name} can show, so there is no "
             "lon/lat: check its georeference"
@@ -42,6 +44,6 @@ def _off_map(scene: HasGeoreference) -> list[str]:
     if not np.isfinite(lonlat).all():
         return [
             f"part of the scene lies off the map of {name}: geometries and areas are of "
-            "the part on it"
+            "the part on it; warp the scene to UTM to have all of it"
         ]
     return []

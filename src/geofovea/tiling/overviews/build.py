@@ -20,12 +20,12 @@ from rasterio.transform import Affine
 
 from geofovea.errors import OutputError, SceneChangedError
 from geofovea.tiling.files.gdal_settings import gdal_settings
-from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.files.handles import check_checksums, open_bytes, open_dataset, read_errors
 from geofovea.tiling.files.source import Source, resolve_source
 from geofovea.tiling.files.tiff_directories import stored_blocks
 from geofovea.tiling.files.verify import check_whole
 from geofovea.tiling.machine.cores import usable_cores
+from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 from geofovea.tiling.overviews.averages import (
     Step,
     averages,

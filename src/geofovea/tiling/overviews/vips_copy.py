@@ -27,10 +27,10 @@ from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.tiling.cache.folder import CACHE_VARIABLE
-from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.files.handles import check_checksums, note_whole, open_dataset, read_errors
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.machine.child_memory import ChildMemory
+from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 from geofovea.tiling.overviews import vips_worker
 from geofovea.tiling.overviews.level_files import BLOCK_SIDE
 from geofovea.tiling.scene import Scene

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.gdal_settings import gdal_settings
@@ -61,6 +63,14 @@ def plan_radiometry(
     stretch = tuple((low, high) for low, high in measured["stretch"])
     if not measured["has_valid_pixels"]:
         warnings = (*warnings, "no valid pixel in the sample of the scene; contrast is arbitrary")
+    if measured["fill"] is not None and not is_complex:
+        # as short as its type allows: 1e+20 of float32 has many more digits as a float64
+        fill = str(np.dtype(scene.dtype).type(measured["fill"]))
+        warnings = (
+            *warnings,
+            f"many pixels hold {fill}, far from all others, and spoil the contrast; if that value "
+            f"means missing, declare it with nodata={fill}",
+        )
     return Radiometry(
         band_numbers,
         stretch=stretch,

@@ -17,6 +17,10 @@ from geofovea.tiling.scene import Scene
 __all__ = ["measure_stretch"]
 
 _PERCENTILES = (2.0, 98.0)
+_FILL_SHARE = 0.01
+# a mask of a few classes has gaps between any two of them
+_LEVELS_OF_A_PICTURE = 16
+_FEW = 65_536
 
 
 def measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> dict[str, Any]:
@@ -28,7 +32,8 @@ def measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> d
         is_complex: Whether they are measured as decibels.
 
     Returns:
-        ``stretch``: ``(low, high)`` of each band; ``has_valid_pixels``: whether any counted.
+        ``stretch``: ``(low, high)`` of each band; ``has_valid_pixels``: whether any counted;
+        ``fill``: a value far from all others that many pixels of a band have, or None.
 
     Raises:
         SceneReadError: If the sample cannot be read.
@@ -56,7 +61,31 @@ def measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> d
             for values in known_values
         ],
         "has_valid_pixels": any(len(values) for values in known_values),
+        "fill": next(filter(_is_number, map(_likely_fill, known_values)), None),
     }
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None
+
+
+def _likely_fill(values: NDArray[np.float64]) -> float | None:
+    """The least or the greatest value, if it stands for missing pixels by all that numbers show.
+
+    Many pixels have it, and it is farther from all others than these lie apart.
+    """
+    for end, inward in ((np.min, 1), (np.max, -1)):
+        if len(values) == 0:
+            return None
+        extreme = float(end(values))
+        others = values[values != extreme]
+        if len(others) == 0 or len(values) - len(others) < _FILL_SHARE * len(values):
+            continue
+        low, high = float(others.min()), float(others.max())
+        gap = low - extreme if inward > 0 else extreme - high
+        if gap > high - low and len(np.unique(others[:_FEW])) >= _LEVELS_OF_A_PICTURE:
+            return extreme
+    return None
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geofovea.datasets.synthetic.earth import pixels
+from geofovea.datasets.synthetic.earth.covers import mean_of_four
 from geofovea.datasets.synthetic.earth.grounds import ground
 from geofovea.datasets.synthetic.earth.making import make_earth
 from geofovea.datasets.synthetic.rendering import render_window
@@ -59,6 +61,27 @@ def test_a_window_of_any_level_is_a_cut_of_any_larger_one(case):
     assert large.dtype == np.uint8
     alone = render_window(world, level, x0 + left, y0 + top, cols, rows, bands=4)
     assert (large[top : top + rows, left : left + cols] == alone).all()
+
+
+@pytest.mark.parametrize("gsd_m", [0.5, 1.0])
+def test_land_of_level_1_is_the_rounded_mean_of_native_land(gsd_m):
+    world = next(w for w in (make_earth(s, 8192, 8192) for s in range(9)) if w.gsd_m == gsd_m)
+    for left, top in ((-9, 3), (801, 2500), (2047, 1300), (3100, 640)):
+        coarse = pixels.draw_land(world, 1, left, top, 150, 90)
+        native = pixels.draw_land(world, 0, 2 * left, 2 * top, 300, 180)
+        assert (coarse == mean_of_four(native)).all()
+
+
+@few
+@given(cuts())
+def test_pixels_of_several_covers_are_the_same_alone_and_with_all_others(case):
+    world, level, ((x0, width), (y0, height)), _ = case
+    drawn = []
+    for share in (-1, 2):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pixels, "_MOST_MIXED", share)
+            drawn.append(pixels.draw_land(world, level, x0, y0, width, height))
+    assert (drawn[0] == drawn[1]).all()
 
 
 def mean_of(native, level):

@@ -48,7 +48,9 @@ def test_the_list_for_machines_says_the_same(run):
     told = json.loads(run("models", "--json").stdout)
     assert {row["hub_id"] for row in told["models"]} == {model.hub_id for model in CATALOGUE}
     assert told["families"] == sorted(FAMILIES)
-    smallest = min(told["models"], key=lambda row: row["download_gb"])
+    # Qwen3.5 is slow without kernels of its own
+    plain = [row for row in told["models"] if "Qwen3.5" not in row["hub_id"]]
+    smallest = min(plain, key=lambda row: row["download_gb"])
     assert smallest["hub_id"] == smallest_download().hub_id
 
 

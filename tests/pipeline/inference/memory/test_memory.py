@@ -11,8 +11,10 @@ from transformers import DynamicCache
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.attention.rows import rotate
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.memory.assembly import StoredPrefix
 from geofovea.pipeline.inference.memory.ready import ReadyStates
 from geofovea.pipeline.inference.memory.rotation import turned, unturned
 from geofovea.pipeline.inference.memory.selected import SelectiveRun
@@ -53,6 +55,44 @@ def test_a_position_that_is_taken_off_can_be_put_on_again(kind, seed, n):
     keys = torch.randn(3, 2, n, 16, generator=made)
     positions = torch.randint(500, (n,), generator=made)
     alike(unturned(decoder, turned(decoder, keys, positions), positions), keys, 1e-4)
+
+
+@pytest.mark.parametrize("scaling", [{}, {"rope_type": "dynamic", "factor": 2.0}])
+def test_positions_that_are_looked_up_turn_keys_as_the_decoder_does(scaling):
+    rope = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4} | scaling}
+    decoder = variant_of("llava", text={"model_type": "llama"} | rope).decoder
+    made = torch.Generator().manual_seed(1)
+    # beyond what was looked up before, and back
+    for highest in (40, 3000, 1500):
+        keys = torch.randn(2, 2, 30, 16, generator=made)
+        positions = torch.randint(highest, (30,), generator=made)
+        cos, sin = decoder.rotary_emb(keys, positions[None])
+        expected = rotate(decoder.layers[0].self_attn, keys, cos, sin)
+        assert torch.equal(turned(decoder, keys, positions), expected)
+
+
+@torch.inference_mode()
+def test_the_cache_of_a_prompt_holds_its_tiles_end_to_end_and_grows_behind_them():
+    model = host()
+    prompts, (tokens, _) = model.stored_prompts, two(model)
+    chosen = tokens.select(torch.arange(1, len(tokens), 2))
+    sequence = prompts.prompts.sequence(QUESTION, chosen)
+    stored = prompts._stored_tiles(chosen, prompts.store(tokens, EXACT))
+    prefix = StoredPrefix(stored.words, stored.tiles, sequence)
+    parts = [(stored.words.keys, stored.words.values)]
+    parts += [rows.states.rows(rows.index, 2) for rows in stored.tiles]
+    keys, values = (torch.cat([part[:2] for part in each], 2) for each in zip(*parts, strict=True))
+    keys = turned(prompts.decoder, keys, sequence.positions[0, : prefix.length])
+    cache = prefix.cache(prompts.decoder, 2, room=3)
+    for layer in range(2):
+        assert torch.equal(cache.layers[layer].keys[0], keys[layer])
+        assert torch.equal(cache.layers[layer].values[0], values[layer])
+    # within the room, and past it
+    for count in (2, 4):
+        new = torch.ones_like(keys[:1, :, :2])
+        longer, _ = cache.update(new, new, 1)
+        expected = torch.cat([keys[1], torch.ones_like(keys[1, :, :count])], 1)
+        assert torch.equal(longer[0], expected)
 
 
 @pytest.mark.parametrize("family", ABLE)

@@ -4,19 +4,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pipeline_toys import TINY, lively_student, load_anew
+from pipeline_toys import TINY
 from safetensors.torch import load_file
 from training_toys import PLAN
 
 from geofovea.errors import DataError
 from geofovea.pipeline.training.embedded_model import vocabulary
-from geofovea.pipeline.training.export import write_model
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts import train_part as training
 from geofovea.pipeline.training.parts.band_lessons import BandLessons, BandLessonStore
 from geofovea.pipeline.training.parts.bands import BandPart, _focus
-from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.recipe import default_recipe
 from geofovea.pipeline.training.parts.train_part import train_part
 
@@ -30,13 +28,6 @@ def small_shards():
         patch.setattr(lesson_files, "LESSONS_A_SHARD", 3)
         patch.setattr(training, "_HELD_OUT_SHARDS", 1)
         yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    write_model(lively_student(), path)
-    return FrozenModel(load_anew(path), path)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -18,8 +19,9 @@ from geofovea.pipeline.cli import main
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.learned import part_files
 from geofovea.pipeline.hosts.learned.part_files import install_part, read_cards
-from geofovea.pipeline.hosts.learned.trained_parts import planned_method, resampling, saisa_of
+from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling
 from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.session.plan import plan_answer
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.export import write_model
@@ -32,7 +34,6 @@ from geofovea.pipeline.training.parts.lessons import LessonStore
 from geofovea.pipeline.training.parts.recipe import PART_NAMES, PartRecipe, default_recipe
 from geofovea.pipeline.training.parts.train_part import part_log, train_part
 from geofovea.pipeline.training.parts.written_part import write_part
-from geofovea.regionfocus.layer_plans.dyvte import DyVte
 from geofovea.tiling.opening import open_scene
 
 SPEC = replace(PLAN, dropped=0.0, alone=0.3)
@@ -223,13 +224,31 @@ def test_a_resampler_answers_with_fewer_tokens_and_with_all_as_the_model_does(
 
 
 def test_trained_exits_and_projectors_plan_layers(trained, scene_path):
-    for name, part in (("dyvte", "dyvte"), ("saisa", "saisa")):
-        session = SceneSession(open_scene(scene_path), load_anew(trained(part) / "model"))
+    for name in ("dyvte", "saisa", "atp", "deepstack"):
+        session = SceneSession(open_scene(scene_path), load_anew(trained(name) / "model"))
         answer = session.ask(QUESTION, skip=name)
         depth = len(session.host.decoder.layers)
         most = 0 if name == "saisa" else depth * answer.cost.tokens_llm
         assert answer.cost.vision_layers <= most
         assert answer.text
+
+
+def test_trained_maps_come_with_the_decoder_that_reads_them(trained, scene_path):
+    host = load_anew(trained("deepstack") / "model")
+    options = [AnswerOptions(skip=how) for how in ("deepstack", "deepstack:0", None)]
+    plans = [plan_answer(host, AskRequest(QUESTION, options=each)) for each in options]
+    own, plain, none = plans
+    assert own.skip.maps is not None
+    assert own.decoder is not host.decoder
+    assert (plain.skip.maps, plain.decoder) == (None, None)
+    assert (none.skip, none.decoder) == (None, None)
+    session = SceneSession(open_scene(scene_path), host)
+    requests = [AskRequest(QUESTION, options=each) for each in options]
+    for request, answer in zip(requests, session.ask_many(requests), strict=True):
+        alone = session.ask(QUESTION, skip=request.options.skip)
+        assert (answer.text, answer.cost.tokens_llm) == (alone.text, alone.cost.tokens_llm)
+        assert answer.confidence == pytest.approx(alone.confidence, rel=1e-4)
+        assert bool(answer.cost.tokens_beside) == (request.options.skip is not None)
 
 
 def test_a_batch_answers_with_the_decoder_of_each_question(trained, scene_path):
@@ -253,6 +272,7 @@ def test_a_batch_answers_with_the_decoder_of_each_question(trained, scene_path):
         ({"resampler": "m3", "reduction": "divprune"}, "leave out one of them"),
         ({"resampler": "m3", "skip": "ima"}, "has another; leave out one of them"),
         ({"skip": "saisa"}, "carries no projectors"),
+        ({"skip": "atp"}, "carries no threshold heads .* geofovea train --with atp --output RUN"),
     ],
     ids=str,
 )
@@ -336,6 +356,10 @@ def weights_with(file, change):
             weights_with("saisa.safetensors", lambda t: {k: t[k] for k in t if k[0] == "0"}),
         ),
         ("saisa", weights_with("saisa.safetensors", lambda t: {k: v[:3] for k, v in t.items()})),
+        ("atp", weights_with("thresholds.safetensors", lambda t: {k: t[k] for k in t if "0" in k})),
+        ("atp", weights_with("thresholds.safetensors", lambda t: {k: v[:3] for k, v in t.items()})),
+        ("deepstack", weights_with("stack.safetensors", lambda t: t | {"maps": t["maps"][:, :3]})),
+        ("deepstack", weights_with("stack.safetensors", lambda t: t | {"maps": t["maps"][:3]})),
     ],
 )
 def test_a_part_that_does_not_fit_its_host_is_refused_before_a_question(
@@ -343,8 +367,8 @@ def test_a_part_that_does_not_fit_its_host_is_refused_before_a_question(
 ):
     shutil.copytree(trained(method) / "model", tmp_path / "model")
     host = load_anew(tmp_path / "model")
-    uses = {"dyvte": lambda h: planned_method(h, DyVte()), "saisa": saisa_of}
-    use = uses.get(method, lambda h: resampling(h, method))
+    chooses = resampling if method in ("mqt", "quecc") else layer_method
+    use = partial(chooses, text=method)
     assert use(host) is not None
     change(tmp_path / "model")
     with pytest.raises(ModelError, match=r"train them again|has no settings|hidden, 2d"):

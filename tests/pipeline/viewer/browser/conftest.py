@@ -122,7 +122,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     def slowly(self: JobWatcher, tiles: Mapping[Tile, Box]) -> None:
         """As if the disk took long."""
         looking(self, tiles)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while goes_on and not self.is_cancelled and time.monotonic() < deadline:
             time.sleep(0.01)
 

@@ -180,8 +180,7 @@ def test_a_question_is_asked_looked_at_and_asked_again_with_keys_alone(
     tab_to("Map of scene.tif")
     before = page.url
     page.keyboard.press("+")
-    page.wait_for_timeout(700)
-    assert page.url != before
+    page.wait_for_url(lambda url: url != before)
     page.get_by_label("Question", exact=True).focus()
     page.keyboard.type(QUESTION)
     page.keyboard.press("Enter")

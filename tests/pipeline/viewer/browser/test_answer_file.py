@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from browser_toys import axe_violations
-from page_toys import ask, heat_pixels, wait_for_answer
+from page_toys import ask, drawn_after, wait_for_answer, wait_for_heat
 
 from geofovea.pipeline.answers.page.data import Truth
 from geofovea.pipeline.answers.page.document import save_answer_page
@@ -63,13 +63,12 @@ def test_the_file_shows_zooms_and_marks_without_a_request(
     save_answer_page(answer, tmp_path / "answer.html")
     page, requests = open_file(tmp_path / "answer.html")
     assert page.locator(".gf-text").text_content() == answer.text
-    page.wait_for_timeout(500)
-    assert heat_pixels(page) > 200
-    page.get_by_role("button", name="Show evidence 1 on the map").click()
-    page.wait_for_timeout(500)
+    wait_for_heat(page)
+    with drawn_after(page, "click"):
+        page.get_by_role("button", name="Show evidence 1 on the map").click()
     assert page.evaluate(OPAQUE) > 0.95
-    page.get_by_role("button", name="Show the whole scene").click()
-    page.wait_for_timeout(500)
+    with drawn_after(page, "click"):
+        page.get_by_role("button", name="Show the whole scene").click()
     assert page.evaluate(OPAQUE) > 0.4
     assert requests == []
     assert not page.get_by_label("Question", exact=True).count()

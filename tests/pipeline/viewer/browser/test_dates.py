@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from browser_toys import axe_violations
-from page_toys import ended
+from page_toys import drawn_after, ended
 from playwright.sync_api import expect
 from viewer_toys import ended as job_ended
 
@@ -72,8 +72,8 @@ def test_what_changed_is_listed_shown_on_both_maps_saved_and_shown_again(
     x0, y0, x1, y1 = rows[0]["box_by_scene"]["1"]
     cell = page.locator(".gf-evidence:visible tbody tr").first.locator(".gf-place")
     assert cell.text_content().startswith(f"{x1 - x0} × {y1 - y0} at {x0}, {y0}")
-    page.get_by_role("button", name="Show place 1 on the map").click()
-    page.wait_for_timeout(300)
+    with drawn_after(page, "click"):
+        page.get_by_role("button", name="Show place 1 on the map").click()
     # the marked place is drawn in yellow, over the pixels of each date
     assert all(overlay.evaluate(WHITE) > 50 for overlay in page.locator(".gf-overlay").all())
     with page.expect_download() as download:
@@ -110,6 +110,36 @@ def test_a_comparison_is_stopped_and_goes_on_after_a_reload(
     assert page.get_by_role("status").text_content() == "scene.tif: Stopped."
     assert desk.jobs()[0].state == "cancelled"
     slow.clear()
+
+
+def test_the_scenes_change_places_and_the_earlier_one_is_the_left_one(
+    visit: Callable[..., Any], desk: Desk
+) -> None:
+    page = visit()
+    swap = page.get_by_role("button", name="Swap the scenes")
+    assert not swap.is_visible()
+    compare(page)
+    page.get_by_text("Options").click()
+    page.get_by_label("Tiles at most").fill("8")
+    page.get_by_role("button", name="List changes").click()
+    ended(page, 1)
+    expect(page.locator(".gf-answer:visible")).to_have_count(1)
+    swap.focus()
+    page.keyboard.press("Enter")
+    # the list that was there had the other order
+    expect(page.get_by_text("From scene.tif (left) to part.tif (right).")).to_be_visible()
+    expect(page.locator(".gf-answer:visible")).to_have_count(0)
+    assert page.get_by_label("Scene", exact=True).input_value() == "0"
+    assert page.get_by_label("Compare with").input_value() == "3"
+    assert page.get_by_label("Map of").first.get_attribute("aria-label").startswith("Map of scene")
+    assert axe_violations(page) == []
+    page.get_by_role("button", name="List changes").click()
+    ended(page, 2)
+    later_first = [[scene.id for scene in job.scenes] for job in desk.jobs()[:2]]
+    assert later_first == [["4", "1"], ["1", "4"]]
+    # the same scene twice has no order
+    page.get_by_label("Compare with").select_option(label="scene.tif")
+    assert not swap.is_visible()
 
 
 def test_a_region_of_the_later_scene_bounds_the_list_in_both(desk: Desk) -> None:

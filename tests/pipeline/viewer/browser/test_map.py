@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_toys import ask, heat_pixels, map_pixels, view_at, wait_for_answer
+from page_toys import (
+    ask,
+    drawn_after,
+    heat_pixels,
+    map_pixels,
+    rest,
+    view_at,
+    wait_for_answer,
+    wait_for_heat,
+)
 from playwright.sync_api import expect
 
 from geofovea.pipeline.session.session import SceneSession
@@ -33,9 +42,16 @@ def model_pixels(session: SceneSession, x: int, y: int) -> np.ndarray:
     return mosaic[top : top + 2 * HALF, left : left + 2 * HALF]
 
 
+def press(page: Any, *keys: str) -> None:
+    """Press keys that move the maps, each when they rest."""
+    for key in keys:
+        with drawn_after(page, "keydown"):
+            page.keyboard.press(key)
+
+
 def place_of(page: Any) -> list[float]:
     """x, y and resolution that the address keeps, once the view rests."""
-    page.wait_for_timeout(600)
+    rest(page)
     return [float(number) for number in page.evaluate(STATE)[1:].split(",")[:3]]
 
 
@@ -49,22 +65,21 @@ def test_a_pixel_on_the_screen_is_the_pixel_that_the_model_is_given(
     expected = model_pixels(sessions[scene], x, y).astype(int)
     difference = np.abs(map_pixels(page, HALF).astype(int) - expected)
     assert difference.max() <= JPEG_ERROR
-    page.get_by_label("As the model sees it").check()
-    page.wait_for_timeout(1500)
+    with drawn_after(page, "change"):
+        page.get_by_label("As the model sees it").check()
     assert np.array_equal(map_pixels(page, HALF), expected)
 
 
 def test_keys_move_the_map_and_zoom_it(visit: Callable[..., Any]) -> None:
     page = visit()
     page.locator(".gf-map").focus()
-    page.keyboard.press("+")
-    page.keyboard.press("+")
+    press(page, "+", "+")
     before = place_of(page)
-    page.keyboard.press("ArrowRight")
+    press(page, "ArrowRight")
     right = place_of(page)
     assert right[0] > before[0]
     assert right[1:] == before[1:]
-    page.keyboard.press("-")
+    press(page, "-")
     assert place_of(page)[2] > right[2]
 
 
@@ -99,8 +114,8 @@ def test_north_is_up_after_the_needle_was_pressed(visit: Callable[..., Any]) -> 
     angle = f"element => {{ const m = ({turn})(element); return Math.atan2(m.b, m.a); }}"
     # the scene is turned by 30 degrees, and the meridians of its zone by less than one
     assert abs(abs(np.degrees(needle.evaluate(angle))) - 30) < 1.5
-    needle.click()
-    page.wait_for_timeout(300)
+    with drawn_after(page, "click"):
+        needle.click()
     assert abs(np.degrees(needle.evaluate(angle))) < 0.1
 
 
@@ -119,7 +134,7 @@ def test_heat_follows_its_slider_and_the_levels_that_are_shown(visit: Callable[.
     page = visit()
     ask(page, QUESTION)
     wait_for_answer(page)
-    page.wait_for_timeout(500)
+    wait_for_heat(page)
     assert heat_pixels(page) > 500
     page.get_by_label("Heat").fill("0")
     assert heat_pixels(page) == 0
@@ -147,8 +162,8 @@ def test_a_row_of_the_evidence_is_marked_on_the_map_and_back(visit: Callable[...
     assert x0 < x < x0 + wide
     assert y0 < y < y0 + wide
     # the middle of the map shows the box: a click there marks it
-    page.get_by_role("button", name="Show evidence 1 on the map").click()
-    page.wait_for_timeout(500)
+    with drawn_after(page, "click"):
+        page.get_by_role("button", name="Show evidence 1 on the map").click()
     box = page.locator(".gf-map").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator("tr.gf-marked td").first).to_have_text("1")
@@ -160,9 +175,7 @@ def test_two_scenes_of_one_ground_move_together(visit: Callable[..., Any]) -> No
     assert page.get_by_label("Move the maps together").input_value() == "ground"
     first, second = page.locator(".gf-map").all()
     first.focus()
-    for key in ("+", "ArrowRight", "ArrowDown", "+"):
-        page.keyboard.press(key)
-    page.wait_for_timeout(400)
+    press(page, "+", "ArrowRight", "ArrowDown", "+")
     places = []
     for map_element in (first, second):
         box = map_element.bounding_box()

@@ -18,6 +18,9 @@ _ONE = 128
 _NODE = 32
 """Scene pixels that share one light and one haze; they differ by less than a gray value."""
 
+_STRIP = 16
+"""Rows that are balanced at once, so that memory beside the picture stays small."""
+
 _SHADE, _DEEPEST = 0.17, 0.15
 _RELIEF_WAVE, _SLOPE = 2600, 160
 _HAZE_WAVE = 9000
@@ -38,12 +41,17 @@ def through_air(
     light, haze = _light_and_haze(world, step, (columns + 0.5) * pitch, (rows + 0.5) * pitch)
     x = (x0_level + np.arange(width) + 0.5) * step
     along = np.arange(x0_level, x0_level + width) // pitch - columns[0]
-    for number, row in enumerate(rows):
-        top, bottom = max(row * pitch - y0_level, 0), min((row + 1) * pitch - y0_level, height)
+    per_strip = max(1, _STRIP // pitch)
+    for first in range(0, len(rows), per_strip):
+        nodes = slice(first, first + per_strip)
+        top = max(rows[first] * pitch - y0_level, 0)
+        bottom = min((rows[nodes][-1] + 1) * pitch - y0_level, height)
         y = (y0_level + np.arange(top, bottom) + 0.5) * step
-        factor = (light[number, along, None] * _gains(world, x, y)).astype(np.uint16)
-        mixed = pixels[top:bottom] * factor
-        mixed += haze[number, along]
+        down = np.arange(y0_level + top, y0_level + bottom) // pitch - rows[first]
+        # a single row of nodes is broadcast, which is cheaper than to repeat it
+        places = (np.zeros(1, np.int64) if per_strip == 1 else down)[:, None], along
+        mixed = pixels[top:bottom] * _factors(world, light[nodes], places, x, y)
+        mixed += _taken(haze[nodes], places)
         mixed >>= 7
         np.minimum(mixed, 255, out=mixed)
         pixels[top:bottom] = mixed
@@ -67,18 +75,58 @@ def _light_and_haze(
     return light, (thick[..., None] * (_ONE * _HAZE_COLOR)).astype(np.uint16)
 
 
-def _gains(world: EarthWorld, x: Axis, y: Axis) -> NDArray[np.floating[Any]]:
-    """Factors of the bands: (4,) if one picture of the mosaic fills these rows, else by pixel."""
+def _factors(
+    world: EarthWorld, light: Field, places: tuple[NDArray[Any], NDArray[Any]], x: Axis, y: Axis
+) -> NDArray[np.uint16]:
+    """Light times the gain of the picture of the mosaic that lies at each pixel, by band.
+
+    Args:
+        world: Whose mosaic it is.
+        light: At nodes.
+        places: Node rows and node columns of the pixels, which broadcast.
+        x: Of the columns, in scene pixels.
+        y: Of the rows.
+    """
+    pictures, gains = _pictures(world, x, y)
+    if isinstance(pictures, int):
+        return _taken((light[..., None] * gains[pictures]).astype(np.uint16), places)
+    factors: NDArray[np.uint16] = (light[places][..., None] * gains[pictures]).astype(np.uint16)
+    return factors
+
+
+def _pictures(
+    world: EarthWorld, x: Axis, y: Axis
+) -> tuple[int | NDArray[np.uint16], NDArray[np.float32]]:
+    """Number of the picture of the mosaic at each pixel, or of the one that fills these rows.
+
+    And the gains of all pictures, float32 (pictures, 4).
+    """
     land = world.land
-    gains = np.array(land.gains, np.float32)
-    for seam in land.seams:
+    gains = np.array([land.gains, *(seam.gains for seam in land.seams)], np.float32)
+    first, crossing = 0, []
+    for number, seam in enumerate(land.seams, 1):
         line = seam.x + seam.slope * y
         if line.max() < x[0]:
-            gains = np.array(seam.gains, np.float32)
+            first = number
         elif line.min() < x[-1]:
-            right = x[None, :, None] > line[:, None, None]
-            gains = np.where(right, np.array(seam.gains, np.float32), gains)
-    return gains
+            crossing.append((number, line))
+    if not crossing:
+        return first, gains
+    pictures = np.full((len(y), len(x)), first, np.uint16)
+    for number, line in crossing:
+        start = int(np.searchsorted(x, line.min()))
+        np.copyto(pictures[:, start:], np.uint16(number), where=x[start:] > line[:, None])
+    return pictures, gains
+
+
+def _taken(
+    nodes: NDArray[np.uint16], places: tuple[NDArray[Any], NDArray[Any]]
+) -> NDArray[np.uint16]:
+    """Values of nodes, uint16 (rows, columns, 4), at places."""
+    # eight bytes are one number, which is found faster
+    packed = np.ascontiguousarray(nodes).view(np.uint64)[..., 0][places]
+    taken: NDArray[np.uint16] = packed.view(np.uint16).reshape(*packed.shape, 4)
+    return taken
 
 
 def _cut_off(

@@ -16,7 +16,7 @@ from geofovea.datasets.synthetic.earth.drawing import Bands, Sheet, packed_level
 from geofovea.datasets.synthetic.earth.towns import TOWN_BLOCKS
 from geofovea.datasets.synthetic.textures import SIDE, Texture, periodic_noise
 
-__all__ = ["COVERS", "atlas", "number_of"]
+__all__ = ["COVERS", "atlas", "halved_atlas", "mean_of_four", "number_of"]
 
 _Recipe = Callable[[np.random.Generator], Texture]
 
@@ -111,6 +111,26 @@ def atlas(level: int) -> NDArray[np.uint32]:
     """All covers at a level, the four bands of a pixel in one number: (covers, side, side)."""
     levels = _atlases()
     return levels[min(level, len(levels) - 1)]
+
+
+@cache
+def halved_atlas(level: int) -> NDArray[np.uint32]:
+    """`atlas` with 2 x 2 pixels of whole columns and rows averaged, rounded as bytes are."""
+    sheets = atlas(level)
+    if sheets.shape[1] == 1:
+        return sheets
+    bands = sheets.view(np.uint8).reshape(*sheets.shape, 4)
+    halved = np.stack([mean_of_four(sheet) for sheet in bands])
+    return halved.view(np.uint32)[..., 0]
+
+
+def mean_of_four(fine: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Means of 2 x 2 pixels, rounded: (height, width, bands) to half of both sides."""
+    rows = np.add(fine[0::2], fine[1::2], dtype=np.uint16)
+    mean = rows[:, 0::2] + rows[:, 1::2]
+    mean += 2
+    mean >>= 2
+    return mean.astype(np.uint8)
 
 
 @cache

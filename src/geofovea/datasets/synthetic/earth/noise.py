@@ -49,8 +49,11 @@ def smooth_noise(x: Axis, y: Axis, seed: int, wave: float) -> Field:
     row -= row[0]
     left, right = lattice[:, column], lattice[:, column + 1]
     lines = left + (right - left) * along_x
-    upper, lower = lines[row], lines[row + 1]
-    field: Field = upper + (lower - upper) * along_y[:, None]
+    upper, field = lines[row], lines[row + 1]
+    # in place: memory that is touched for the first time costs more than the arithmetic
+    field -= upper
+    field *= along_y[:, None]
+    field += upper
     return field
 
 
@@ -70,7 +73,8 @@ def fractal(x: Axis, y: Axis, seed: int, wave: float, octaves: int, finest: floa
     layers = _few_octaves if x.size * y.size <= _FEW else _many_octaves
     total, *others = layers(x, y, [(seed + 101 * n, wave) for n, wave in enumerate(waves)])
     for octave, layer in enumerate(others, 1):
-        total = total + np.float32(0.5**octave) * layer
+        layer *= np.float32(0.5**octave)
+        total += layer
     return total
 
 

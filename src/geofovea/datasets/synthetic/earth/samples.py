@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.earth.noise import Axis, Field
 
-__all__ = ["Samples"]
+__all__ = ["Samples", "whole_steps"]
 
 _NODE = 32
 """Ground units between nodes of a field, at least; its shortest waves are three times as long."""
@@ -69,9 +70,21 @@ class Samples:
         pitch = self._per_node
         part = ((np.arange(pitch) + 0.5) / pitch).astype(np.float32)
         left, top = self.col % pitch, self.row % pitch
-        lines = values[:, :-1, None] + (values[:, 1:] - values[:, :-1])[..., None] * part
+        across = values[:, 1:] - values[:, :-1]
+        lines = np.empty((*across.shape, pitch), values.dtype)
+        for number, share in enumerate(part):
+            # long steps with a stride; an inner loop over the few samples of a node is slower
+            np.multiply(across, share, out=lines[..., number])
+            lines[..., number] += values[:, :-1]
         lines = lines.reshape(len(values), -1)[:, left : left + self.width]
         upper = lines[:-1, None]
         field = (lines[1:, None] - upper) * part[:, None]
         field += upper
         return field.reshape(-1, self.width)[top : top + self.height]
+
+
+def whole_steps(axis: Field, step: int) -> NDArray[np.int32]:
+    """Whole steps in coordinates; ``step`` is a power of two, so that nothing is rounded."""
+    scaled = axis * np.float32(1 / step)
+    whole: NDArray[np.int32] = np.floor(scaled, out=scaled).astype(np.int32)
+    return whole

@@ -10,7 +10,7 @@ from geofovea.datasets.synthetic.earth.air import through_air
 from geofovea.datasets.synthetic.earth.grounds import ground
 from geofovea.datasets.synthetic.earth.land import EarthWorld
 from geofovea.datasets.synthetic.earth.noise import smooth_noise
-from geofovea.datasets.synthetic.earth.terrain import draw_land
+from geofovea.datasets.synthetic.earth.pixels import draw_land
 from geofovea.datasets.synthetic.world import Site
 from geofovea.tiling.pyramid import Box
 

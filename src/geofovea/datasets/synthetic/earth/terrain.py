@@ -1,10 +1,8 @@
-"""The land of a window at any level: which cover lies at each sample, and how it looks.
+"""The land of a window at any level: which cover lies at each sample.
 
 Covers follow from smooth fields (sea, town, moisture), from the grid of roads and parcels and from
 the rivers. Fields are computed on nodes of a lattice that is the same for all windows, then
-interpolated. So the cost follows the size of the window, and equal places get equal pixels.
-
-From the second level on, a pixel is the mean of 2 x 2 samples of a finer level.
+interpolated. So the cost follows the size of the window, and equal places get equal covers.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.synthetic.earth.covers import atlas, number_of
+from geofovea.datasets.synthetic.earth.covers import number_of
 from geofovea.datasets.synthetic.earth.land import WATER, EarthWorld, spread
 from geofovea.datasets.synthetic.earth.noise import Field, fractal, hashed
 from geofovea.datasets.synthetic.earth.parcels import (
@@ -30,15 +28,12 @@ from geofovea.datasets.synthetic.earth.parcels import (
     layouts,
 )
 from geofovea.datasets.synthetic.earth.rivers import river_distance
-from geofovea.datasets.synthetic.earth.samples import Samples
+from geofovea.datasets.synthetic.earth.samples import Samples, whole_steps
 from geofovea.datasets.synthetic.textures import SIDE, means_of, periodic_noise
 
-__all__ = ["draw_land", "grid_coordinates", "labels_at"]
+__all__ = ["FIRST_TOWN", "grid_coordinates", "labels_at", "labels_of"]
 
 _DISTRICT_BITS, _CODE_BITS = (number.bit_length() - 1 for number in (ENTRIES, CODES))
-
-_SAMPLES_AT_ONCE = 2**18
-"""Memory that drawing needs beside its result is that of so many samples, or of 16 rows."""
 
 _COARSEST_WITH_ROADS = 24
 """Beyond this distance of samples a road would be drawn as dots."""
@@ -70,65 +65,11 @@ _CORES = ("center a", "center b", "center a", "center b", "estate", "center b", 
 _OUTSKIRTS = (
     "suburb a", "suburb b", "suburb c", "suburb a", "suburb b", "estate", "industry", "park",
 )  # fmt: skip
-_FIRST_TOWN = min(number_of(name) for name in (*_CORES, *_OUTSKIRTS))
+FIRST_TOWN = min(number_of(name) for name in (*_CORES, *_OUTSKIRTS))
+"""From this number on covers are blocks of towns, which follow the grid."""
 
 
-def draw_land(
-    world: EarthWorld, level: int, x0_level: int, y0_level: int, width: int, height: int
-) -> NDArray[np.uint8]:
-    """The land without sites, uint8 (height, width, 4): red, green, blue, near infrared."""
-    step = world.scale << level
-    pixels = np.empty((height, width, 4), np.uint8)
-    strip = max(_SAMPLES_AT_ONCE // (4 * width if level else width), 16)
-    for top in range(0, height, strip):
-        rows = min(strip, height - top)
-        part = pixels[top : top + rows]
-        if level == 0:
-            part[:] = _drawn(world, Samples(x0_level, y0_level + top, width, rows, step))
-        else:
-            fine = Samples(2 * x0_level, 2 * (y0_level + top), 2 * width, 2 * rows, step // 2)
-            part[:] = _halved(_drawn(world, fine))
-    return pixels
-
-
-def _halved(fine: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    rows = np.add(fine[0::2], fine[1::2], dtype=np.uint16)
-    mean = rows[:, 0::2] + rows[:, 1::2]
-    mean += 2
-    mean >>= 2
-    return mean
-
-
-def _drawn(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
-    """Pixels of covers; the blocks of towns follow the grid, all else lies as the picture does."""
-    labels, grid = _labels(world, samples)
-    sheets = atlas(samples.step.bit_length() - 1)
-    side = sheets.shape[1]
-    at_x = np.arange(samples.col, samples.col + samples.width) % side
-    at_y = np.arange(samples.row, samples.row + samples.height) % side
-    place = (at_y * side).astype(np.int32)[:, None] + at_x.astype(np.int32)
-    urban = labels >= _FIRST_TOWN
-    if urban.any():
-        u, v = grid or grid_coordinates(world, samples)
-        in_block = _whole(v, samples.step) & (side - 1)
-        in_block *= side
-        in_block += _whole(u, samples.step) & (side - 1)
-        np.copyto(place, in_block, where=urban)
-    index = labels.astype(np.int32)
-    index *= side * side
-    index += place
-    packed = sheets.ravel().take(index)
-    return packed.view(np.uint8).reshape(*labels.shape, 4)
-
-
-def _whole(axis: Field, step: int) -> NDArray[np.int32]:
-    """Whole steps in coordinates; ``step`` is a power of two, so that nothing is rounded."""
-    scaled = axis * np.float32(1 / step)
-    whole: NDArray[np.int32] = np.floor(scaled, out=scaled).astype(np.int32)
-    return whole
-
-
-def _labels(
+def labels_of(
     world: EarthWorld, samples: Samples
 ) -> tuple[NDArray[np.uint8], tuple[Field, Field] | None]:
     """Covers of samples; of native ones they are decided for 2 x 2 at once, a meter wide.
@@ -190,7 +131,7 @@ def _roughness(samples: Samples) -> Field:
 def _parcels(world: EarthWorld, u: Field, v: Field) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Cover of roads and fields at grid coordinates, and the codes of the layouts there."""
     seed = world.land.seed + 61
-    column, row = _whole(u, CELL), _whole(v, CELL)
+    column, row = whole_steps(u, CELL), whole_steps(v, CELL)
     district, row_of_district = column >> _DISTRICT_BITS, row >> _DISTRICT_BITS
     first_x, first_y = int(district.min()), int(row_of_district.min())
     columns = np.arange(first_x, int(district.max()) + 1, dtype=np.int64)
@@ -271,7 +212,7 @@ def _lay_towns(
     if at_nodes is None or at_nodes.max() <= 0:
         return
     town = samples.drawn_out(at_nodes)
-    column, row = (_whole(axis, SIDE) for axis in grid)
+    column, row = (whole_steps(axis, SIDE) for axis in grid)
     first_x, first_y = int(column.min()), int(row.min())
     columns = np.arange(first_x, int(column.max()) + 1)
     rows = np.arange(first_y, int(row.max()) + 1)
@@ -294,11 +235,14 @@ def _lay_towns(
 
 def _lay_drives(world: EarthWorld, labels: NDArray[np.uint8], grid: tuple[Field, Field]) -> None:
     """The roads from sites to the roads of the grid, in the part of the window where they run."""
+    bounds = [(axis.min(), axis.max()) for axis in grid]
     for drive in world.land.drives:
         along, across = grid[drive.vertical], grid[not drive.vertical]
-        if not (across.min() - CELL < drive.across < across.max() + CELL):
+        first, last = bounds[not drive.vertical]
+        if not (first - CELL < drive.across < last + CELL):
             continue
-        if along.max() < drive.start or along.min() > drive.end:
+        first, last = bounds[drive.vertical]
+        if last < drive.start or first > drive.end:
             continue
         there = np.abs(across - np.float32(drive.across)) < np.float32(0.75 * CELL)
         there &= (along > drive.start) & (along < drive.end)

@@ -34,6 +34,7 @@ def _scene_options(scenes: int, per_category: int) -> Callable[[Command], Comman
 
     def decorate(command: Command) -> Command:
         for decorator in (
+            world_option,
             click.option(
                 "--seed", default=900_000, show_default=True, help="Seed of the first scene."
             ),
@@ -63,7 +64,6 @@ def _budget_options(command: Command) -> Command:
 @_output_option
 @click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
 @_scene_options(scenes=6, per_category=3)
-@world_option
 @synthetic_model_options
 @_budget_options
 def synthetic(
@@ -120,6 +120,7 @@ def policies(
     scenes: int,
     per_category: int,
     seed: int,
+    world: int,
     loading: dict[str, Any],
     tiles: int | None,
     tokens: int | None,
@@ -135,7 +136,15 @@ def policies(
     budget = _budget(host.default_budget, tiles=tiles, tokens=tokens)
     scene_sides = list(sides) or [4096, 16384, 32768]
     table = run_policies(
-        output, scene_sides, scenes, per_category, seed, host, budget, unusual(loading)
+        output,
+        scene_sides,
+        scenes,
+        per_category,
+        seed,
+        host,
+        budget,
+        unusual(loading),
+        version=world,
     )
     echo(table, lines=True)
 
@@ -188,6 +197,7 @@ def reductions(
     scenes: int,
     per_category: int,
     seed: int,
+    world: int,
     loading: dict[str, Any],
     tiles: int | None,
     methods: tuple[str, ...],
@@ -218,6 +228,7 @@ def reductions(
         methods or METHODS,
         shares,
         unusual(loading),
+        version=world,
     )
     echo(write_report(output, items, host.name), lines=True)
 
@@ -333,6 +344,7 @@ def _budget(default: Budget, **limits: int | None) -> Budget:
     show_default=True,
     help="Tiles of the counts by a sample; the search has the most of them.",
 )
+@world_option
 @synthetic_model_options
 def count(
     output: Path,
@@ -340,6 +352,7 @@ def count(
     scenes: int,
     seed: int,
     budgets: tuple[int, ...],
+    world: int,
     loading: dict[str, Any],
 ) -> None:
     """Compare ways to count things over a scene.
@@ -351,7 +364,9 @@ def count(
     from geofovea.pipeline.hosts.load import load_host
 
     host = load_host(**loading)
-    table = run_count_bench(output, sides, scenes, seed, host, budgets, unusual(loading))
+    table = run_count_bench(
+        output, sides, scenes, seed, host, budgets, unusual(loading), version=world
+    )
     echo(table, lines=True)
 
 

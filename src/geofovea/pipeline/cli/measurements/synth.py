@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.shared import world_option
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["synth"]
@@ -22,14 +23,7 @@ __all__ = ["synth"]
     "--dates", default=1, show_default=True, help="Dates of each scene; two or more have changes."
 )
 @click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
-@click.option(
-    "--world",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, 2),
-    help="1: cells of one terrain each, which the demo model has learned. 2: land, towns and water "
-    "as on the Earth; the demo model has not learned it.",
-)
+@world_option
 @click.option("--nir", is_flag=True, help="Add a near-infrared band; needs --world 2.")
 def synth(
     output: Path,

@@ -27,6 +27,7 @@ _PARAMETERS = {
     "max_tokens": "tokens",
     "timeout": "seconds",
     "layer": "region_layer",
+    "crs": "region_crs",
 }
 
 

@@ -35,6 +35,8 @@ def run_count_bench(
     host: Host,
     budgets: Sequence[int],
     loading: Mapping[str, Any] | None = None,
+    *,
+    version: int = 1,
 ) -> str:
     """Count every kind in every way; write ``items.jsonl`` and ``table.md``; return the table.
 
@@ -48,6 +50,7 @@ def run_count_bench(
         host: The model.
         budgets: Tiles of the counts under a budget.
         loading: How the model was loaded, as far as it is unusual.
+        version: Of the synthetic world, one of ``VERSIONS``.
 
     Raises:
         DataError: If there is nothing to count, or the folder holds a run with other settings.
@@ -55,9 +58,9 @@ def run_count_bench(
     """
     if not budgets or min(budgets) < 1:
         raise DataError(f"a budget has at least one tile, got {list(budgets)}")
-    places = BenchScenes(folder, sides, scenes, 1, seed)
+    places = BenchScenes(folder, sides, scenes, 1, seed, version=version)
     make_folder(folder)
-    settings = bench_settings(host, loading, budgets=list(budgets))
+    settings = bench_settings(host, loading, version, budgets=list(budgets))
     file = AnswerFile(folder / "items.jsonl", CountItem, settings)
     items = measure(places, partial(_count_scene, host, tuple(budgets)), file)
     table = counts_table(items, host.name, ways_of(budgets))

@@ -25,10 +25,18 @@ PART_FILES = {
     "exits": "exits.safetensors",
     "saisa": "saisa.safetensors",
     "bands": "bands.safetensors",
+    "thresholds": "thresholds.safetensors",
+    "stack": "stack.safetensors",
 }
 """Weights by kind of part; a model carries at most one of each kind."""
 
-_KINDS = {"dyvte": "exits", "saisa": "saisa", "bands": "bands"}
+_KINDS = {
+    "dyvte": "exits",
+    "saisa": "saisa",
+    "bands": "bands",
+    "atp": "thresholds",
+    "deepstack": "stack",
+}
 
 
 def kind_of(method: str) -> str:

@@ -17,19 +17,25 @@ from geofovea.pipeline.hosts.learned.adapted_decoder import adapted_decoder
 from geofovea.pipeline.hosts.learned.band_reading import BandReader, Rebuild, band_reader
 from geofovea.pipeline.hosts.learned.card import PART_FILES, PartCard
 from geofovea.pipeline.hosts.learned.part_files import part_tensors
+from geofovea.regionfocus.layer_plans.atp import RATES, Atp, ThresholdHead, thresholds
 from geofovea.regionfocus.layer_plans.base import LayerMethod
+from geofovea.regionfocus.layer_plans.deepstack import DeepStack
 from geofovea.regionfocus.layer_plans.dyvte import DyVte, ExitRouter, router_logits
+from geofovea.regionfocus.layer_plans.registry import make_layer_method
 from geofovea.regionfocus.layer_plans.saisa import Saisa, SaisaProjector
 from geofovea.regionfocus.resamplers.registry import make_resampler, parse_resampler
 from geofovea.regionfocus.resamplers.tiles import ResampledTiles
+from geofovea.regionfocus.token_children import QUARTERS
 
 __all__ = [
     "Resampling",
+    "Stacking",
     "SupportsTrainedParts",
     "TrainedParts",
+    "layer_method",
     "planned_method",
     "resampling",
-    "saisa_of",
+    "stack_reader",
 ]
 
 
@@ -47,6 +53,19 @@ class Resampling:
     """
 
     tiles: ResampledTiles
+    decoder: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stacking:
+    """How the finest level enters layers beside the sequence, and what reads the sums.
+
+    Attributes:
+        method: Has a map for each group.
+        decoder: The decoder that was trained with them.
+    """
+
+    method: DeepStack
     decoder: Any
 
 
@@ -96,6 +115,16 @@ class TrainedParts:
     def projectors(self, host: SupportsDecoderAccess) -> Saisa | None:
         """The projectors of each layer; None if there are none. Raises as `resampler` does."""
         part: Saisa | None = self._part("saisa", host, _saisa)
+        return part
+
+    def thresholds(self, host: SupportsDecoderAccess) -> Atp | None:
+        """The heads of thresholds; None if there are none. Raises as `resampler` does."""
+        part: Atp | None = self._part("thresholds", host, _thresholds)
+        return part
+
+    def stack(self, host: SupportsDecoderAccess) -> Stacking | None:
+        """Maps with their decoder; None if there are none. Raises as `resampler` does."""
+        part: Stacking | None = self._part("stack", host, _stack)
         return part
 
     def band_reader(self, host: SupportsDecoderAccess) -> BandReader | None:
@@ -163,9 +192,18 @@ def resampling(host: Any, text: str) -> Resampling:
 
 
 def planned_method(host: Any, method: LayerMethod) -> LayerMethod:
-    """A layer method with what was trained for it beside a host; as it is where nothing was."""
+    """A layer method with what was trained for it beside a host; as it is where nothing was.
+
+    Maps were trained for the layers by default: a DeepStack with a first layer of its own adds
+    tokens as they are.
+    """
     parts = host.parts if isinstance(host, SupportsTrainedParts) else None
-    if parts is None or not isinstance(method, DyVte) or method.routers:
+    if parts is None:
+        return method
+    if isinstance(method, DeepStack) and method.maps is None and method.start is None:
+        stack = parts.stack(_access(host))
+        return method if stack is None else stack.method
+    if not isinstance(method, DyVte) or method.routers:
         return method
     trained = parts.routers(_access(host))
     if trained is None:
@@ -173,20 +211,43 @@ def planned_method(host: Any, method: LayerMethod) -> LayerMethod:
     return trained if method.start is None else replace(trained, start=method.start)
 
 
-def saisa_of(host: Any) -> Saisa:
-    """The projectors of a host.
+def stack_reader(host: Any, method: LayerMethod | None) -> Any:
+    """The decoder that was trained for the maps of a method; None for the model's own."""
+    if not isinstance(method, DeepStack) or method.maps is None:
+        return None
+    parts = host.parts if isinstance(host, SupportsTrainedParts) else None
+    stack = None if parts is None else parts.stack(_access(host))
+    return None if stack is None else stack.decoder
+
+
+def layer_method(host: Any, text: str) -> LayerMethod:
+    """The layer method of a text, with what was trained for it beside a host.
+
+    Args:
+        host: The model.
+        text: See ``make_layer_method``; or a method that there is only where it was trained.
 
     Raises:
-        ModelError: If it has none.
+        ModelError: If there is no such method, or it has to be trained first.
     """
+    if text not in _ONLY_TRAINED:
+        return planned_method(host, make_layer_method(text))
+    what, of_parts = _ONLY_TRAINED[text]
     parts = host.parts if isinstance(host, SupportsTrainedParts) else None
-    trained = None if parts is None else parts.projectors(_access(host))
+    trained: LayerMethod | None = None if parts is None else of_parts(parts, _access(host))
     if trained is None:
         raise ModelError(
-            f"{host.name} carries no projectors for skip='saisa'; fit them with geofovea train "
-            "--with saisa --output RUN and name model='RUN/model'"
+            f"{host.name} carries no {what} for skip={text!r}; make them with geofovea train "
+            f"--with {text} --output RUN and name model='RUN/model'"
         )
     return trained
+
+
+_ONLY_TRAINED: dict[str, tuple[str, Any]] = {
+    "saisa": ("projectors", TrainedParts.projectors),
+    "atp": ("threshold heads", TrainedParts.thresholds),
+}
+"""What a method is made of that no model has from the start, by its name."""
 
 
 def _access(host: Any) -> SupportsDecoderAccess:
@@ -226,6 +287,26 @@ def _saisa(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tenso
         if projector(token).shape != token.shape:
             raise ValueError("a projector makes states of another width")
     return Saisa(tuple(projectors))
+
+
+def _thresholds(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]) -> Atp:
+    del card
+    heads = tuple(ThresholdHead(**_under(f"{i}.", tensors)) for i in range(len(RATES)))
+    for head in heads:
+        # one whose layers do not fit is found now, not in the middle of a question
+        if thresholds(head.projection.new_zeros(2, 1), head).shape != (2,):
+            raise ValueError("a head has other than two thresholds")
+    grid: tuple[int, int] = host.grid  # type: ignore[attr-defined]
+    return Atp(heads, grid=grid, tile_size=host.tile_size)  # type: ignore[attr-defined]
+
+
+def _stack(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]) -> Stacking:
+    del card
+    maps, width = tensors["maps"], host.decoder.config.hidden_size
+    if tuple(maps.shape) != (QUARTERS, width, width):
+        raise ValueError(f"maps have the shape {tuple(maps.shape)}")
+    decoder = adapted_decoder(host.decoder, _under("decoder.", tensors))
+    return Stacking(DeepStack(maps=tuple(maps)), decoder)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

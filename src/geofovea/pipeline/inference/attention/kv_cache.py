@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-__all__ = ["PreallocatedLayer", "preallocated_cache"]
+__all__ = ["PreallocatedLayer", "filled_cache", "preallocated_cache"]
 
 
 def preallocated_cache(config: Any, room: int) -> DynamicCache:
@@ -29,6 +29,26 @@ def preallocated_cache(config: Any, room: int) -> DynamicCache:
     cache.layers = [
         PreallocatedLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
     ]
+    return cache
+
+
+def filled_cache(config: Any, keys: Tensor, values: Tensor, count: int) -> DynamicCache:
+    """A cache that holds keys and values in its first layers, and grows into what is behind them.
+
+    Args:
+        config: Of the decoder.
+        keys: ``(depth, key_heads, places, head_dim)``, at their positions; the cache writes on
+            behind the filled places.
+        values: Likewise.
+        count: Places that are filled, from the first on.
+    """
+    cache = preallocated_cache(config, keys.shape[2])
+    for layer in range(len(keys)):
+        own, pair = cache.layers[layer], (keys[layer, None], values[layer, None])
+        if isinstance(own, PreallocatedLayer):
+            own.adopt(*pair, count)
+        else:
+            own.update(*(states[:, :, :count] for states in pair))
     return cache
 
 
@@ -47,6 +67,12 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         self.dtype, self.device = key_states.dtype, key_states.device
         self.keys, self.values = key_states[..., :0, :], value_states[..., :0, :]
         self.is_initialized = True
+
+    def adopt(self, keys: Tensor, values: Tensor, count: int) -> None:
+        """Hold tensors ``(b, h, places, d)`` whose first ``count`` places are filled."""
+        self.lazy_initialization(keys, values)
+        self._all_keys, self._all_values = keys, values
+        self.keys, self.values = keys[..., :count, :], values[..., :count, :]
 
     def update(
         self,

@@ -115,7 +115,9 @@ def layers_that_see_all(decoder: Any) -> list[int]:
     """Layers that can be read and whose last token sees all of a prompt; all where none does."""
     layers = range(decoder.config.num_hidden_layers)
     readable = [i for i in layers if can_read_rows(decoder, i)]
-    return [i for i in readable if attention_window(decoder, i) is None] or list(layers)
+    # made once for all layers: a question comes here several times
+    slides = [getattr(each, "is_sliding", False) for each in _cache_by_layer(decoder)]
+    return [i for i in readable if not slides[i]] or list(layers)
 
 
 def _cache_by_layer(decoder: Any) -> list[Any]:

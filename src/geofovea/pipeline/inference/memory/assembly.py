@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.inference.attention.kv_cache import preallocated_cache
-from geofovea.pipeline.inference.memory.rotation import turned
+from geofovea.pipeline.inference.attention.kv_cache import filled_cache
+from geofovea.pipeline.inference.memory.rotation import rotary_tables, rotated
 from geofovea.pipeline.inference.memory.tile_states import TileStates, WordStates
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 
-__all__ = ["StoredPrefix", "StoredTiles", "TileRows", "filled_cache"]
+__all__ = ["StoredPrefix", "StoredTiles", "TileRows"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,29 +78,30 @@ class StoredPrefix(StoredTiles):
         """What has to be run."""
         return self.sequence.behind(self.length)
 
-    def states(self, decoder: Any, depth: int) -> tuple[Tensor, Tensor]:
-        """Keys at their positions and values, each ``(depth, key_heads, s, head_dim)``.
+    def cache(self, decoder: Any, depth: int, room: int = 0) -> Any:
+        """What is stored, at its positions, as a cache of the first layers.
+
+        Each tile is put into its place as soon as its keys are turned: nothing of the length of
+        the prompt is made in between, for fresh memory takes longer to come by than to fill.
 
         Args:
             decoder: The text model.
             depth: Of how many layers, from the first on.
+            room: Places behind what is stored that memory is set aside for.
         """
-        parts = [(self.words.keys[:depth], self.words.values[:depth])]
-        parts += [rows.states.rows(rows.index, depth) for rows in self.tiles]
-        keys, values = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
-        return turned(decoder, keys, self.sequence.positions[0, : self.length]), values
-
-
-def filled_cache(decoder: Any, keys: Tensor, values: Tensor, room: int = 0) -> Any:
-    """A cache that holds keys and values in its first layers.
-
-    Args:
-        decoder: The text model.
-        keys: At their positions, ``(depth, key_heads, s, head_dim)``.
-        values: Likewise.
-        room: Places behind them that memory is set aside for.
-    """
-    cache = preallocated_cache(decoder.config, keys.shape[2] + room)
-    for layer, pair in enumerate(zip(keys, values, strict=True)):
-        cache.update(*(states[None] for states in pair), layer)
-    return cache
+        words = self.words
+        heads, _, dim = words.keys.shape[1:]
+        keys = words.keys.new_empty(depth, heads, self.length + room, dim)
+        values = torch.empty_like(keys)
+        tables = rotary_tables(decoder, words.keys, self.sequence.positions[0, : self.length])
+        parts = ((words.keys[:depth], words.values[:depth]),) if words.keys.shape[2] else ()
+        first = 0
+        for own_keys, own_values in (
+            *parts,
+            *(rows.states.rows(rows.index, depth) for rows in self.tiles),
+        ):
+            place = slice(first, first + own_keys.shape[2])
+            keys[:, :, place] = rotated(decoder, own_keys, *(each[:, place] for each in tables))
+            values[:, :, place] = own_values
+            first = place.stop
+        return filled_cache(decoder.config, keys, values, first)

@@ -14,7 +14,6 @@ from geofovea.pipeline.inference.decoder.run import DecoderRun, visit_layers
 from geofovea.pipeline.inference.memory.assembly import (
     StoredPrefix,
     StoredTiles,
-    filled_cache,
 )
 from geofovea.pipeline.inference.memory.rotation import turned, unturned
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
@@ -36,8 +35,7 @@ class StoredRun(DecoderRun):
         tail = PromptBatch.of([prefix.tail])
         super().__init__(decoder, tail, answer)
         room = max(tail.lengths) + answer
-        keys, values = prefix.states(decoder, len(decoder.layers))
-        self._cache = filled_cache(decoder, keys, values, room)
+        self._cache = prefix.cache(decoder, len(decoder.layers), room)
         self._stored = prefix.length
 
 
@@ -65,9 +63,8 @@ def word_queries(decoder: Any, layers: Sequence[int], prefix: StoredPrefix) -> W
         prefix: The stored beginning, and the prompt.
     """
     # even where no layer runs, the cache says how much stands before the words
-    keys, values = prefix.states(decoder, max(1, layers[-1]))
-    cache = filled_cache(decoder, keys, values)
     tail = PromptBatch.of([prefix.tail])
+    cache = prefix.cache(decoder, max(1, layers[-1]), max(tail.lengths))
 
     def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
         last = tail.last.to(hidden.device)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from geofovea.errors import ModelError
 
-__all__ = ["PresenceWords"]
+__all__ = ["PresenceWords", "singular_of"]
 
 _QUESTION = "Is any {phrase} visible in this picture?"
 _ANSWERS = ("yes", "no")
@@ -100,5 +101,9 @@ def plural_of(phrase: str) -> str:
 
 
 def singular_of(noun: str) -> str:
-    """A noun without its last ``s``, unless it ends in two."""
+    """A noun without the ending of its plural: ``trucks``, ``churches``, ``cities``."""
+    if re.search(r"[a-z]{2}ies$", noun):
+        return f"{noun[:-3]}y"
+    if re.search(r"(?:x|ch|sh|ss)es$", noun):
+        return noun[:-2]
     return noun[:-1] if noun.endswith("s") and not noun.endswith("ss") else noun

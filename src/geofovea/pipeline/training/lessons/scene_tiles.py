@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 
 from geofovea.datasets.synthetic.world import Site
 from geofovea.pipeline.training.lessons.spec import SampleSpec
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["choose_tiles", "tiles_around"]
+__all__ = ["ChooseTiles", "choose_families", "choose_tiles", "tiles_around"]
+
+ChooseTiles = Callable[[random.Random, Pyramid, Site, SampleSpec, bool], list[list[Tile]]]
+"""See `choose_tiles`."""
 
 
 def choose_tiles(
@@ -28,6 +33,20 @@ def choose_tiles(
     else:
         groups.append(tiles_around(rng, pyramid, 0, site.pad, plan.native_tiles))
     return groups
+
+
+def choose_families(
+    rng: random.Random, pyramid: Pyramid, site: Site, plan: SampleSpec, distracted: bool
+) -> list[list[Tile]]:
+    """The same, where the native tiles are those under some tiles of level 1.
+
+    At the edge of a scene there may be fewer; then other native tiles fill up the level.
+    """
+    coarse = choose_tiles(rng, pyramid, site, replace(plan, coarse_levels=0), distracted)[:-1]
+    parents = tiles_around(rng, pyramid, 1, site.pad, plan.coarse_tiles)
+    children = sorted({child for parent in parents for child in pyramid.children(parent)})
+    native = _fill(children, rng, pyramid, 0, site.pad, plan.native_tiles)
+    return [*coarse, parents, native]
 
 
 def tiles_around(

@@ -24,7 +24,7 @@ from geofovea.pipeline.inference.bands.extra_bands import ExtraBands, patch_owne
 from geofovea.pipeline.training.lessons.dense_labels import IGNORED
 from geofovea.pipeline.training.losses import answer_position, focus_loss
 from geofovea.pipeline.training.parts.band_lessons import BandLessons
-from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+from geofovea.pipeline.training.parts.frozen_model import Entering, FrozenModel
 from geofovea.pipeline.training.parts.lessons import at_answers
 from geofovea.pipeline.training.parts.recipe import PartRecipe
 from geofovea.pipeline.training.student import packed_rows
@@ -149,13 +149,15 @@ class BandPart(nn.Module):
         targets[:, 0] = torch.where(is_other[:, None], lessons.other, targets[:, 0])
         attention: list[Tensor] = []
 
-        def watch(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> None:
-            if number == model.shape.focus_layer:
+        def read(entering: Entering) -> Entering:
+            if entering.number == model.shape.focus_layer:
                 rows, count = 1 + vision.shape[1] + packed_rows(targets), vision.shape[1]
-                layer = self.decoder.layers[number]
-                attention.append(row_logits(layer, hidden, rotary, rows, 1, count))
+                which = (entering.layer, entering.hidden, entering.rotary)
+                attention.append(row_logits(*which, rows, 1, count))
+            return entering
 
-        logits = model.logits(vision, lessons.visible, lessons.words, self.decoder, watch)
+        decoder = self.decoder
+        logits = model.logits(vision, lessons.visible, lessons.words, decoder, change=read)
         return _Reading(at_answers(logits, targets), targets, attention[0])
 
     def _tiles(self, lessons: BandLessons, is_other: Tensor) -> Tensor:

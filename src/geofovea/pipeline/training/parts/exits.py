@@ -135,7 +135,7 @@ class ExitPart(nn.Module):
         others = (place < last[..., None]).float()[..., None]
         features: list[Tensor] = []
 
-        def watch(number: int, hidden: Tensor, _: object) -> None:
+        def watch(number: int, hidden: Tensor) -> None:
             if not number:
                 return
             words = hidden[:, -questions * length :].reshape(

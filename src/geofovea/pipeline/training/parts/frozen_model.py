@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,33 @@ from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.training.starting import shape_of
 from geofovea.pipeline.training.student import Student, packed_positions
 
-__all__ = ["FrozenModel", "Watch"]
+__all__ = ["Change", "Entering", "FrozenModel", "Watch"]
 
-Watch = Callable[[int, Tensor, tuple[Tensor, Tensor]], None]
-"""Is shown each layer's number, what enters it, ``(b, 1 + n + q l, d)``, and its rotary tables."""
+Watch = Callable[[int, Tensor], None]
+"""Is shown each layer's number and what enters it, ``(b, 1 + n + q l, d)``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entering:
+    """What is about to enter a layer.
+
+    Attributes:
+        number: Of the layer.
+        layer: The layer.
+        hidden: ``(b, 1 + n + q l, d)``.
+        mask: ``(b, 1 + n)``, see ``packed_attention``.
+        rotary: Cosines and sines of all places.
+    """
+
+    number: int
+    layer: Any
+    hidden: Tensor
+    mask: Tensor
+    rotary: tuple[Tensor, Tensor]
+
+
+Change = Callable[[Entering], Entering]
+"""Makes something else of what enters a layer: other states, or another mask."""
 
 
 class FrozenModel:
@@ -103,6 +127,7 @@ class FrozenModel:
         words: Tensor,
         decoder: Any = None,
         watch: Watch | None = None,
+        change: Change | None = None,
     ) -> Tensor:
         """Logits of the next word ``(b, q, l, V)`` at each word of packed questions.
 
@@ -113,6 +138,7 @@ class FrozenModel:
             words: int64 ``(b, q, l)``.
             decoder: Another decoder in place of the model's own.
             watch: Is shown what enters each layer.
+            change: Changes that.
         """
         decoder = self.llava.model.language_model if decoder is None else decoder
         layers = list(decoder.layers)
@@ -126,10 +152,13 @@ class FrozenModel:
         rotary = decoder.rotary_emb(hidden, positions)
         for number, (layer, mask) in enumerate(zip(layers, masks, strict=True)):
             if watch is not None:
-                watch(number, hidden, rotary)
+                watch(number, hidden)
+            entering = Entering(number, layer, hidden, mask, rotary)
+            if change is not None:
+                entering = change(entering)
             hidden = layer(
-                hidden,
-                attention_mask=mask,
+                entering.hidden,
+                attention_mask=entering.mask,
                 position_ids=positions,
                 position_embeddings=rotary,
                 question_length=length,

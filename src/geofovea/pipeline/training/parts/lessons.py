@@ -23,9 +23,10 @@ from torch import Tensor
 from geofovea.errors import DataError
 from geofovea.pipeline.system.files import make_folder, write_file
 from geofovea.pipeline.training.embedded_model import vocabulary
+from geofovea.pipeline.training.lessons.scene_tiles import ChooseTiles, choose_tiles
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
-from geofovea.pipeline.training.samples import SampleSpec, training_samples
+from geofovea.pipeline.training.samples import SampleSpec, TrainingSample, training_samples
 
 __all__ = [
     "HELD_OUT",
@@ -35,6 +36,7 @@ __all__ = [
     "LessonStore",
     "Lessons",
     "at_answers",
+    "stacked",
 ]
 
 LESSON_SPEC = SampleSpec(
@@ -165,31 +167,28 @@ class LessonStore:
         for number in range(first, first + count):
             yield self.shard(number)
 
-    @torch.no_grad()
     def _made(self, number: int) -> LessonArrays:
+        return self._lessons(self._samples(number))
+
+    def _samples(self, number: int, choose: ChooseTiles = choose_tiles) -> list[TrainingSample]:
+        """What the lessons of a shard show and ask."""
         seed = (self._seed << 40) + number
-        samples = list(
-            islice(
-                training_samples(seed, self._model.shape, self._spec, self._words), LESSONS_A_SHARD
-            )
-        )
+        made = training_samples(seed, self._model.shape, self._spec, self._words, choose)
+        return list(islice(made, LESSONS_A_SHARD))
 
-        def stacked(name: str) -> Tensor:
-            return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples]))
+    @torch.no_grad()
+    def _lessons(self, samples: Sequence[TrainingSample]) -> Lessons:
+        """Samples with their vision tokens, and what the whole model answers."""
+        vision = self._model.tokens(stacked(samples, "tiles"), stacked(samples, "places"))
+        names = ("visible", "group", "words", "targets", "answered", "category")
+        own = {name: stacked(samples, name) for name in names}
+        logits = self._model.logits(vision, own["visible"], own["words"])
+        return Lessons(vision=vision, teacher=at_answers(logits, own["targets"]), **own)
 
-        vision = self._model.tokens(stacked("tiles"), stacked("places"))
-        visible, words, targets = stacked("visible"), stacked("words"), stacked("targets")
-        logits = self._model.logits(vision, visible, words)
-        return Lessons(
-            vision,
-            visible,
-            stacked("group"),
-            words,
-            targets,
-            stacked("answered"),
-            stacked("category"),
-            at_answers(logits, targets),
-        )
+
+def stacked(samples: Sequence[TrainingSample], name: str) -> Tensor:
+    """A field of all samples, with a leading b."""
+    return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples]))
 
 
 def _small(value: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from geofovea.regionfocus.resamplers.registry import RESAMPLER_NAMES
 
 __all__ = ["PART_NAMES", "WORDS_FOR_LAWNS", "PartRecipe", "default_recipe"]
 
-PART_NAMES = (*RESAMPLER_NAMES, "dyvte", "saisa", "bands")
+PART_NAMES = (*RESAMPLER_NAMES, "dyvte", "saisa", "atp", "deepstack", "bands")
 
 WORDS_FOR_LAWNS = {"lawn": "grass", "healthy": "green"}
 """Words of questions about lawns that the model never learned, and what they are written as."""
@@ -72,6 +72,16 @@ _OF_METHOD: dict[str, dict[str, Any]] = {
     "quecc": {"questions": 4},
     "dyvte": {"steps": 6000, "rank": 0, "learning_rate": 1e-3, "settings": {"hidden": 64}},
     "saisa": {"steps": 6000, "rank": 0, "learning_rate": 1e-3},
+    "atp": {
+        "steps": 240,
+        "shards": 14,
+        "rank": 0,
+        "questions": 2,
+        "learning_rate": 1e-2,
+        "warmup": 20,
+        "settings": {"target": 0.25, "weight": 5.0},
+    },
+    "deepstack": {"steps": 300, "shards": 14},
     "bands": {
         "steps": 200,
         "shards": 16,

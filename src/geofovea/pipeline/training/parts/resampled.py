@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofovea.pipeline.hosts.learned.adapted_decoder import learnable_decoder, low_rank_tensors
-from geofovea.pipeline.training.lessons.dense_labels import IGNORED
 from geofovea.pipeline.training.losses import answer_position
+from geofovea.pipeline.training.parts.answers import answer_loss, right_answers, unpacked
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import Lessons, at_answers
 from geofovea.pipeline.training.parts.recipe import PartRecipe
@@ -54,19 +53,7 @@ class ResampledPart(nn.Module):
         lessons = self._some_questions(lessons, draw)
         groups = int(lessons.group.max()) + 1
         logits = self._logits(lessons, [self._length(draw) for _ in range(groups)])
-        place = answer_position(lessons.targets)[..., None] + torch.arange(2)
-        targets = lessons.targets.gather(2, place)
-        targets = targets.masked_fill(~lessons.answered[..., None], IGNORED)
-        truth = F.cross_entropy(
-            logits.flatten(0, 2), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        ) / (targets != IGNORED).sum().clamp_min(1)
-        teacher = F.kl_div(
-            logits[:, :, 0].log_softmax(-1).flatten(0, 1),
-            lessons.teacher[:, :, 0].log_softmax(-1).flatten(0, 1),
-            log_target=True,
-            reduction="batchmean",
-        )
-        return truth + teacher, {"answer": truth.item(), "teacher": teacher.item()}
+        return answer_loss(logits, lessons)
 
     @torch.no_grad()
     def measure(self, lessons: Lessons) -> dict[str, float]:
@@ -78,9 +65,7 @@ class ResampledPart(nn.Module):
             right = []
             for some in lessons.batches(8):
                 groups = int(some.group.max()) + 1
-                logits = self._logits(some, [count] * groups)[:, :, 0]
-                answers = some.targets.gather(2, answer_position(some.targets)[..., None])[..., 0]
-                right.append((logits.argmax(-1) == answers)[some.answered])
+                right.append(right_answers(self._logits(some, [count] * groups), some))
             result[f"accuracy_{count}"] = round(torch.cat(right).float().mean().item(), 4)
         return result
 
@@ -107,26 +92,7 @@ class ResampledPart(nn.Module):
         """Where the vision tokens depend on the question, each is a lesson of its own."""
         if not self.resampler.reads_question:
             return lessons
-        total = lessons.words.shape[1]
-        numbers = torch.randperm(total, generator=draw)[: self._questions or total]
-        count = len(numbers)
-
-        def repeated(value: Tensor) -> Tensor:
-            return value.repeat_interleave(count, 0)
-
-        def single(value: Tensor) -> Tensor:
-            return value[:, numbers].flatten(0, 1)[:, None]
-
-        return Lessons(
-            repeated(lessons.vision),
-            repeated(lessons.visible),
-            repeated(lessons.group),
-            single(lessons.words),
-            single(lessons.targets),
-            single(lessons.answered),
-            single(lessons.category),
-            single(lessons.teacher),
-        )
+        return unpacked(lessons, self._questions, draw)
 
     def _logits(self, lessons: Lessons, lengths: list[int]) -> Tensor:
         """Logits at the answers ``(b, q, 2, V)``, with a length for each level."""

@@ -102,9 +102,7 @@ class SaisaPart(nn.Module):
             own: list[Tensor] = []
             count = some.vision.shape[1]
 
-            def watch(
-                _: int, hidden: Tensor, __: object, own: list[Tensor] = own, count: int = count
-            ) -> None:
+            def watch(_: int, hidden: Tensor, own: list[Tensor] = own, count: int = count) -> None:
                 own.append(hidden[:, 1 : 1 + count])
 
             self._model[0].logits(some.vision, some.visible, some.words[:, :1], watch=watch)

@@ -36,6 +36,9 @@ from geofovea.pipeline.training.parts.lessons import HELD_OUT, LESSON_SPEC, Less
 from geofovea.pipeline.training.parts.recipe import PartRecipe
 from geofovea.pipeline.training.parts.resampled import ResampledPart
 from geofovea.pipeline.training.parts.saisa import SaisaPart
+from geofovea.pipeline.training.parts.stacked_lessons import StackedLessonStore
+from geofovea.pipeline.training.parts.stacks import StackPart
+from geofovea.pipeline.training.parts.thresholds import ThresholdPart
 from geofovea.pipeline.training.run_log import RunLog
 from geofovea.pipeline.training.samples import SampleSpec
 
@@ -82,13 +85,20 @@ def part_log(run: Path) -> RunLog:
 def _make_part(model: FrozenModel, recipe: PartRecipe) -> nn.Module:
     """The part of a recipe as it is before the first step."""
     torch.manual_seed(recipe.seed)
-    if recipe.method == "dyvte":
-        return ExitPart(model, recipe)
-    if recipe.method == "saisa":
-        return SaisaPart(model, recipe)
-    if recipe.method == "bands":
-        return BandPart(model, recipe)
-    return ResampledPart(model, recipe)
+    return _PARTS.get(recipe.method, ResampledPart)(model, recipe)
+
+
+_PARTS: dict[str, type[nn.Module]] = {
+    "dyvte": ExitPart,
+    "saisa": SaisaPart,
+    "atp": ThresholdPart,
+    "deepstack": StackPart,
+    "bands": BandPart,
+}
+"""What learns for a method; the others are resamplers."""
+
+_STORES: dict[str, type[LessonStore]] = {"deepstack": StackedLessonStore, "bands": BandLessonStore}
+"""Lessons of methods that need their own."""
 
 
 def train_part(
@@ -120,8 +130,9 @@ def train_part(
     torch.set_flush_denormal(True)
     run = _Run(_make_part(model, recipe), recipe, folder)
     spec = replace(spec, world=recipe.world)
-    kind = BandLessonStore if recipe.method == "bands" else LessonStore
-    store = kind(lessons or folder / "lessons", model, recipe.seed, spec)
+    store = _STORES.get(recipe.method, LessonStore)(
+        lessons or folder / "lessons", model, recipe.seed, spec
+    )
     known = store.kind.joined(list(store.shards(0, recipe.shards)))
     held_out = store.kind.joined(list(store.shards(HELD_OUT, _HELD_OUT_SHARDS)))
     run.part.prepare(known)
