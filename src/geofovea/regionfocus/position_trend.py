@@ -21,7 +21,7 @@ _HUBER = 1.345
 _MAD_TO_DEVIATION = 1.4826
 _TINY = 1e-9
 _FROM, _TO = 0.5, 0.7
-"""A trend that explains less of the variance of a row is left in; one that explains more goes whole."""
+"""Of the variance of a row: what explains less is left in, what explains more goes whole."""
 
 
 def strong_trends(logits: Tensor, tokens: TokenSet) -> Tensor:

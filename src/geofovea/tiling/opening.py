@@ -13,6 +13,7 @@ from geofovea.tiling.files.handles import open_bytes, open_dataset, open_handle,
 from geofovea.tiling.files.jpeg2000 import check_tiles
 from geofovea.tiling.files.layout import (
     bytes_pixel,
+    check_mask_file,
     checked_block,
     color_names,
     gap_warnings,
@@ -121,6 +122,7 @@ def open_scene(
         if dataset.count == 0:
             raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
         check_virtual_sources(dataset)
+        check_mask_file(dataset, source)
         # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
         if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not allow_vrt:
             raise SceneRefusedError(

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from cli_toys import FEW, is_one_error_line
 from pipeline_toys import QUESTION, texture
+
+from geofovea.pipeline.cli.program import main
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,20 @@ def test_help_is_there_for_every_verb(run, verb):
         result = run(*verb, option)
         assert result.exit_code == 0
         assert "Usage: " in result.stdout
+
+
+def test_every_output_may_be_given_as_o():
+    context, groups, count = click.Context(main), [main], 0
+    for group in groups:
+        for name in group.list_commands(context):
+            verb = group.get_command(context, name)
+            if isinstance(verb, click.Group):
+                groups.append(verb)
+            for option in verb.params:
+                if "--output" in option.opts:
+                    assert "-o" in option.opts, name
+                    count += 1
+    assert count > 15
 
 
 def test_the_version_is_that_of_the_package(run):

@@ -107,6 +107,20 @@ def test_a_virtual_raster_without_its_source_is_a_read_error_and_never_black(
             open_scene(outer, allow_vrt=True)
 
 
+@pytest.mark.parametrize("side", [40, 60])
+def test_a_mask_of_another_size_is_refused_and_never_laid_on_the_scene(make_raster, texture, side):
+    path = make_raster(texture(40, 40), "scene.tif")
+    other = make_raster(texture(side, side), "other.tif")
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(other, "r+") as dataset:
+        dataset.write_mask(np.eye(side, dtype=bool))
+    Path(f"{other}.msk").rename(f"{path}.msk")
+    if side == 40:
+        assert open_scene(path).mask_kind == "internal"
+    else:
+        with pytest.raises(SceneRefusedError, match="60 x 60 pixels and the scene 40 x 40"):
+            open_scene(path)
+
+
 def test_odd_but_plain_file_names_open(make_raster, texture, tmp_path, monkeypatch):
     for name in ("a b.tif", "a#b?c=1.tif", "naïve.tif", "scene.TIFF", "scene.png"):
         assert open_scene(make_raster(texture(9, 9), name)).width == 9

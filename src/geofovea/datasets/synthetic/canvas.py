@@ -53,6 +53,12 @@ class Canvas:
         self.step = 1 << level
         self.x0_level, self.y0_level = x0_level, y0_level
         self.width, self.height = width, height
+        self._box = Box(
+            x0_level * self.step,
+            y0_level * self.step,
+            (x0_level + width) * self.step,
+            (y0_level + height) * self.step,
+        )
         self._material = material
         self._bands = np.full((height, width, bands), 128, np.uint8)
 
@@ -63,12 +69,7 @@ class Canvas:
     @property
     def box(self) -> Box:
         """The window in scene pixels."""
-        return Box(
-            self.x0_level * self.step,
-            self.y0_level * self.step,
-            (self.x0_level + self.width) * self.step,
-            (self.y0_level + self.height) * self.step,
-        )
+        return self._box
 
     def sees(self, box: Box) -> bool:
         """Whether a box in scene pixels shares area with this window."""

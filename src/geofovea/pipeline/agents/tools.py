@@ -116,7 +116,7 @@ async def measure(
     question: Annotated[
         str,
         "About named places: how far is the pond from the school, is the pond north of the school, "
-        "which is larger, the pond or the lake.",
+        "which is larger, the pond or the lake, which truck is the northernmost.",
     ],
     scene: SceneId = "",
     box: PixelBox = None,

@@ -21,6 +21,7 @@ __all__ = ["demo"]
 
 @click.command()
 @click.option(
+    "-o",
     "--output",
     type=click.Path(path_type=Path),
     default=Path("demo-output"),

@@ -26,6 +26,7 @@ _EXAMPLES = (
     'geofovea measure scene.tif "distance from the red roof to the pond" -o line.geojson',
     'geofovea measure scene.tif --from "red roof" --to pond --json',
     'geofovea measure scene.tif "Which is larger, the depot or the quarry?"',
+    'geofovea measure scene.tif "the northernmost truck"',
 )
 
 
@@ -58,9 +59,10 @@ def measure(
 ) -> None:
     """Measure between places of a scene that are named.
 
-    The model finds the places of SCENE. Distance, direction and size come from where they lie: on
-    the ground where the scene says so, else in pixels. Each number has the error of the tokens
-    that the places were read from.
+    The model finds the places of SCENE that the question names, or all of a class, such as the
+    largest field. Distance, direction and size come from where they lie: on the ground where the
+    scene says so, else in pixels. Each number has the error of the tokens that the places were read
+    from.
     """
     _check_words(words, start, end)
     from geofovea.pipeline.relations.grammar import distance_between

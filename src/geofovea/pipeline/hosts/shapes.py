@@ -151,6 +151,28 @@ class EncoderShape:
     def __post_init__(self) -> None:
         _check_positive(self, but=("extra_tokens",))
 
+    @classmethod
+    def with_linear_projector(
+        cls, vision: Any, projected_width: int, tokens: int | None = None
+    ) -> EncoderShape:
+        """A tower for square tiles, and one matrix behind it.
+
+        Args:
+            vision: Configuration of the tower.
+            projected_width: Width of the decoder.
+            tokens: Of a tile, where patches are averaged before the matrix; None for one a patch,
+                or for as many patches as are joined into a wider vector.
+        """
+        patches = (vision.image_size // vision.patch_size) ** 2
+        return cls(
+            layers=vision.num_hidden_layers,
+            width=vision.hidden_size,
+            intermediate=vision.intermediate_size,
+            patches=patches,
+            patch_pixels=3 * vision.patch_size**2,
+            projector=(tokens or patches) * vision.hidden_size * projected_width,
+        )
+
     def tiles(self, count: int, projected_width: int) -> float:
         """Operations of some tiles, one after the other, projected to the decoder's width."""
         n, d = self.patches + self.extra_tokens, self.width

@@ -88,8 +88,8 @@ class SceneLikeness:
 
     def shows_data(self, boxes_scene: Numbers) -> NDArray[np.bool_]:
         """Which of n boxes show data on every level, ``(n,)``; a fine level sees smaller gaps."""
-        shown = [self._inside(boxes_scene, each.level, each.shown) > 0 for each in self.levels]
-        result: NDArray[np.bool_] = np.all(shown, axis=0)
+        by_level = [self._inside(boxes_scene, each.level, each.shown) > 0 for each in self.levels]
+        result: NDArray[np.bool_] = np.all(by_level, axis=0)
         return result
 
     def is_unlike(self, boxes_scene: Numbers) -> NDArray[np.bool_]:

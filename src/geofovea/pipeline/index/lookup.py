@@ -167,22 +167,21 @@ def _hits(scene: IndexedScene, best: _Best) -> list[Hit]:
         tile = Tile(part.name.level, row, col)
         lon, lat = map(float, part.lonlat[place])
         is_placed = math.isfinite(lon) and math.isfinite(lat)
-        shown = float(part.shown[place]) / 255
-        hits.append(
-            Hit(tile, pyramid.box_scene(tile), cosine, (lon, lat) if is_placed else None, shown)
-        )
+        data_share = float(part.shown[place]) / 255
+        lonlat = (lon, lat) if is_placed else None
+        hits.append(Hit(tile, pyramid.box_scene(tile), cosine, lonlat, data_share))
     return hits
 
 
 def _apart(hits: Sequence[Hit], most: int) -> tuple[Hit, ...]:
     """The best ones of which none lies half within another."""
-    chosen: list[Hit] = []
+    apart: list[Hit] = []
     for hit in hits:
-        if len(chosen) == most:
+        if len(apart) == most:
             break
-        if not any(_overlap(hit.box_scene, other.box_scene) for other in chosen):
-            chosen.append(hit)
-    return tuple(chosen)
+        if not any(_overlap(hit.box_scene, other.box_scene) for other in apart):
+            apart.append(hit)
+    return tuple(apart)
 
 
 def _overlap(box: Box, other: Box) -> bool:

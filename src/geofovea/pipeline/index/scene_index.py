@@ -71,8 +71,8 @@ class SceneIndex:
         parts = [self._part(scene, name) for name in self.store.part_names(scene, level)]
         shape = scene.pyramid.grid_shape(level)
         cosines = np.concatenate([part.vectors.cosines(vector) for part in parts]).reshape(shape)
-        shown = np.concatenate([part.shown for part in parts]).reshape(shape)
-        return LevelLikeness.of(level, cosines, shown, scale)
+        data = np.concatenate([part.shown for part in parts]).reshape(shape)
+        return LevelLikeness.of(level, cosines, data, scale)
 
     def _part(self, scene: IndexedScene, name: PartName) -> Part:
         part = self._parts.get(name)

@@ -61,6 +61,10 @@ class _Region:
     inside: Tensor
 
     @property
+    def count(self) -> int:
+        return int(self.inside.sum())
+
+    @property
     def boxes(self) -> list[Box]:
         return [Box(*corners) for corners in self.tokens.boxes_scene[self.inside].tolist()]
 
@@ -215,26 +219,31 @@ class Locator:
 
     def _redrawn(self, region: _Region, focus: Focus, ground: Tensor, tiles: int) -> _Region:
         """The region on finer levels, while it has few tokens and there are tiles left."""
-        while region.level > 0 and int(region.inside.sum()) < _ENOUGH_TOKENS:
-            before = len(self._encode.cache)
-            finer = self._drawn_finer(region, focus, ground, tiles)
-            tiles -= len(self._encode.cache) - before
-            if finer is None:
+        end = len(self._encode.cache) + tiles
+        while region.level > 0 and region.count < _ENOUGH_TOKENS:
+            if region.count >= _FEW_TOKENS:
+                # how far it reaches is told by a few tiles here, and by many on a finer level
+                left = end - len(self._encode.cache)
+                region = self._drawn(region, region.level, focus, ground, left) or region
+            left = end - len(self._encode.cache)
+            wants_more = region.count < _ENOUGH_TOKENS
+            finer = wants_more and self._drawn(region, region.level - 1, focus, ground, left)
+            self._mark(region.tokens, region.inside.float())
+            if not finer:
                 break
             region = finer
-            self._mark(region.tokens, region.inside.float())
         return region
 
-    def _drawn_finer(
-        self, region: _Region, focus: Focus, ground: Tensor, tiles: int
+    def _drawn(
+        self, region: _Region, level: int, focus: Focus, ground: Tensor, tiles: int
     ) -> _Region | None:
-        """The region one level finer, followed beyond the tiles over the coarse one.
+        """The region drawn on its own level or a finer one, followed beyond the tiles over it.
 
-        Seen more sharply, a place may reach farther than was thought. None where it shows nothing,
-        or more tiles would be needed than there are: a region that a tile cuts has its center
-        elsewhere, and the coarse one is whole.
+        Compared with what is around it, a place may reach farther than it grew. None where it shows
+        nothing, or more tiles would be needed than there are: a region that a tile cuts has its
+        center elsewhere, and the one before is whole.
         """
-        level, before = region.level - 1, len(self._encode.cache)
+        before = len(self._encode.cache)
         wanted = self._around(region, level, self._side(region.level))
         while wanted:
             fresh = sum(tile not in self._encode.cache for tile in wanted)
@@ -263,7 +272,7 @@ class Locator:
         which of them is meant.
         """
         size = self._pyramid.tile_size
-        if int(region.inside.sum()) < _FEW_TOKENS:
+        if region.count < _FEW_TOKENS:
             tiles = tuple(sorted(tokens.tiles))
             look = LevelLook(tiles[0].level, tiles, tokens, torch.zeros(len(tokens)))
             look = score_look(look, focus, chained=False)

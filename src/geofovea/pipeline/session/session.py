@@ -312,6 +312,8 @@ class SceneSession:
             return ask_as_published(plan, self.reader, clock, watch)
         question = asks_of_places(plan)
         if isinstance(question, Superlative):
+            # its cost is that of searches, and the next answer reports the opening
+            self._opening.add(clock.seconds()["open"])
             return extreme_answer(self, request, question, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
         search = self._looking(plan.search, usage, calls, watch)

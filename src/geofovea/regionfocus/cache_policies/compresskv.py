@@ -56,8 +56,8 @@ class CompressKv(CachePolicy):
 
     def keep(self, view: CacheView) -> Tensor:
         """See `CachePolicy`."""
-        chosen = self.heads[view.layer] if view.layer < len(self.heads) else ()
-        scores, _ = clean_scores(window_scores(attention_rows(view), chosen, self.kernel))
+        heads = self.heads[view.layer] if view.layer < len(self.heads) else ()
+        scores, _ = clean_scores(window_scores(attention_rows(view), heads, self.kernel))
         visual = view.visual.to(scores.device)
         n = len(visual)
         k = min(n, max(1, ceil(self.share * n)))
@@ -76,8 +76,8 @@ def window_scores(attention: Tensor, heads: Sequence[int] = (), kernel: int = 1)
     received = attention.float().sum(1)
     if kernel > 1:
         received = torch.nn.functional.avg_pool1d(received, kernel, 1, kernel // 2)
-    chosen = received[list(heads)] if heads else received
-    return chosen.mean(0)
+    by_head = received[list(heads)] if heads else received
+    return by_head.mean(0)
 
 
 def layer_budgets(errors: Sequence[float], total: int, least: int, most: int) -> list[int]:

@@ -52,8 +52,8 @@ class TokenSelect(CachePolicy):
 
     def read(self, query: Tensor, keys: Tensor) -> Tensor | None:
         """See `CachePolicy`."""
-        chosen = self.sees(_scaled_logits(query, keys)[:, None])
-        return None if chosen is None else chosen[0].nonzero()[:, 0]
+        mask = self.sees(_scaled_logits(query, keys)[:, None])
+        return None if mask is None else mask[0].nonzero()[:, 0]
 
     def sees(self, logits: Tensor) -> Tensor | None:
         """See `CachePolicy`."""
@@ -65,8 +65,8 @@ class TokenSelect(CachePolicy):
         # NaN never wins, as everywhere; the stable sort takes equal entries in their order
         cleaned = torch.where(each.isnan(), -torch.inf, each)
         best = torch.argsort(-cleaned, dim=-1, stable=True)[:, :k]
-        chosen = torch.zeros_like(each, dtype=torch.bool)
-        return chosen.scatter_(1, best, value=True)
+        mask = torch.zeros_like(each, dtype=torch.bool)
+        return mask.scatter_(1, best, value=True)
 
 
 def votes(query: Tensor, keys: Tensor, form: Literal["fixed", "released"] = "fixed") -> Tensor:

@@ -100,8 +100,8 @@ class ResampledTiles:
     def _ladder(self, size: int) -> list[int]:
         """The numbers of tokens that a tile of so many visible ones can have, ascending."""
         most = size if self.most is None else min(self.most, size)
-        made = [c for c in self.resampler.counts if c < size and c <= most]
-        return [*made, size] if most == size else made
+        fewer = [c for c in self.resampler.counts if c < size and c <= most]
+        return [*fewer, size] if most == size else fewer
 
     def _weights(self, context: TokenContext, members: list[Tensor]) -> list[float]:
         if context.scores is None:

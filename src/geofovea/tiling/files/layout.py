@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 
 from geofovea.errors import SceneRefusedError
 from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference
+from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 from geofovea.tiling.marks import out_of_type
 from geofovea.tiling.remote.sidecars import read_world_file
 
@@ -19,6 +22,7 @@ __all__ = [
     "MaskKind",
     "block_place",
     "bytes_pixel",
+    "check_mask_file",
     "checked_block",
     "color_names",
     "gap_warnings",
@@ -115,6 +119,25 @@ def nodata_warnings(dataset: Any) -> tuple[str, ...]:
         if value is not None and not dtype.startswith("complex")
     }
     return tuple(f"the file says {reason}" for reason in sorted(filter(None, reasons)))
+
+
+def check_mask_file(dataset: Any, source: Source) -> None:
+    """Refuse a mask beside the file that is of another picture; GDAL lays its corner on the scene.
+
+    Raises:
+        SceneRefusedError: If it has another size.
+    """
+    name = f"{source.path}.msk"
+    is_used = any(MaskFlags.per_dataset in of_band for of_band in dataset.mask_flag_enums)
+    if source.stamp is None or not is_used or not Path(name).is_file():
+        return
+    with without_georeference_warning(), rasterio.open(name, driver="GTiff") as mask:
+        size = (mask.width, mask.height)
+    if size != (dataset.width, dataset.height):
+        raise SceneRefusedError(
+            f"{name!r} has {size[0]} x {size[1]} pixels and the scene {dataset.width} x "
+            f"{dataset.height}, so it masks another picture; remove it, or make it again"
+        )
 
 
 def gap_warnings(dataset: Any, source: Source) -> tuple[str, ...]:

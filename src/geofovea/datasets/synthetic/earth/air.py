@@ -18,8 +18,8 @@ _ONE = 128
 _NODE = 32
 """Scene pixels that share one light and one haze; they differ by less than a gray value."""
 
-_STRIP = 16
-"""Rows that are balanced at once, so that memory beside the picture stays small."""
+_STRIP, _FEWEST_TO_BROADCAST = 64, 16
+"""Rows that are balanced at once, which bounds memory; rows of a node from which one will do."""
 
 _SHADE, _DEEPEST = 0.17, 0.15
 _RELIEF_WAVE, _SLOPE = 2600, 160
@@ -41,17 +41,22 @@ def through_air(
     light, haze = _light_and_haze(world, step, (columns + 0.5) * pitch, (rows + 0.5) * pitch)
     x = (x0_level + np.arange(width) + 0.5) * step
     along = np.arange(x0_level, x0_level + width) // pitch - columns[0]
-    per_strip = max(1, _STRIP // pitch)
+    y = (y0_level + np.arange(height) + 0.5) * step
+    pictures, first_picture, gains = _pictures(world, x, y)
+    at_nodes = _times(light, gains[first_picture])
+    down = np.arange(y0_level, y0_level + height) // pitch - rows[0]
+    # a single row of nodes is broadcast over its rows, which is cheaper than to repeat it
+    per_strip = 1 if pitch >= _FEWEST_TO_BROADCAST else _STRIP // pitch
     for first in range(0, len(rows), per_strip):
-        nodes = slice(first, first + per_strip)
         top = max(rows[first] * pitch - y0_level, 0)
-        bottom = min((rows[nodes][-1] + 1) * pitch - y0_level, height)
-        y = (y0_level + np.arange(top, bottom) + 0.5) * step
-        down = np.arange(y0_level + top, y0_level + bottom) // pitch - rows[first]
-        # a single row of nodes is broadcast, which is cheaper than to repeat it
-        places = (np.zeros(1, np.int64) if per_strip == 1 else down)[:, None], along
-        mixed = pixels[top:bottom] * _factors(world, light[nodes], places, x, y)
-        mixed += _taken(haze[nodes], places)
+        bottom = min((rows[first] + per_strip) * pitch - y0_level, height)
+        nodes = np.array([[first]]) if per_strip == 1 else down[top:bottom, None]
+        if pictures is None:
+            factors = _taken(at_nodes, (nodes, along))
+        else:
+            factors = _times(light[nodes, along], gains[pictures[top:bottom]])
+        mixed = pixels[top:bottom] * factors
+        mixed += _taken(haze, (nodes, along))
         mixed >>= 7
         np.minimum(mixed, 255, out=mixed)
         pixels[top:bottom] = mixed
@@ -75,31 +80,21 @@ def _light_and_haze(
     return light, (thick[..., None] * (_ONE * _HAZE_COLOR)).astype(np.uint16)
 
 
-def _factors(
-    world: EarthWorld, light: Field, places: tuple[NDArray[Any], NDArray[Any]], x: Axis, y: Axis
-) -> NDArray[np.uint16]:
-    """Light times the gain of the picture of the mosaic that lies at each pixel, by band.
-
-    Args:
-        world: Whose mosaic it is.
-        light: At nodes.
-        places: Node rows and node columns of the pixels, which broadcast.
-        x: Of the columns, in scene pixels.
-        y: Of the rows.
-    """
-    pictures, gains = _pictures(world, x, y)
-    if isinstance(pictures, int):
-        return _taken((light[..., None] * gains[pictures]).astype(np.uint16), places)
-    factors: NDArray[np.uint16] = (light[places][..., None] * gains[pictures]).astype(np.uint16)
+def _times(light: Field, gains: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Light times the gains of the bands, in whole parts of `_ONE`."""
+    factors: NDArray[np.uint16] = (light[..., None] * gains).astype(np.uint16)
     return factors
 
 
 def _pictures(
     world: EarthWorld, x: Axis, y: Axis
-) -> tuple[int | NDArray[np.uint16], NDArray[np.float32]]:
-    """Number of the picture of the mosaic at each pixel, or of the one that fills these rows.
+) -> tuple[NDArray[np.uint16] | None, int, NDArray[np.float32]]:
+    """Which picture of the mosaic lies where.
 
-    And the gains of all pictures, float32 (pictures, 4).
+    Returns:
+        Number of the picture at each pixel, None if one fills the window; number of the picture
+        that fills it, or lies left of all seams in it; gains of all pictures, float32
+        (pictures, 4).
     """
     land = world.land
     gains = np.array([land.gains, *(seam.gains for seam in land.seams)], np.float32)
@@ -111,12 +106,12 @@ def _pictures(
         elif line.min() < x[-1]:
             crossing.append((number, line))
     if not crossing:
-        return first, gains
+        return None, first, gains
     pictures = np.full((len(y), len(x)), first, np.uint16)
     for number, line in crossing:
         start = int(np.searchsorted(x, line.min()))
         np.copyto(pictures[:, start:], np.uint16(number), where=x[start:] > line[:, None])
-    return pictures, gains
+    return pictures, first, gains
 
 
 def _taken(

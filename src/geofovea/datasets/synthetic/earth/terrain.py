@@ -65,6 +65,11 @@ _CORES = ("center a", "center b", "center a", "center b", "estate", "center b", 
 _OUTSKIRTS = (
     "suburb a", "suburb b", "suburb c", "suburb a", "suburb b", "estate", "industry", "park",
 )  # fmt: skip
+_ALL_CODES = np.arange(CODES)[None]
+_FIELD_NUMBERS = np.array([number_of(name) for name in _FIELDS], np.uint8)
+_BLOCK_NUMBERS = np.array(
+    [[number_of(name) for name in names] for names in (_OUTSKIRTS, _CORES)], np.uint8
+)
 FIRST_TOWN = min(number_of(name) for name in (*_CORES, *_OUTSKIRTS))
 """From this number on covers are blocks of towns, which follow the grid."""
 
@@ -162,9 +167,8 @@ def _cover_table(
     seed: int,
 ) -> NDArray[np.uint8]:
     """Covers by district and code, flat."""
-    fields = np.array([number_of(name) for name in _FIELDS], np.uint8)
-    codes = np.arange(CODES)
-    table = fields[hashed(codes[None], numbers.ravel()[:, None], seed) % len(fields)]
+    drawn = hashed(_ALL_CODES, numbers.ravel()[:, None], seed) % len(_FIELDS)
+    table = _FIELD_NUMBERS.take(drawn)
     table[:, VERGE] = number_of("verge")
     table[:, TRACK], table[:, HEDGE] = number_of("track"), number_of("hedge")
     shape = (len(rows), len(columns))
@@ -216,9 +220,8 @@ def _lay_towns(
     first_x, first_y = int(column.min()), int(row.min())
     columns = np.arange(first_x, int(column.max()) + 1)
     rows = np.arange(first_y, int(row.max()) + 1)
-    names = [[number_of(n) for n in _OUTSKIRTS], [number_of(n) for n in _CORES]]
     drawn = hashed(columns[None], rows[:, None], world.land.seed + 71) % 8
-    table = np.array(names, np.uint8)[:, drawn].ravel()
+    table = _BLOCK_NUMBERS[:, drawn].ravel()
     row -= first_y
     row *= len(columns)
     row += column

@@ -22,7 +22,9 @@ __all__ = ["calibrate"]
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to fill."
+)
 @synthetic_model_options
 @endpoint_options
 @click.option("--looks", default=10, show_default=True, help="Looks of each of the three parts.")

@@ -15,7 +15,9 @@ __all__ = ["convert"]
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write."
+)
 @click.option(
     "--tower", help="Folder or hub id of a LLaVA's vision tower; the model's own if unset."
 )

@@ -16,7 +16,9 @@ __all__ = ["distill"]
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the run."
+)
 @click.option("--model", default="embedded", show_default=True, help="Folder or hub id of a LLaVA.")
 @click.option(
     "--data",

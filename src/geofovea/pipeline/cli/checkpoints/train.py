@@ -14,7 +14,9 @@ __all__ = ["train"]
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the run."
+)
 @click.option(
     "--from",
     "start",

@@ -25,7 +25,7 @@ __all__ = ["bench"]
 Command = Callable[..., Any]
 
 _output_option = click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Folder to fill."
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to fill."
 )
 
 

@@ -112,9 +112,12 @@ class Family:
         """Vision tokens ``(k, rows · columns, d · (1 + deep))`` of images ``(k, 3, T, T)``.
 
         Images are normalized and of the model's type. Where there are deep features, they follow a
-        token's own in the same vector, so that whatever selects tokens selects them too.
+        token's own in the same vector, so that whatever selects tokens selects them too. Here they
+        are what the stock model makes of an image.
         """
-        raise NotImplementedError
+        output = self.model.model.get_image_features(pixel_values=images, return_dict=True)
+        tokens: Tensor = output.pooler_output
+        return tokens
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits ``(m, V)`` of the next token after states ``(m, d)``."""

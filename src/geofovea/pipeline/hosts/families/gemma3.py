@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from torch import Tensor
-
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
@@ -54,21 +52,9 @@ class Gemma3Family(Family):
             )
         return side
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Tokens of the projector."""
-        output = self.model.model.get_image_features(pixel_values=images, return_dict=True)
-        tokens: Tensor = output.pooler_output
-        return tokens
-
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003
         """See `Family`."""
-        vision, out = config.vision_config, config.text_config.hidden_size
-        return EncoderShape(
-            layers=vision.num_hidden_layers,
-            width=vision.hidden_size,
-            intermediate=vision.intermediate_size,
-            patches=(vision.image_size // vision.patch_size) ** 2,
-            patch_pixels=3 * vision.patch_size**2,
-            projector=config.mm_tokens_per_image * vision.hidden_size * out,
+        return EncoderShape.with_linear_projector(
+            config.vision_config, config.text_config.hidden_size, config.mm_tokens_per_image
         )

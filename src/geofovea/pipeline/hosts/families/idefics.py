@@ -52,16 +52,8 @@ class Idefics3Family(Family):
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003
         """See `Family`."""
-        vision, out = config.vision_config, config.text_config.hidden_size
-        patches = (vision.image_size // vision.patch_size) ** 2
-        return EncoderShape(
-            layers=vision.num_hidden_layers,
-            width=vision.hidden_size,
-            intermediate=vision.intermediate_size,
-            patches=patches,
-            patch_pixels=3 * vision.patch_size**2,
-            # one matrix, from as many patches as are merged
-            projector=patches * vision.hidden_size * out,
+        return EncoderShape.with_linear_projector(
+            config.vision_config, config.text_config.hidden_size
         )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
@@ -56,12 +54,6 @@ class InternVLFamily(Family):
                 "correct its config.json, or download the model again"
             )
         return merge
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Tokens of the projector, after pixel shuffle."""
-        output = self.model.model.get_image_features(pixel_values=images, return_dict=True)
-        tokens: Tensor = output.pooler_output
-        return tokens
 
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003

@@ -41,12 +41,6 @@ class PaliGemmaFamily(Family):
         self.grid = self._grid(vision.image_size // vision.patch_size)
         self._cap: float | None = getattr(self.decoder.config, "final_logit_softcapping", None)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Tokens of the projector."""
-        output = self.model.model.get_image_features(pixel_values=images, return_dict=True)
-        tokens: Tensor = output.pooler_output
-        return tokens
-
     def logits(self, states: Tensor) -> Tensor:
         """Logits ``(m, V)``; Gemma 2 holds them within a bound."""
         logits = super().logits(states)
@@ -55,13 +49,6 @@ class PaliGemmaFamily(Family):
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003
         """See `Family`."""
-        vision, out = config.vision_config, config.text_config.hidden_size
-        patches = (vision.image_size // vision.patch_size) ** 2
-        return EncoderShape(
-            layers=vision.num_hidden_layers,
-            width=vision.hidden_size,
-            intermediate=vision.intermediate_size,
-            patches=patches,
-            patch_pixels=3 * vision.patch_size**2,
-            projector=patches * vision.hidden_size * out,
+        return EncoderShape.with_linear_projector(
+            config.vision_config, config.text_config.hidden_size
         )

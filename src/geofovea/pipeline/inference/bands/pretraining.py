@@ -85,22 +85,22 @@ class MaskedBands(nn.Module):
         # both are drawn on the CPU, wherever the images are
         numbers, hidden = numbers.to(images.device), hidden.to(images.device)
         flat = hidden.flatten()
-        made, shown = self.reconstruct(images, numbers, hidden)
+        pixels, states = self.reconstruct(images, numbers, hidden)
         target = normalized_patches(images, self.patch)
-        loss = pixel_loss(made, target, flat) + _FOURIER * fourier_loss(made, target, flat)
+        loss = pixel_loss(pixels, target, flat) + _FOURIER * fourier_loss(pixels, target, flat)
         of_channel = numbers.repeat_interleave(hidden.shape[1])[~flat]
-        return loss + _DIVERSITY * diversity_loss(shown, of_channel)
+        return loss + _DIVERSITY * diversity_loss(states, of_channel)
 
     def reconstruct(self, images: Tensor, numbers: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels of all patches ``(b, c · n, p · p)``, and states ``(b, t, d)`` of those shown."""
-        kept = (~hidden.flatten()).nonzero()[:, 0]
-        latent = self.encoder.states(images, numbers, kept)
+        visible = (~hidden.flatten()).nonzero()[:, 0]
+        latent = self.encoder.states(images, numbers, visible)
         extra = self.encoder.extra
         grid = (images.shape[2] // self.patch, images.shape[3] // self.patch)
         places = resampled_positions(self.places[extra:], grid).repeat(len(numbers), 1)
         states = decoder_input(
             latent,
-            kept,
+            visible,
             self.mask_vector,
             torch.cat([self.places[:extra], places]),
             self.channel_vectors[numbers].repeat_interleave(hidden.shape[1], 0),

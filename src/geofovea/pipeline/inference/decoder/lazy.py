@@ -126,8 +126,8 @@ class LazyRun(PlannedRun):
         candidates = (torch.isin(which, visual) & is_seen[which]).nonzero()[:, 0]
         # in the order of the sequence, as in the prefill, so that ties fall alike
         candidates = candidates[which[candidates].argsort()]
-        chosen = self._lazy.wanted(attention[candidates], number, len(self._layers))
-        wanted = which[candidates[chosen]]
+        best = self._lazy.wanted(attention[candidates], number, len(self._layers))
+        wanted = which[candidates[best]]
         is_seen[which[candidates]] = False
         is_seen[wanted] = True
         goes_on = is_seen[running.places]

@@ -269,9 +269,9 @@ class _LayerAttention:
         entries, plan = self.entries, self.plan
         of_row = torch.isin(rows, entries.visual)
         words = (~of_row).nonzero()[:, 0]
-        seen = entries.words if is_blind else torch.arange(entries.length, device=rows.device)
+        keys = entries.words if is_blind else torch.arange(entries.length, device=rows.device)
         if len(words):
-            yield words, seen, visible(rows[words], seen, plan, entries)
+            yield words, keys, visible(rows[words], keys, plan, entries)
         if not bool(of_row.any()):
             return
         for own in self._tiles():

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.attention.rows import (
@@ -44,10 +45,16 @@ def watched(layer: Any, view: DecoderView, reduction: DecoderReduction | None) -
         view: The sequence before the layer; see `DecoderReduction.watch`.
         reduction: None watches nothing.
     """
-    if reduction is None:
+    handles = [] if reduction is None else _hook(layer, view, reduction)
+    try:
         yield
-        return
+    finally:
+        for handle in handles:
+            handle.remove()
 
+
+def _hook(layer: Any, view: DecoderView, reduction: DecoderReduction) -> list[RemovableHandle]:
+    """Hooks at both ends of each sublayer; what other threads run, they pass over."""
     thread = ThisThread()
     entered: dict[Sublayer, Tensor] = {}
 
@@ -66,28 +73,21 @@ def watched(layer: Any, view: DecoderView, reduction: DecoderReduction | None) -
 
         return hook
 
-    parts: tuple[tuple[Sublayer, nn.Module, nn.Module], ...] = (
-        # a norm behind a sublayer makes what is added to the residual
-        (
-            "attention",
-            layer.self_attn,
-            getattr(layer, "post_self_attn_layernorm", layer.self_attn),
-        ),
-        ("feed_forward", layer.mlp, getattr(layer, "post_mlp_layernorm", layer.mlp)),
+    handles = []
+    for sublayer, first, last in _sublayers(layer):
+        handles.append(first.register_forward_pre_hook(enter(sublayer), with_kwargs=True))
+        handles.append(last.register_forward_hook(show(sublayer)))
+    return handles
+
+
+def _sublayers(layer: Any) -> tuple[tuple[Sublayer, nn.Module, nn.Module], ...]:
+    """Each sublayer by name, with the module that it enters and the one that ends it."""
+    attention, feed_forward = layer.self_attn, layer.mlp
+    # a norm behind a sublayer makes what is added to the residual
+    return (
+        ("attention", attention, getattr(layer, "post_self_attn_layernorm", attention)),
+        ("feed_forward", feed_forward, getattr(layer, "post_mlp_layernorm", feed_forward)),
     )
-    hooks = [
-        hook
-        for sublayer, first, last in parts
-        for hook in (
-            first.register_forward_pre_hook(enter(sublayer), with_kwargs=True),
-            last.register_forward_hook(show(sublayer)),
-        )
-    ]
-    try:
-        yield
-    finally:
-        for handle in hooks:
-            handle.remove()
 
 
 class PrunedSequence:

@@ -85,13 +85,13 @@ class PromptTemplate:
         # blanks among them would be looked for in every text, and found forever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
-        written = template or chat or style.template_for(self._special_words)
+        full = template or chat or style.template_for(self._special_words)
         self.thought: ThoughtMarks | None = None
         if thinks:
-            self._template, self.closes_thought = written, False
-            self.thought = self._thought_marks(written, thought_tokens)
+            self._template, self.closes_thought = full, False
+            self.thought = self._thought_marks(full, thought_tokens)
         else:
-            self._template, self.closes_thought = without_open_thought(written)
+            self._template, self.closes_thought = without_open_thought(full)
         # some templates write the word that begins a text by themselves, PaliGemma's behind images
         begin = str(tokenizer.bos_token or "")
         self._adds_special = not (begin and begin in self._template)
@@ -106,14 +106,14 @@ class PromptTemplate:
 
     def _thought_marks(self, prompt: str, most: int) -> ThoughtMarks:
         """How the model writes the thought that its prompt, or its template, speaks of."""
-        found = opened_thought(prompt, getattr(self._tokenizer, "chat_template", None))
-        if found is None:
+        thought = opened_thought(prompt, getattr(self._tokenizer, "chat_template", None))
+        if thought is None:
             raise ModelError(
                 "the chat template of this model neither opens a thought nor can switch one off, "
                 "so there is nothing to give room to: load it with thinking='off', or take a "
                 "checkpoint that thinks"
             )
-        mark, is_open = found
+        mark, is_open = thought
         opening, closing = (
             tuple(self._encode(word, special=False)) for word in (mark, f"</{mark[1:]}")
         )
