@@ -4,21 +4,23 @@
 
 Worlds of version 2 that no training used are drawn, with near infrared. Every lawn is asked about
 without a picture, from red, green and blue, from the NDVI composite, and from four bands, there
-also with the place given. In the first scenes, questions about what colors show are asked of the
-model as it was, and of its part with and without the band.
+also with the place given. *Found* is the share of the lawns of which native tiles of the search
+show at least half. In the first scenes, questions about what colors show are asked of the model as
+it was, and of its part with and without the band.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from geofovea.datasets.synthetic.lawn_questions import ask_lawns
 from geofovea.datasets.synthetic.questions import Question, ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.versions import world_of
-from geofovea.pipeline.evaluation.metrics import accuracy_text
+from geofovea.pipeline.evaluation.metrics import accuracy_text, hit_rate, tile_share
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
@@ -28,6 +30,18 @@ from world_replies import WorldReply
 
 FIRST_SEED = 987_000
 """Beyond those of every training and of the published benches."""
+
+
+@dataclass(frozen=True)
+class BandReply(WorldReply):
+    """One answer.
+
+    Attributes:
+        share: Of the place of the question, how much native tiles of the search show; None where
+            there was none.
+    """
+
+    share: float | None = None
 
 
 class BandScene:
@@ -53,22 +67,25 @@ class BandScene:
             "its part, four bands": four,
         }
 
-    def reply(self, session: SceneSession, question: Question, *, place_given: bool) -> WorldReply:
+    def reply(self, session: SceneSession, question: Question, *, place_given: bool) -> BandReply:
         """One answer, by a search or at the place of the question."""
         how = {"focus": "oracle", "boxes": [question.box]} if place_given else {}
-        return self._judged(session.ask(question.text, geometry="off", **how).text, question)
+        answer = session.ask(question.text, geometry="off", **how)
+        target = question.box or question.places[0]
+        share = None if place_given else tile_share(answer, [target])
+        return self._judged(answer.text, question, share)
 
-    def blind(self, question: Question) -> WorldReply:
-        """An answer without a picture, by the model's own decoder: the other never saw none."""
-        return self._judged(self.reader.generate(question.text, None).text, question)
+    def blind(self, question: Question) -> BandReply:
+        """An answer without a picture, by the decoder of the part."""
+        return self._judged(self.reader.generate(question.text, None).text, question, None)
 
-    def _judged(self, text: str, question: Question) -> WorldReply:
-        return WorldReply(self._seed, self._side, text == question.answer, text)
+    def _judged(self, text: str, question: Question, share: float | None) -> BandReply:
+        return BandReply(self._seed, self._side, text == question.answer, text, share)
 
 
 def replies_of(
     scene: BandScene, lawns: list[Question], others: list[Question]
-) -> Iterator[tuple[str, str, WorldReply]]:
+) -> Iterator[tuple[str, str, BandReply]]:
     """All answers: what was asked, the way, the answer."""
     for question in lawns:
         yield "lawns", "no picture", scene.blind(question)
@@ -81,12 +98,14 @@ def replies_of(
             yield "colors", name, scene.reply(session, question, place_given=False)
 
 
-def report(replies: dict[tuple[str, str], list[WorldReply]]) -> str:
+def report(replies: dict[tuple[str, str], list[BandReply]]) -> str:
     """The table."""
-    rows = [
-        [asked, way, str(len(own)), accuracy_text(own)] for (asked, way), own in replies.items()
-    ]
-    return markdown_table(("questions about", "way", "questions", "accuracy"), rows)
+    rows = []
+    for (asked, way), own in replies.items():
+        found = hit_rate(reply.share for reply in own)
+        rate = "" if found is None else f"{found:.2f}"
+        rows.append([asked, way, str(len(own)), accuracy_text(own), rate])
+    return markdown_table(("questions about", "way", "questions", "accuracy", "found"), rows)
 
 
 def main() -> None:
@@ -101,7 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     make_folder(options.output)
     host = load_host(options.model, threads=1)
-    replies: dict[tuple[str, str], list[WorldReply]] = {}
+    replies: dict[tuple[str, str], list[BandReply]] = {}
     for number in range(options.scenes):
         world = world_of(2, FIRST_SEED + number, options.side, options.side)
         path = options.output / f"scene_{options.side}_{number}.tif"

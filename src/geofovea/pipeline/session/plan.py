@@ -14,7 +14,6 @@ from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
-from geofovea.pipeline.hosts.learned.band_reading import answering_decoder
 from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling, stack_reader
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
@@ -143,7 +142,7 @@ def _chain(host: Host, request: AskRequest) -> tuple[Chain, Any]:
     options = request.options
     chain = make_chain(options.reduction)
     if options.resampler is None:
-        return chain, answering_decoder(host, options.skip)
+        return chain, None
     if options.reduction != DEFAULT_REDUCTION:
         raise ModelError(
             f"resampler={options.resampler!r} makes the tokens of an answer, and "

@@ -28,7 +28,7 @@ from geofovea.pipeline.training.losses import (
 )
 from geofovea.pipeline.training.packed_attention import PACKED_QUESTIONS
 
-__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Student", "packed_positions"]
+__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Student", "packed_positions", "packed_rows"]
 
 IMAGE_MEAN = (0.48, 0.46, 0.41)
 IMAGE_STD = (0.27, 0.26, 0.28)
@@ -146,7 +146,7 @@ class Student(nn.Module):
         attention_logits = gathered = hidden.new_zeros(())
         for index, layer in enumerate(decoder.layers):
             if index == self.shape.focus_layer:
-                rows = 1 + vision.shape[1] + _packed_rows(batch["targets"])
+                rows = 1 + vision.shape[1] + packed_rows(batch["targets"])
                 attention_logits = row_logits(layer, hidden, rotary, rows, 1, vision.shape[1])
                 gathered = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
             hidden = layer(
@@ -171,7 +171,7 @@ def packed_positions(attended: Tensor, questions: int, length: int) -> Tensor:
     return torch.cat([attended.cumsum(1) - 1, count + within], 1)
 
 
-def _packed_rows(targets: Tensor) -> Tensor:
+def packed_rows(targets: Tensor) -> Tensor:
     """The last prompt words as indices into the packed questions, (b, q)."""
     questions, length = targets.shape[1:]
     first = torch.arange(questions, device=targets.device) * length

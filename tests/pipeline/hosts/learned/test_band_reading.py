@@ -28,6 +28,7 @@ SETTINGS = {
     "wavelengths_um": [0.842],
     "words": {"lawn": "grass", "healthy": "green"},
     "domain": "synthetic 2",
+    "focus_layer": TINY.focus_layer,
 }
 
 
@@ -168,6 +169,8 @@ def damage_settings(folder, settings):
         ({"wavelengths_um": [1.61]}, "reads swir1 beside the colors"),
         ({"words": ["lawn"]}, "train them again"),
         ({"domain": "the moon"}, "domain"),
+        ({"focus_layer": None}, "was not trained where the model searches"),
+        ({"fourth": "ndvi"}, "trained as a baseline"),
     ],
     ids=str,
 )
@@ -190,26 +193,34 @@ def test_weights_that_do_not_fit_are_refused(folder, tmp_path):
             SceneSession(scene, load_anew(tmp_path / "model"), composite="rgb-nir")
 
 
-def test_the_search_keeps_the_decoder_and_the_answer_has_another(host, tmp_path):
-    reader = host.parts.band_reader(host).host
-    assert reader.answering_decoder is not reader.decoder
-    own = dict(host.decoder.named_parameters())
-    assert all(value is own[name] for name, value in reader.decoder.named_parameters())
-    session = SceneSession(scene_of(tmp_path / "a.tif"), host, composite="rgb-nir")
-    decoders, generate = [], reader.generate
+def test_one_decoder_searches_and_answers_and_shares_what_did_not_learn(host, folder, tmp_path):
+    path = tmp_path / "model"
+    shutil.copytree(folder, path)
+    name = "0.self_attn.q_proj"
+    tensors = {key: value.clone() for key, value in load_file(path / "bands.safetensors").items()}
+    up = torch.randn(TINY.width, 2)
+    tensors |= {f"decoder.{name}.up": up, f"decoder.{name}.down": torch.randn(2, TINY.width)}
+    (path / "bands.safetensors").unlink()
+    save_file(tensors, path / "bands.safetensors")
+    changed = load_anew(path)
+    reader = changed.parts.band_reader(changed).host
+    own, learned = (dict(each.decoder.named_parameters()) for each in (changed, reader))
+    assert {key for key in own if learned[key] is not own[key]} == {f"layers.{name}.weight"}
+    session = SceneSession(scene_of(tmp_path / "a.tif"), changed, composite="rgb-nir")
+    tokens = session.tokens([session.pyramid.overview])
+    scores, before = (each.scores(QUESTION, tokens) for each in (reader, changed))
+    assert not torch.allclose(scores, before)
+    assert torch.equal(scores, session.host.scores(QUESTION, tokens))
 
-    def watch(*arguments, decoder=None):
-        decoders.append(decoder)
-        return generate(*arguments, decoder=decoder)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "generate", watch)
-        session.ask(QUESTION, budget=Budget(tiles=6, tokens=4000))
-    assert decoders == [reader.answering_decoder]
-    with pytest.raises(ModelError, match="leave out skip="):
-        session.ask(QUESTION, skip="ima")
-    with pytest.raises(ModelError, match="leave out the memory"):
-        SceneSession(session.scene, host, composite="rgb-nir", memory=MemoryOptions()).ask(QUESTION)
+@pytest.mark.parametrize("options", [{"skip": "ima"}, {"memory": MemoryOptions()}], ids=str)
+def test_layers_are_skipped_and_tiles_remembered_as_in_any_model(host, tmp_path, options):
+    how = {"memory": options.pop("memory", None)} if "memory" in options else {}
+    scene = scene_of(tmp_path / "a.tif")
+    session = SceneSession(scene, host, composite="rgb-nir", **how)
+    answer = session.ask(QUESTION, budget=Budget(tiles=6, tokens=4000), **options)
+    assert answer.text
+    assert answer.radiometry.bands == (1, 2, 3, 4)
 
 
 def test_several_dates_show_colors_alone(host, tmp_path):

@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 from training_toys import PLAN
 
 from geofovea.errors import DataError
+from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts import train_part as training
 from geofovea.pipeline.training.parts.band_lessons import BandLessons, BandLessonStore
-from geofovea.pipeline.training.parts.bands import BandPart
+from geofovea.pipeline.training.parts.bands import BandPart, _focus
 from geofovea.pipeline.training.parts.recipe import default_recipe
 from geofovea.pipeline.training.parts.train_part import train_part
 
@@ -57,17 +58,68 @@ def test_a_lesson_shows_both_lawns_and_has_both_answers(store):
     assert lessons.answered[:, 0].any()
 
 
+def test_lessons_also_ask_about_sites_that_are_shown_from_afar_alone(model, tmp_path):
+    several_sites = replace(SPEC, scene_sides=(4096,))
+    lessons = BandLessonStore(tmp_path, model, 0, several_sites).shard(0)
+    assert len(lessons.group.unique()) == 3
+    # "Is the grass at ...": of another site's lawn, only where it lies is taught
+    of_lawns = lessons.words[:, 1:, 2] == vocabulary().index("grass")
+    assert of_lawns.any()
+    assert not lessons.answered[:, 1:][of_lawns].any()
+    own = lessons.focus[:, :1].expand_as(lessons.focus[:, 1:])
+    assert (lessons.focus[:, 1:][of_lawns] != own[of_lawns]).any()
+    assert lessons.focus.any(-1).all()
+    levels = [lessons.group[row][lessons.visible[row]].unique() for row in range(len(lessons))]
+    assert {len(each) for each in levels} <= {1, 3}
+
+
+def test_the_attention_of_the_search_learns_too(part, store):
+    lessons = store.shard(0).at(torch.arange(3))
+    which = torch.zeros(3, dtype=torch.bool)
+    loss, _ = _focus(lessons, part._read(lessons, which, hides=False).attention)
+    loss.backward()
+    learned = dict(part.decoder.named_parameters())
+    up = {name: value.grad for name, value in learned.items() if name.endswith("up")}
+    # nothing behind the layer at which the search reads
+    reached = {
+        int(name.split(".")[1]) for name, grad in up.items() if grad is not None and grad.any()
+    }
+    assert reached == set(range(TINY.focus_layer + 1))
+    record = part.measure(lessons)
+    assert 0 < record["focus_with_band"] < 1
+
+
+@torch.no_grad()
+def test_baselines_see_an_index_or_colors_alone(model, store):
+    lessons = store.shard(0).at(torch.arange(3))
+    which = torch.tensor([False, True, False])
+    parts = {}
+    for fourth in ("nir", "ndvi", "nothing"):
+        torch.manual_seed(0)
+        recipe = replace(RECIPE, settings={**RECIPE.settings, "fourth": fourth})
+        parts[fourth] = part = BandPart(model, recipe)
+        part.bands.vectors.normal_()
+    near, red = (parts["nir"]._tiles(lessons, which)[..., i].float() for i in (3, 0))
+    index = parts["ndvi"]._tiles(lessons, which)[..., 3] / 127.5 - 1
+    torch.testing.assert_close(index, (near - red) / (near + red).clamp_min(1), atol=0.005, rtol=0)
+    seen = [parts[name]._read(lessons, which, hides=False).logits for name in ("nir", "nothing")]
+    hidden = parts["nothing"]._read(lessons, which, hides=True).logits
+    assert torch.equal(seen[1], hidden)
+    assert not torch.equal(*seen)
+
+
 @torch.no_grad()
 def test_a_part_that_has_learned_nothing_answers_as_the_model_does(part, model, store):
     lessons = store.shard(0).at(torch.arange(2))
     which = torch.tensor([False, True])
-    with_band, targets = part._answers(lessons, which, hides=False)
-    hidden, _ = part._answers(lessons, which, hides=True)
-    assert torch.equal(with_band, hidden)
+    with_band, hidden = (part._read(lessons, which, hides=hides) for hides in (False, True))
+    assert torch.equal(with_band.logits, hidden.logits)
+    assert torch.equal(with_band.attention, hidden.attention)
     tokens = model.tokens(lessons.tiles[..., :3], lessons.places)
     stock = model.logits(tokens, lessons.visible, lessons.words)
-    place = answer_position(targets)[..., None, None].expand(-1, -1, 1, stock.shape[-1])
-    torch.testing.assert_close(hidden[:, :, :1], stock.gather(2, place), atol=1e-4, rtol=1e-4)
+    place = answer_position(hidden.targets)[..., None, None].expand(-1, -1, 1, stock.shape[-1])
+    answers = hidden.logits[:, :, :1]
+    torch.testing.assert_close(answers, stock.gather(2, place), atol=1e-4, rtol=1e-4)
 
 
 def test_the_band_alone_tells_the_lawns_apart(part, store):
@@ -77,7 +129,7 @@ def test_the_band_alone_tells_the_lawns_apart(part, store):
         lessons = store.shard(0).at(torch.arange(3))
         both = [torch.full((3,), value) for value in (False, True)]
         shown, hidden = (
-            [part._answers(lessons, which, hides=hides)[0][:, 1:, 0] for which in both]
+            [part._read(lessons, which, hides=hides).logits[:, 1:, 0] for which in both]
             for hides in (False, True)
         )
     assert torch.equal(*hidden)
@@ -91,7 +143,7 @@ def test_the_kernels_learn_and_the_tower_does_not(part, store):
     # a draw that shows the band
     loss, record = part.loss(lessons, torch.Generator().manual_seed(1))
     loss.backward()
-    assert set(record) == {"colors", "band"}
+    assert set(record) == {"colors", "band", "focus"}
     assert part.bands.kernels.grad.abs().sum() > 0
     learned = [name for name, value in part.named_parameters() if value.requires_grad]
     assert {name.split(".")[0] for name in learned} == {"bands", "decoder"}

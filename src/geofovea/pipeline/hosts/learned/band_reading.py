@@ -2,8 +2,8 @@
 
 It is a host of its own beside the one that it is made from, which stays as it is: the tower has
 kernels for the further bands, and the tokenizer writes words that the model never learned in some
-that it did. Answers come from a decoder with low-rank differences. The search keeps that of the
-model, whose attention was trained to find places. All other weights are shared.
+that it did. Its decoder has low-rank differences, which were trained both to answer and to attend
+to what a question is about, so it searches and answers. All other weights are shared.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BandReader",
     "Rebuild",
-    "answering_decoder",
     "band_reader",
     "host_for_scene",
     "refuse_extra_bands",
@@ -105,21 +104,6 @@ def refuse_extra_bands(radiometry: Radiometry, what: str) -> None:
         )
 
 
-def answering_decoder(host: Host, skip: str | None) -> Any:
-    """What answers in place of a host's own decoder, if it reads further bands; else None.
-
-    Raises:
-        ModelError: If layers of it are to be skipped.
-    """
-    decoder = getattr(host, "answering_decoder", None)
-    if decoder is not None and skip is not None:
-        raise ModelError(
-            f"skip={skip!r} plans layers of the model's own decoder, and near infrared is read by "
-            "another; leave out skip=, or choose another composite"
-        )
-    return decoder
-
-
 def band_reader(rebuild: Rebuild, card: PartCard, tensors: Mapping[str, Tensor]) -> BandReader:
     """The host of a part.
 
@@ -132,15 +116,16 @@ def band_reader(rebuild: Rebuild, card: PartCard, tensors: Mapping[str, Tensor])
         ModelError: If the part does not fit the model.
     """
     about = card.settings
+    if about.get("fourth", "nir") != "nir":
+        raise ValueError(f"it was trained as a baseline, with {about['fourth']}")
 
     def change(model: Any, tokenizer: Any, settings: Any) -> tuple[Any, Any, Any]:
+        if about.get("focus_layer") != settings.focus_layer:
+            raise ValueError("its attention was not trained where the model searches")
         own = replace(settings, domain=about.get("domain", settings.domain))
         return _with_part(model, card, tensors), _with_words(tokenizer, about["words"]), own
 
-    host = rebuild(change)
-    differences = {k.removeprefix("decoder."): v for k, v in tensors.items() if "decoder." in k}
-    host.answering_decoder = adapted_decoder(host.decoder, differences)
-    return BandReader(host, channel_names(about["wavelengths_um"]))
+    return BandReader(rebuild(change), channel_names(about["wavelengths_um"]))
 
 
 def _with_part(model: Any, card: PartCard, tensors: Mapping[str, Tensor]) -> Any:
@@ -157,6 +142,8 @@ def _with_part(model: Any, card: PartCard, tensors: Mapping[str, Tensor]) -> Any
         # the colors' own kernel is shared with the model, and stays as it is
         own.requires_grad_(False).copy_(value)
     owner.patch_embedding = patches
+    differences = {k.removeprefix("decoder."): v for k, v in tensors.items() if "decoder." in k}
+    other.model.language_model = adapted_decoder(other.model.language_model, differences)
     return other.eval()
 
 

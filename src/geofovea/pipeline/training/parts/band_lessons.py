@@ -2,6 +2,9 @@
 
 Both lawns are equal in red, green and blue. So each lesson holds near infrared twice, as it is and
 with the other lawn at the site that is asked about, and only the band tells which answer is right.
+
+Some questions are about other sites, which only the coarse tiles show. They have no answer there,
+and teach the attention to follow the name of a site.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofovea.datasets.synthetic.lawn_questions import ask_lawn, lawn_strips
+from geofovea.datasets.synthetic.lawn_questions import LAWN_CATEGORY, ask_lawn, lawn_strips
 from geofovea.datasets.synthetic.questions import Question, ask_about
 from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.versions import world_of
@@ -40,7 +43,12 @@ __all__ = ["BandLessonStore", "BandLessons"]
 
 _BANDS = 4
 _ENOUGH_OF_A_STRIP = 0.1
-_QUESTIONS = 8
+_QUESTIONS = 10
+_STRANGERS = 5
+"""Of these, how many are about other sites, every other one about a lawn."""
+
+_ALONE = 0.3
+"""Share of the lessons that show one level alone, as the search looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class BandLessons(LessonArrays):
             lawn.
         places: ``(b, n, 3)``, see ``token_places``.
         visible: bool ``(b, n)``.
+        group: int64 ``(b, n)``, tokens of one level share a number.
+        focus: bool ``(b, q, n)``, tokens that show what a question is about.
         words: int64 ``(b, q, l)``.
         targets: int64 ``(b, q, l)``, see ``TrainingSample``.
         other: int64 ``(b, l)``, the targets of the first question with the other lawn.
@@ -61,6 +71,8 @@ class BandLessons(LessonArrays):
     tiles: Tensor
     places: Tensor
     visible: Tensor
+    group: Tensor
+    focus: Tensor
     words: Tensor
     targets: Tensor
     other: Tensor
@@ -98,7 +110,7 @@ def _lessons(
     spec = replace(
         spec,
         questions=_QUESTIONS,
-        base_tiles=min(spec.base_tiles, 1),
+        base_tiles=min(2 * spec.base_tiles, 4),
         native_tiles=min(spec.native_tiles, 4),
     )
     while True:
@@ -119,10 +131,13 @@ def _lesson(
     pyramid = Pyramid(world.width, world.height, shape.tile_size)
     groups = choose_tiles(rng, pyramid, site, spec, distracted=False)
     tiles = [tile for group in groups for tile in group]
+    group = np.repeat([i for i, some in enumerate(groups) for _ in some], shape.grid**2)
     boxes = [TokenBoxes(pyramid, tile, shape.grid) for tile in tiles]
     visible = hide_some(rng, boxes, spec.dropped)
+    if rng.random() < _ALONE:
+        visible &= group == rng.randrange(len(groups))
     questions = _questions(rng, world, site, spec)
-    answered = np.array([is_shown(question, boxes, visible) for question in questions])
+    answered = np.array([_is_answered(question, boxes, visible) for question in questions])
     answered[0] = _shows_lawn(site, boxes, visible)
     spelled, targets = spell(rng, questions, spec, words)
     other = replace(questions[0], answer="no" if questions[0].answer == "yes" else "yes")
@@ -130,6 +145,8 @@ def _lesson(
         np.stack([_pixels(world, site, tile, shape.tile_size) for tile in tiles]),
         np.concatenate([token_places(pyramid, tile, shape.grid) for tile in tiles]),
         visible,
+        group,
+        np.stack([np.concatenate([b.over_any(q.evidence) for b in boxes]) for q in questions]),
         spelled,
         targets,
         spell(rng, [other], spec, words)[1][0],
@@ -138,11 +155,31 @@ def _lesson(
 
 
 def _questions(rng: random.Random, world: World, site: Site, spec: SampleSpec) -> list[Question]:
-    """The one about the lawn, then such as red, green and blue answer."""
+    """The one about the lawn, some that red, green and blue answer, and some about other sites."""
+    strangers = _STRANGERS if len(world.named_sites) > 1 else 0
+    seen = islice(_seen(rng, world, site), spec.questions - 1 - strangers)
+    others = [each for each in world.named_sites if each is not site]
+    about = [rng.choice(others) for _ in range(strangers)]
+    further = [
+        _lawn_of(each) if number % 2 else next(_seen(rng, world, each))
+        for number, each in enumerate(about)
+    ]
+    return [_lawn_of(site), *seen, *further]
+
+
+def _seen(rng: random.Random, world: World, site: Site) -> Iterator[Question]:
+    return (q for q in ask_about(world, site, rng) if q.category != "count")
+
+
+def _lawn_of(site: Site) -> Question:
     lawn = ask_lawn(site)
     assert lawn is not None  # noqa: S101  (all sites of version 2 have one)
-    seen = (q for q in ask_about(world, site, rng) if q.category != "count")
-    return [lawn, *islice(seen, spec.questions - 1)]
+    return lawn
+
+
+def _is_answered(question: Question, boxes: list[TokenBoxes], visible: NDArray[np.bool_]) -> bool:
+    """Whether colors answer a question; lawns of other sites teach only where to look."""
+    return question.category != LAWN_CATEGORY and is_shown(question, boxes, visible)
 
 
 def _shows_lawn(site: Site, boxes: list[TokenBoxes], visible: NDArray[np.bool_]) -> bool:
@@ -160,6 +197,7 @@ def _pixels(world: World, site: Site, tile: Tile, side: int) -> NDArray[np.uint8
     """A tile ``(T, T, 5)``, its near infrared with either lawn."""
     window = (tile.level, tile.col * side, tile.row * side, side, side, _BANDS)
     lawn = next(name for name in LAWNS if name != site.lawn)
+    own = render_window(world, *window)
     sites = tuple(replace(each, lawn=lawn) if each is site else each for each in world.sites)
     other = render_window(replace(world, sites=sites), *window)
-    return np.concatenate([render_window(world, *window), other[..., 3:]], 2)
+    return np.concatenate([own, other[..., 3:]], 2)
