@@ -100,7 +100,9 @@ def answer_extreme(
     if question.reference:
         end, limits = _reference(session, request, question.reference, limits, watch)
         if not end.text:
-            return _told(session, request, not_located(question, end, session.scene), end)
+            return _measured_answer(
+                session, request, not_located(question, end, session.scene), end
+            )
         ends.append(end)
     places = find_places(
         session,
@@ -113,12 +115,12 @@ def answer_extreme(
     )
     measurement = compute_extreme(
         question,
-        [_located(place) for place in places],
+        [_located_place(place) for place in places],
         session.scene,
         Extent(places.coverage.share, places.coverage.recall),
         ends[0].places[0] if ends else None,
     )
-    return _told(session, request, measurement, *ends, places=places)
+    return _measured_answer(session, request, measurement, *ends, places=places)
 
 
 def places_as_answer(session: SceneSession, request: AskRequest, result: Places | Count) -> Answer:
@@ -175,7 +177,7 @@ def _reference(
     return measurement, left
 
 
-def _located(place: Place) -> LocatedPlace:
+def _located_place(place: Place) -> LocatedPlace:
     return LocatedPlace(
         place.label,
         shapely.box(*place.box_scene.as_tuple()),
@@ -194,7 +196,7 @@ def _limits(session: SceneSession, request: AskRequest) -> dict[str, Any]:
     return {name: value for name, value in limits.items() if value != getattr(usual, name)}
 
 
-def _told(
+def _measured_answer(
     session: SceneSession,
     request: AskRequest,
     measurement: Measurement,
