@@ -31,6 +31,15 @@ _FORGET = """event => {
 _DRAWN = """() => [...document.querySelectorAll(".gf-map-cell")]
     .every((cell) => cell.dataset.renders)"""
 
+_REST = """() => new Promise((done) => {
+    let hash = location.hash, since = performance.now();
+    const timer = setInterval(() => {
+        const now = performance.now();
+        if (location.hash !== hash) [hash, since] = [location.hash, now];
+        else if (now - since > 700) { clearInterval(timer); done(); }
+    }, 50);
+})"""
+
 HEAT = """() => {
     const overlay = document.querySelector(".gf-overlay");
     const canvas = new OffscreenCanvas(overlay.width, overlay.height);
@@ -74,11 +83,12 @@ def wait_for_heat(page: Any) -> None:
 
 
 def rest(page: Any) -> None:
-    """Wait until what the page does 300 ms after a movement is done.
+    """Wait until the address has kept its view for longer than the page takes to write it.
 
-    The time runs in the page, behind its own timers, however slow the machine is.
+    The page writes it 300 ms after a movement, and a movement takes 250 ms. The time runs in the
+    page, behind its own timers, however slow the machine is.
     """
-    page.evaluate("() => new Promise((done) => setTimeout(done, 350))")
+    page.evaluate(_REST)
 
 
 @contextmanager

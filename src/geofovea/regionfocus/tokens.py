@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.pyramid import Pyramid, Tile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["TokenSet", "cells_in_tiles", "cells_of_tokens", "token_cells", "tokens_of_tiles"]
 
@@ -199,6 +202,9 @@ def _boxes_of_cells(
     In arrays of NumPy, because a search comes here for a few tiles at a time: there is little to
     compute, and a call to torch costs more.
     """
+    # here, so that families of models can be listed where NumPy is missing
+    import numpy as np
+
     rows, cols = grid
     # all edges of an axis come from one formula, so neighbors share theirs to the last bit
     address = np.array([(t.col, t.row) for t in tiles], dtype=np.float64).reshape(-1, 2)
@@ -215,6 +221,8 @@ def _boxes_of_cells(
 
 def _cuts(side: int, count: int) -> NDArray[np.float32]:
     """Where a side is cut into parts of one length, both ends included."""
+    import numpy as np
+
     return (np.arange(count + 1) * side).astype(np.float32) / np.float32(count)
 
 
