@@ -18,6 +18,7 @@ from geofovea.errors import (
     SceneRefusedError,
 )
 from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
+from geofovea.tiling.files import virtual_sources
 
 
 def read_everything(path):
@@ -119,6 +120,19 @@ def test_a_mask_of_another_size_is_refused_and_never_laid_on_the_scene(make_rast
     else:
         with pytest.raises(SceneRefusedError, match="60 x 60 pixels and the scene 40 x 40"):
             open_scene(path)
+
+
+def test_of_very_many_sources_the_later_ones_must_be_there(
+    make_raster, texture, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(virtual_sources, "_MOST_OPENED", 1)
+    source = make_raster(texture(40, 50), "source.tif")
+    scene = tmp_path / "scene.vrt"
+    copy_raster(source, scene, driver="VRT")
+    assert open_scene(scene, allow_vrt=True).width == 50
+    Path(source).unlink()
+    with pytest.raises(SceneReadError, match=r"shows .*source\.tif"):
+        open_scene(scene, allow_vrt=True)
 
 
 def test_odd_but_plain_file_names_open(make_raster, texture, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement, Quantity
 from geofovea.pipeline.relations.grammar import Kind, PlaceQuestion
-from geofovea.pipeline.relations.plane import Plane, certainty
+from geofovea.pipeline.relations.plane import NORTH_AT_TOP, Plane, certainty
 from geofovea.pipeline.relations.vocabulary import PICTURE, UNITS, compass_word
 from geofovea.tiling.geo.geodesic import Point
 from geofovea.tiling.scene import Scene
@@ -63,9 +63,7 @@ def compute(
     uses_north = question.kind not in ("distance", "nearer", "nearest", "size", "larger", "largest")
     warnings = list(result.warnings)
     if result.text and not plane.is_on_ground and uses_north and question.direction not in PICTURE:
-        warnings.append(
-            "the scene does not say where it lies: north is taken to be at the top of the picture"
-        )
+        warnings.append(NORTH_AT_TOP)
     return Measurement(
         words,
         question.kind,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement, Quantity
-from geofovea.pipeline.relations.plane import Plane, certainty
+from geofovea.pipeline.relations.plane import NORTH_AT_TOP, Plane, certainty
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.relations.vocabulary import PICTURE
 from geofovea.tiling.geo.geodesic import Point
@@ -25,7 +25,6 @@ _PARTLY = (
     "{share:.1%} of the area was looked at: a more extreme place may lie in the rest; allow more "
     "tiles"
 )
-_NO_NORTH = "the scene does not say where it lies: north is taken to be at the top of the picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def compute_extreme(
     if extent.share < 1:
         warnings.append(_PARTLY.format(share=extent.share))
     if question.direction and question.direction not in PICTURE and not plane.is_on_ground:
-        warnings.append(_NO_NORTH)
+        warnings.append(NORTH_AT_TOP)
     text = " and ".join(_where(place) for place in chosen)
     # how far a place lies from the first one found says nothing to anybody
     own = [] if question.direction else [plane.in_unit(numbers[i]) for i in order[: len(chosen)]]

@@ -20,7 +20,11 @@ from geofovea.tiling.geo.geodesic import (
 )
 from geofovea.tiling.scene import Scene
 
-__all__ = ["Plane", "certainty"]
+__all__ = ["NORTH_AT_TOP", "Plane", "certainty"]
+
+NORTH_AT_TOP = (
+    "the scene does not say where it lies: north is taken to be at the top of the picture"
+)
 
 _SIDES_OF_A_RECTANGLE = 4
 # what an error of nine in ten is in standard deviations of a normal distribution

@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from geofovea.pipeline.training.lessons.dense_labels import IGNORED
 
-__all__ = ["Losses", "answer_position", "focus_loss", "only_dense", "question_loss"]
+__all__ = [
+    "Losses",
+    "answer_position",
+    "focus_loss",
+    "only_dense",
+    "question_loss",
+    "word_loss",
+]
 
 _MOST_GROUPS = 5
 
@@ -43,6 +51,19 @@ def only_dense(dense: Tensor, batch: dict[str, Tensor]) -> Losses:
     return Losses(
         none, dense, none, none, none.new_zeros(shape), none.new_zeros((*shape, _MOST_GROUPS))
     )
+
+
+def word_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross entropy of the words that count; 0 where none does.
+
+    Args:
+        logits: ``(b, q, l, V)``.
+        targets: int64 ``(b, q, l)``, ``IGNORED`` where a word does not count.
+    """
+    total = F.cross_entropy(
+        logits.flatten(0, 2), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return total / (targets != IGNORED).sum().clamp_min(1)
 
 
 def answer_position(targets: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from geofovea.pipeline.training.losses import (
     focus_loss,
     only_dense,
     question_loss,
+    word_loss,
 )
 from geofovea.pipeline.training.packed_attention import PACKED_QUESTIONS
 
@@ -79,10 +80,7 @@ class Student(nn.Module):
         words_loss = question_loss(self.heard_head(gathered).float(), batch)
         targets, answered = batch["targets"], batch["answered"]
         labels = targets.masked_fill(~answered[..., None], IGNORED)
-        losses = F.cross_entropy(
-            logits.flatten(0, 2), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        answer = losses / (labels != IGNORED).sum().clamp_min(1)
+        answer = word_loss(logits, labels)
         focus, mass = focus_loss(attention_logits, batch)
         position = answer_position(targets)[..., None]
         predicted = logits.argmax(-1).gather(2, position)

@@ -61,12 +61,8 @@ def measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> d
             for values in known_values
         ],
         "has_valid_pixels": any(len(values) for values in known_values),
-        "fill": next(filter(_is_number, map(_likely_fill, known_values)), None),
+        "fill": next((fill for fill in map(_likely_fill, known_values) if fill is not None), None),
     }
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None
 
 
 def _likely_fill(values: NDArray[np.float64]) -> float | None:

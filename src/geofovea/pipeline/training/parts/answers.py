@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geofovea.pipeline.training.lessons.dense_labels import IGNORED
-from geofovea.pipeline.training.losses import answer_position
+from geofovea.pipeline.training.losses import answer_position, word_loss
 from geofovea.pipeline.training.parts.lessons import Lessons
 
 __all__ = ["answer_loss", "right_answers", "unpacked"]
@@ -26,9 +26,7 @@ def answer_loss(logits: Tensor, lessons: Lessons) -> tuple[Tensor, dict[str, flo
     place = answer_position(lessons.targets)[..., None] + torch.arange(2)
     targets = lessons.targets.gather(2, place)
     targets = targets.masked_fill(~lessons.answered[..., None], IGNORED)
-    truth = F.cross_entropy(
-        logits.flatten(0, 2), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-    ) / (targets != IGNORED).sum().clamp_min(1)
+    truth = word_loss(logits, targets)
     teacher = F.kl_div(
         logits[:, :, 0].log_softmax(-1).flatten(0, 1),
         lessons.teacher[:, :, 0].log_softmax(-1).flatten(0, 1),

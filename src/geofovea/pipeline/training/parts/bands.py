@@ -15,14 +15,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofovea.pipeline.hosts.learned.adapted_decoder import learnable_decoder, low_rank_tensors
 from geofovea.pipeline.inference.attention.rows import row_logits
 from geofovea.pipeline.inference.bands.extra_bands import ExtraBands, patch_owner
 from geofovea.pipeline.training.lessons.dense_labels import IGNORED
-from geofovea.pipeline.training.losses import answer_position, focus_loss
+from geofovea.pipeline.training.losses import answer_position, focus_loss, word_loss
 from geofovea.pipeline.training.parts.band_lessons import BandLessons
 from geofovea.pipeline.training.parts.frozen_model import Entering, FrozenModel
 from geofovea.pipeline.training.parts.lessons import at_answers
@@ -87,9 +86,9 @@ class BandPart(nn.Module):
         logits, targets, attention = self._read(lessons, is_other, hides=is_hidden)
         places = answer_position(targets)[..., None] + torch.arange(2)
         wanted = targets.gather(2, places).masked_fill(~lessons.answered[..., None], IGNORED)
-        losses = {"colors": _cross_entropy(logits[:, 1:], wanted[:, 1:])}
+        losses = {"colors": word_loss(logits[:, 1:], wanted[:, 1:])}
         if not is_hidden:
-            losses["band"] = _cross_entropy(logits[:, :1], wanted[:, :1])
+            losses["band"] = word_loss(logits[:, :1], wanted[:, :1])
         losses["focus"], _ = _focus(lessons, attention)
         total: Tensor = torch.stack([*losses.values()]).sum()
         return total, {name: loss.item() for name, loss in losses.items()}
@@ -189,14 +188,6 @@ def _focus(lessons: BandLessons, attention: Tensor) -> tuple[Tensor, Tensor]:
     """See ``focus_loss``."""
     where = {"group": lessons.group, "visible": lessons.visible, "focus": lessons.focus}
     return focus_loss(attention, where)
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean over what counts, which may be nothing."""
-    losses = F.cross_entropy(
-        logits.flatten(0, 2), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return losses / (targets != IGNORED).sum().clamp_min(1)
 
 
 def _mean(parts: list[Tensor]) -> float:
