@@ -21,7 +21,7 @@ from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
-from geofovea.pipeline.relations.grammar import PlaceQuestion
+from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.measuring import measurement_of
 from geofovea.pipeline.session.model_choice import is_beyond
