@@ -14,7 +14,7 @@ _SCENE = (
 )
 _STRAIGHT = (
     r"(?:as the (?:crow|bird) flies|(?:in|along) a (?:straight|direct) line|in a beeline|"
-    r"center to center|centre to centre)"
+    r"cent(?:er|re) to cent(?:er|re))"
 )
 _POLITE = (
     r"(?:please|kindly|(?:can|could|would) you(?: please)?|do you know|tell me|let me know|"
