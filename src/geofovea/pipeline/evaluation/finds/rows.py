@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from geofovea.pipeline.evaluation.finds.item import FindItem
 from geofovea.pipeline.evaluation.finds.ways import SWEEP
@@ -112,7 +113,7 @@ def _share(items: Sequence[FindItem], parts: Sequence[int], wholes: Sequence[int
     return Share(sum(parts), sum(wholes), *interval)
 
 
-def _honesty(searches: Sequence[tuple[FindItem, FindItem]]) -> dict[str, float | int]:
+def _honesty(searches: Sequence[tuple[FindItem, FindItem]]) -> dict[str, Any]:
     """What searches told of their recall, and what it was beside sweeps."""
     places = expected = found = there = 0.0
     holds = []
