@@ -6,6 +6,7 @@ from click.testing import CliRunner
 import geofovea as gf
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.cli import main
+from geofovea.regionfocus.focus import AttentionFocus
 
 QUESTION = "What is the color of the plane at the airport?"
 OTHER = "Is there a harbor?"
@@ -38,6 +39,23 @@ def test_operations_are_those_of_words_and_of_tiles_that_are_stored(make_session
     assert len(second.memory.looks_run) == 1 + len(session.host.attention_mode.neutral)
     assert second.flops.full.prefill < 0.7 * without.prefill
     assert second.flops.full.focus < without.focus
+
+
+@pytest.mark.parametrize("memory", [None, ROOMY])
+def test_a_wave_costs_and_finds_what_its_looks_do_one_by_one(make_session, memory, monkeypatch):
+    waves, one_by_one = (make_session(memory=memory) for _ in range(2))
+    together = waves.ask(QUESTION)
+    monkeypatch.setattr(
+        AttentionFocus, "score_each", lambda self, looks: [self.score(each) for each in looks]
+    )
+    alone = one_by_one.ask(QUESTION)
+    assert [look.tiles for look in together.looks] == [look.tiles for look in alone.looks]
+    for own, expected in zip(together.looks, alone.looks, strict=True):
+        assert own.token_scores == pytest.approx(expected.token_scores, abs=1e-5)
+    assert together.text == alone.text
+    assert together.confidence == pytest.approx(alone.confidence, abs=1e-5)
+    assert together.cost.focus == alone.cost.focus
+    assert together.cost.memory == alone.cost.memory
 
 
 def test_an_answer_out_of_a_memory_is_that_of_a_fresh_memory(make_session):

@@ -145,7 +145,7 @@ class TileLooker:
         if self.host.capabilities.attention:
             question = presence_words(self.host).ask(noun)
             with self.usage.clock.stage("focus"):
-                scores = self.calls.scores(question, tokens, again=False)
+                (scores,) = self.calls.scores(question, [tokens], again=False)
             self.usage.tokens_scored.append(len(tokens))
             boxes = token_boxes(
                 tokens, scores, self.host.grid, self.pyramid.tile_size, presence.count
