@@ -17,6 +17,7 @@ from geofovea.tiling.files.layout import (
     checked_block,
     color_names,
     gap_warnings,
+    mask_file_warnings,
     mask_kind,
     nodata_by_band,
     nodata_warnings,
@@ -166,6 +167,7 @@ def open_scene(
             warnings=(
                 *(*page_warnings, *warnings),
                 *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
+                *mask_file_warnings(dataset, source),
             ),
         )
         usable, overview_warnings = usable_overviews(source, dataset, sizes)

@@ -122,6 +122,24 @@ def test_a_mask_of_another_size_is_refused_and_never_laid_on_the_scene(make_rast
             open_scene(path)
 
 
+@pytest.mark.parametrize("flags", ["2", None, "0"])
+def test_a_mask_that_is_not_used_is_told(make_raster, texture, flags):
+    path = make_raster(texture(40, 40), "scene.tif")
+    mask = make_raster(np.eye(40, dtype=np.uint8)[None] * 255, "mask.tif")
+    if flags:
+        with rasterio.open(mask, "r+") as dataset:
+            dataset.update_tags(INTERNAL_MASK_FLAGS_1=flags)
+    mask.rename(f"{path}.msk")
+    scene = open_scene(path)
+    told = [text for text in scene.warnings if "is not used" in text]
+    if flags == "2":
+        assert (scene.mask_kind, told) == ("internal", [])
+    else:
+        assert scene.mask_kind == "none"
+        assert f"'{path}.msk' is not used" in told[0]
+        assert "INTERNAL_MASK_FLAGS_1=2" in told[0]
+
+
 def test_of_very_many_sources_the_later_ones_must_be_there(
     make_raster, texture, tmp_path, monkeypatch
 ):

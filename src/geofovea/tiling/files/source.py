@@ -79,9 +79,11 @@ class Source:
         sides: What was found beside it there, by what is added to its name.
         page: Which page of a TIFF is opened, counted from 1; 0 for the first.
         has_exact_masks: Whether its handles know all that is missing, of each band and level.
+        nodata_name: What a caller sets to declare a number missing.
     """
 
     has_exact_masks: ClassVar[bool] = False
+    nodata_name: ClassVar[str] = "nodata"
 
     path: str
     driver: str

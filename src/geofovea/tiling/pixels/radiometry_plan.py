@@ -69,7 +69,7 @@ def plan_radiometry(
         warnings = (
             *warnings,
             f"many pixels hold {fill}, far from all others, and spoil the contrast; if that value "
-            f"means missing, declare it with nodata={fill}",
+            f"means missing, declare it with {scene.source.nodata_name}={fill}",
         )
     return Radiometry(
         band_numbers,
