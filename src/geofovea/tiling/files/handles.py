@@ -110,8 +110,13 @@ def check_current(source: Source) -> None:
     """
     if not source.is_current:
         raise SceneChangedError(
-            f"{source.path!r} changed or vanished while it was in use; open the scene again"
+            f"{source.path!r}{_and_shown(source)} changed or vanished while it was in use; open "
+            "the scene again"
         )
+
+
+def _and_shown(source: Source) -> str:
+    return "" if source.shown is None else ", or a file that it shows,"
 
 
 # what libtiff and GDAL say of a compression that they were built without
