@@ -37,7 +37,7 @@ from geofovea.tiling.files.rasterio_datasets import (
 )
 from geofovea.tiling.files.source import Source, SourcePolicy, resolve_source
 from geofovea.tiling.files.stamp import side_names
-from geofovea.tiling.files.virtual_sources import check_virtual_sources
+from geofovea.tiling.files.virtual_sources import watched_sources
 from geofovea.tiling.nodata import DeclaredNodata
 from geofovea.tiling.overviews.consistency import usable_overviews
 from geofovea.tiling.pixels.border import declare_missing
@@ -122,7 +122,7 @@ def open_scene(
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:
             raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
-        check_virtual_sources(dataset)
+        shown = watched_sources(dataset)
         check_mask_file(dataset, source)
         # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
         if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not allow_vrt:
@@ -174,6 +174,7 @@ def open_scene(
         missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
         return replace(
             scene,
+            source=replace(source, shown=shown),
             overviews=scene.overviews[:usable],
             overview_sizes=scene.overview_sizes[:usable],
             overview_blocks=scene.overview_blocks[:usable],
