@@ -33,16 +33,16 @@ def verify_scene(scene: Scene, progress: Callable[[float], None] = lambda _: Non
         SceneReadError: If a block is damaged or missing.
     """
     images = [None, *range(len(scene.overviews))]
-    total, done = _pixels(scene), 0
+    total, pixels = _pixels(scene), 0
     for image in images:
         with gdal_settings(), read_errors(scene.source):
             handle = open_handle(scene.source, image)
             bands = range(1, handle.count + 1)
             for window in _windows(handle):
                 for band in bands:
-                    done += int(handle.read(band, window=window).size)
-                progress(min(1.0, done / max(1, total)))
-    return done
+                    pixels += int(handle.read(band, window=window).size)
+                progress(min(1.0, pixels / max(1, total)))
+    return pixels
 
 
 def _pixels(scene: Scene) -> int:

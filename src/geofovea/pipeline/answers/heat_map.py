@@ -41,7 +41,7 @@ def heat_map(
         labels: Further attributes of the map, such as the question.
 
     Returns:
-        float32 ``(y, x)`` in [0, 1], NaN where nothing was looked at; with pixel-centre
+        float32 ``(y, x)`` in [0, 1], NaN where nothing was looked at; with pixel-center
         coordinates if the scene is not rotated, a CRS in ``spatial_ref``, and a coordinate
         ``look_level`` that says which look each pixel is from (-1 for none).
 

@@ -159,7 +159,7 @@ def _loaded(name: str) -> DualEncoder:
         with quiet_transformers():
             model, report = _model(name)
             tokenizer = _tokenizer(name)
-            mean, std = _normalisation(name, model.config.model_type)
+            mean, std = _normalization(name, model.config.model_type)
     except ModelError:
         raise
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
@@ -219,7 +219,7 @@ def _tokenizer(name: str) -> Any:
         return PreTrainedTokenizerFast.from_pretrained(name, trust_remote_code=False)
 
 
-def _normalisation(name: str, kind: str) -> tuple[Sequence[float], Sequence[float]]:
+def _normalization(name: str, kind: str) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and standard deviation of ``preprocessor_config.json``; the family's own without it."""
     defaults = (CLIP_MEAN, CLIP_STD) if kind == "clip" else (_HALF, _HALF)
     path = companion(name, "preprocessor_config.json", may_be_out_of_reach=False)

@@ -101,8 +101,8 @@ class Configuration:
 
     def get(self, key: str) -> Any:
         """The value of a setting; None where nobody set it."""
-        found = self.values.get(key)
-        return None if found is None else found.value
+        entry = self.values.get(key)
+        return None if entry is None else entry.value
 
     @property
     def of_files(self) -> dict[str, Any]:

@@ -107,10 +107,10 @@ class _Share(Watcher):
 
 
 def _version(session: SceneSession, grid: ViewGrid) -> str:
-    shown = (
+    parts = (
         session.scene.identity,
         session.reader.radiometry,
         grid.side,
         session.pyramid.tile_size,
     )
-    return hashlib.sha256(repr(shown).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -41,12 +41,12 @@ def in_shell_words(message: str, verb: click.Command | None) -> str:
     options = {} if verb is None else dict(_options(verb))
 
     def replaced(match: re.Match[str]) -> str:
-        found = options.get(_PARAMETERS.get(match["name"], match["name"]))
-        if found is None:
+        option = options.get(_PARAMETERS.get(match["name"], match["name"]))
+        if option is None:
             return match[0]
         # two arguments in a row are two options in a row
         end = " " if match["comma"] else ""
-        return _typed(found, match["value"]) + end
+        return _typed(option, match["value"]) + end
 
     return _ARGUMENT.sub(replaced, message)
 

@@ -200,10 +200,10 @@ def merge_down(state: MergeState, k: int, match: Callable[[MergeState, int], Pai
 def _central_members(groups: Tensor, boxes_scene: Tensor, count: int) -> Tensor:
     """The member of each group whose box is nearest to their mean, the first of equals."""
     n = len(groups)
-    centres = (boxes_scene[:, :2] + boxes_scene[:, 2:]) / 2
+    centers = (boxes_scene[:, :2] + boxes_scene[:, 2:]) / 2
     members = torch.bincount(groups, minlength=count)[:, None]
-    middle = centres.new_zeros(count, 2).index_add_(0, groups, centres) / members
-    away = (centres - middle[groups]).square().sum(1)
+    middle = centers.new_zeros(count, 2).index_add_(0, groups, centers) / members
+    away = (centers - middle[groups]).square().sum(1)
     least = away.new_full((count,), torch.inf).scatter_reduce(0, groups, away, "amin")
     each = torch.where(away == least[groups], torch.arange(n), n)
     return each.new_full((count,), n).scatter_reduce(0, groups, each, "amin")
