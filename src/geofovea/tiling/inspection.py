@@ -1,4 +1,4 @@
-"""What can be said about a scene before it is asked anything, in numbers and in plain words."""
+"""Describes a scene before the first question, in numbers and in plain words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a raster: what its file says of it becomes a scene, without reading pixels."""
+"""Opens a raster: turns what its file says into a scene, without reading pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiles read on threads while whoever asked for them is busy with the ones before.
+"""Reads the next tiles on threads while the caller works on earlier ones.
 
 GDAL lets go of Python's lock while it decodes, and each thread has handles of its own, so reads run
 beside an encoder on the device or on another core. Decoded blocks belong to a handle, so tiles of

@@ -1,8 +1,9 @@
-"""Every block of a scene read once, so that damage is found before anything relies on a part."""
+"""Reads every block of a scene once, so that damage is found before anything relies on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rasterio.windows import Window
 
@@ -50,10 +51,10 @@ def _pixels(scene: Scene) -> int:
     return scene.count * sum(width * height for width, height in sizes)
 
 
-def _windows(handle: object) -> Iterator[Window]:
+def _windows(handle: Any) -> Iterator[Window]:
     """Windows of whole blocks that cover an image, each block in one of them."""
-    width, height = handle.width, handle.height  # type: ignore[attr-defined]
-    block_height, block_width = handle.block_shapes[0]  # type: ignore[attr-defined]
+    width, height = handle.width, handle.height
+    block_height, block_width = handle.block_shapes[0]
     rows = block_height * max(1, 2048 // block_height)
     cols = block_width * max(1, _READ_PIXELS // (rows * block_width))
     for top in range(0, height, rows):

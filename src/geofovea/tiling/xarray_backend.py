@@ -289,10 +289,9 @@ def _at_level(scene: Scene, level: Level) -> Any:
     georeference = scene.georeference
     if level.number == 0:
         return georeference
-    step_x, step_y = level.steps(scene)
-    gcps = tuple((x / step_x, y / step_y, *ground) for x, y, *ground in georeference.gcps)
+    gcps = georeference.gcps_at(*level.steps(scene))
     kind = "none" if georeference.kind == "rpcs" else georeference.kind
-    return Georeference(kind, georeference.crs_wkt, georeference.transform, gcps)  # type: ignore[arg-type]
+    return Georeference(kind, georeference.crs_wkt, georeference.transform, gcps)
 
 
 def _axis_attrs(scene: Scene, axis: str) -> dict[str, str]:

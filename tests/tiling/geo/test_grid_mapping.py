@@ -195,7 +195,7 @@ def test_an_incomplete_grid_mapping_is_told(missing, message):
 
 
 @pytest.mark.parametrize(
-    ("units", "metres"),
+    ("units", "meters"),
     [
         ("km", 1e3),
         ("kilometers", 1e3),

@@ -104,7 +104,7 @@ def score_answers(
     answers: Mapping[str, str],
     synonyms: Synonyms,
 ) -> list[ScoredAnswer]:
-    """Scorer the answers that there are, in the order of the samples.
+    """Judge the answers that there are, in the order of the samples.
 
     An empty answer is none: it is wrong in all modes and goes through no rule, for some published
     rules take it for the first choice.

@@ -62,6 +62,11 @@ class WorldChange:
     before: Thing | None = None
     after: Thing | None = None
 
+    @property
+    def thing(self) -> Thing | None:
+        """The thing as it is, or as it was where it went; None for sites."""
+        return self.after or self.before
+
 
 def make_dated_world(seed: int, width: int, height: int, number: int, version: int = 1) -> World:
     """The world of a seed at a date.

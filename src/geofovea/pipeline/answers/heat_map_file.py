@@ -79,7 +79,7 @@ def _place(scene: Scene, step: int) -> dict[str, Any]:
     if georeference.kind != "gcps":
         return {}
     points = [
-        GroundControlPoint(row=y / step, col=x / step, x=ground_x, y=ground_y, z=z)
-        for x, y, ground_x, ground_y, z in georeference.gcps
+        GroundControlPoint(row=y, col=x, x=x_crs, y=y_crs, z=z)
+        for x, y, x_crs, y_crs, z in georeference.gcps_at(step, step)
     ]
     return {"crs": scene.crs, "gcps": points}

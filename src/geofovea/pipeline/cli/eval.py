@@ -1,4 +1,4 @@
-"""``geofovea eval``: how well a model answers a benchmark, beside what one gets blindly."""
+"""``geofovea eval``: how well a model does on a benchmark, next to blind answers."""
 
 from __future__ import annotations
 

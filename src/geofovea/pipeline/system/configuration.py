@@ -1,4 +1,4 @@
-"""What holds where an argument says nothing: configuration files, then environment variables.
+"""Settings from configuration files, then environment variables, for arguments not given.
 
 A file ``geofovea.toml`` in the current folder goes before the one in the user's own configuration
 folder; a variable goes before both, and an argument or option before all.

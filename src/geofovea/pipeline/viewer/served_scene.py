@@ -1,4 +1,4 @@
-"""One scene that is shown and asked about, and how far it is from its first tile."""
+"""One scene on the page, and the progress of its preparation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where level files are kept: built once, found again, never half, never those of an older file.
+"""The cache of level files: built once, never half written, never those of an older file.
 
 A scene's files lie in one folder whose name is a hash of all that they depend on. They are written
 into a folder aside, under a lock, and renamed into place together with a record of their sizes,

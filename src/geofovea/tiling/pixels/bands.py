@@ -1,4 +1,4 @@
-"""Which bands are shown: as asked, by a named composite, by what the file says, or as a guess.
+"""Chooses the bands to show: as asked, by a named composite, by the file, or as a guess.
 
 Nothing here reads a pixel. Whatever is chosen comes with its reason, and a guess with a warning.
 """

@@ -1,4 +1,4 @@
-"""Messages in the words of the shell: ``allow_vrt=True`` is said as ``--allow-vrt``.
+"""Rewrites messages in the words of the shell: ``allow_vrt=True`` becomes ``--allow-vrt``.
 
 The rest of the package names arguments as Python has them, with the sign of equality behind them.
 What an argument is called in a shell, the options of the verb know; so there is no second list.

@@ -1,4 +1,4 @@
-"""One request to an endpoint: sent once, held to its time and to bytes, its failures told apart.
+"""Sends one request to an endpoint: once, within its time and size, and tells failures apart.
 
 httpx2 is the client that huggingface_hub brings anyway. Its timeouts hold for single reads, so a
 server that drips bytes could hold a call forever; the whole request therefore runs as a task that

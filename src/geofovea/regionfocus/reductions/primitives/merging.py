@@ -1,4 +1,4 @@
-"""Tokens that merge: who goes where, what comes out, and what it stands for.
+"""Merging of tokens: groups, output features, and the sizes that they stand for.
 
 Every merger decides only which tokens (sources) go into which others (destinations); the rest is
 the same for all and stands here. A merged value is the mean of its members weighted by their sizes,
