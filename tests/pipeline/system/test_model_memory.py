@@ -11,15 +11,15 @@ from real_structures import STRUCTURES
 
 from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE
 from geofovea.pipeline.system.doctor import QUESTION_TOKENS
-from geofovea.pipeline.system.model_catalogue import (
-    CATALOGUE,
+from geofovea.pipeline.system.model_catalog import (
+    CATALOG,
     FOUR_BIT,
     RUNTIME_BYTES,
     bytes_needed,
 )
 
 CLOSE = 0.15
-KNOWN = {model.hub_id: model for model in CATALOGUE}
+KNOWN = {model.hub_id: model for model in CATALOG}
 
 
 def test_every_model_of_the_catalog_has_a_structure():

@@ -121,7 +121,7 @@ def _print_missing(examination: Examination) -> None:
         echo(f"optional  {', '.join(packages)}: {command}")
 
 
-def print_models(found: Examination) -> None:
+def print_models(examination: Examination) -> None:
     """The models that are known, small to large, and where each of them fits."""
     from geofovea.pipeline.system.doctor import QUESTION_TOKENS
     from geofovea.pipeline.system.tables import markdown_table, print_table
@@ -136,7 +136,7 @@ def print_models(found: Examination) -> None:
             fit.license,
             _places(fit),
         )
-        for fit in found.fits
+        for fit in examination.fits
     ]
     try:
         print_table(header, rows, numbers_from=len(header))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.pipeline.system.installation import Missing, installed_version, missing_packages
-from geofovea.pipeline.system.model_catalogue import (
-    CATALOGUE,
+from geofovea.pipeline.system.model_catalog import (
+    CATALOG,
     FOUR_BIT,
     KnownModel,
     bytes_needed,
@@ -138,7 +138,7 @@ def examine(
         versions={name: installed_version(name) for name in _PACKAGES},
         missing=missing_packages(),
         notes=notes,
-        fits=tuple(fits(model, devices, families) for model in CATALOGUE),
+        fits=tuple(fits(model, devices, families) for model in CATALOG),
         has_embedded=has_embedded,
         focus=dict(focus or {}),
     )

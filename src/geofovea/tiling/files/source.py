@@ -217,6 +217,22 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
 
 
 def _resolve_file(name: str, policy: SourcePolicy) -> Source:
+    status = _status_of(name)
+    path = str(Path(name).absolute())
+    # stamped before anything is looked at: whatever changes from here on is noticed
+    stamp, companions = FileStamp.from_status(status), stamp_companions(path)
+    head, tail = _ends_of(name, path, stamp, status.st_size)
+    driver = _sniff(name, head, policy)
+    _check_end(name, driver, tail)
+    for side in side_names(path):
+        _check_side(side)
+    for aux in aux_names(path):
+        _check_aux(aux)
+    return Source(path, driver, status.st_size, status.st_mtime_ns, stamp, companions)
+
+
+def _status_of(name: str) -> os.stat_result:
+    """What the system says of a regular file."""
     try:
         status = Path(name).stat()
         name.encode()  # GDAL takes names in UTF-8
@@ -230,9 +246,11 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
         if stat.S_ISDIR(status.st_mode):
             advice = advice_on_folder(Path(name))
         raise SceneNotFoundError(f"{name!r} {advice}")
-    path = str(Path(name).absolute())
-    # stamped before anything is looked at: whatever changes from here on is noticed
-    stamp, companions = FileStamp.from_status(status), stamp_companions(path)
+    return status
+
+
+def _ends_of(name: str, path: str, stamp: FileStamp, size: int) -> tuple[bytes, bytes]:
+    """The first bytes of a file and the last, if it is still the one that was stamped."""
     try:
         # what was swapped for a FIFO since must not make us wait for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -242,21 +260,14 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
                     f"{name!r} changed while it was being opened; open it again"
                 )
             head = file.read(_HEAD_BYTES)
-            file.seek(max(0, status.st_size - _TAIL_BYTES))
-            tail = file.read(_TAIL_BYTES)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return head, file.read(_TAIL_BYTES)
     except SceneChangedError:
         raise  # it is an OSError, too
     except OSError as error:
         raise SceneReadError(
             f"{name!r} could not be opened: {error.strerror}; check its permissions"
         ) from error
-    driver = _sniff(name, head, policy)
-    _check_end(name, driver, tail)
-    for side in side_names(path):
-        _check_side(side)
-    for aux in aux_names(path):
-        _check_aux(aux)
-    return Source(path, driver, status.st_size, status.st_mtime_ns, stamp, companions)
 
 
 def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:

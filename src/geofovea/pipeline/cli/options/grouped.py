@@ -129,8 +129,8 @@ class GroupedCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; what it tells goes where the options say."""
-        told = ctx.meta.get(_OUTPUT, {})
-        with logging_to(**told):
+        output = ctx.meta.get(_OUTPUT, {})
+        with logging_to(**output):
             LOG.info("geofovea %s %s", __version__, ctx.info_name)
             try:
                 return super().invoke(ctx)
