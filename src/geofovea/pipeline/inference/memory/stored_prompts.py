@@ -181,11 +181,17 @@ class StoredPrompts:
         Raises:
             ModelError: If the model makes numbers that are not finite.
         """
-        rows, *neutral = [
-            self._rows(each, tokens, tiles, queries) for each in (question, *self.mode.neutral)
-        ]
-        others = torch.stack(neutral) if neutral else rows.new_empty((0, *rows.shape))
-        return scores_from_rows(rows, others, tokens, self.mode).cpu()
+        wordings = self.mode.reworded(question)
+        rows = torch.stack(
+            [
+                self._rows(each, tokens, tiles, queries)
+                for each in (question, *wordings, *self.mode.neutral)
+            ]
+        )
+        neutral = rows[1 + len(wordings) :]
+        return scores_from_rows(
+            rows[0], neutral, tokens, self.mode, rows[1 : 1 + len(wordings)]
+        ).cpu()
 
     def _rows(
         self,
