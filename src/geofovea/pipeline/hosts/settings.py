@@ -11,7 +11,7 @@ from typing import Any
 from geofovea.datasets.synthetic.vocabulary import VERSIONS, domain_of
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
+from geofovea.pipeline.hosts.file_digests import checkpoint_digest
 from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE, PartCard, cards_from_json
 from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
@@ -188,7 +188,7 @@ def user_calibration(digest: str) -> Path:
     """Where a user's calibration of a checkpoint stands that is not written beside its weights.
 
     Args:
-        digest: See ``fingerprint.checkpoint_digest``.
+        digest: See ``file_digests.checkpoint_digest``.
     """
     # here, because most processes load no model
     from platformdirs import user_config_path
