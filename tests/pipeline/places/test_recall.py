@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.places.coverage import Coverage
-from geofovea.pipeline.places.quantiles import gamma_quantile
-from geofovea.pipeline.places.recall import expected_recall, upper_rate
+from geofovea.pipeline.places.recall import expected_recall, gamma_quantile, upper_rate
 
 
 @pytest.mark.parametrize(

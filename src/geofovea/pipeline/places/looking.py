@@ -24,6 +24,8 @@ from geofovea.tiling.pyramid import Box, Pyramid, Tile
 __all__ = ["TileLooker"]
 
 _TILES_AT_ONCE = 16
+# of a place that the model does not affirm, but does not rule out either
+_DOUBTFUL = 0.05
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +43,9 @@ class TileLooker:
         min_score: The least probability of a place.
         spent_tiles: Tiles that count toward the budget so far.
         looked: How many places each tile looked at shows, before seams are merged.
+        looked_again: Tiles of shifted grids that were looked at; see ``look_again``.
         places: All of them.
+        doubtful: Where the model looked in tiles of which it denied the thing without being sure.
         stopped: What ended the last look early: ``tiles``, ``tokens``, ``time``, ``memory``; empty
             if nothing did.
     """
@@ -56,7 +60,9 @@ class TileLooker:
     min_score: float = 0.5
     spent_tiles: int = 0
     looked: dict[Tile, int] = field(default_factory=dict)
+    looked_again: int = 0
     places: list[Place] = field(default_factory=list)
+    doubtful: list[Place] = field(default_factory=list)
     stopped: str = ""
     asker: PresenceAsker = field(init=False)
     _doubts: dict[str, None] = field(default_factory=dict)
@@ -75,6 +81,22 @@ class TileLooker:
             self._look_at(some[:affordable])
             if self.stopped:
                 return
+
+    def on_grid(self, pyramid: Pyramid, calls: EngineCalls, region: Region | None) -> TileLooker:
+        """A looker for the same thing on another grid, which spends of the same budget.
+
+        Args:
+            pyramid: Of the other grid.
+            calls: How its tiles are asked for.
+            region: What alone is asked about, in pixels of the other grid.
+        """
+        other = TileLooker(
+            *(self.host, pyramid, self.phrase, calls, self.usage, self.budget, region),
+            min_score=self.min_score,
+            spent_tiles=self.spent_tiles,
+        )
+        other.asker, other._doubts = self.asker, self._doubts
+        return other
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -119,6 +141,8 @@ class TileLooker:
                 places = self._as_described(places, pictures[tile], noun, adjectives)
                 self.looked[tile] = len(places)
                 self.places += places
+            elif presence.probability >= _DOUBTFUL and self.host.capabilities.attention:
+                self.doubtful += self._attended(tile, pictures[tile], noun, presence)
 
     def _tokens(self, tiles: Sequence[Tile]) -> TokenSet:
         tokens = self.calls.tokens(tiles, self.usage)
@@ -141,18 +165,21 @@ class TileLooker:
                 step = self.pyramid.tile_size / 1000
                 return [self._place(tile, box, presence, "box", step) for box in boxes]
         if self.host.capabilities.attention:
-            question = presence_words(self.host).ask(noun)
-            with self.usage.clock.stage("focus"):
-                scores = self.calls.scores(question, tokens, again=False)
-            self.usage.tokens_scored.append(len(tokens))
-            boxes = token_boxes(
-                tokens, scores, self.host.grid, self.pyramid.tile_size, presence.count
-            )
-            error = token_error_px(tokens)
-            return [self._place(tile, box, presence, "tokens", error) for box in boxes]
+            return self._attended(tile, tokens, noun, presence)
         box = tile_box(tokens)
         self._doubts["the model shows no attention and no boxes: a place is a whole tile"] = None
         return [self._place(tile, box, presence, "tile", max(box.width, box.height))]
+
+    def _attended(self, tile: Tile, tokens: TokenSet, noun: str, presence: Presence) -> list[Place]:
+        """Where in a tile the model looks when it is asked whether something is there."""
+        question = presence_words(self.host).ask(noun)
+        with self.usage.clock.stage("focus"):
+            scores = self.calls.scores(question, tokens, again=False)
+        self.usage.tokens_scored.append(len(tokens))
+        side = self.pyramid.tile_size
+        boxes = token_boxes(tokens, scores, self.host.grid, side, presence.count)
+        error = token_error_px(tokens)
+        return [self._place(tile, box, presence, "tokens", error) for box in boxes]
 
     def _place(
         self, tile: Tile, box: Box, presence: Presence, outline: Outline, error_px: float
