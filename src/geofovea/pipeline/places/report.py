@@ -21,7 +21,7 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["PassedOver", "places_cost", "places_warnings", "search_coverage"]
+__all__ = ["PassedOver", "places_cost", "places_warnings", "sampled_recall", "search_coverage"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ def search_coverage(
     looked = list(looker.looked)
     drawn = looked[len(looked) - passing.sampled :]
     passed_over = len(native.tiles) - len(looked)
-    recall, recall_low = _recall(places, drawn, passed_over, looker.pyramid.tile_size)
+    recall, recall_low = sampled_recall(places, drawn, passed_over, looker.pyramid.tile_size)
     outside = _ruled_out(native, passing.ruled_out) if passed_over else set()
     tested = [tile for tile in drawn if tile in outside]
     return Coverage(
@@ -87,13 +87,19 @@ def _ruled_out(native: NativeTiles, mask: NDArray[np.bool_] | None) -> set[Tile]
     return {tile for tile, is_out in zip(native.tiles, mask, strict=True) if is_out}
 
 
-def _recall(
+def sampled_recall(
     places: Sequence[Place], drawn: Sequence[Tile], passed_over: int, side: int
 ) -> tuple[float | None, float | None]:
     """The expected recall with its lower end, from what the sample alone shows.
 
     A place counts in the tile of its center, so that what a seam cuts is missed once at most; and
     what a tile that was chosen shows in part was not missed.
+
+    Args:
+        places: What was found, each thing once.
+        drawn: Native tiles of the sample.
+        passed_over: Native tiles that were not looked at.
+        side: Of a tile in pixels.
     """
     if not passed_over:
         return (1.0, 1.0) if places else (None, None)
