@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -228,7 +229,7 @@ def _find(
         session.host.name,
         session.scene,
         coverage,
-        places_cost(session, looker),
+        places_cost(session, looker, look.coarse),
         places_warnings(session, looker, coverage),
         is_demo=is_beyond(session.host, session.scene),
     )
@@ -291,6 +292,7 @@ class _Look:
 
     Attributes:
         passing: What is known of the tiles that it passed over.
+        coarse: Tiles of coarser levels that it looked at, by level.
     """
 
     session: SceneSession
@@ -299,6 +301,7 @@ class _Look:
     options: FindOptions
     watch: Watcher | None
     passing: PassedOver = field(default_factory=PassedOver)
+    coarse: dict[int, int] = field(default_factory=dict)
 
     def sweep(self) -> None:
         """Look at every native tile."""
@@ -323,6 +326,7 @@ class _Look:
             finest = descent.looks[-1]
             looker.spent_tiles += descent.tiles_encoded
             looker.spent_tiles -= 0 if finest.level else len(finest.tiles)
+            self.coarse = Counter(t.level for look in descent.looks for t in look.tiles if t.level)
             tiles, mask = _native_of(native, descent), native.is_ruled_out(descent)
         looker.look(tiles)
         looked_again = self._again(again)

@@ -24,8 +24,6 @@ from geofovea.tiling.pyramid import Box, Pyramid, Tile
 __all__ = ["TileLooker"]
 
 _TILES_AT_ONCE = 16
-# of a place that the model does not affirm, but does not rule out either
-_DOUBTFUL = 0.05
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +43,6 @@ class TileLooker:
         looked: How many places each tile looked at shows, before seams are merged.
         looked_again: Tiles of shifted grids that were looked at; see ``look_again``.
         places: All of them.
-        doubtful: Where the model looked in tiles of which it denied the thing without being sure.
         stopped: What ended the last look early: ``tiles``, ``tokens``, ``time``, ``memory``; empty
             if nothing did.
     """
@@ -62,7 +59,6 @@ class TileLooker:
     looked: dict[Tile, int] = field(default_factory=dict)
     looked_again: int = 0
     places: list[Place] = field(default_factory=list)
-    doubtful: list[Place] = field(default_factory=list)
     stopped: str = ""
     asker: PresenceAsker = field(init=False)
     _doubts: dict[str, None] = field(default_factory=dict)
@@ -141,8 +137,6 @@ class TileLooker:
                 places = self._as_described(places, pictures[tile], noun, adjectives)
                 self.looked[tile] = len(places)
                 self.places += places
-            elif presence.probability >= _DOUBTFUL and self.host.capabilities.attention:
-                self.doubtful += self._attended(tile, pictures[tile], noun, presence)
 
     def _tokens(self, tiles: Sequence[Tile]) -> TokenSet:
         tokens = self.calls.tokens(tiles, self.usage)
@@ -165,21 +159,18 @@ class TileLooker:
                 step = self.pyramid.tile_size / 1000
                 return [self._place(tile, box, presence, "box", step) for box in boxes]
         if self.host.capabilities.attention:
-            return self._attended(tile, tokens, noun, presence)
+            question = presence_words(self.host).ask(noun)
+            with self.usage.clock.stage("focus"):
+                scores = self.calls.scores(question, tokens, again=False)
+            self.usage.tokens_scored.append(len(tokens))
+            boxes = token_boxes(
+                tokens, scores, self.host.grid, self.pyramid.tile_size, presence.count
+            )
+            error = token_error_px(tokens)
+            return [self._place(tile, box, presence, "tokens", error) for box in boxes]
         box = tile_box(tokens)
         self._doubts["the model shows no attention and no boxes: a place is a whole tile"] = None
         return [self._place(tile, box, presence, "tile", max(box.width, box.height))]
-
-    def _attended(self, tile: Tile, tokens: TokenSet, noun: str, presence: Presence) -> list[Place]:
-        """Where in a tile the model looks when it is asked whether something is there."""
-        question = presence_words(self.host).ask(noun)
-        with self.usage.clock.stage("focus"):
-            scores = self.calls.scores(question, tokens, again=False)
-        self.usage.tokens_scored.append(len(tokens))
-        side = self.pyramid.tile_size
-        boxes = token_boxes(tokens, scores, self.host.grid, side, presence.count)
-        error = token_error_px(tokens)
-        return [self._place(tile, box, presence, "tokens", error) for box in boxes]
 
     def _place(
         self, tile: Tile, box: Box, presence: Presence, outline: Outline, error_px: float

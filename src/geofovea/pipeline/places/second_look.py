@@ -1,9 +1,8 @@
 """A second look at what the grid cuts: a tile shifted by half holds what lies across a seam.
 
-Native tiles do not overlap, so the model sees a thing on a seam in parts, and may take the parts
-for nothing, or for something else. Where a place reaches a seam, the tile that has this seam in
-its middle is looked at, and what it shows there stands in place of the parts. The same is done
-where the model denied a thing near a seam without being sure.
+Native tiles do not overlap, so the model sees a thing on a seam in parts, and may take a part for
+something else. Where a place reaches a seam, the tile that has this seam in its middle is looked
+at. What it shows there stands in place of the parts; parts of what it denies were false alarms.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.shifted_reader import ShiftedReader
 
 __all__ = ["look_again"]
-
-_ShiftedLooks = dict["_Window", list[Place]]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,9 +55,10 @@ class _Window:
 def look_again(
     session: SceneSession, looker: TileLooker, most: int, watch: Watcher | None = None
 ) -> None:
-    """Look again where places reach a seam; what is seen whole takes the place of its parts.
+    """Look again where places reach a seam.
 
-    Where a second look sees nothing, the parts stay.
+    What is seen as a whole takes the place of its parts. Where the model now denies the thing, the
+    parts go. Where it sees one, but elsewhere, they stay.
 
     Args:
         session: The scene and the model.
@@ -71,44 +69,38 @@ def look_again(
     Raises:
         GeoFoveaError: As looks do.
     """
-    side = looker.pyramid.tile_size
     cut: dict[_Window, list[Place]] = {}
-    places = merge_places(looker.places)
-    for place in places:
-        if window := _window_of(place, looker.pyramid, SEAM_PX):
+    uncut: list[Place] = []
+    for place in merge_places(looker.places):
+        window = _window_of(place, looker.pyramid)
+        if window is None:
+            uncut.append(place)
+        else:
             cut.setdefault(window, []).append(place)
-    for place in sorted(looker.doubtful, key=lambda each: -each.score):
-        if window := _window_of(_middle_of(place), looker.pyramid, side / 4):
-            cut.setdefault(window, [])
-    windows = list(cut)[: max(0, most)]
-    whole = _seen_in(session, looker, windows, watch)
-    parts = {id(part) for window in whole for part in cut[window]}
-    remaining = [place for place in places if id(place) not in parts]
-    looker.places = [*remaining, *_each_once(whole, remaining, looker.pyramid)]
+    shown = _shown_in(session, looker, list(cut)[: max(0, most)], watch)
+    whole: dict[_Window, list[Place]] = {}
+    for window, parts in cut.items():
+        if window not in shown:
+            uncut += parts
+        elif shown[window]:
+            middle = window.middle(looker.pyramid.tile_size)
+            central = [place for place in shown[window] if _holds(middle, place.center)]
+            whole[window] = [place for place in central if any(_touch(place, p) for p in parts)]
+            uncut += [part for part in parts if not any(_touch(part, p) for p in central)]
+    looker.places = [*uncut, *_each_once(whole, uncut, looker.pyramid)]
 
 
-def _middle_of(place: Place) -> Place:
-    """The place with a pixel in the middle for its box: what matters of a doubt is where it is."""
-    x, y = place.center
-    return replace(place, box_scene=Box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))
-
-
-def _window_of(place: Place, pyramid: Pyramid, reach: float) -> _Window | None:
+def _window_of(place: Place, pyramid: Pyramid) -> _Window | None:
     """The window that has in its middle the seams that a place reaches; None where there is none.
 
     A place that reaches two seams of one direction is longer than a tile: no window holds it.
-
-    Args:
-        place: The place.
-        pyramid: Of the scene.
-        reach: How far beyond its box a place reaches, in pixels.
     """
     if place.outline == "tile":
         return None
     box, side = place.box_scene, pyramid.tile_size
     shift, address = [], []
     for low, high, size in ((box.x0, box.x1, pyramid.width), (box.y0, box.y1, pyramid.height)):
-        first, last = math.ceil((low - reach) / side), math.floor((high + reach) / side)
+        first, last = math.ceil((low - SEAM_PX) / side), math.floor((high + SEAM_PX) / side)
         seams = [n for n in range(first, last + 1) if 0 < n * side < size]
         if len(seams) > 1:
             return None
@@ -120,14 +112,14 @@ def _window_of(place: Place, pyramid: Pyramid, reach: float) -> _Window | None:
     return _Window((shift[0], shift[1]), Tile(0, address[1], address[0]))
 
 
-def _seen_in(
+def _shown_in(
     session: SceneSession,
     looker: TileLooker,
     windows: Sequence[_Window],
     watch: Watcher | None,
-) -> _ShiftedLooks:
-    """What windows show in their middle, in scene pixels; those without a place are left out."""
-    seen: _ShiftedLooks = {}
+) -> dict[_Window, list[Place]]:
+    """What windows show, in scene pixels; those that the budget did not hold are left out."""
+    shown: dict[_Window, list[Place]] = {}
     for shift in sorted({window.shift for window in windows}):
         reader = ShiftedReader(session.reader, shift)
         calls: EngineCalls = DirectCalls(session.host, TileTokens(session.host, reader))
@@ -137,14 +129,13 @@ def _seen_in(
         other.look([window.tile for window in windows if window.shift == shift])
         looker.spent_tiles = other.spent_tiles
         looker.looked_again += len(other.looked)
+        shown |= {_Window(shift, tile): [] for tile in other.looked}
         for place in other.places:
-            window = _Window(shift, place.evidence[0])
             box = place.box_scene.moved(*shift)
-            if _holds(window.middle(looker.pyramid.tile_size), box.center):
-                under = tuple(looker.pyramid.tiles_over(0, box))
-                moved = replace(place, box_scene=box, evidence=under)
-                seen.setdefault(window, []).append(moved)
-    return seen
+            under = tuple(looker.pyramid.tiles_over(0, box))
+            window = _Window(shift, place.evidence[0])
+            shown[window].append(replace(place, box_scene=box, evidence=under))
+    return shown
 
 
 def _each_once(
@@ -174,6 +165,14 @@ def _each_once(
 def _is_same(one: Box, other: Box) -> bool:
     common = one.intersection(other)
     return common is not None and common.area >= COMMON_SHARE * min(one.area, other.area)
+
+
+def _touch(one: Place, other: Place) -> bool:
+    """Whether two boxes overlap, or lie no further apart than the error of one of them."""
+    a, b = one.box_scene, other.box_scene
+    reach = max(one.error_px, other.error_px)
+    apart = max(a.x0 - b.x1, b.x0 - a.x1, a.y0 - b.y1, b.y0 - a.y1)
+    return apart < max(reach, SEAM_PX)
 
 
 def _holds(box: Box, point: tuple[float, float]) -> bool:
