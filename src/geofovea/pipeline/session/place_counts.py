@@ -61,8 +61,8 @@ def _thing(plan: AnswerPlan, host: Host) -> str | None:
     options, focus = plan.request.options, plan.search.focus
     is_left = options.geometry == "off" or plan.choices or plan.request.kind == "prompt"
     # what stops early has asked the model already, and the others are about how it reads tokens
-    is_studied = options.stop or options.skip or options.resampler
-    is_studied = is_studied or options.reduction != DEFAULT_REDUCTION
+    studied = (options.stop, options.skip, options.resampler)
+    is_studied = any(studied) or options.reduction != DEFAULT_REDUCTION
     if is_left or is_studied or focus in BASELINES or focus == "oracle":
         return None
     is_measured = isinstance(host, SupportsPresence) and host.presence.confusion is not None

@@ -342,7 +342,7 @@ class SceneSession:
         measured: Measured | None = None,
     ) -> Answer:
         notes = (*self.tiles.warnings, *self.reader.notes)
-        numbers = measured and measured.measurement
+        numbers = None if measured is None else measured.measurement
         return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes, numbers)
 
     def charge_region(self, seconds: float) -> None:
