@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.tiling.arrays.source import ARRAY_DRIVER
 from geofovea.tiling.cache.folder import levels_folder
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.overviews.cache import are_prepared
@@ -260,11 +259,9 @@ def _origin_notes(scene: Scene) -> Iterator[str]:
 def _missing_notes(scene: Scene) -> Iterator[str]:
     """What marks missing pixels: nothing, or more than one thing, or what is not read."""
     if scene.mask_kind == "none":
-        is_array = scene.driver == ARRAY_DRIVER
-        how = "attrs['_FillValue'] of the array" if is_array else "nodata="
         yield (
             "nothing marks missing pixels: a black border counts as picture (declare it with "
-            f"{how})"
+            f"{scene.source.nodata_name}=)"
         )
     if scene.alpha and scene.mask_kind in ("nodata", "internal"):
         other = "a nodata value" if scene.mask_kind == "nodata" else "a mask"

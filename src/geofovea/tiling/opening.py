@@ -18,6 +18,7 @@ from geofovea.tiling.files.layout import (
     checked_block,
     color_names,
     gap_warnings,
+    mask_file_warnings,
     mask_kind,
     nodata_by_band,
     nodata_warnings,
@@ -37,7 +38,7 @@ from geofovea.tiling.files.rasterio_datasets import (
 )
 from geofovea.tiling.files.source import Source, SourcePolicy, resolve_source
 from geofovea.tiling.files.stamp import side_names
-from geofovea.tiling.files.virtual_sources import check_virtual_sources
+from geofovea.tiling.files.virtual_sources import watched_sources
 from geofovea.tiling.nodata import DeclaredNodata
 from geofovea.tiling.overviews.consistency import usable_overviews
 from geofovea.tiling.pixels.border import declare_missing
@@ -113,6 +114,7 @@ def open_scene(
         _check_structure(source)
     source, page_warnings = choose_page(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
+        shown = watched_sources(dataset)
         _check_dataset(dataset, source, policy)
         name = os.fspath(path) if source.remote is None else source.path
         scene = _scene(dataset, source, name, page_warnings, is_declared=nodata is not None)
@@ -120,6 +122,7 @@ def open_scene(
         missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
         return replace(
             scene,
+            source=replace(source, shown=shown),
             overviews=scene.overviews[:usable],
             overview_sizes=scene.overview_sizes[:usable],
             overview_blocks=scene.overview_blocks[:usable],
@@ -144,7 +147,6 @@ def _check_dataset(dataset: Any, source: Source, policy: SourcePolicy) -> None:
     """Refuse what names files of others, or would take too much memory to be read by tiles."""
     if dataset.count == 0:
         raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
-    check_virtual_sources(dataset)
     check_mask_file(dataset, source)
     # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not policy.allow_vrt:
@@ -193,6 +195,7 @@ def _scene(
         warnings=(
             *(*notes, *color_notes),
             *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
+            *mask_file_warnings(dataset, source),
         ),
     )
 

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from rasterio.enums import ColorInterp as Color
 from rasterio.enums import Resampling
 
@@ -76,6 +77,9 @@ def test_a_value_far_from_all_others_is_told_with_the_way_to_declare_it(
     assert any(f"nodata={told}" in text for text in warnings) == is_told
     declared = plan_radiometry(open_scene(path, nodata=float(told)))
     assert not any("far from all others" in text for text in declared.warnings)
+    array = xr.DataArray(ramp[0].astype(dtype), dims=("y", "x"))
+    warnings = plan_radiometry(open_scene(array)).warnings
+    assert any(f"attrs['_FillValue']={told}" in text for text in warnings) == is_told
 
 
 def test_a_mask_of_few_classes_has_no_value_far_from_the_others(make_tiled):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.hosts.base import Host, SupportsPrefixCache
+from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsPrefixCache
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.tokens import TokenSet
@@ -30,8 +30,14 @@ class EngineCalls(Protocol):
         """See ``TileTokens.of``."""
         ...
 
-    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """See ``Host.scores``; ``again`` where further questions will be asked of the tokens."""
+    def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
+        """Scores of the search for each of some looks that share one wave of a search.
+
+        Args:
+            question: What is asked.
+            looks: Tokens of each.
+            again: Whether further questions will be asked of the same tokens.
+        """
         ...
 
     def generate(self, prompt: Prompt) -> Generation:
@@ -55,12 +61,13 @@ class DirectCalls:
         """See ``EngineCalls``."""
         return self._tiles.of(tiles, usage)
 
-    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """See ``EngineCalls``."""
+    def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
+        """See ``EngineCalls``; looks go side by side where the host can."""
+        if isinstance(self._host, SupportsBatching):
+            return self._host.scores_together([(question, look) for look in looks], again=again)
         reuses = again and isinstance(self._host, SupportsPrefixCache)
         score = self._host.scores_again if reuses else self._host.scores
-        scores: Tensor = score(question, tokens)
-        return scores
+        return [score(question, look) for look in looks]
 
     def generate(self, prompt: Prompt) -> Generation:
         """See ``EngineCalls``; hosts without choices or reductions are not told of any."""

@@ -56,7 +56,8 @@ class HostSettings:
         instruction: Added to every question.
         pool: Projected tokens are averaged ``pool × pool``; 1 keeps them as the model was trained.
         focus_layer: Decoder layer whose last-token attention is the focus, as it is. None leaves
-            the choice to `focus`, or else to ``attention_mode.default_mode``.
+            the choice to `focus`, or else to ``attention_mode.default_mode``; a loaded host has
+            the last layer of that choice here.
         focus: Which rows of attention are the focus, and how; goes before `focus_layer`.
         calibration: How that was measured; None where somebody chose it, or nobody did.
         domain: ``"general"``, or what `domain_of` gives for a version of the synthetic world.

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.places.coverage import Coverage
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.looking import SecondLook, TileLooker
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.session.answer_warnings import answer_warnings
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.memory import peak_rss_mb
 
-__all__ = ["places_cost", "places_warnings"]
+__all__ = ["places_cost", "places_warnings", "second_look_cost"]
 
 
 def places_cost(
@@ -40,6 +40,21 @@ def places_cost(
         budget=looker.budget,
         endpoint=usage.endpoint_use(session.host),
         tiles_indexed=usage.tiles_indexed,
+    )
+
+
+def second_look_cost(session: SceneSession, again: SecondLook) -> Cost:
+    """What the windows of a second look took."""
+    per_tile = session.host.grid[0] * session.host.grid[1]
+    return Cost(
+        tiles_read=again.usage.tiles_read,
+        tiles_encoded=again.looked,
+        tiles_by_level={0: again.looked},
+        tokens_total=per_tile * again.looked,
+        tokens_llm=again.asker.tokens,
+        seconds=again.usage.clock.seconds(),
+        peak_rss_mb=peak_rss_mb(),
+        budget=again.budget,
     )
 
 

@@ -19,7 +19,13 @@ import torch
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.focus import Focus
-from geofovea.regionfocus.search.descent import Encode, encode_looks, find_candidates, score_look
+from geofovea.regionfocus.search.descent import (
+    Encode,
+    encode_looks,
+    find_candidates,
+    score_look,
+    score_looks,
+)
 from geofovea.regionfocus.search.diversity import BestOnly, Diversity
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.stopping import NeverStop, StopRule
@@ -82,8 +88,8 @@ def descend_best_first(
             break
         wave = search.take(remaining)
         remaining -= len(wave)
-        for look in encode_looks(encode, sorted(wave)):
-            search.add(score_look(look, focus, {tile: wave[tile] for tile in look.tiles}))
+        for look in score_looks(encode_looks(encode, sorted(wave)), focus, wave):
+            search.add(look)
     looks = (*above, *search.looks())
     if not stopped and looks[-1].level:
         stopped = "nodata" if remaining else "tiles"

@@ -84,7 +84,7 @@ def _sample_warnings(scene: Scene, sample: Mapping[str, Any], *, is_complex: boo
         fill = str(np.dtype(scene.dtype).type(sample["fill"]))
         yield (
             f"many pixels hold {fill}, far from all others, and spoil the contrast; if that value "
-            f"means missing, declare it with nodata={fill}"
+            f"means missing, declare it with {scene.source.nodata_name}={fill}"
         )
 
 

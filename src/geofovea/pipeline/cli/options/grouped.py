@@ -134,6 +134,9 @@ class GroupedCommand(click.Command):
             LOG.info("geofovea %s %s", __version__, ctx.info_name)
             try:
                 return super().invoke(ctx)
+            except (click.exceptions.Exit, click.Abort):
+                # the verb has said why
+                raise
             except Exception as error:
                 # of an error that nobody foresaw, the log says where it came from
                 is_foreseen = isinstance(error, (GeoFoveaError, click.ClickException))
