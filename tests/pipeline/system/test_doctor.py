@@ -21,7 +21,6 @@ from geofovea.pipeline.cli.doctor import examine_here, loadable_families
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.system import doctor, installation
 from geofovea.pipeline.system.doctor import (
-    QUESTION_TOKENS,
     TOGETHER,
     Device,
     Missing,
@@ -31,6 +30,7 @@ from geofovea.pipeline.system.installation import missing_packages
 from geofovea.pipeline.system.model_catalog import (
     CATALOG,
     FOUR_BIT,
+    QUESTION_TOKENS,
     RUNTIME_BYTES,
     bytes_needed,
     working_bytes,

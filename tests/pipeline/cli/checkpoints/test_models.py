@@ -54,6 +54,21 @@ def test_the_list_for_machines_says_the_same(run):
     assert smallest["hub_id"] == smallest_download().hub_id
 
 
+def test_a_longer_question_takes_more_memory_and_says_so(run):
+    usual, longer = (
+        {row["hub_id"]: row["needed_bytes"]["bfloat16"] for row in json.loads(each)["models"]}
+        for each in (
+            run("models", "--json").stdout,
+            run("models", "--tokens", 16384, "--json").stdout,
+        )
+    )
+    assert all(longer[name] > usual[name] for name in usual)
+    # its attention is not fused
+    squared = "google/paligemma2-3b-mix-448"
+    assert longer[squared] > 3 * usual[squared]
+    assert "16384 tokens" in run("models", "--tokens", 16384).stdout
+
+
 def test_a_model_is_downloaded_and_answers_from_its_hub_id(geofovea, tiny_folder, scene_path):
     extra = {"pytorch_model.bin": b"\x80\x04.", "run.py": b"raise SystemExit", "onnx/m.onnx": b"x"}
     with serving(files_of(tiny_folder) | extra) as hub:

@@ -118,4 +118,4 @@ def _logits_together(
         for number, query, key in zip(layers, queries, of_all, strict=True)
     ])  # fmt: skip
     counts = [sum(rows.count for rows in look.tiles) for look in looks]
-    return (own[:, :, i] for i, own in enumerate(logits.split(counts, dim=-1)))
+    return (own[:, :, i] for i, own in enumerate(torch.split(logits, counts, -1)))
