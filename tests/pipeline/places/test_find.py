@@ -81,7 +81,7 @@ def test_a_search_keeps_its_budget_and_says_what_it_left(session):
     assert coverage.ruled_out_misses <= coverage.ruled_out_sampled
     assert coverage.tiles_ruled_out > 0
     assert coverage.to_dict()["ruled_out_miss_rate"] == coverage.ruled_out_miss_rate
-    assert f"of {coverage.ruled_out_sampled} such tiles looked at" in coverage.text
+    assert f"of {coverage.ruled_out_sampled} of these looked at" in coverage.text
     assert any("40" in w or "native tiles" in w for w in places.warnings)
     again = session.find("truck", tiles=40)
     assert [p.box_scene for p in again] == [p.box_scene for p in places]
@@ -97,7 +97,7 @@ def test_without_a_sample_nothing_is_called_ruled_out(session):
 def test_a_sweep_that_is_cut_says_so(session):
     places = session.find("truck", coverage="sweep", tiles=7)
     assert (places.coverage.tiles_looked, places.coverage.stopped) == (7, "tiles")
-    assert "tiles ended the look at 7 of" in places.warnings[-1]
+    assert "the limit of tiles ended the search after 7 of" in places.warnings[-1]
     few = session.find("truck", coverage="sweep", tokens=4 * 36)
     assert (few.coverage.tiles_looked, few.coverage.stopped) == (4, "tokens")
     none = session.find("truck", coverage="sweep", seconds=1e-9)

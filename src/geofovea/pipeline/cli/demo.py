@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.model import threads_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
-@click.command()
+@click.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea demo",
+        "geofovea demo --side 4096 --output small-demo",
+    ],
+)
 @click.option(
     "-o",
     "--output",

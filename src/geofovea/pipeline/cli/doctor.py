@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["doctor", "examine_here", "loadable_families", "print_models"]
 
 
-@click.command()
+@click.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea doctor",
+    ],
+)
 @json_option
 def doctor(as_json: bool) -> None:
     """Check the machine and the installation."""

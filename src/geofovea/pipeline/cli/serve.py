@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+_EXAMPLES = (
+    "geofovea serve scene.tif",
+    "geofovea serve before.tif after.tif --no-open",
+    "geofovea serve scene.tif --model openai:qwen2.5vl:7b \\",
+    "    --base-url http://localhost:11434/v1",
+)
 
-@click.command(cls=GroupedCommand, examples=["geofovea serve scene.tif --model HUB_ID"])
+
+@click.command(cls=GroupedCommand, examples=_EXAMPLES)
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @ask_options(oracle=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

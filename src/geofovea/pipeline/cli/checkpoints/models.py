@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from geofovea.pipeline.cli.doctor import examine_here, loadable_families, print_models
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -32,7 +33,12 @@ def models(context: click.Context, as_json: bool) -> None:
         _print(examination)
 
 
-@models.command()
+@models.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea models get llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
+    ],
+)
 @click.argument("hub_id")
 @json_option
 def get(hub_id: str, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.ask import checked_chain
-from geofovea.pipeline.cli.options.grouped import option
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import comma_separated, json_option, world_option
 from geofovea.pipeline.system.terminal import echo
@@ -60,7 +60,11 @@ def _budget_options(command: Command) -> Command:
     return click.option("--tiles", type=int, help="Budget of tiles.")(command)
 
 
-@click.command("synthetic")
+@click.command(
+    "synthetic",
+    cls=GroupedCommand,
+    examples=["geofovea bench synthetic --output runs/bench --sides 4096 --scenes 2"],
+)
 @_output_option
 @click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
 @_scene_options(scenes=6, per_category=3)
@@ -102,7 +106,10 @@ def _several_numbers(
     )
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand,
+    examples=["geofovea bench policies --output runs/bench --sides 4096 --tiles 48"],
+)
 @_output_option
 @option(
     "--sides",
@@ -168,7 +175,7 @@ def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
     )
 
 
-@click.command()
+@click.command(cls=GroupedCommand, examples=["geofovea bench reductions --output runs/bench"])
 @_output_option
 @click.option("--sides", callback=_numbers(int), default="4096,16384", show_default=True)
 @_scene_options(scenes=6, per_category=2)
@@ -233,7 +240,7 @@ def reductions(
     echo(write_report(output, items, host.name), lines=True)
 
 
-@click.command()
+@click.command(cls=GroupedCommand, examples=["geofovea bench calibration --output runs/bench"])
 @click.argument("items", type=click.Path(path_type=Path))
 @_output_option
 @click.option("--method", default="attention", show_default=True, help="Whose answers.")
@@ -278,7 +285,7 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
 
 
-@click.command()
+@click.command(cls=GroupedCommand, examples=["geofovea bench focus --output runs/bench"])
 @_output_option
 @synthetic_model_options
 @click.option(
@@ -332,7 +339,11 @@ def _budget(default: Budget, **limits: int | None) -> Budget:
     return replace(default, **{name: n for name, n in limits.items() if n is not None})
 
 
-@click.command("count")
+@click.command(
+    "count",
+    cls=GroupedCommand,
+    examples=["geofovea bench count --output runs/bench"],
+)
 @_output_option
 @click.option("--sides", callback=_numbers(int), default="2048", show_default=True)
 @click.option("--scenes", default=4, show_default=True, help="Scenes of each side.")
