@@ -57,13 +57,14 @@ def write(path, values, *, colors=None, mask=None, palette=None, **profile):
             file.write_mask(mask)
 
 
-def with_alpha(path, dtype, opaque, transparent=0, **profile):
+def with_alpha(path, dtype, opaque, transparent=0, further=0, **profile):
     high = 200 if np.dtype(dtype).kind == "u" and np.dtype(dtype).itemsize == 1 else 3000
-    values = smooth(4, dtype, 20, high)
-    values[3] = np.where(known_rows(), opaque, transparent)
+    values = smooth(4 + further, dtype, 20, high)
+    values[-1] = np.where(known_rows(), opaque, transparent)
     if "nodata" in profile:
         values[:3, ~known_rows()] = 255  # the collar is one color, which nodata does not name
-    write(path, values, colors=RGBA, photometric="rgb", **profile)
+    colors = (*RGB, *[ColorInterp.undefined] * further, ColorInterp.alpha)
+    write(path, values, colors=colors, photometric="rgb", **profile)
 
 
 def with_nodata(path, dtype, nodata, *, bands=1):
@@ -162,6 +163,10 @@ SAMPLES = {
     "alpha of eight bits": partial(with_alpha, dtype="uint8", opaque=255),
     "alpha of 0 and 1": partial(with_alpha, dtype="uint8", opaque=1),
     "alpha and nodata": partial(with_alpha, dtype="uint8", opaque=255, nodata=0),
+    "alpha behind further bands": partial(with_alpha, dtype="uint8", opaque=255, further=2),
+    "alpha of sixteen bits behind near infrared": partial(
+        with_alpha, dtype="uint16", opaque=65535, further=1
+    ),
     "alpha of sixteen bits": partial(with_alpha, dtype="uint16", opaque=65535),
     "thin alpha of sixteen bits": partial(
         with_alpha, dtype="uint16", opaque=65535, transparent=600
@@ -293,7 +298,6 @@ def coarse_shares(known):
 
 @pytest.mark.parametrize("sample", SAMPLES)
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NodataShadowWarning")
 def test_all_ways_in_show_the_same_pixels_and_miss_the_same(sample, tmp_path, monkeypatch):
     path = tmp_path / "scene.tif"
     known = SAMPLES[sample](path)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.hosts.base import Host, SupportsPrefixCache
+from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsPrefixCache
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.tokens import TokenSet
@@ -31,7 +31,7 @@ class EngineCalls(Protocol):
         ...
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """See ``Host.scores``; ``again`` where further questions will be asked of the tokens."""
+        """Scores of the search; ``again`` where further questions will be asked of the tokens."""
         ...
 
     def generate(self, prompt: Prompt) -> Generation:
@@ -57,6 +57,8 @@ class DirectCalls:
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
         """See ``EngineCalls``."""
+        if isinstance(self._host, SupportsBatching):
+            return self._host.scores_together([(question, tokens)], again=again)[0]
         reuses = again and isinstance(self._host, SupportsPrefixCache)
         score = self._host.scores_again if reuses else self._host.scores
         scores: Tensor = score(question, tokens)

@@ -11,7 +11,7 @@ from typing import Any
 from geofovea.datasets.synthetic.vocabulary import VERSIONS, domain_of
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
+from geofovea.pipeline.hosts.file_digests import checkpoint_digest
 from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE, PartCard, cards_from_json
 from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
@@ -56,7 +56,8 @@ class HostSettings:
         instruction: Added to every question.
         pool: Projected tokens are averaged ``pool × pool``; 1 keeps them as the model was trained.
         focus_layer: Decoder layer whose last-token attention is the focus, as it is. None leaves
-            the choice to `focus`, or else to ``attention_mode.default_mode``.
+            the choice to `focus`, or else to ``attention_mode.default_mode``; a loaded host has
+            the last layer of that choice here.
         focus: Which rows of attention are the focus, and how; goes before `focus_layer`.
         calibration: How that was measured; None where somebody chose it, or nobody did.
         domain: ``"general"``, or what `domain_of` gives for a version of the synthetic world.
@@ -187,7 +188,7 @@ def user_calibration(digest: str) -> Path:
     """Where a user's calibration of a checkpoint stands that is not written beside its weights.
 
     Args:
-        digest: See ``fingerprint.checkpoint_digest``.
+        digest: See ``file_digests.checkpoint_digest``.
     """
     # here, because most processes load no model
     from platformdirs import user_config_path

@@ -13,7 +13,8 @@ import shapely
 from geofovea.errors import BudgetError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.answers.evidence import Evidence, EvidenceList
+from geofovea.pipeline.answers.evidence import Evidence
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.places.count import Count

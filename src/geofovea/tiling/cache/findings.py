@@ -36,7 +36,7 @@ __all__ = [
     "strangers_among_findings",
 ]
 
-_FORMAT = 3  # counts up when the same pixels give another finding
+_FORMAT = 4  # counts up when the same pixels give another finding
 # a look at no more than these takes some hundredths of a second
 _CHEAP_PIXELS = 2**20
 _MOST_FILES = 4096

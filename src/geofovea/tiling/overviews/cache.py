@@ -68,7 +68,7 @@ Progress = Callable[[str], AbstractContextManager[Callable[[float], None]]]
 """Given a title, a context whose value takes the share that is done, in [0, 1]."""
 
 _LOG = logging.getLogger(__name__)
-_FORMAT = 4  # counts up when the same source gives other level files
+_FORMAT = 5  # counts up when the same source gives other level files
 
 
 @dataclass(frozen=True, slots=True)

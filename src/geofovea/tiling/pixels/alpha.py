@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.gdal_settings import gdal_settings
@@ -47,8 +47,9 @@ def opaque_alpha(scene: Scene) -> float:
 def is_masked_by_gdal(scene: Scene) -> bool:
     """Whether GDAL leaves out all that is missing when it averages stored numbers.
 
-    It does not where a float may be NaN, where alpha is one mark among others or counts to an
-    unusual number, where nodata has more digits than a double, and where the caller declared it.
+    It does not where a float may be NaN, where alpha is one mark among others, counts to an unusual
+    number or stands among further bands, where nodata has more digits than a double, and where the
+    caller declared it.
     Missing pixels are then found among stored numbers, before anything is averaged.
 
     Raises:
@@ -60,8 +61,16 @@ def is_masked_by_gdal(scene: Scene) -> bool:
         return False
     if scene.alpha:
         usual = {"uint8": 255.0, "uint16": 65535.0}.get(scene.dtype)
-        return scene.mask_kind == "alpha" and opaque_alpha(scene) == usual
+        is_usual = scene.mask_kind == "alpha" and opaque_alpha(scene) == usual
+        return is_usual and _has_mask_of_alpha(scene)
     return not (scene.mask_kind == "nodata" and scene.dtype in ("int64", "uint64"))
+
+
+def _has_mask_of_alpha(scene: Scene) -> bool:
+    """Whether GDAL takes the band for a mask, which it does in images of two and four bands."""
+    with gdal_settings(), read_errors(scene.source):
+        handle = open_handle(scene.source, for_pixels=False)
+        return any(MaskFlags.alpha in flags for flags in handle.mask_flag_enums)
 
 
 def _largest(scene: Scene) -> float:

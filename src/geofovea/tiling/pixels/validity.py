@@ -16,6 +16,7 @@ from rasterio.enums import MaskFlags, Resampling
 from rasterio.windows import Window
 
 from geofovea.tiling.files.handles import ALL_OVERVIEWS, open_handle
+from geofovea.tiling.machine.rasterio_warnings import without_shadow_warning
 from geofovea.tiling.marks import are_finite, are_opaque, join_bands
 from geofovea.tiling.pixels.alpha import is_masked_by_gdal, opaque_alpha
 from geofovea.tiling.pixels.resampling import padded, resample_known
@@ -96,7 +97,8 @@ def read_band_masks(
         return _one_mask(handle, bands, options)
     masks: NDArray[np.bool_] | None = None
     if scene.mask_kind == "nodata":
-        masks = handle.read_masks(list(bands), **options) >= _HALF
+        with without_shadow_warning():
+            masks = handle.read_masks(list(bands), **options) >= _HALF
     elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene):
         masks = _masks_of_file(handle, scene, bands, options)
     elif scene.mask_kind == "internal":
