@@ -179,11 +179,10 @@ def _print_answer(answer: Answer) -> None:
     fact("looked at", f"{cost.tiles_encoded} tiles: {levels}")
     if answer.route:
         fact("places", f"{answer.route.word}: {answer.route.reason}")
-    fact(
-        "cost",
-        f"{cost.tokens_llm} of {cost.tokens_total} vision tokens to the model, "
-        f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB of memory",
-    )
+    tokens = f"{cost.tokens_llm} of {cost.tokens_total} vision tokens to the model"
+    if answer.measurement is not None:
+        tokens = "computed from where the places lie"
+    fact("cost", f"{tokens}, {cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB of memory")
     if cost.tiles_indexed:
         fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
