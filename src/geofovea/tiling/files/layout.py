@@ -1,4 +1,4 @@
-"""What an open dataset says of its layout: blocks, colors, masks, where it lies."""
+"""The layout of an open dataset: blocks, colors, masks, and where it lies."""
 
 from __future__ import annotations
 
