@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.answers.confidence import Choice
     from geofovea.pipeline.answers.cost import Cost
-    from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.answers.evidence_list import EvidenceList
     from geofovea.pipeline.answers.measurement import Measurement
     from geofovea.pipeline.archive.allowance import IndexBudget
     from geofovea.pipeline.archive.build import build_index
@@ -167,7 +167,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "OpenedScene": "geofovea.pipeline.viewer.opened_scene",
     "IndexBudget": "geofovea.pipeline.archive.allowance",
     "Host": "geofovea.pipeline.hosts.base",
-    "EvidenceList": "geofovea.pipeline.answers.evidence",
+    "EvidenceList": "geofovea.pipeline.answers.evidence_list",
     "EndpointSettings": "geofovea.pipeline.hosts.endpoint.settings",
     "Cost": "geofovea.pipeline.answers.cost",
     "Choice": "geofovea.pipeline.answers.confidence",

@@ -30,6 +30,7 @@ _HOMES = {
     "pipeline.answer": (
         "pipeline.answers.answer",
         "pipeline.answers.evidence",
+        "pipeline.answers.evidence_list",
         "pipeline.answers.cost",
     ),
     "pipeline.batch_plan": ("pipeline.runs.batch_plan",),

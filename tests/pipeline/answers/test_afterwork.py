@@ -50,7 +50,7 @@ def test_a_session_answers_where_what_follows_the_answer_fails(make_session, mon
 
 
 PLACES = {
-    "lonlat_from_scene": ("evidence", "features"),
+    "lonlat_from_scene": ("evidence_list", "features"),
     "area_m2": ("features",),
     "geometry_crs": ("features",),
 }
@@ -79,7 +79,7 @@ def test_every_part_of_a_record_may_fail_but_the_answer(make_session, monkeypatc
     answer = make_session().ask(QUESTION, budget=FEW)
     for owner, name in (
         ("geofovea.pipeline.answers.cost.Cost", "to_json"),
-        ("geofovea.pipeline.answers.evidence.EvidenceList", "to_json"),
+        ("geofovea.pipeline.answers.evidence_list.EvidenceList", "to_json"),
         ("geofovea.tiling.pixels.radiometry.Radiometry", "to_json"),
     ):
         monkeypatch.setattr(f"{owner}.{name}", fail)
@@ -101,7 +101,7 @@ SMALL = ("--tiles", "6", "--tokens", "60")
 @pytest.mark.parametrize(
     "target",
     [
-        "geofovea.pipeline.answers.evidence.lonlat_from_scene",
+        "geofovea.pipeline.answers.evidence_list.lonlat_from_scene",
         "geofovea.pipeline.answers.features.area_m2",
         "geofovea.pipeline.answers.evidence_files.write_text",
         "geofovea.pipeline.answers.picture.draw_answer",
@@ -129,7 +129,7 @@ def test_the_shell_prints_the_answer_whatever_fails_after_it(
     "target",
     [
         "geofovea.tiling.geo.coordinates.polygon_lonlat",
-        "geofovea.pipeline.answers.evidence.lonlat_from_scene",
+        "geofovea.pipeline.answers.evidence_list.lonlat_from_scene",
         "geofovea.pipeline.runs.batch.write_geoparquet",
         "geofovea.pipeline.session.assembly.answer_warnings",
     ],

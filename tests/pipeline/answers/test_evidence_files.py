@@ -20,7 +20,8 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from geofovea.errors import OutputError
-from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, evidence_of
+from geofovea.pipeline.answers.evidence import Evidence, evidence_of
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.qgis_style import qgis_style
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.looks import Descent, LevelLook

@@ -76,7 +76,7 @@ def test_bounded_memory_and_strange_numbers_do_no_harm():
         after[1] = 0
         distances = scale.distances(before, after)
         assert bool(torch.isfinite(distances).all())
-    assert len(scale._seen) <= 1024
+    assert len(scale._sample) <= 1024
     assert len(scale.distances(torch.zeros(0, 8), torch.zeros(0, 8))) == 0
 
 

@@ -131,8 +131,10 @@ def test_without_a_memory_nothing_is_told_of_one(make_session):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: gf.MemoryOptions(0), BudgetError, "needs room"),
-        (lambda: gf.MemoryOptions(float("nan")), BudgetError, "needs room"),
+        (lambda: gf.MemoryOptions(0), BudgetError, "of 0 megabytes is none"),
+        (lambda: gf.MemoryOptions(float("nan")), BudgetError, "of nan megabytes is none"),
+        (lambda: gf.MemoryOptions(float("inf")), BudgetError, "of inf megabytes is none"),
+        (lambda: gf.MemoryOptions(9, ready_megabytes=float("inf")), BudgetError, "at least 0"),
         (lambda: gf.MemoryOptions(9, ready_megabytes=-1), BudgetError, "at least 0"),
         (lambda: gf.MemoryOptions(9, "plain:3"), ModelError, "2, 4 or 8 bits"),
         (lambda: gf.MemoryOptions(9, "plain+exact"), ModelError, "two policies for one purpose"),
@@ -160,4 +162,4 @@ def test_the_shell_keeps_a_memory_between_questions(scene_path):
 def test_the_shell_says_what_is_wrong_with_a_memory(scene_path):
     result = CliRunner().invoke(main, ["ask", str(scene_path), QUESTION, "--memory", "0"])
     assert result.exit_code == 1
-    assert "--memory" in result.stderr
+    assert "a scene memory of 0.0 megabytes is none" in result.stderr

@@ -9,6 +9,7 @@ from pipeline_toys import QUESTION, llava_host, load_anew, random_llava
 from small_tiles import tokens_of
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.regionfocus.attention_mode import AttentionMode
@@ -71,6 +72,32 @@ def test_a_host_that_nobody_calibrated_is_read_relative_to_neutral_questions(mod
     assert host.attention_mode.correction == "relative"
 
 
+@torch.no_grad()
+def test_until_somebody_chooses_scores_are_the_attention_of_the_focus_layer(model):
+    host = llava_host(model, focus_layer=None)
+    tokens = tokens_of(host, 2)
+    sequence = host._prompts.sequence(QUESTION, tokens)
+    attentions = host.decoder(
+        inputs_embeds=sequence.embedded,
+        attention_mask=torch.ones(1, len(sequence), dtype=torch.long),
+        output_attentions=True,
+    ).attentions
+    assert host._settings.focus_layer == host.focus_layer == host.attention_mode.depth
+    rows = attentions[host.focus_layer][0, :, -1, sequence.visual]
+    expected = (rows / rows.sum(-1, keepdim=True)).mean(0)
+    torch.testing.assert_close(host.scores(QUESTION, tokens), expected, atol=1e-5, rtol=0)
+
+
+def test_the_search_compares_with_neutral_questions_before_somebody_chooses(model):
+    host = llava_host(model, focus_layer=None)
+    tokens = tokens_of(host, 2)
+    chosen = host.with_attention(host.default_attention_mode)
+    for again in (False, True):
+        found = DirectCalls(host, None).scores(QUESTION, tokens, again=again)
+        torch.testing.assert_close(found, chosen.scores(QUESTION, tokens), atol=1e-5, rtol=0)
+    assert (found - host.scores(QUESTION, tokens)).abs().max() > 1e-3
+
+
 def test_neutral_questions_run_their_words_alone(model):
     host = llava_host(model, focus_layer=None)
     tokens, lengths = tokens_of(host, 3), []
@@ -80,12 +107,12 @@ def test_neutral_questions_run_their_words_alone(model):
         ),
         with_kwargs=True,
     )
-    host.scores(QUESTION, tokens)
+    host.scores_together([(QUESTION, tokens)])
     hook.remove()
     prefix = [shape for shape in lengths if shape[1] > len(tokens)]
     assert len(prefix) == 1, "the vision tokens run once"
     words = sum(count * length for count, length in lengths if length <= len(tokens))
-    assert 0 < words < 2 * len(tokens)
+    assert 0 < words < 3 * len(tokens), "eight prompts about these tokens run their words"
 
 
 def test_questions_together_are_scored_as_each_alone(model):
@@ -94,7 +121,7 @@ def test_questions_together_are_scored_as_each_alone(model):
     prompts = [(QUESTION, tokens), (OTHER, fewer), (OTHER, tokens)]
     together = host.scores_together(prompts)
     for prompt, found in zip(prompts, together, strict=True):
-        torch.testing.assert_close(found, host.scores(*prompt), atol=1e-5, rtol=0)
+        torch.testing.assert_close(found, host.scores_together([prompt])[0], atol=1e-5, rtol=0)
         assert found.std() > 1e-4
 
 

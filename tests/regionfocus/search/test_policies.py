@@ -193,7 +193,7 @@ def at(*places):
         (at((0, 1, 1.0), (0, 0, 0.9), (0, 2, 0.8)), [[(0, 0), (0, 1), (0, 2)]]),
     ],
 )
-def test_clusters_are_peaks_with_their_neighbours(scores, places):
+def test_clusters_are_peaks_with_their_neighbors(scores, places):
     found = [[(tile.row, tile.col) for tile in place] for place in clusters(scores)]
     assert found == places
 

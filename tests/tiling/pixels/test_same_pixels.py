@@ -57,13 +57,14 @@ def write(path, values, *, colors=None, mask=None, palette=None, **profile):
             file.write_mask(mask)
 
 
-def with_alpha(path, dtype, opaque, transparent=0, **profile):
+def with_alpha(path, dtype, opaque, transparent=0, further=0, **profile):
     high = 200 if np.dtype(dtype).kind == "u" and np.dtype(dtype).itemsize == 1 else 3000
-    values = smooth(4, dtype, 20, high)
-    values[3] = np.where(known_rows(), opaque, transparent)
+    values = smooth(4 + further, dtype, 20, high)
+    values[-1] = np.where(known_rows(), opaque, transparent)
     if "nodata" in profile:
         values[:3, ~known_rows()] = 255  # the collar is one color, which nodata does not name
-    write(path, values, colors=RGBA, photometric="rgb", **profile)
+    colors = (*RGB, *[ColorInterp.undefined] * further, ColorInterp.alpha)
+    write(path, values, colors=colors, photometric="rgb", **profile)
 
 
 def with_nodata(path, dtype, nodata, *, bands=1):
@@ -135,13 +136,16 @@ def with_palette(path, *, has_alpha):
     return np.ones((SIDE, SIDE), bool)
 
 
-def with_mask(path, *, is_beside=False, bands=3):
+def with_mask(path, *, is_beside=False, bands=3, opaque=255):
     values = smooth(bands, "uint8", 20, 200)
     colors = RGBA if bands == 4 else RGB
     if bands == 4:
         values[3] = 255
         values[3, :, :128] = 0
     write(path, values, mask=known_rows(), is_beside=is_beside, photometric="rgb", colors=colors)
+    if opaque != 255:
+        with rasterio.open(f"{path}.msk", "r+") as mask:
+            mask.write(np.where(known_rows(), opaque, 0).astype(np.uint8), 1)
     known = known_rows()
     known[:, : 128 if bands == 4 else 0] = False
     return known
@@ -162,6 +166,10 @@ SAMPLES = {
     "alpha of eight bits": partial(with_alpha, dtype="uint8", opaque=255),
     "alpha of 0 and 1": partial(with_alpha, dtype="uint8", opaque=1),
     "alpha and nodata": partial(with_alpha, dtype="uint8", opaque=255, nodata=0),
+    "alpha behind further bands": partial(with_alpha, dtype="uint8", opaque=255, further=2),
+    "alpha of sixteen bits behind near infrared": partial(
+        with_alpha, dtype="uint16", opaque=65535, further=1
+    ),
     "alpha of sixteen bits": partial(with_alpha, dtype="uint16", opaque=65535),
     "thin alpha of sixteen bits": partial(
         with_alpha, dtype="uint16", opaque=65535, transparent=600
@@ -187,6 +195,7 @@ SAMPLES = {
     "NaN beside nodata": partial(with_scattered, number=np.nan, nodata=-1.0),
     "mask inside": with_mask,
     "mask beside": partial(with_mask, is_beside=True),
+    "mask beside of 0 and 1": partial(with_mask, is_beside=True, opaque=1),
     "mask and alpha": partial(with_mask, bands=4),
     "zero is white": partial(with_zero_as_white, dtype="uint8"),
     "zero is white, sixteen bits": partial(with_zero_as_white, dtype="uint16"),
@@ -293,7 +302,6 @@ def coarse_shares(known):
 
 @pytest.mark.parametrize("sample", SAMPLES)
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NodataShadowWarning")
 def test_all_ways_in_show_the_same_pixels_and_miss_the_same(sample, tmp_path, monkeypatch):
     path = tmp_path / "scene.tif"
     known = SAMPLES[sample](path)

@@ -1,4 +1,4 @@
-"""What comes back from a question: text, confidence, evidence on the map, cost, warnings."""
+"""The answer to a question: text, confidence, evidence on the map, cost, warnings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.confidence import Choice, confidence_text
 from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.answers.evidence import EvidenceList, Look
+from geofovea.pipeline.answers.evidence import Look
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.features import AnswerFacts
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.regionfocus.search.router import Route

@@ -10,7 +10,7 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.calibration.calibrate import Calibration
 from geofovea.pipeline.hosts.checkpoint import companion, read_json, weight_files
-from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
+from geofovea.pipeline.hosts.file_digests import checkpoint_digest
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
@@ -21,7 +21,7 @@ __all__ = ["digest_of", "install_calibration", "record_of", "settings_text"]
 
 
 def digest_of(name: str) -> str:
-    """The digest of a checkpoint's weights; see ``fingerprint.checkpoint_digest``.
+    """The digest of a checkpoint's weights; see ``file_digests.checkpoint_digest``.
 
     Args:
         name: ``embedded``, a folder, or a hub id.

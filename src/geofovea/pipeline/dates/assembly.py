@@ -1,17 +1,18 @@
-"""What is told of an answer about several dates: put together when it is there."""
+"""Puts an answer about several dates together: evidence, cost and warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.confidence import Choice, confidence_of
 from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
+from geofovea.pipeline.answers.evidence import evidence_of, record_of
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.dates.dated_answer import DateCost, DatedAnswer
 from geofovea.pipeline.dates.stack_tokens import StackTokens
+from geofovea.pipeline.dates.tile_series import TileSeries
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.answer_warnings import answer_warnings, budget_warnings
@@ -19,9 +20,6 @@ from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
-
-if TYPE_CHECKING:
-    from geofovea.pipeline.dates.session import StackSession
 
 __all__ = ["assemble_dated"]
 
@@ -32,7 +30,7 @@ _UNTRAINED = (
 
 
 def assemble_dated(
-    session: StackSession,
+    series: TileSeries,
     request: AskRequest,
     budget: Budget,
     result: SearchResult,
@@ -45,7 +43,7 @@ def assemble_dated(
     """The answer with evidence, cost and warnings; what of that fails becomes a warning.
 
     Args:
-        session: Of the dates.
+        series: Of the dates.
         request: What was asked.
         budget: What might be spent on all dates together.
         result: What was looked at.
@@ -55,16 +53,16 @@ def assemble_dated(
         stack: What was spent on each date.
         warnings: What a careful reader should know of the plan.
     """
-    host, pyramid, descent = session.host, session.pyramid, result.descent
-    after, scene = Afterwork(), session.stack.reference_scene
-    clock, dates = stack.usages[0].clock, len(session.stack)
+    host, pyramid, descent = series.host, series.pyramid, result.descent
+    after, scene = Afterwork(), series.stack.reference_scene
+    clock, dates = stack.usages[0].clock, len(series.stack)
     seconds, peak = clock.seconds(), peak_rss_mb()
     is_untrained = host.capabilities.domain != "general"
     items = after.attempt("the evidence", lambda: evidence_of(descent, places, pyramid), ())
     looks = after.attempt(
         "the record of looks", lambda: tuple(record_of(look, pyramid) for look in descent.looks), ()
     )
-    radiometry = session.reference_reader.radiometry
+    radiometry = series.reference_reader.radiometry
     noted = after.attempt(
         "the list of warnings",
         lambda: answer_warnings(
@@ -97,10 +95,10 @@ def assemble_dated(
         looks=looks,
         warnings=(
             *((_UNTRAINED,) if is_untrained else ()),
-            *dict.fromkeys((*session.stack.warnings, *noted, *generation.warnings)),
+            *dict.fromkeys((*series.stack.warnings, *noted, *generation.warnings)),
             *warnings,
             *budget_warnings(budget, seconds["total"], peak),
-            *dict.fromkeys(note for source in session.sources for note in source.notes),
+            *dict.fromkeys(note for source in series.sources for note in source.notes),
             *after.warnings,
         ),
         stopped=descent.stopped,
@@ -112,4 +110,4 @@ def assemble_dated(
         DateCost(usage.tiles_read, usage.tiles_encoded, len(tokens))
         for usage, tokens in zip(stack.usages, sets, strict=True)
     )
-    return DatedAnswer(answer, session.stack, costs)
+    return DatedAnswer(answer, series.stack, costs)

@@ -1,28 +1,25 @@
-"""What a change is: the model is asked at the first and the last date whether a thing is there."""
+"""Asks the model at the first and the last date whether a thing is there, to name a change."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 
 from geofovea.pipeline.dates.stack_tokens import StackTokens
+from geofovea.pipeline.dates.tile_series import TileSeries
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.presence import Presence, PresenceAsker, presence_words
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box
 
-if TYPE_CHECKING:
-    from geofovea.pipeline.dates.session import StackSession
-
 __all__ = ["ask_of_changes"]
 
 
 def ask_of_changes(
-    session: StackSession,
+    series: TileSeries,
     stack: StackTokens,
     phrase: str,
     places: Sequence[Place],
@@ -34,7 +31,7 @@ def ask_of_changes(
     that came. Others are asked for yes or no.
 
     Args:
-        session: The dates and the model.
+        series: The dates and the model.
         stack: Tokens of all dates.
         phrase: What is looked for.
         places: Where something changed.
@@ -45,26 +42,26 @@ def ask_of_changes(
         The places that are left, labeled ``new PHRASE`` or ``gone PHRASE``, with the score of the
         change times the difference of the probabilities; vision tokens of all prompts; warnings.
     """
-    host, last = session.host, len(session.stack) - 1
+    host, last = series.host, len(series.stack) - 1
     asker = PresenceAsker(
-        host, DirectCalls(host, session.reference_tiles), stack.usages[0], min_score=0.0
+        host, DirectCalls(host, series.reference_tiles), stack.usages[0], min_score=0.0
     )
     question = presence_words(host).ask(phrase)
-    kept = []
+    changes = []
     for place in places:
         tokens = stack.encode(place.evidence)
         near = _around(tokens, place.box_scene, place.error_px)
-        shown = [stack.set_at(date, near) for date in (0, last)]
+        sets = [stack.set_at(date, near) for date in (0, last)]
         stack.forget()
-        if not all(map(len, shown)):
+        if not all(map(len, sets)):
             continue
-        difference = _difference(*asker.ask(question, shown))
+        difference = _difference(*asker.ask(question, sets))
         score = place.score * abs(difference)
         if score >= min_score:
             word = "new" if difference > 0 else "gone"
-            kept.append(replace(place, score=score, label=f"{word} {phrase}"))
-    kept.sort(key=lambda place: (-place.score, place.box_scene))
-    return kept, asker.tokens, asker.warnings
+            changes.append(replace(place, score=score, label=f"{word} {phrase}"))
+    changes.sort(key=lambda place: (-place.score, place.box_scene))
+    return changes, asker.tokens, asker.warnings
 
 
 def _difference(before: Presence, after: Presence) -> float:

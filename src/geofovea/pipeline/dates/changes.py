@@ -1,4 +1,4 @@
-"""Places that changed between dates: found by the tokens themselves, without a word about them.
+"""Finds the places that changed between dates by their tokens alone, without words.
 
 Every native tile, or those that a search under a budget goes to, is compared at all dates. What
 differs more than places usually do is a change; cells that touch are one place.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocus, ChangeFoc
 from geofovea.pipeline.dates.change_places import Compared, changed_places
 from geofovea.pipeline.dates.change_words import ask_of_changes
 from geofovea.pipeline.dates.stack_tokens import StackTokens
+from geofovea.pipeline.dates.tile_series import TileSeries
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.focus.visual_search import SearchOptions, VisualSearch
@@ -35,9 +35,6 @@ from geofovea.regionfocus.uniform_sampling import spread_tiles
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Tile
 
-if TYPE_CHECKING:
-    from geofovea.pipeline.dates.session import StackSession
-
 __all__ = ["MIN_SCORE", "find_changes"]
 
 MIN_SCORE = 0.99
@@ -50,7 +47,7 @@ _SAMPLED_SHARE = 0.25
 
 
 def find_changes(
-    session: StackSession,
+    series: TileSeries,
     phrase: str | None = None,
     *,
     budget: Budget | None = None,
@@ -65,7 +62,7 @@ def find_changes(
     changed least are missed.
 
     Args:
-        session: The dates and the model.
+        series: The dates and the model.
         phrase: What came or went, such as ``"truck"``: the model is asked at the first and the last
             date whether it is there. None takes every change.
         budget: What may be spent on all dates together. Without one, every native tile is compared
@@ -89,17 +86,17 @@ def find_changes(
         raise QuestionError(f"min_score={min_score!r} is no share: give a number between 0 and 1")
     words = None if phrase is None else checked_phrase(phrase)
     clock = StageClock()
-    look = _Look(session, session.tokens(clock), region)
-    native = NativeTiles.of(session.pyramid, region)
+    look = _Look(series, series.tokens(clock), region)
+    native = NativeTiles.of(series.pyramid, region)
     checked_budget(budget)
-    share = None if budget is None else session.share_of(budget).tiles
+    share = None if budget is None else series.share_of(budget).tiles
     if share is None or share >= len(native.tiles):
         look.sweep(native.tiles)
     else:
         look.search(native.tiles, share)
     if not look.compared.count:
         raise SceneError(
-            f"no place of {session.stack.reference_scene.path} shows data at two dates: there is "
+            f"no place of {series.stack.reference_scene.path} shows data at two dates: there is "
             "nothing to compare"
         )
     cells = len(native.tiles) * look.cells_per_tile
@@ -107,27 +104,27 @@ def find_changes(
     warnings: tuple[str, ...] = ()
     tokens_llm = 0
     if words is not None:
-        places, tokens_llm, warnings = ask_of_changes(session, look.stack, words, places, min_score)
+        places, tokens_llm, warnings = ask_of_changes(series, look.stack, words, places, min_score)
     return Places(
         tuple(places),
         words or "change",
-        session.host.name,
-        session.stack.reference_scene,
+        series.host.name,
+        series.stack.reference_scene,
         look.coverage(native),
         look.cost(budget, tokens_llm),
-        (*session.stack.warnings, *warnings),
+        (*series.stack.warnings, *warnings),
     )
 
 
 class _Look:
     """What is compared for one call."""
 
-    def __init__(self, session: StackSession, stack: StackTokens, region: Region | None) -> None:
+    def __init__(self, series: TileSeries, stack: StackTokens, region: Region | None) -> None:
         self.stack = stack
         self.compared = Compared()
-        self._session, self._region = session, region
-        self._focus = ChangeFocus(stack, len(session.stack))
-        self._looked: dict[Tile, None] = {}
+        self._series, self._region = series, region
+        self._focus = ChangeFocus(stack, len(series.stack))
+        self._compared_tiles: dict[Tile, None] = {}
         self._coarse: Counter[int] = Counter()
         self._is_search = False
 
@@ -143,34 +140,35 @@ class _Look:
         """Compare the tiles to which differences lead, and some of all parts."""
         self._is_search = True
         sampled = min(len(tiles), max(1, int(_SAMPLED_SHARE * share))) if share > 1 else 0
-        found = self._searched(share - sampled)
-        sample = spread_tiles([t for t in tiles if t not in found], sampled) if sampled else []
+        reached = self._tiles_of_search(share - sampled)
+        others = [tile for tile in tiles if tile not in reached]
+        sample = spread_tiles(others, sampled) if sampled else []
         self._measure(sample)
-        for some, is_usual in ((sample, True), ([t for t in tiles if t in found], False)):
+        for some, is_usual in ((sample, True), ([t for t in tiles if t in reached], False)):
             for start in range(0, len(some), _TILES_AT_ONCE):
                 self._compare(some[start : start + _TILES_AT_ONCE], is_usual=is_usual)
 
     @property
     def cells_per_tile(self) -> int:
         """Tokens of a tile."""
-        rows, cols = self._session.host.grid
+        rows, cols = self._series.host.grid
         return rows * cols
 
     def coverage(self, native: NativeTiles) -> Coverage:
         """How much of the scene was compared."""
-        looked, total = len(self._looked), len(native.tiles)
+        count, total = len(self._compared_tiles), len(native.tiles)
         return Coverage(
             mode="search" if self._is_search else "sweep",
             tiles_total=total,
-            tiles_looked=looked,
-            share=native.share_of(list(self._looked)),
-            stopped="complete" if looked == total else "tiles",
+            tiles_looked=count,
+            share=native.share_of(list(self._compared_tiles)),
+            stopped="complete" if count == total else "tiles",
         )
 
     def cost(self, budget: Budget | None, tokens_llm: int) -> Cost:
         """What was spent on all dates together."""
-        usages, dates = self.stack.usages, len(self._session.stack)
-        by_level = self._coarse + Counter({0: len(self._looked)})
+        usages, dates = self.stack.usages, len(self._series.stack)
+        by_level = self._coarse + Counter({0: len(self._compared_tiles)})
         encoded = {level: dates * count for level, count in by_level.items()}
         return Cost(
             tiles_read=sum(usage.tiles_read for usage in usages),
@@ -183,16 +181,16 @@ class _Look:
             budget=budget or Budget(max(1, sum(encoded.values())), max(1, tokens_llm)),
         )
 
-    def _searched(self, share: int) -> set[Tile]:
+    def _tiles_of_search(self, share: int) -> set[Tile]:
         """The native tiles that a search by differences alone looks at."""
-        session, stack = self._session, self.stack
-        focuses = ChangeFocuses(session.focuses, stack, len(session.stack))
-        calls = DirectCalls(session.host, session.reference_tiles)
+        series, stack = self._series, self.stack
+        focuses = ChangeFocuses(series.focuses, stack, len(series.stack))
+        calls = DirectCalls(series.host, series.reference_tiles)
         encode: Encode = stack.encode
         if self._region is not None:
-            encode = restrict(encode, self._region, session.pyramid)
+            encode = restrict(encode, self._region, series.pyramid)
         usage = QuestionUsage(clock=stack.usages[0].clock)
-        search = VisualSearch(focuses, calls, session.pyramid, encode, usage)
+        search = VisualSearch(focuses, calls, series.pyramid, encode, usage)
         options = SearchOptions(CHANGES, route="several", concentrated=False)
         result = search.run(options, "What changed?", Budget(max(1, share), 1))
         self._coarse.update(
@@ -207,8 +205,8 @@ class _Look:
 
     def _compare(self, tiles: Sequence[Tile], *, is_usual: bool = True) -> None:
         tokens = self.stack.encode(tiles)
-        self._looked |= dict.fromkeys(tiles)
-        pyramid = self._session.pyramid
+        self._compared_tiles |= dict.fromkeys(tiles)
+        pyramid = self._series.pyramid
         whole = pyramid.tile_size**2
         self.compared.cut |= {tile for tile in tiles if pyramid.box_scene(tile).area < whole}
         with self.stack.usages[0].clock.stage("focus"):

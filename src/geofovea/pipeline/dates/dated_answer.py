@@ -1,4 +1,4 @@
-"""What comes back from a question about several dates."""
+"""The answer to a question about several dates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.answers.answer import Answer
-from geofovea.pipeline.answers.evidence import Evidence, EvidenceList
+from geofovea.pipeline.answers.evidence import Evidence
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.dates.stack import SceneStack
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.pyramid import Box
@@ -116,7 +117,7 @@ class DatedAnswer:
         elif suffix == ".png":
             from geofovea.pipeline.dates.picture import save_dates_picture
 
-            save_dates_picture(self, path)
+            save_dates_picture(self.answer, self.stack, path)
         elif suffix in (".geojson", ".gpkg", ".parquet"):
             self.answer.save(path)
         else:

@@ -30,7 +30,7 @@ class ChangeScale:
                 the mean spread; it holds where there are fewer places than directions.
         """
         self._shrinkage = shrinkage
-        self._seen: Tensor | None = None
+        self._sample: Tensor | None = None
 
     def distances(self, before: Tensor, after: Tensor) -> Tensor:
         """How far the tokens of n places lie apart; these places count for the spread, too.
@@ -47,19 +47,21 @@ class ChangeScale:
             return torch.zeros(0)
         # what all places have in common, such as another light, is no change
         differences = differences - differences.median(dim=0).values
-        seen = differences if self._seen is None else torch.cat([self._seen, differences])
-        first = mahalanobis(differences, seen, self._shrinkage)
+        first = mahalanobis(differences, self._joined(differences), self._shrinkage)
         # what changed would widen the spread by which it is measured
-        self._remember(differences[~_stands_out(first)])
-        assert self._seen is not None  # noqa: S101  (was remembered)
-        return mahalanobis(differences, self._seen, self._shrinkage).to(torch.float32)
+        self._sample = _thinned(self._joined(differences[~_stands_out(first)]))
+        return mahalanobis(differences, self._sample, self._shrinkage).to(torch.float32)
 
-    def _remember(self, differences: Tensor) -> None:
-        seen = differences if self._seen is None else torch.cat([self._seen, differences])
-        if len(seen) > _MOST_REMEMBERED:
-            # evenly, so that no look is forgotten
-            seen = seen[torch.linspace(0, len(seen) - 1, _MOST_REMEMBERED).long()]
-        self._seen = seen
+    def _joined(self, differences: Tensor) -> Tensor:
+        """The sample with further differences."""
+        return differences if self._sample is None else torch.cat([self._sample, differences])
+
+
+def _thinned(sample: Tensor) -> Tensor:
+    """As many differences as are kept, evenly chosen, so that no look is forgotten."""
+    if len(sample) <= _MOST_REMEMBERED:
+        return sample
+    return sample[torch.linspace(0, len(sample) - 1, _MOST_REMEMBERED).long()]
 
 
 def _stands_out(distances: Tensor) -> Tensor:
@@ -76,7 +78,7 @@ def _directions(features: Tensor) -> Tensor:
     return features / lengths.clamp(min=_TINY)
 
 
-def mahalanobis(differences: Tensor, seen: Tensor, shrinkage: float) -> Tensor:
+def mahalanobis(differences: Tensor, sample: Tensor, shrinkage: float) -> Tensor:
     """``sqrt(x' (S + s I)^-1 x)`` with ``S`` the second moment of m differences ``(m, d)``.
 
     It is computed in the space of the m places (Woodbury), for tokens may have thousands of
@@ -84,20 +86,20 @@ def mahalanobis(differences: Tensor, seen: Tensor, shrinkage: float) -> Tensor:
 
     Args:
         differences: ``(n, d)``.
-        seen: ``(m, d)``, those that tell the spread.
+        sample: ``(m, d)``, those that tell the spread.
         shrinkage: ``s`` over the mean of the diagonal of ``S``.
 
     Returns:
         ``(n,)``; zero where nothing was ever seen to differ.
     """
-    count, width = seen.shape
-    spread = shrinkage * float(seen.square().sum()) / (count * width)
+    count, width = sample.shape
+    spread = shrinkage * float(sample.square().sum()) / (count * width)
     if spread <= _TINY:
         # nothing differs anywhere
         return torch.zeros(len(differences), dtype=torch.float64)
-    gram = seen @ seen.T
+    gram = sample @ sample.T
     gram.diagonal().add_(count * spread)
-    cross = differences @ seen.T
+    cross = differences @ sample.T
     solved: Tensor = torch.linalg.solve(gram, cross.T)
     along = (cross * solved.T).sum(dim=1)
     squares: Tensor = (differences.square().sum(dim=1) - along) / spread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
@@ -17,8 +18,8 @@ from geofovea.tiling.reader import TileReader
 from geofovea.tiling.tile_source import TileSource
 
 if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.answers.evidence import Evidence
-    from geofovea.pipeline.dates.dated_answer import DatedAnswer
     from geofovea.pipeline.dates.stack import SceneStack
 
 __all__ = ["draw_dates", "save_dates_picture"]
@@ -34,30 +35,33 @@ _AROUND = 0.25
 """Of a close-up that shows what is around the place, on each side."""
 
 
-def draw_dates(answer: DatedAnswer) -> Image.Image:
+def draw_dates(answer: Answer, stack: SceneStack) -> Image.Image:
     """Draw the dates side by side: whole above, and the place of the best evidence below.
 
     Red squares mark the finest tiles that the answer was read from. Each date is shown as its own
     sensor saw it, not in the light of another.
 
     Args:
-        answer: What to show.
+        answer: What to show, with evidence in pixels of the reference scene.
+        stack: The scenes with their dates.
 
     Raises:
         SceneError: If a scene is not the file it was, or cannot be read.
     """
-    sources, scene = _sources(answer.stack), answer.stack.reference_scene
+    sources, scene = _sources(stack), stack.reference_scene
     rows: list[tuple[Box, str]] = [(scene.box, "the whole scene")]
-    place = _best_place(answer)
+    place = _best_place(answer, scene.box)
     if place is not None:
         rows.append((_around(place), evidence_text(scene, place)))
+    marks = [item.box_scene for item in _finest(answer)[:_MOST_MARKS]]
+    marks = [mark for mark in marks if mark != scene.box]
     shapes = [_shape(box) for box, _ in rows]
     width = _GAP + len(sources) * (_PANEL + _GAP)
     height = 3 * _LINE + _GAP + sum(shape[0] + 2 * _LINE + _GAP for shape in shapes)
     page = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(page)
     room = width - 2 * _GAP
-    _write(pen, (_GAP, _LINE // 2), answer.answer.question, room)
+    _write(pen, (_GAP, _LINE // 2), answer.question, room)
     _write(pen, (_GAP, _LINE + _LINE // 2), answer.text or "(no answer)", room)
     top = 3 * _LINE
     for (box, words), shape in zip(rows, shapes, strict=True):
@@ -67,21 +71,21 @@ def draw_dates(answer: DatedAnswer) -> Image.Image:
             left = _GAP + number * (_PANEL + _GAP)
             rgb, _ = source.read_box(box, shape)
             page.paste(Image.fromarray(rgb), (left, top))
-            _mark(pen, answer, box, (left, top), shape)
-            label = answer.stack.labels[number].rstrip(":")
+            _mark(pen, marks, box, (left, top), shape)
+            label = stack.labels[number].rstrip(":")
             _write(pen, (left, top + shape[0] + 2), label, _PANEL)
         top += shape[0] + _LINE + _GAP
     return page
 
 
-def save_dates_picture(answer: DatedAnswer, path: str | os.PathLike[str]) -> None:
+def save_dates_picture(answer: Answer, stack: SceneStack, path: str | os.PathLike[str]) -> None:
     """Draw the dates into a PNG file.
 
     Raises:
         OutputError: If the file cannot be written.
         SceneError: If a scene is not the file it was, or cannot be read.
     """
-    page = draw_dates(answer)
+    page = draw_dates(answer, stack)
     write_file(path, lambda aside: page.save(aside, "PNG"))
 
 
@@ -96,10 +100,10 @@ def _sources(stack: SceneStack) -> list[TileSource]:
     return sources
 
 
-def _best_place(answer: DatedAnswer) -> Box | None:
+def _best_place(answer: Answer, whole: Box) -> Box | None:
     """The box of the finest tiles where they lie together, else the best of them."""
     boxes = [item.box_scene for item in _finest(answer)]
-    if not boxes or boxes[0] == answer.stack.reference_scene.box:
+    if not boxes or boxes[0] == whole:
         return None
     corners = zip(*(box.as_tuple() for box in boxes), strict=True)
     x0, y0, x1, y1 = (pick(each) for pick, each in zip((min, min, max, max), corners, strict=True))
@@ -107,7 +111,7 @@ def _best_place(answer: DatedAnswer) -> Box | None:
     return together if together.area <= _MOST_TOGETHER * boxes[0].area else boxes[0]
 
 
-def _finest(answer: DatedAnswer) -> list[Evidence]:
+def _finest(answer: Answer) -> list[Evidence]:
     items = answer.evidence.tiles
     finest = min((item.tile.level for item in items), default=0)
     return [item for item in items if item.tile.level == finest]
@@ -126,16 +130,16 @@ def _shape(box: Box) -> tuple[int, int]:
 
 def _mark(
     pen: ImageDraw.ImageDraw,
-    answer: DatedAnswer,
+    marks: Sequence[Box],
     box: Box,
     corner: tuple[int, int],
     shape: tuple[int, int],
 ) -> None:
-    """Squares around the finest tiles of the evidence."""
+    """Squares around some boxes, as far as a panel shows them."""
     scale_x, scale_y = shape[1] / box.width, shape[0] / box.height
-    for item in _finest(answer)[:_MOST_MARKS]:
-        inside = item.box_scene.intersection(box)
-        if inside is None or item.box_scene == answer.stack.reference_scene.box:
+    for mark in marks:
+        inside = mark.intersection(box)
+        if inside is None:
             continue
         x0, x1 = ((x - box.x0) * scale_x + corner[0] for x in (inside.x0, inside.x1))
         y0, y1 = ((y - box.y0) * scale_y + corner[1] for y in (inside.y0, inside.y1))

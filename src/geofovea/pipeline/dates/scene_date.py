@@ -1,4 +1,4 @@
-"""When a scene was taken: as the caller, a STAC item or the file says; it is never guessed."""
+"""The date of a scene, from the caller, a STAC item or the file; it is never guessed."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ def _date_of_file(scene: Scene) -> SceneDate:
     if scene.source.handle() is not None:
         return SceneDate()
     with gdal_settings(), read_errors(scene.source), open_dataset(scene.source) as dataset:
-        taken = dataset.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
-        written = dataset.tags().get("TIFFTAG_DATETIME", "")
-    moment = _moment_of_tag(taken)
+        scene_time = dataset.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
+        file_time = dataset.tags().get("TIFFTAG_DATETIME", "")
+    moment = _moment_of_tag(scene_time)
     if moment is not None:
         return SceneDate(moment, True, "the tag ACQUISITIONDATETIME")
-    moment = _moment_of_tag(written)
+    moment = _moment_of_tag(file_time)
     if moment is None:
         return SceneDate()
     has_time = moment.time().isoformat() != "00:00:00"

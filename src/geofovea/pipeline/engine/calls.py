@@ -31,7 +31,7 @@ class EngineCalls(Protocol):
         ...
 
     def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
-        """As ``Host.scores`` for each of some looks that share one wave of a search.
+        """Scores of the search for each of some looks that share one wave of a search.
 
         Args:
             question: What is asked.
@@ -63,7 +63,7 @@ class DirectCalls:
 
     def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
         """See ``EngineCalls``; looks go side by side where the host can."""
-        if len(looks) > 1 and isinstance(self._host, SupportsBatching):
+        if isinstance(self._host, SupportsBatching):
             return self._host.scores_together([(question, look) for look in looks], again=again)
         reuses = again and isinstance(self._host, SupportsPrefixCache)
         score = self._host.scores_again if reuses else self._host.scores

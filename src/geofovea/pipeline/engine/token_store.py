@@ -20,7 +20,7 @@ from geofovea.tiling.reader import TileReader
 
 __all__ = ["TokenEntry", "TokenStore", "store_of_tokens"]
 
-_FORMAT = 2  # counts up when the same tile gives another file
+_FORMAT = 3  # counts up when the same tile gives another file
 
 
 class TokenStore(TileFiles):

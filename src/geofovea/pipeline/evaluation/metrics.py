@@ -1,4 +1,4 @@
-"""What benches and evaluations count: objects that were seen, right answers, how sure both are.
+"""Metrics of benches and evaluations: objects seen, right answers, and calibration.
 
 A question is *hit* where what was seen at native resolution, taken together, covers at least half
 of an annotated box; with several boxes, of any one of them. Two things can be seen: the tiles that
@@ -32,6 +32,7 @@ __all__ = [
     "difference_interval",
     "hit_rate",
     "is_hit",
+    "mean_interval",
     "resampled_scenes",
     "tile_share",
     "token_share",
@@ -107,7 +108,7 @@ def bootstrap_interval(items: Iterable[HasVerdict], seed: int = 0) -> tuple[floa
     for item in items:
         by_scene.setdefault((item.side, item.scene), []).append(item.correct)
     right = [sum(answers) for answers in by_scene.values()]
-    return _interval(right, [len(answers) for answers in by_scene.values()], seed)
+    return mean_interval(right, [len(answers) for answers in by_scene.values()], seed)
 
 
 def difference_interval(
@@ -130,14 +131,22 @@ def difference_interval(
         counts[scene] = counts.get(scene, 0) + 1
     for item in items:
         gains[item.side, item.scene] += item.correct
-    low, high = _interval(list(gains.values()), list(counts.values()), seed)
+    low, high = mean_interval(list(gains.values()), list(counts.values()), seed)
     return sum(gains.values()) / sum(counts.values()), low, high
 
 
-def _interval(sums: Sequence[int], counts: Sequence[int], seed: int) -> tuple[float, float]:
-    """95 % interval of a mean, from its sum and count in each scene."""
+def mean_interval(sums: Sequence[int], counts: Sequence[int], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of a mean, from its sum and count in each scene; scenes are resampled.
+
+    Args:
+        sums: Of each scene.
+        counts: Of each scene; a draw of scenes that count nothing tells nothing.
+        seed: Of the draws.
+    """
     draws = resampled_scenes(len(counts), seed)
-    means = np.array(sums, float)[draws].sum(1) / np.array(counts, float)[draws].sum(1)
+    totals = np.array(counts, float)[draws].sum(1)
+    tells = totals > 0
+    means = np.array(sums, float)[draws].sum(1)[tells] / totals[tells]
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
 

@@ -17,7 +17,7 @@ from geofovea.datasets.synthetic.world import World
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.answer_file import AnswerFile, Item
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.folder_digest import model_digest
+from geofovea.pipeline.hosts.load import model_digest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.progress import progress_bar
 from geofovea.tiling.opening import open_scene

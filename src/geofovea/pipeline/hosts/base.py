@@ -109,6 +109,10 @@ class Host(Protocol):
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
         """How much the last prompt token attends to each token, float32 (n,), sums to 1.
 
+        A host with ``SupportsAttentionMode`` reads it by the mode that somebody chose or
+        calibrated. Where nobody did, this is the attention of its ``focus_layer`` as it is, and
+        only the search compares it with neutral questions; see ``scores_together``.
+
         Raises:
             ModelError: If the host exposes no attention.
         """
@@ -179,7 +183,10 @@ class SupportsBatching(Protocol):
     def scores_together(
         self, prompts: Sequence[tuple[str, TokenSet]], *, again: bool
     ) -> list[Tensor]:
-        """As ``Host.scores`` for each; ``again`` as ``SupportsPrefixCache.scores_again``."""
+        """The scores of the search for each: by the host's ``attention_mode`` where it has one.
+
+        ``again`` is as in ``SupportsPrefixCache.scores_again``.
+        """
         ...
 
     def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
@@ -201,7 +208,7 @@ class SupportsPrefixCache(Protocol):
     """A host that need not run the same vision tokens again for each question."""
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
-        """As ``Host.scores``, for tokens that further questions will be asked of."""
+        """The scores of the search, for tokens that further questions will be asked of."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What tells one encoder of tiles from another: its weights, its settings, what computes it."""
+"""Identifies an encoder of tiles by its weights, its settings and its software."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from geofovea import __version__
 
-if TYPE_CHECKING:
-    from geofovea.pipeline.hosts.families.base import Family
-    from geofovea.pipeline.hosts.settings import HostSettings
-
 __all__ = [
     "EncoderIdentity",
     "WeightsDigest",
-    "checkpoint_digest",
     "encoder_digest",
-    "encoder_settings",
     "weights_hash",
 ]
 
@@ -42,27 +35,6 @@ class EncoderIdentity:
 
     digest: str
     device: torch.device
-
-
-def encoder_settings(
-    family: Family, settings: HostSettings, grid: tuple[int, int]
-) -> dict[str, Any]:
-    """What tokens of a host depend on besides weights, dtype and device, as JSON can say it.
-
-    Args:
-        family: What drives the encoder.
-        settings: Of the host.
-        grid: ``(rows, columns)`` of the tokens of a tile.
-    """
-    return {
-        "family": type(family).__name__,
-        "config": {**family.config.to_dict(), "_name_or_path": None},
-        "attention": getattr(family.vision.config, "_attn_implementation", ""),
-        "normalization": [settings.image_mean, settings.image_std],
-        "tile_size": family.tile_size,
-        "grid": grid,
-        "pool": settings.pool,
-    }
 
 
 def encoder_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str | None:
@@ -108,27 +80,6 @@ class WeightsDigest:
         if self._last is None or self._last[0] != state:
             self._last = state, encoder_digest(weights, about)
         return self._last[1]
-
-
-_SAMPLE_BYTES = 2**20
-
-
-def checkpoint_digest(files: Iterable[Path]) -> str:
-    """SHA-256 of the files of a checkpoint, hexadecimal, however it is loaded.
-
-    Large files enter by their size, beginning and end, which differ between any two trainings.
-
-    Args:
-        files: Its safetensors files, in any order.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(files, key=lambda each: each.name):
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            digest.update(f"{size}|".encode() + file.read(_SAMPLE_BYTES))
-            file.seek(max(0, size - _SAMPLE_BYTES))
-            digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
 
 
 _MOST_VALUES = 1 << 26

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
+from geofovea.pipeline.hosts.file_digests import folder_digest
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
 from geofovea.pipeline.hosts.original.layout import is_original, not_converted
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["EMBEDDED", "embedded_model_path", "load_host"]
+__all__ = ["EMBEDDED", "embedded_model_path", "load_host", "model_digest"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -211,3 +212,11 @@ def _check_device(device: str) -> None:
 def embedded_model_path() -> Path:
     """The folder of the weights that travel with the package."""
     return Path(__file__).parents[1] / "embedded_model"
+
+
+def model_digest(name: str | None) -> str:
+    """The `folder_digest` of a model by its name; empty for a hub id, an endpoint or None."""
+    if name is None:
+        return ""
+    folder = embedded_model_path() if name == EMBEDDED else Path(name)
+    return folder_digest(folder) if folder.is_dir() else ""

@@ -1,4 +1,4 @@
-"""LVLMs on stock ``transformers``, in this process, whatever their family.
+"""LVLMs of any family, run in this process on stock ``transformers``.
 
 The decoder is driven directly: prefill and decode over ``inputs_embeds`` with explicit positions,
 so any subset of vision tokens can be given, with no patch and no placeholder tokens. A model folder
@@ -97,7 +97,7 @@ class LvlmHost:
         self.model_lock = lock_of(family.decoder)
         self.threads: int | None = threads_for(family.model)
         self._family, self._model, self._decoder = family, family.model, family.decoder
-        self._tokenizer, self._settings = tokenizer, settings
+        self._tokenizer = tokenizer
         self._embedding = WordEmbedding(family.model)
         self._tiles = TileEncoder(name, family, settings, self._embedding.dtype, scene_position)
         grid = self.grid = self._tiles.grid
@@ -107,15 +107,22 @@ class LvlmHost:
         plain_prompts = abilities.are_plain(family, policy, self._prompts.words.shows_first)
         depth = family.decoder.config.num_hidden_layers
         reuses_prefix = plain_prompts and can_reuse_prefix(family.decoder, depth - 1)
+        mode = settings.attention_mode(
+            layers_that_see_all(family.decoder), reuses_prefix=reuses_prefix
+        )
         self._attention = AttentionScorer(
             family.decoder,
-            settings.attention_mode(
-                layers_that_see_all(family.decoder), reuses_prefix=reuses_prefix
-            ),
+            mode,
             self._prompts,
             plain_prompts=plain_prompts,
             what_helps=_WHAT_HELPS,
         )
+        self.focus_origin = settings.focus_origin
+        self._settings = replace(settings, focus_layer=mode.depth)
+        one_layer = AttentionMode((mode.depth,), correction="raw")
+        self._as_it_is = self._attention
+        if self.focus_origin == "default":
+            self._as_it_is = self._attention.with_mode(one_layer)
         self.shape = family.host_shape(family.config, self.focus_layer, family.tile_size)
         self._writer = AnswerGenerator(
             name,
@@ -203,8 +210,10 @@ class LvlmHost:
         """See ``SupportsFingerprint``; weights are read anew where one was changed in place."""
         return self._tiles.identity()
 
+    @one_at_a_time
+    @torch.inference_mode()
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
-        """What each token gets of the last prompt token's attention by `attention_mode`, (n,).
+        """What each token gets of the last prompt token's attention, (n,); see ``Host.scores``.
 
         Tiles that do not fit the context together, or what the layers see of it, are shown one
         group after the other, and the softmax is taken over all of them.
@@ -213,10 +222,10 @@ class LvlmHost:
             ModelError: If the decoder is of a kind whose attention cannot be read, or a single tile
                 does not fit the context or the memory of the device.
         """
-        return self.scores_together([(question, tokens)])[0]
+        return self._as_it_is.scores([(question, tokens)])[0]
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
-        """See ``SupportsPrefixCache``; where a prefix cannot be reused, `scores`."""
+        """See ``SupportsPrefixCache``; where a prefix cannot be reused, all runs again."""
         return self.scores_together([(question, tokens)], again=True)[0]
 
     @one_at_a_time
@@ -238,11 +247,6 @@ class LvlmHost:
         return default_mode(layers_that_see_all(self._decoder), reuses_prefix=self.reuses_prefix)
 
     @property
-    def focus_origin(self) -> str:
-        """See ``SupportsAttentionMode``."""
-        return self._settings.focus_origin
-
-    @property
     def reuses_prefix(self) -> bool:
         """See ``SupportsAttentionMode``."""
         return self._attention.reuses_prefix
@@ -255,7 +259,7 @@ class LvlmHost:
     def with_attention(self, mode: AttentionMode, distortion: Distortion | None = None) -> LvlmHost:
         """See ``SupportsAttentionMode``."""
         other = copy(self)
-        other._attention = self._attention.with_mode(mode, distortion)
+        other._attention = other._as_it_is = self._attention.with_mode(mode, distortion)
         other._stored = None
         other.shape = self.shape and replace(self.shape, focus_layer=mode.depth)
         other.capabilities = replace(self.capabilities, attention=other._attention.can_read)

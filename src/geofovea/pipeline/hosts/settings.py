@@ -11,12 +11,12 @@ from typing import Any
 from geofovea.datasets.synthetic.vocabulary import VERSIONS, domain_of
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
+from geofovea.pipeline.hosts.file_digests import checkpoint_digest
 from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE, PartCard, cards_from_json
 from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
-from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
+from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colors
 from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 
 __all__ = [
@@ -56,7 +56,8 @@ class HostSettings:
         instruction: Added to every question.
         pool: Projected tokens are averaged ``pool × pool``; 1 keeps them as the model was trained.
         focus_layer: Decoder layer whose last-token attention is the focus, as it is. None leaves
-            the choice to `focus`, or else to ``attention_mode.default_mode``.
+            the choice to `focus`, or else to ``attention_mode.default_mode``; a loaded host has
+            the last layer of that choice here.
         focus: Which rows of attention are the focus, and how; goes before `focus_layer`.
         calibration: How that was measured; None where somebody chose it, or nobody did.
         domain: ``"general"``, or what `domain_of` gives for a version of the synthetic world.
@@ -85,8 +86,8 @@ class HostSettings:
     focus: AttentionMode | None = None
     calibration: CalibrationRecord | None = None
     domain: str = "general"
-    image_mean: Colours = CLIP_MEAN
-    image_std: Colours = CLIP_STD
+    image_mean: Colors = CLIP_MEAN
+    image_std: Colors = CLIP_STD
     tiles: int = 64
     tokens: int = 2376
     positions: str | None = None
@@ -187,7 +188,7 @@ def user_calibration(digest: str) -> Path:
     """Where a user's calibration of a checkpoint stands that is not written beside its weights.
 
     Args:
-        digest: See ``fingerprint.checkpoint_digest``.
+        digest: See ``file_digests.checkpoint_digest``.
     """
     # here, because most processes load no model
     from platformdirs import user_config_path

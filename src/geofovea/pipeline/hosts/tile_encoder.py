@@ -12,7 +12,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
-from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, WeightsDigest, encoder_settings
+from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, WeightsDigest
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, token_places
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.vision.clip_encoder import ClipEncoder
@@ -133,7 +133,7 @@ class TileEncoder:
         if self.scene_position is not None:
             weights[SCENE_POSITION_FILE] = self.scene_position
         device = self._device()
-        about = encoder_settings(family, self._settings, self.grid)
+        about = family.token_settings(self._settings, self.grid)
         about |= {"dtype": str(self._dtype), "device": str(device)}
         digest = self._digest.of(weights, about)
         return None if digest is None else EncoderIdentity(digest, device)

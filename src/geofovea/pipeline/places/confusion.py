@@ -17,7 +17,7 @@ from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["Confusion", "match_places", "read_confusion"]
+__all__ = ["Confusion", "match_boxes", "match_places", "read_confusion"]
 
 _COMMON_SHARE = 0.25
 _MOST_BYTES = 100_000
@@ -108,14 +108,19 @@ def read_confusion(path: str | os.PathLike[str]) -> Confusion:
 
 
 def match_places(places: Sequence[Place], truth: Sequence[Box]) -> tuple[int, int, int]:
-    """Hits, misses and false alarms of places against the boxes of what is there.
+    """Hits, misses and false alarms of places; see ``match_boxes``."""
+    return match_boxes([place.box_scene for place in places], truth)
 
-    A place hits a thing if they share a quarter of the smaller box. Each hits one at most, those
-    that share most first; a second place on one thing is a false alarm.
+
+def match_boxes(boxes: Sequence[Box], truth: Sequence[Box]) -> tuple[int, int, int]:
+    """Hits, misses and false alarms of boxes against those of what is there.
+
+    A box hits a thing if they share a quarter of the smaller box. Each hits one at most, those
+    that share most first; a second box on one thing is a false alarm.
     """
-    if not places or not truth:
-        return 0, len(truth), len(places)
-    found = shapely.box(*np.array([p.box_scene.as_tuple() for p in places], dtype=float).T)
+    if not boxes or not truth:
+        return 0, len(truth), len(boxes)
+    found = shapely.box(*np.array([box.as_tuple() for box in boxes], dtype=float).T)
     there = shapely.box(*np.array([box.as_tuple() for box in truth], dtype=float).T)
     pairs = []
     for i, j in shapely.STRtree(there).query(found, predicate="intersects").T:
@@ -123,10 +128,10 @@ def match_places(places: Sequence[Place], truth: Sequence[Box]) -> tuple[int, in
         share = common / min(shapely.area(found[i]), shapely.area(there[j]))
         if share >= _COMMON_SHARE:
             pairs.append((-share, int(i), int(j)))
-    used_places, used_truth = set[int](), set[int]()
+    used_boxes, used_truth = set[int](), set[int]()
     for _, i, j in sorted(pairs):
-        if i not in used_places and j not in used_truth:
-            used_places.add(i)
+        if i not in used_boxes and j not in used_truth:
+            used_boxes.add(i)
             used_truth.add(j)
     hits = len(used_truth)
-    return hits, len(truth) - hits, len(places) - hits
+    return hits, len(truth) - hits, len(boxes) - hits

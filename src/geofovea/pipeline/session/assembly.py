@@ -10,7 +10,8 @@ from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.confidence import Choice, confidence_of
 from geofovea.pipeline.answers.cost import Cost, FocusCost
-from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
+from geofovea.pipeline.answers.evidence import evidence_of, record_of
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.visual_search import SearchResult

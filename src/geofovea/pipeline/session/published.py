@@ -20,7 +20,8 @@ from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, Look
+from geofovea.pipeline.answers.evidence import Evidence, Look
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.hosts.base import Host

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from geofovea import __version__
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
-from geofovea.pipeline.hosts.folder_digest import model_digest
-from geofovea.pipeline.hosts.load import EMBEDDED, load_host
+from geofovea.pipeline.hosts.load import EMBEDDED, load_host, model_digest
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.model_choice import chosen_model, named_model
 from geofovea.pipeline.session.options import AnswerOptions

@@ -1,9 +1,9 @@
 """Best first: a queue of tiles of all levels, the likeliest looked at next, down to native.
 
 A level-by-level descent pays every level in advance. Here the tiles that could be looked at next
-wait in one queue, each with the score of the chain that leads to it (see
-`geofovea.regionfocus.chains`), the probability that looking there shows what was asked for. A place
-that disappoints loses its turn to one on a coarser level, and a sure one is followed to its edges.
+wait in one queue, each with the score of the chain that leads to it (see `scoring`), the
+probability that looking there shows what was asked for. A place that disappoints loses its turn to
+one on a coarser level, and a sure one is followed to its edges.
 """
 
 from __future__ import annotations

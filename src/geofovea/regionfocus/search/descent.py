@@ -66,7 +66,7 @@ def descend(
         focus: Scores the tokens of a level.
         split: How the budget is shared over levels; `GeometricSplit` by default.
         chained: Whether scores are carried down as those of chains (see
-            `geofovea.regionfocus.chains`); otherwise those of a level stand for themselves.
+            `geofovea.regionfocus.scoring`); otherwise those of a level stand for themselves.
         diversity: Chooses among the candidates of a level; `BestOnly` by default.
         stop: May end the descent early; `NeverStop` by default.
         deadline: Reading of ``clock`` after which no further level is begun.

@@ -1,4 +1,4 @@
-"""Measurements of the pixels of a scene, kept so that opening it again needs none.
+"""Cached measurements of a scene's pixels, so that opening it again measures nothing.
 
 A stretch and a border are found among native pixels, which for a PNG means to decode most of the
 file. Each finding is a small file in the cache, named by a hash of all that it depends on. One that
@@ -36,7 +36,7 @@ __all__ = [
     "strangers_among_findings",
 ]
 
-_FORMAT = 3  # counts up when the same pixels give another finding
+_FORMAT = 4  # counts up when the same pixels give another finding
 # a look at no more than these takes some hundredths of a second
 _CHEAP_PIXELS = 2**20
 _MOST_FILES = 4096

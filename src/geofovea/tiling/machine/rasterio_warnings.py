@@ -2,7 +2,8 @@
 
 A scene without georeference is a supported input, and each answer about one says so in its own
 warnings. rasterio warns each time such a file is opened, of the file and of every copy of it. It
-also warns when RPCs lead some points nowhere; these are NaN here.
+also warns when RPCs lead some points nowhere; these are NaN here. And it warns that its mask of a
+file with nodata leaves alpha out; both count here.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from rasterio.errors import NotGeoreferencedWarning, TransformWarning
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, TransformWarning
 
 from geofovea.tiling.machine.forks import in_every_child
 
-__all__ = ["without_georeference_warning", "without_transform_warning"]
+__all__ = [
+    "without_georeference_warning",
+    "without_shadow_warning",
+    "without_transform_warning",
+]
 
 
 _ANY_MODULE = "(?:)"
@@ -50,7 +55,7 @@ class _Filter:
                 self._entry = None
 
 
-_CATEGORIES = (NotGeoreferencedWarning, TransformWarning)
+_CATEGORIES = (NodataShadowWarning, NotGeoreferencedWarning, TransformWarning)
 _filters: dict[type[Warning], _Filter] = {}
 
 
@@ -77,6 +82,11 @@ def _without(category: type[Warning]) -> Iterator[None]:
 def without_georeference_warning() -> AbstractContextManager[None]:
     """Open files inside the block without ``NotGeoreferencedWarning``; re-entrant, any thread."""
     return _without(NotGeoreferencedWarning)
+
+
+def without_shadow_warning() -> AbstractContextManager[None]:
+    """Read masks inside the block without ``NodataShadowWarning``; re-entrant, any thread."""
+    return _without(NodataShadowWarning)
 
 
 def without_transform_warning() -> AbstractContextManager[None]:

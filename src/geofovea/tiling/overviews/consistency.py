@@ -20,6 +20,7 @@ from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.files.layout import has_block
 from geofovea.tiling.files.source import Source
+from geofovea.tiling.machine.rasterio_warnings import without_shadow_warning
 
 __all__ = ["usable_overviews"]
 
@@ -64,7 +65,7 @@ def usable_overviews(
         if source.driver == "GTiff" and not _is_written(source, dataset, index, size):
             return index, _warning(dataset, index, "some of its blocks were never written")
     try:
-        with read_errors(source):
+        with read_errors(source), without_shadow_warning():
             usable = measured_once(
                 source,
                 dataset.width * dataset.height,

@@ -19,7 +19,7 @@ from PIL import Image
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.answers.answer import Answer
-from geofovea.pipeline.answers.evidence import EvidenceList
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.page.document import MOST_PAGE_BYTES, answer_page, save_answer_page
 from geofovea.pipeline.answers.page.tiles import tiles_by_use
 from geofovea.pipeline.session.session import SceneSession

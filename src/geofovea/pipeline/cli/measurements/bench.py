@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea.pipeline.cli.measurements.bench_options import numbers_of, output_option
+from geofovea.pipeline.cli.measurements.bench_places import count, find
 from geofovea.pipeline.cli.options.ask import checked_chain
 from geofovea.pipeline.cli.options.grouped import option
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
@@ -23,10 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 Command = Callable[..., Any]
-
-_output_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to fill."
-)
 
 
 def _scene_options(scenes: int, per_category: int) -> Callable[[Command], Command]:
@@ -61,7 +59,7 @@ def _budget_options(command: Command) -> Command:
 
 
 @click.command("synthetic")
-@_output_option
+@output_option
 @click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
 @_scene_options(scenes=6, per_category=3)
 @synthetic_model_options
@@ -103,7 +101,7 @@ def _several_numbers(
 
 
 @click.command()
-@_output_option
+@output_option
 @option(
     "--sides",
     callback=_several_numbers,
@@ -161,16 +159,9 @@ def _methods(context: click.Context, param: click.Parameter, value: str) -> tupl
     return tuple(words)
 
 
-def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
-    """A callback of options: the numbers that they give."""
-    return lambda _context, param, value: comma_separated(
-        value, kind, example="4096,16384", param=param
-    )
-
-
 @click.command()
-@_output_option
-@click.option("--sides", callback=_numbers(int), default="4096,16384", show_default=True)
+@output_option
+@click.option("--sides", callback=numbers_of(int), default="4096,16384", show_default=True)
 @_scene_options(scenes=6, per_category=2)
 @synthetic_model_options
 @click.option("--tiles", type=int, help="Budget of tiles; the model's own default if unset.")
@@ -186,7 +177,7 @@ def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
 )
 @click.option(
     "--shares",
-    callback=_numbers(float),
+    callback=numbers_of(float),
     default="0.05,0.1,0.25,0.5",
     show_default=True,
     help="Shares of the tokens that the looks give.",
@@ -235,7 +226,7 @@ def reductions(
 
 @click.command()
 @click.argument("items", type=click.Path(path_type=Path))
-@_output_option
+@output_option
 @click.option("--method", default="attention", show_default=True, help="Whose answers.")
 @click.option("--bins", type=click.IntRange(1, 100), default=10, show_default=True)
 @json_option
@@ -279,7 +270,7 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
 
 
 @click.command()
-@_output_option
+@output_option
 @synthetic_model_options
 @click.option(
     "--kinds",
@@ -289,7 +280,7 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
 )
 @click.option(
     "--shares",
-    callback=_numbers(float),
+    callback=numbers_of(float),
     default="0,0.5,0.9",
     show_default=True,
     help="Shares of each row that fall on the sinks.",
@@ -332,48 +323,10 @@ def _budget(default: Budget, **limits: int | None) -> Budget:
     return replace(default, **{name: n for name, n in limits.items() if n is not None})
 
 
-@click.command("count")
-@_output_option
-@click.option("--sides", callback=_numbers(int), default="2048", show_default=True)
-@click.option("--scenes", default=4, show_default=True, help="Scenes of each side.")
-@click.option("--seed", default=920_000, show_default=True, help="Seed of the first scene.")
-@click.option(
-    "--budgets",
-    callback=_numbers(int),
-    default="32,64",
-    show_default=True,
-    help="Tiles of the counts by a sample; the search has the most of them.",
-)
-@world_option
-@synthetic_model_options
-def count(
-    output: Path,
-    sides: tuple[int, ...],
-    scenes: int,
-    seed: int,
-    budgets: tuple[int, ...],
-    world: int,
-    loading: dict[str, Any],
-) -> None:
-    """Compare ways to count things over a scene.
-
-    Measures errors, and how often intervals hold the truth: sweeps, samples, one question, a
-    question for every tile, and a thumbnail. The same command resumes a stopped run.
-    """
-    from geofovea.pipeline.evaluation.counts.bench import run_count_bench
-    from geofovea.pipeline.hosts.load import load_host
-
-    host = load_host(**loading)
-    table = run_count_bench(
-        output, sides, scenes, seed, host, budgets, unusual(loading), version=world
-    )
-    echo(table, lines=True)
-
-
 @click.group()
 def bench() -> None:
     """Measure answers on synthetic scenes."""
 
 
-for _measurement in (calibration, count, focus, policies, reductions, synthetic):
+for _measurement in (calibration, count, find, focus, policies, reductions, synthetic):
     bench.add_command(_measurement)

@@ -16,7 +16,8 @@ import numpy as np
 from geofovea.errors import DataError, GeoFoveaError, OutputError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, Look
+from geofovea.pipeline.answers.evidence import Evidence, Look
+from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.page.data import Truth
 from geofovea.pipeline.answers.page.document import save_answer_page
 from geofovea.tiling.opening import open_scene

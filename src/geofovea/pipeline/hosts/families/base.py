@@ -108,6 +108,23 @@ class Family:
             chat_image=self.chat_image,
         )
 
+    def token_settings(self, settings: HostSettings, grid: tuple[int, int]) -> dict[str, Any]:
+        """What its tokens depend on besides weights, dtype and device, as JSON can say it.
+
+        Args:
+            settings: Of the host.
+            grid: ``(rows, columns)`` of the tokens of a tile, after pooling.
+        """
+        return {
+            "family": type(self).__name__,
+            "config": {**self.config.to_dict(), "_name_or_path": None},
+            "attention": getattr(self.vision.config, "_attn_implementation", ""),
+            "normalization": [settings.image_mean, settings.image_std],
+            "tile_size": self.tile_size,
+            "grid": grid,
+            "pool": settings.pool,
+        }
+
     def encode(self, images: Tensor) -> Tensor:
         """Vision tokens ``(k, rows · columns, d · (1 + deep))`` of images ``(k, 3, T, T)``.
 

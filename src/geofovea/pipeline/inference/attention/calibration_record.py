@@ -20,7 +20,7 @@ class CalibrationRecord:
 
     Attributes:
         weights: Digest of the checkpoint's files, 64 hexadecimal digits; see
-            ``fingerprint.checkpoint_digest``.
+            ``file_digests.checkpoint_digest``.
         questions: Held-out questions that the accuracy is of.
         accuracy: Share of them whose best token touches the object, in [0, 1].
         interval: Its 95 % interval.

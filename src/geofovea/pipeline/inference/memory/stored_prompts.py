@@ -182,13 +182,16 @@ class StoredPrompts:
         Raises:
             ModelError: If the model makes numbers that are not finite.
         """
+        wordings = self.mode.reworded(question)
         by_question = [
-            self._rows(each, looks, tiles, queries) for each in (question, *self.mode.neutral)
+            self._rows(each, looks, tiles, queries)
+            for each in (question, *wordings, *self.mode.neutral)
         ]
         scores = []
-        for tokens, (rows, *neutral) in zip(looks, zip(*by_question, strict=True), strict=True):
-            others = torch.stack(neutral) if neutral else rows.new_empty((0, *rows.shape))
-            scores.append(scores_from_rows(rows, others, tokens, self.mode).cpu())
+        for tokens, (rows, *further) in zip(looks, zip(*by_question, strict=True), strict=True):
+            others = torch.stack(further) if further else rows.new_empty((0, *rows.shape))
+            reworded, neutral = others[: len(wordings)], others[len(wordings) :]
+            scores.append(scores_from_rows(rows, neutral, tokens, self.mode, reworded).cpu())
         return scores
 
     def _rows(

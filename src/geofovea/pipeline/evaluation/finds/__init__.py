@@ -1,0 +1,1 @@
+"""Places measured: what ``find`` finds of what is there, by coverage and budget."""
