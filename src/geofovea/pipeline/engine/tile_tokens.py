@@ -15,7 +15,7 @@ from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
 from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
-from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
+from geofovea.pipeline.inference.vision.clip_signals import gray_entropy
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.cancellation import check_cancelled
@@ -267,7 +267,7 @@ class TileTokens:
         for place, (picture, shows) in enumerate(full):
             signals: TileSignals = encoded.signals[place]
             if "entropy" in plan.signals:
-                entropy = grey_entropy(picture.rgb, self.host.grid[0])
+                entropy = gray_entropy(picture.rgb, self.host.grid[0])
                 signals = dict(signals) | {"entropy": entropy}
             key = (plan.reduction, plan.share, picture.tile)
             if (older := self._cache.get(key)) is not None:

@@ -43,6 +43,7 @@ class TileLooker:
         min_score: The least probability of a place.
         spent_tiles: Tiles that count toward the budget so far.
         looked: How many places each tile looked at shows, before seams are merged.
+        looked_again: Tiles of shifted grids that were looked at; see ``look_again``.
         places: All of them.
         stopped: What ended the last look early: ``tiles``, ``tokens``, ``time``, ``memory``; empty
             if nothing did.
@@ -58,6 +59,7 @@ class TileLooker:
     min_score: float = 0.5
     spent_tiles: int = 0
     looked: dict[Tile, int] = field(default_factory=dict)
+    looked_again: int = 0
     places: list[Place] = field(default_factory=list)
     stopped: str = ""
     asker: PresenceAsker = field(init=False)
@@ -77,6 +79,22 @@ class TileLooker:
             self._look_at(some[:affordable])
             if self.stopped:
                 return
+
+    def on_grid(self, pyramid: Pyramid, calls: EngineCalls, region: Region | None) -> TileLooker:
+        """A looker for the same thing on another grid, which spends of the same budget.
+
+        Args:
+            pyramid: Of the other grid.
+            calls: How its tiles are asked for.
+            region: What alone is asked about, in pixels of the other grid.
+        """
+        other = TileLooker(
+            *(self.host, pyramid, self.phrase, calls, self.usage, self.budget, region),
+            min_score=self.min_score,
+            spent_tiles=self.spent_tiles,
+        )
+        other.asker, other._doubts = self.asker, self._doubts
+        return other
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -145,7 +163,7 @@ class TileLooker:
         if self.host.capabilities.attention:
             question = presence_words(self.host).ask(noun)
             with self.usage.clock.stage("focus"):
-                scores = self.calls.scores(question, tokens, again=False)
+                (scores,) = self.calls.scores(question, [tokens], again=False)
             self.usage.tokens_scored.append(len(tokens))
             boxes = token_boxes(
                 tokens, scores, self.host.grid, self.pyramid.tile_size, presence.count

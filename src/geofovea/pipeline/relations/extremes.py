@@ -120,7 +120,7 @@ def compute_extreme(
         raise QuestionError(f"distances, and they alone, need a reference; got {question}")
     ends = () if reference is None else (reference,)
     plane = Plane.of(scene, [*places, *ends])
-    ranking = _ranking(question, plane, places, reference)
+    ranking: Sequence[_Ranked] = _ranking(question, plane, places, reference)
     checked = _looked_again(ranking, question.count, look_again)
     ranking = checked.ranking
     compared = f"{_counted(len(places))} compared, {extent.share:.1%} of the area looked at"
