@@ -209,7 +209,7 @@ class _Counting:
         words = presence_words(host)
         question = words.ask(words.parts(self.phrase)[0])
         with looker.usage.clock.stage("focus"):
-            scores = looker.calls.scores(question, tokens, again=True)
+            (scores,) = looker.calls.scores(question, [tokens], again=True)
         looker.usage.tokens_scored.append(len(tokens))
         masses = as_masses(scores, len(tokens))
         drawn = mass_collector(tokens, self.native.tiles, pyramid)(masses).numpy()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.places.coverage import Coverage, Mode
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.looking import SecondLook, TileLooker
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.presence import presence_words
@@ -21,7 +21,14 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["PassedOver", "places_cost", "places_warnings", "sampled_recall", "search_coverage"]
+__all__ = [
+    "PassedOver",
+    "places_cost",
+    "places_warnings",
+    "sampled_recall",
+    "search_coverage",
+    "second_look_cost",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +144,21 @@ def places_cost(
         budget=looker.budget,
         endpoint=usage.endpoint_use(session.host),
         tiles_indexed=usage.tiles_indexed,
+    )
+
+
+def second_look_cost(session: SceneSession, again: SecondLook) -> Cost:
+    """What the windows of a second look took."""
+    per_tile = session.host.grid[0] * session.host.grid[1]
+    return Cost(
+        tiles_read=again.usage.tiles_read,
+        tiles_encoded=again.looked,
+        tiles_by_level={0: again.looked},
+        tokens_total=per_tile * again.looked,
+        tokens_llm=again.asker.tokens,
+        seconds=again.usage.clock.seconds(),
+        peak_rss_mb=peak_rss_mb(),
+        budget=again.budget,
     )
 
 
