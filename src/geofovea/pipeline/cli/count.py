@@ -20,7 +20,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.count import Count
@@ -124,7 +124,7 @@ def _print(result: Count, output: Path | None) -> None:
     where = "" if result.region is None else f" in {result.region}"
     echo(f"{result.text} of {result.phrase}{where}")
     how = "every tile" if result.method == "sweep" else f"a sample from {result.strata} strata"
-    echo(f"  method     {how}, {len(result.places)} detected")
+    fact("method", f"{how}, {len(result.places)} detected")
     print_end(result.coverage, result.cost, result.warnings)
     if output:
-        echo(f"  wrote      {output}")
+        fact("wrote", f"{output}")

@@ -20,7 +20,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.place import Places
@@ -65,7 +65,12 @@ _WIDTH = 80
     help="Share of a search's tiles drawn at random, to tell the expected recall.",
 )
 @option(
-    "--seed", type=int, default=0, show_default=True, group="Search options", help="Of that draw."
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    group="Search options",
+    help="Seed of that draw.",
 )
 @option(
     "--second-look/--one-look",
@@ -163,4 +168,4 @@ def _print(places: Places, region: str | None, output: Path | None) -> None:
         echo(f"  and {len(places) - _MOST_ROWS} more: write them all with --output")
     print_end(places.coverage, places.cost, places.warnings)
     if output:
-        echo(f"  wrote      {output}")
+        fact("wrote", f"{output}")

@@ -12,7 +12,7 @@ import click
 from geofovea.errors import DataError
 from geofovea.pipeline.cli.options.grouped import in_group, option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.system.terminal import fact, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
@@ -43,7 +43,7 @@ min_score_option = option(
     default=0.5,
     show_default=True,
     is_common=True,
-    help="Least probability of a place.",
+    help="Lowest score of a place that is listed, from 0 to 1.",
 )
 
 
@@ -173,16 +173,17 @@ def told_by_a_bar(title: str, expected: int) -> Iterator[Watcher]:
 
 def print_end(coverage: Coverage, cost: Cost, warnings: tuple[str, ...]) -> None:
     """What was covered, what it took, and what to be careful about."""
-    echo(f"  looked at  {coverage.text}")
-    echo(
-        f"  decoder    {cost.tokens_llm} vision tokens, {cost.seconds['total']:.2f} s, "
-        f"{cost.peak_rss_mb:.0f} MB peak"
+    fact("looked at", f"{coverage.text}")
+    fact(
+        "cost",
+        f"{cost.tokens_llm} vision tokens to the model, {cost.seconds['total']:.2f} s, "
+        f"{cost.peak_rss_mb:.0f} MB of memory",
     )
     if cost.tiles_indexed:
-        echo(f"  index      {cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
+        fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
-        echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        fact("endpoint", f"{use.calls} calls, {use.images} pictures, {use.tokens} tokens")
     command = click.get_current_context().command
     for warning in warnings:
-        notice(f"  warning    {in_shell_words(warning, command)}")
+        fact("warning", in_shell_words(warning, command), is_warning=True)
