@@ -1,4 +1,4 @@
-"""How rows of a decoder's attention become scores of vision tokens: which rows, and what of them.
+"""Which rows of a decoder's attention score vision tokens, and how.
 
 Real hosts attend to some tokens whatever they are asked: sinks in a corner, favorite positions,
 registers of the vision tower. What the question itself adds shows beside the attention of neutral

@@ -10,8 +10,8 @@ from measured_memory import (
 from real_structures import STRUCTURES
 
 from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE
-from geofovea.pipeline.system.model_catalogue import (
-    CATALOGUE,
+from geofovea.pipeline.system.model_catalog import (
+    CATALOG,
     FOUR_BIT,
     QUESTION_TOKENS,
     RUNTIME_BYTES,
@@ -20,7 +20,7 @@ from geofovea.pipeline.system.model_catalogue import (
 )
 
 CLOSE = 0.15
-KNOWN = {model.hub_id: model for model in CATALOGUE}
+KNOWN = {model.hub_id: model for model in CATALOG}
 
 
 def test_every_model_of_the_catalog_has_a_structure():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from geofovea.pipeline.cli.options.shared import json_option
-from geofovea.pipeline.system.model_catalogue import QUESTION_TOKENS
+from geofovea.pipeline.system.model_catalog import QUESTION_TOKENS
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _print_missing(examination: Examination) -> None:
         echo(f"optional  {', '.join(packages)}: {command}")
 
 
-def print_models(found: Examination) -> None:
+def print_models(examination: Examination) -> None:
     """The models that are known, small to large, and where each of them fits."""
     from geofovea.pipeline.system.tables import markdown_table, print_table
 
@@ -161,7 +161,7 @@ def print_models(found: Examination) -> None:
             fit.license,
             _places(fit),
         )
-        for fit in found.fits
+        for fit in examination.fits
     ]
     try:
         print_table(header, rows, numbers_from=len(header))
@@ -169,7 +169,7 @@ def print_models(found: Examination) -> None:
         # rich is among what is missing
         echo(markdown_table(header, rows), lines=True)
     echo(
-        f"GB is the download, memory that of a question of {found.question_tokens} tokens in "
+        f"GB is the download, memory that of a question of {examination.question_tokens} tokens in "
         "bfloat16, 4-bit the same with --quantization 4bit, which leaves experts (A3B) as they "
         "are; all in GB.\n* float32, the default on a CPU, does not fit: add --dtype bfloat16. "
         "- needs an endpoint. NC: not for commercial use.",

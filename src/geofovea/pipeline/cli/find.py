@@ -67,6 +67,13 @@ _WIDTH = 80
 @option(
     "--seed", type=int, default=0, show_default=True, group="Search options", help="Of that draw."
 )
+@option(
+    "--second-look/--one-look",
+    default=True,
+    show_default=True,
+    group="Search options",
+    help="Look again, in tiles shifted by half, at what the edge of a tile cuts.",
+)
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per region.")
 @region_options
 @ask_options(oracle=False, answers=False)
@@ -79,6 +86,7 @@ def find(
     min_score: float,
     sampled_share: float,
     seed: int,
+    second_look: bool,
     as_json: bool,
     regions: dict[str, Any] | None,
     settings: AskSettings,
@@ -127,6 +135,7 @@ def find(
                 focus_model=settings.options.focus_model,
                 sampled_share=sampled_share,
                 seed=seed,
+                second_look=second_look,
                 watch=bar,
             )
         if output:

@@ -116,7 +116,8 @@ class FocusFactory:
         if name == "oracle":
             return OracleFocus(boxes)
         if name == "attention":
-            return AttentionFocus(_timed(self._attention(question, calls, usage), usage.clock))
+            score = self._attention(question, calls, usage)
+            return AttentionFocus(lambda tokens: score([tokens])[0], score)
         if name == "rfm":
             return RegionFocus(
                 _timed(partial(_region_focus_host(self._host).region_scores, question), usage.clock)
@@ -127,16 +128,18 @@ class FocusFactory:
 
     def _attention(
         self, question: str, calls: EngineCalls, usage: QuestionUsage
-    ) -> Callable[[TokenSet], Tensor]:
+    ) -> Callable[[Sequence[TokenSet]], list[Tensor]]:
         # what a host can do does not change within a question, and asking takes time
         further, reuses = _further_passes(self._host)
+        base = self._reader.pyramid.base_level
 
-        def score(tokens: TokenSet) -> Tensor:
-            usage.tokens_scored += [len(tokens)] + [0 if reuses else len(tokens)] * further
+        def score(looks: Sequence[TokenSet]) -> list[Tensor]:
+            for tokens in looks:
+                usage.tokens_scored += [len(tokens)] + [0 if reuses else len(tokens)] * further
             # every descent begins with these tiles, whatever is asked
-            base = self._reader.pyramid.base_level
-            again = all(tile.level >= base for tile in tokens.tiles)
-            return calls.scores(question, tokens, again=again)
+            again = all(tile.level >= base for tokens in looks for tile in tokens.tiles)
+            with usage.clock.stage("focus"):
+                return calls.scores(question, looks, again=again)
 
         return score
 

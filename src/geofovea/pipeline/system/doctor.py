@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.pipeline.system.installation import Missing, installed_version, missing_packages
-from geofovea.pipeline.system.model_catalogue import (
-    CATALOGUE,
+from geofovea.pipeline.system.model_catalog import (
+    CATALOG,
     FOUR_BIT,
     QUESTION_TOKENS,
     KnownModel,
@@ -144,7 +144,7 @@ def examine(
         versions={name: installed_version(name) for name in _PACKAGES},
         missing=missing_packages(),
         notes=notes,
-        fits=tuple(fits(model, devices, families, question_tokens) for model in CATALOGUE),
+        fits=tuple(fits(model, devices, families, question_tokens) for model in CATALOG),
         has_embedded=has_embedded,
         focus=dict(focus or {}),
         question_tokens=question_tokens,

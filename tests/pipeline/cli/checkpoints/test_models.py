@@ -9,7 +9,7 @@ import pytest
 from hub_server import COMMIT, files_of, serving
 
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.system.model_catalogue import CATALOGUE, smallest_download
+from geofovea.pipeline.system.model_catalog import CATALOG, smallest_download
 
 PROGRAM = "from geofovea.pipeline.cli import main; main()"
 
@@ -36,7 +36,7 @@ def geofovea(tmp_path):
 def test_every_known_model_is_listed_with_its_download_memory_and_license(run):
     result = run("models")
     assert result.exit_code == 0, result.output
-    for model in CATALOGUE:
+    for model in CATALOG:
         (line,) = [line for line in result.stdout.splitlines() if f" {model.hub_id} " in line]
         assert f"{model.download_gb:.1f}" in line
         assert model.license in line
@@ -46,7 +46,7 @@ def test_every_known_model_is_listed_with_its_download_memory_and_license(run):
 
 def test_the_list_for_machines_says_the_same(run):
     told = json.loads(run("models", "--json").stdout)
-    assert {row["hub_id"] for row in told["models"]} == {model.hub_id for model in CATALOGUE}
+    assert {row["hub_id"] for row in told["models"]} == {model.hub_id for model in CATALOG}
     assert told["families"] == sorted(FAMILIES)
     # Qwen3.5 is slow without kernels of its own
     plain = [row for row in told["models"] if "Qwen3.5" not in row["hub_id"]]

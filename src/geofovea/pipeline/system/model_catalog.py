@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "CATALOGUE",
+    "CATALOG",
     "FOUR_BIT",
     "QUESTION_TOKENS",
     "RUNTIME_BYTES",
@@ -115,7 +115,7 @@ def smallest_download() -> KnownModel:
 
     Decoders with linear layers are slow without kernels of their own.
     """
-    models = [model for model in CATALOGUE if model.family not in _LINEAR]
+    models = [model for model in CATALOG if model.family not in _LINEAR]
     return min(models, key=lambda model: model.download_gb)
 
 
@@ -126,7 +126,7 @@ _GEMMA = "Gemma"
 _MIT = "MIT"
 
 # fmt: off
-CATALOGUE = (
+CATALOG = (
     KnownModel("SmolVLM2 500M", "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
                "smolvlm", _APACHE, 0.51, 0.1, 32, 5, 64, 23, 19, 4),
     KnownModel("Qwen3.5 0.8B", "Qwen/Qwen3.5-0.8B",
