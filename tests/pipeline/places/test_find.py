@@ -179,6 +179,7 @@ def test_the_row_of_a_place_has_its_place_on_the_ground(session, pad):
     assert row["area_m2"] == pytest.approx(places[0].box_scene.area * 0.25, rel=0.02)
     assert json.dumps(places.to_dict())
     assert repr(places).startswith(f"Places({len(places)} place")
+    assert repr(places).endswith(f" of {places.coverage.tiles_total} native tiles looked at)")
 
 
 def test_a_picture_without_ground_gives_pixels(embedded_host, make_png):

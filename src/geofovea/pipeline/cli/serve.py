@@ -9,7 +9,7 @@ import click
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.scene import access_options
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.session.settings import AskSettings
@@ -66,6 +66,7 @@ def serve(
 
     # a port that cannot be had is told before anything is loaded
     listening = listen(host, port, allow_network=allow_network)
+    notice("loading the model; the address of the page follows")
     desk = open_desk(
         scenes,
         settings,
