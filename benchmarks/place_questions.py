@@ -76,7 +76,9 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=16, help="about each scene")
     parser.add_argument("--seed", type=int, default=950_000)
     parser.add_argument("--output", type=Path, default=Path("runs/place_questions"))
-    parser.add_argument("--distances", action="store_true", help="measure distances instead")
+    parser.add_argument(
+        "--distances", action="store_true", help="measure distances and areas instead"
+    )
     options = parser.parse_args()
     host = load_host("embedded")
     if options.distances:
@@ -84,6 +86,7 @@ def main() -> None:
         for side in options.sides:
             scenes = BenchScenes(options.output, [side], options.scenes, 1, options.seed)
             print(f"{side} px: {distances_text(scenes, host)}")
+            print(f"{side} px: {areas_text(scenes, host)}")
         return
 
     def ask(scene: BenchScene, _: Mapping[object, Item]) -> Iterator[Item]:
@@ -128,10 +131,28 @@ def distances_text(scenes: BenchScenes, host: Host) -> str:
             truth = GSD_M * math.dist(one.box.center, two.box.center)
             off.append(abs(distance.value - truth))
             within.append(off[-1] <= distance.error)
-    return (
-        f"{sum(within)} of {len(within)} within the error, {missing} without a number, "
-        f"{median(off):.0f} m off in the median"
-    )
+    return f"distances: {_within_text(within, missing)}, {median(off):.0f} m off in the median"
+
+
+def areas_text(scenes: BenchScenes, host: Host) -> str:
+    """How often measured areas of sites are right within their error, and how far off."""
+    within, off = [], []
+    missing = 0
+    for scene in scenes:
+        session = scene.session(host)
+        for site in scene.world.named_sites:
+            measured = session.measure(f"How many square meters large is the {site.kind}?")
+            if not measured.text:
+                missing += 1
+                continue
+            area, truth = measured.quantities[0], GSD_M**2 * site.box.area
+            off.append(abs(area.value - truth) / truth)
+            within.append(abs(area.value - truth) <= area.error)
+    return f"areas: {_within_text(within, missing)}, {median(off):.0%} off in the median"
+
+
+def _within_text(within: list[bool], missing: int) -> str:
+    return f"{sum(within)} of {len(within)} within the error, {missing} without a number"
 
 
 def table(items: list[Item]) -> str:

@@ -10,7 +10,7 @@ from repository import ROOT
 import geofovea
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.system.configuration import FILE_VARIABLE, SETTINGS, read_configuration
-from geofovea.pipeline.system.model_catalogue import CATALOGUE, FOUR_BIT, bytes_needed
+from geofovea.pipeline.system.model_catalog import CATALOG, FOUR_BIT, bytes_needed
 from geofovea.tiling.pixels.composites import COMPOSITES
 
 SUPPORTED = (DOCS / "supported.md").read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_every_environment_variable_is_documented():
     assert not named - used
 
 
-def test_the_table_of_models_is_that_of_the_catalogue():
+def test_the_table_of_models_is_that_of_the_catalog():
     row = r"^\| ([^|]+) \| `([^`]+/[^`]+)` \| ([^|]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
     rows = re.findall(row, text_of("models/index.md"), re.MULTILINE)
     expected = [
@@ -105,7 +105,7 @@ def test_the_table_of_models_is_that_of_the_catalogue():
             f"{bytes_needed(m, 2, 4096) / 1e9:.1f}",
             f"{bytes_needed(m, FOUR_BIT, 4096) / 1e9:.1f}",
         )
-        for m in CATALOGUE
+        for m in CATALOG
     ]
     assert rows == expected
 

@@ -105,7 +105,7 @@ def make_png(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_tiff(tmp_path: Path) -> Callable[..., Path]:
-    """``make_tiff(pixels, **profile)``: a tiled GeoTIFF in UTM 33N with half-metre pixels."""
+    """``make_tiff(pixels, **profile)``: a tiled GeoTIFF in UTM 33N with half-meter pixels."""
 
     def make(pixels: np.ndarray, name: str = "made.tif", **profile: Any) -> Path:
         path = tmp_path / name

@@ -13,7 +13,12 @@ from geofovea.regionfocus.attention_correction import (
     scores_from_rows,
     without_lone_peaks,
 )
-from geofovea.regionfocus.attention_mode import CORRECTIONS, NEUTRAL_QUESTIONS, AttentionMode
+from geofovea.regionfocus.attention_mode import (
+    CORRECTIONS,
+    NEUTRAL_QUESTIONS,
+    WORDINGS,
+    AttentionMode,
+)
 from geofovea.regionfocus.token_neighbors import neighbors_of
 from geofovea.tiling.pyramid import Pyramid
 
@@ -76,6 +81,21 @@ def test_a_sink_that_moves_with_the_question_does_not_hide_a_thing_of_several_to
     planted[torch.arange(6), :, torch.tensor([SINK, 50, 20, 11, 60, 2])] += sink_share
     result = scores_from_rows(planted[0], planted[1:], TOKENS, AttentionMode((0,)))
     assert int(result.argmax()) == TARGET
+
+
+def test_a_patch_that_moves_with_the_wording_hides_nothing_that_all_wordings_attend_to():
+    row, neutral = looked(5, 0.0)
+    planted = 0.1 * torch.stack([row, row, row, *neutral])
+    for prompt, middle in enumerate((SINK, 50, 20, 11, 60, 2, 62, 8)):
+        patch = torch.cat([torch.tensor([middle]), neighbors_of(TOKENS)[middle]])
+        patch = patch[patch >= 0]
+        assert TARGET not in patch
+        planted[prompt, :, patch] += 0.9 / len(patch)
+    one, three = AttentionMode((0,)), AttentionMode((0,), wordings=WORDINGS)
+    alone = scores_from_rows(planted[0], planted[3:], TOKENS, one)
+    together = scores_from_rows(planted[0], planted[3:], TOKENS, three, planted[1:3])
+    assert int(alone.argmax()) != TARGET, "a patch that hides nothing would prove little"
+    assert int(together.argmax()) == TARGET
 
 
 def test_raw_scores_are_the_mean_of_the_rows():
@@ -160,3 +180,5 @@ def test_a_missing_neutral_row_is_an_error():
     row, neutral = looked(0, 0.5)
     with pytest.raises(ModelError, match="5 neutral questions"):
         scores_from_rows(row, neutral[:2], TOKENS, AttentionMode((0,)))
+    with pytest.raises(ModelError, match="2 wordings"):
+        scores_from_rows(row, neutral, TOKENS, AttentionMode((0,), wordings=WORDINGS))

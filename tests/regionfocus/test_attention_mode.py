@@ -1,10 +1,13 @@
 """A mode of attention says which rows count, and refuses what cannot be meant."""
 
+import json
+
 import pytest
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.attention_mode import (
     NEUTRAL_QUESTIONS,
+    WORDINGS,
     AttentionMode,
     default_mode,
     middle_layers,
@@ -25,7 +28,8 @@ def test_layers_that_see_a_window_alone_are_passed_over():
 
 def test_a_mode_comes_back_from_json_as_it_was():
     mode = AttentionMode((3, 5), ((3, 0), (5, 7)), "masked", "median")
-    assert AttentionMode.from_json(mode.to_json()) == mode
+    for each in (mode, default_mode(range(32), reuses_prefix=True)):
+        assert AttentionMode.from_json(json.loads(json.dumps(each.to_json()))) == each
     as_read = {"layers": [3, 5], "heads": [[3, 0], [5, 7]], "correction": "masked"}
     assert AttentionMode.from_json(as_read | {"pooling": "median"}) == mode
 
@@ -33,6 +37,19 @@ def test_a_mode_comes_back_from_json_as_it_was():
 def test_where_further_questions_are_dear_one_neutral_question_has_to_do():
     assert default_mode(range(32), reuses_prefix=True).neutral == NEUTRAL_QUESTIONS
     assert len(default_mode(range(32), reuses_prefix=False).neutral) == 1
+    assert default_mode(range(32), reuses_prefix=True).wordings == WORDINGS
+    assert default_mode(range(32), reuses_prefix=False).wordings == ()
+
+
+def test_a_wording_takes_the_question_as_it_is():
+    mode = AttentionMode((3,), wordings=("Question: {question}",))
+    assert mode.reworded("Is {this} it?") == ["Question: Is {this} it?"]
+
+
+def test_a_mode_that_was_stored_without_wordings_has_none():
+    record = default_mode(range(32), reuses_prefix=True).to_json()
+    del record["wordings"]
+    assert AttentionMode.from_json(record).wordings == ()
 
 
 def test_raw_attention_is_compared_with_nothing():
@@ -57,6 +74,12 @@ def test_raw_attention_is_compared_with_nothing():
         ({"layers": [3], "correction": "magic"}, "choose one of raw, relative"),
         ({"layers": [3], "pooling": "max"}, "choose one of mean, median"),
         ({"layers": [3], "neutral": []}, "neutral"),
+        ({"layers": [3], "wordings": "Question: {question}"}, "wordings"),
+        ({"layers": [3], "wordings": ["Question:"]}, "wordings"),
+        ({"layers": [3], "wordings": ["{question}"]}, "wordings"),
+        ({"layers": [3], "wordings": ["{question} {question}"]}, "wordings"),
+        ({"layers": [3], "wordings": ["a {question}", "a {question}"]}, "wordings"),
+        ({"layers": [3], "wordings": [f"{i} {{question}}" for i in range(5)]}, "wordings"),
         ({"layers": [3], "neutral": [" "]}, "neutral"),
         ({"layers": [3], "neutral": ["What is it?"] * 9}, "neutral"),
         ({"layers": [3], "correction": "masked", "neutral": ["What is it?"]}, "three for masked"),

@@ -111,7 +111,7 @@ def test_equal_scores_are_flat():
     assert not is_flat(torch.tensor([0.1, 0.2]))
 
 
-def test_the_oracle_prefers_its_boxes_and_then_their_neighbours():
+def test_the_oracle_prefers_its_boxes_and_then_their_neighbors():
     pyramid = Pyramid(800, 100, 100, base_side=800)
     tokens = ToyEncoder(pyramid, (1, 1))(list(pyramid.tiles(0)))
     scores = OracleFocus([Box(220, 10, 240, 30), Box(290, 10, 310, 30)]).score(tokens)

@@ -109,7 +109,7 @@ def make_raster(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_tiled(make_raster: Callable[..., Path]) -> Callable[..., Path]:
-    """A tiled GeoTIFF in UTM 33N with half-metre pixels."""
+    """A tiled GeoTIFF in UTM 33N with half-meter pixels."""
 
     def make(array: np.ndarray, name: str = "scene.tif", **profile: Any) -> Path:
         defaults = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}

@@ -48,7 +48,7 @@ def test_every_tile_is_a_part_of_gdals_overviews_or_of_averages_of_them(
         assert pixels.valid[:height, :width].all()
 
 
-def test_padding_is_grey_and_never_valid(make_tiled, texture, reader_of):
+def test_padding_is_gray_and_never_valid(make_tiled, texture, reader_of):
     reader = reader_of(make_tiled(texture(70, 100)))
     pixels = reader.read(Tile(0, 1, 1))
     assert pixels.valid_size == (36, 6)
@@ -123,7 +123,7 @@ def test_a_file_decoded_once_gives_the_tiles_of_the_planned_reads(
         monkeypatch.undo()
 
 
-def test_palette_colours_are_averaged_and_indexes_are_not(make_tiled, reader_of):
+def test_palette_colors_are_averaged_and_indexes_are_not(make_tiled, reader_of):
     indexes = np.indices((256, 256)).sum(axis=0) % 2 * 200  # a checkerboard of entries 0 and 200
     colormap = {0: (250, 0, 0, 255), 100: (0, 255, 0, 255), 200: (0, 0, 250, 255)}
     reader = reader_of(make_tiled(indexes[None].astype("uint8"), colormap=colormap))
@@ -190,13 +190,13 @@ def test_nodata_does_not_pull_the_stretch(make_tiled, texture):
     assert low > 1000
 
 
-def test_a_constant_scene_is_mid_grey(make_tiled, reader_of):
+def test_a_constant_scene_is_mid_gray(make_tiled, reader_of):
     pixels = reader_of(make_tiled(np.full((1, 64, 64), 7, "float32"))).read(Tile(0, 0, 0))
     assert pixels.valid.all()
     assert np.abs(pixels.rgb.astype(int) - FILL).max() <= 1
 
 
-def test_a_scene_without_a_valid_pixel_is_grey_and_says_so(make_tiled, reader_of):
+def test_a_scene_without_a_valid_pixel_is_gray_and_says_so(make_tiled, reader_of):
     reader = reader_of(make_tiled(np.zeros((1, 64, 64), "uint16"), nodata=0))
     assert "no valid pixel" in reader.radiometry.warnings[0]
     pixels = reader.read(Tile(0, 0, 0))
@@ -237,7 +237,7 @@ def test_jpeg_2000_is_read(make_raster, texture, reader_of):
     assert (shown == np.moveaxis(image[:, 64:128, 128:192], 0, -1)).all()
 
 
-def test_a_picture_of_any_box_is_read_and_what_lies_outside_is_grey(make_tiled, texture, reader_of):
+def test_a_picture_of_any_box_is_read_and_what_lies_outside_is_gray(make_tiled, texture, reader_of):
     image = texture(200, 200)
     reader = reader_of(make_tiled(image, overviews=(2,)))
     rgb, valid = reader.read_box(Box(10, 20, 60, 50), (30, 50))

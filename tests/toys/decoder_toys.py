@@ -15,7 +15,7 @@ from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 
 
 def worked_attention(n: int, *, causal: bool) -> Tensor:
-    """The two-head attention of the worked examples, (2, n, n), renormalised if causal."""
+    """The two-head attention of the worked examples, (2, n, n), renormalized if causal."""
     i, j = torch.arange(n)[:, None], torch.arange(n)
     rows = torch.stack([((3 * i + 5 * j + i * j + 2 * h) % 7) / 2 for h in (0, 1)]).softmax(-1)
     if causal:

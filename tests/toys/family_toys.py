@@ -88,7 +88,7 @@ def pixels(count: int, side: int, seed: int = 5) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
-def normalised(tiles: np.ndarray) -> torch.Tensor:
+def normalized(tiles: np.ndarray) -> torch.Tensor:
     """What an image processor makes of tiles of the right size, (count, 3, side, side)."""
     return torch.from_numpy((tiles / 255 - MEAN) / STD).float().permute(0, 3, 1, 2)
 
@@ -232,7 +232,7 @@ def stock_inputs(host: LvlmHost, family: str, count: int = 2, seed: int = 5) -> 
 def _stock_pixels(
     host: LvlmHost, family: str, ids: torch.Tensor, tiles: np.ndarray
 ) -> dict[str, Any]:
-    images, side, model = normalised(tiles), host.tile_size, host._model
+    images, side, model = normalized(tiles), host.tile_size, host._model
     if family in ("idefics3", "smolvlm"):
         return {"pixel_values": images[None]}
     if family in OF_ANY_SIZE:

@@ -19,7 +19,7 @@ from geofovea.regionfocus.reductions.primitives.outliers import iqr_outlier_frac
 from geofovea.regionfocus.reductions.primitives.outputs import group_means
 from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
 from geofovea.regionfocus.reductions.projected.holov import EPS, variances
-from geofovea.regionfocus.reductions.projected.prumerge import NEIGHBOURS
+from geofovea.regionfocus.reductions.projected.prumerge import NEIGHBORS
 from geofovea.regionfocus.reductions.projected.vflowopt import recycled
 from geofovea.regionfocus.reductions.projected.visionzip import assign_to_targets
 from geofovea.regionfocus.scoring import top_indices
@@ -141,7 +141,7 @@ def prumerge_released(
     *,
     ratio: float | None = None,
     plus: bool = False,
-    neighbours: int = NEIGHBOURS,
+    neighbours: int = NEIGHBORS,
     fixed_grid: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output of the released code.

@@ -42,7 +42,11 @@ _SLOPE = 1e-6
 
 
 def scores_from_rows(
-    rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, mode: AttentionMode
+    rows: Tensor,
+    neutral_rows: Tensor,
+    tokens: TokenSet,
+    mode: AttentionMode,
+    reworded: Tensor | None = None,
 ) -> Tensor:
     """One score for each token.
 
@@ -51,19 +55,26 @@ def scores_from_rows(
         neutral_rows: ``(k, g, n)``, the same rows for each of the mode's neutral questions.
         tokens: The n tokens.
         mode: What to do.
+        reworded: ``(w, g, n)``, the same rows for each of the mode's wordings of the question;
+            None where it has none.
 
     Returns:
         float32 ``(n,)``, at least zero, sum 1.
 
     Raises:
-        ModelError: If there is not one neutral row for each row and neutral question.
+        ModelError: If there is not one row for each row and neutral question, or for each row and
+            wording.
     """
-    if neutral_rows.shape != (len(mode.neutral), *rows.shape):
-        raise ModelError(
-            f"{len(mode.neutral)} neutral questions have rows "
-            f"{(len(mode.neutral), *rows.shape)}, got {tuple(neutral_rows.shape)}"
-        )
-    shares = corrected_rows(rows, neutral_rows, tokens, mode.correction)
+    reworded = rows[None][:0] if reworded is None else reworded
+    for name, count, others in (
+        ("neutral questions", len(mode.neutral), neutral_rows),
+        ("wordings", len(mode.wordings), reworded),
+    ):
+        if others.shape != (count, *rows.shape):
+            raise ModelError(
+                f"{count} {name} have rows {(count, *rows.shape)}, got {tuple(others.shape)}"
+            )
+    shares = corrected_rows(rows, neutral_rows, tokens, mode.correction, reworded)
     if mode.pooling == "median" and len(shares) > 1:
         # where half of the rows agree on nothing, their mean is all that there is
         middle = shares.quantile(0.5, dim=0)
@@ -134,7 +145,13 @@ def rows_of_mode(rows: Tensor, layers: tuple[int, ...], mode: AttentionMode) -> 
     return torch.stack([rows[layers.index(layer), head] for layer, head in mode.heads])
 
 
-def corrected_rows(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction: str) -> Tensor:
+def corrected_rows(
+    rows: Tensor,
+    neutral_rows: Tensor,
+    tokens: TokenSet,
+    correction: str,
+    reworded: Tensor | None = None,
+) -> Tensor:
     """Each row corrected by itself, as shares ``(g, n)``; see `scores_from_rows`.
 
     Args:
@@ -142,16 +159,21 @@ def corrected_rows(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correct
         neutral_rows: ``(k, g, n)``.
         tokens: The n tokens.
         correction: One of ``CORRECTIONS``.
+        reworded: ``(w, g, n)``.
     """
-    return _shares(_corrected(rows.float(), neutral_rows.float(), tokens, correction))
+    wordings = rows[None] if reworded is None else torch.cat([rows[None], reworded])
+    return _shares(_corrected(wordings.float(), neutral_rows.float(), tokens, correction))
 
 
-def _corrected(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction: str) -> Tensor:
+def _corrected(wordings: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction: str) -> Tensor:
     if correction == "raw":
-        return rows
+        return wordings[0]
     if correction == "relative":
-        rows, neutral_rows = _without_strong_trends(rows, neutral_rows, tokens)
+        wordings, neutral_rows = _without_strong_trends(wordings, neutral_rows, tokens)
+        # what the question is about draws every wording of it, and a sink that moves draws one
+        rows = wordings.amin(0)
         return without_lone_peaks(excess_over_neutral(rows, neutral_rows), rows, tokens)
+    rows = wordings.amin(0)
     # (k + 1, g, n): the question comes first
     logits = torch.cat([rows[None], neutral_rows]).clamp(min=_TINY).log()
     if correction == "masked":
@@ -167,7 +189,7 @@ def _corrected(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction:
 def _without_strong_trends(
     rows: Tensor, neutral_rows: Tensor, tokens: TokenSet
 ) -> tuple[Tensor, Tensor]:
-    """Shares of the question and of the neutral ones as if no position were liked better."""
+    """Shares of wordings and of neutral questions as if no position were liked better."""
     trends = strong_trends(neutral_rows.clamp(min=_TINY).log().mean(0), tokens)
     factors = (-trends).exp()
     return _shares(rows * factors), _shares(neutral_rows * factors)

@@ -1,4 +1,4 @@
-"""How rows of a decoder's attention become scores of vision tokens: which rows, and what of them.
+"""Which rows of a decoder's attention score vision tokens, and how.
 
 Real hosts attend to some tokens whatever they are asked: sinks in a corner, favorite positions,
 registers of the vision tower. What the question itself adds shows beside the attention of neutral
@@ -17,9 +17,12 @@ __all__ = [
     "CORRECTIONS",
     "NEUTRAL_QUESTIONS",
     "POOLINGS",
+    "WORDINGS",
     "AttentionMode",
     "default_mode",
     "middle_layers",
+    "questions_beside",
+    "reworded_in",
 ]
 
 CORRECTIONS = ("raw", "relative", "masked", "detrended")
@@ -36,8 +39,14 @@ NEUTRAL_QUESTIONS = (
 """Questions that any host understands and that name no place: each looks at something else that it
 likes, and a sink draws all of them."""
 
+WORDINGS = ("Question: {question}", "In the image, {question}")
+"""Further ways to ask the same: what stands before a question leaves its last word what it was. A
+sink that moves with the wording draws one of them, and what the question is about draws all."""
+
+_QUESTION = "{question}"
 _MIDDLE = (0.4, 0.5, 0.6)
 _MOST_NEUTRAL = 8
+_MOST_WORDINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,8 @@ class AttentionMode:
         correction: One of ``CORRECTIONS``.
         pooling: How the corrected rows become one, one of ``POOLINGS``.
         neutral: Questions that a correction compares with.
+        wordings: Further ways to ask the question, with ``{question}`` in them: a token counts as
+            much as the wording that gives it the least.
 
     Raises:
         ModelError: If a value cannot be meant.
@@ -60,16 +71,19 @@ class AttentionMode:
     correction: str = "relative"
     pooling: str = "mean"
     neutral: tuple[str, ...] = NEUTRAL_QUESTIONS
+    wordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.correction == "raw" and self.neutral:
+        if self.correction == "raw":
             object.__setattr__(self, "neutral", ())
+            object.__setattr__(self, "wordings", ())
         fits = {
             "layers": _are_layers(self.layers),
             "heads": self.heads is None or _are_heads(self.heads, self.layers),
             "correction": self.correction in CORRECTIONS,
             "pooling": self.pooling in POOLINGS,
             "neutral": _are_questions(self.neutral) and self._has_enough_questions(),
+            "wordings": _are_wordings(self.wordings),
         }
         for name, does_fit in fits.items():
             if not does_fit:
@@ -87,6 +101,10 @@ class AttentionMode:
     def depth(self) -> int:
         """Decoder layers that run before the last row is read."""
         return self.layers[-1]
+
+    def reworded(self, question: str) -> list[str]:
+        """A question in each of the wordings."""
+        return reworded_in(self.wordings, question)
 
     def to_json(self) -> dict[str, Any]:
         """Its values by name, as ``from_json`` reads them."""
@@ -116,7 +134,14 @@ _ALLOWED = {
     "pooling": f"choose one of {', '.join(POOLINGS)}",
     "neutral": f"give up to {_MOST_NEUTRAL} questions: at least three for masked, one for relative "
     "and detrended",
+    "wordings": f"give up to {_MOST_WORDINGS} texts with {{question}} in them once, and more words",
 }
+
+
+def reworded_in(wordings: Sequence[str], question: str) -> list[str]:
+    """A question in some wordings, such as ``WORDINGS``."""
+    # the question may have braces of its own
+    return [wording.replace(_QUESTION, question) for wording in wordings]
 
 
 def middle_layers(layers: Sequence[int]) -> tuple[int, ...]:
@@ -134,10 +159,17 @@ def default_mode(layers: Sequence[int], *, reuses_prefix: bool) -> AttentionMode
     Args:
         layers: Layers of the decoder that see all of a prompt, ascending.
         reuses_prefix: Whether further questions about the same tokens cost their words alone; where
-            they do not, one neutral question has to be enough.
+            they do not, one neutral question and one wording have to be enough.
     """
-    neutral = NEUTRAL_QUESTIONS if reuses_prefix else NEUTRAL_QUESTIONS[-1:]
-    return AttentionMode(middle_layers(layers), neutral=neutral)
+    neutral, wordings = questions_beside(reuses_prefix=reuses_prefix)
+    return AttentionMode(middle_layers(layers), neutral=neutral, wordings=wordings)
+
+
+def questions_beside(*, reuses_prefix: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The neutral questions and the wordings of a relative mode; see `default_mode`."""
+    if reuses_prefix:
+        return NEUTRAL_QUESTIONS, WORDINGS
+    return NEUTRAL_QUESTIONS[-1:], ()
 
 
 def _as_tuples(value: Any) -> Any:
@@ -165,3 +197,11 @@ def _are_questions(neutral: object) -> bool:
     if not isinstance(neutral, tuple) or len(neutral) > _MOST_NEUTRAL:
         return False
     return all(isinstance(question, str) and question.strip() for question in neutral)
+
+
+def _are_wordings(wordings: object) -> bool:
+    if not isinstance(wordings, tuple) or len(set(wordings)) < len(wordings):
+        return False
+    texts = [each for each in wordings if isinstance(each, str) and each.count(_QUESTION) == 1]
+    says_more = all(text.strip() != _QUESTION for text in texts)
+    return len(wordings) <= _MOST_WORDINGS and len(texts) == len(wordings) and says_more

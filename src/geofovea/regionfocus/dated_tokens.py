@@ -1,4 +1,4 @@
-"""Vision tokens of one place at several dates, each with the words that say when it was seen."""
+"""Vision tokens of one place at several dates, each after the words that name its date."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,7 +13,14 @@ from geofovea.errors import GeometryError
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["AttentionFocus", "Focus", "OracleFocus", "RegionFocus"]
+__all__ = [
+    "AttentionFocus",
+    "Focus",
+    "OracleFocus",
+    "RegionFocus",
+    "SupportsWaves",
+    "score_each",
+]
 
 _HINT_MASS = 1e-3
 
@@ -29,6 +36,22 @@ class Focus(Protocol):
     def score(self, tokens: TokenSet) -> Tensor:
         """One score of at least zero per token, ``(n,)``; only their proportions matter."""
         ...
+
+
+@runtime_checkable
+class SupportsWaves(Focus, Protocol):
+    """A focus that scores several looks in one call, each as if it were alone."""
+
+    def score_each(self, looks: Sequence[TokenSet]) -> list[Tensor]:
+        """As `Focus.score` for each look, within rounding."""
+        ...
+
+
+def score_each(focus: Focus, looks: Sequence[TokenSet]) -> list[Tensor]:
+    """Scores of several looks that were encoded together: in one call where the focus can."""
+    if len(looks) > 1 and isinstance(focus, SupportsWaves):
+        return focus.score_each(looks)
+    return [focus.score(tokens) for tokens in looks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +74,19 @@ class AttentionFocus(_ScorerFocus):
     """The attention that the last prompt token pays to the vision tokens.
 
     The softmax over them is the affair of the host, whose function it is.
+
+    Attributes:
+        together: The function for several looks in one call; None calls that for one for each.
     """
 
+    together: Callable[[Sequence[TokenSet]], list[Tensor]] | None = None
     name: str = field(default="attention", init=False)
+
+    def score_each(self, looks: Sequence[TokenSet]) -> list[Tensor]:
+        """See `SupportsWaves`."""
+        if self.together is None:
+            return [self.scorer(tokens) for tokens in looks]
+        return self.together(looks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,10 @@ class TokenSet:
 
     def at_level(self, level: int) -> TokenSet:
         """The tokens of one level, in their order."""
+        counts = self.tile_index.bincount(minlength=len(self.tiles))
+        # a search asks for the one level that there is, as a rule
+        if all(tile.level == level for tile in self.tiles) and bool(counts.all()):
+            return self
         return self.select(self.levels == level)
 
     @staticmethod
@@ -240,13 +244,16 @@ def cells_in_tiles(tokens: TokenSet, grid: tuple[int, int], pyramid: Pyramid) ->
 
 def token_cells(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tensor:
     """Row and column of each token in the grid of its tile, int64 ``(n, 2)``."""
-    address = torch.tensor([(t.row, t.col, 1 << t.level) for t in tokens.tiles]).reshape(-1, 3)
-    row, col, step = address[tokens.tile_index].double().unbind(1)
-    rows, cols = grid
+    import numpy as np
+
+    # in arrays of NumPy, as in `_boxes_of_cells`: columns first, as boxes have x before y
+    address = np.array([(t.col, t.row) for t in tokens.tiles], dtype=np.float64).reshape(-1, 2)
+    step = np.array([1 << t.level for t in tokens.tiles], dtype=np.float64).reshape(-1, 1)
+    index = tokens.tile_index.numpy()
     # corners at the top left are never clipped
-    y, x = tokens.boxes_scene[:, 1] / step, tokens.boxes_scene[:, 0] / step
-    cells = torch.stack([(y / tile_size - row) * rows, (x / tile_size - col) * cols], dim=1)
-    return cells.round().long()
+    places = tokens.boxes_scene.numpy()[:, :2] / step[index] / tile_size - address[index]
+    cells = np.rint(places * (grid[1], grid[0])).astype(np.int64)
+    return torch.from_numpy(np.ascontiguousarray(cells[:, ::-1]))
 
 
 def cells_of_tokens(tokens: TokenSet, tile_size: int, cells_a_side: int) -> tuple[Tensor, Tensor]:

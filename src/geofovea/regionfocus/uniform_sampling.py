@@ -1,4 +1,4 @@
-"""Even choices, for when no score tells one place from another."""
+"""Even choices for when no score prefers one place to another."""
 
 from __future__ import annotations
 

@@ -1,15 +1,14 @@
-"""What can be said about a scene before it is asked anything, in numbers and in plain words."""
+"""Describes a scene before the first question, in numbers and in plain words."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.tiling.arrays.source import ARRAY_DRIVER
 from geofovea.tiling.cache.folder import levels_folder
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.overviews.cache import are_prepared
@@ -204,18 +203,32 @@ def _inspect_level(scene: Scene, pyramid: Pyramid, level: int) -> LevelInspectio
 def _notes(
     scene: Scene, levels: tuple[LevelInspection, ...], level_files: LevelFilesInspection | None
 ) -> list[str]:
-    notes = []
+    return [
+        *_build_notes(level_files),
+        *_layout_notes(scene, levels),
+        *place_notes(scene),
+        *_origin_notes(scene),
+        *_missing_notes(scene),
+    ]
+
+
+def _build_notes(level_files: LevelFilesInspection | None) -> Iterator[str]:
+    """What the first question will build."""
     if level_files is not None and not level_files.are_built:
         products = "levels" if level_files.levels[0] else "a tiled copy and its levels"
         by = "pyvips and rasterio" if level_files.builder == "pyvips" else "rasterio"
-        notes.append(
+        yield (
             f"the first question builds {products} with {by}, at most about "
             f"{level_files.most_bytes / 1e6:.0f} MB in {level_files.folder}, by reading the whole "
             "file once; a COG needs none of it: gdal_translate -of COG"
         )
+
+
+def _layout_notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> Iterator[str]:
+    """Where a tile decodes much more than it shows, and what to do about it."""
     costly = [level.level for level in levels if not level.is_cheap]
     if not scene.overviews and costly:
-        notes.append(
+        yield (
             "no overviews: every coarse tile reads much of the file; "
             + (
                 f"build overviews with gdaladdo -r average {shlex.quote(scene.path)} 2 4 8 16 32 64"
@@ -224,30 +237,34 @@ def _notes(
             )
         )
     elif costly:
-        notes.append(
+        yield (
             f"tiles of level {', '.join(map(str, costly))} decode many pixels each; add overviews "
             "for the missing factors with gdaladdo, or rewrite as COG: gdal_translate -of COG"
         )
     native_is_sequential = not scene.has_random_access and access_mode(scene) == "direct"
     if native_is_sequential and scene.width * scene.height > 2**24:
-        notes.append(
+        yield (
             "rows are stored one after another, so a small tile decodes much more than it shows; "
             "rewrite as COG: gdal_translate -of COG"
         )
-    notes += place_notes(scene)
+
+
+def _origin_notes(scene: Scene) -> Iterator[str]:
+    """What says where the scene lies, where that is not exact."""
     if scene.georef in ("gcps", "rpcs"):
         by = "ground control points" if scene.georef == "gcps" else "RPCs"
-        notes.append(f"positions come from {by} and are approximate")
+        yield f"positions come from {by} and are approximate"
+
+
+def _missing_notes(scene: Scene) -> Iterator[str]:
+    """What marks missing pixels: nothing, or more than one thing, or what is not read."""
     if scene.mask_kind == "none":
-        is_array = scene.driver == ARRAY_DRIVER
-        how = "attrs['_FillValue'] of the array" if is_array else "nodata="
-        notes.append(
+        yield (
             "nothing marks missing pixels: a black border counts as picture (declare it with "
-            f"{how})"
+            f"{scene.source.nodata_name}=)"
         )
     if scene.alpha and scene.mask_kind in ("nodata", "internal"):
         other = "a nodata value" if scene.mask_kind == "nodata" else "a mask"
-        notes.append(f"an alpha band and {other} both mark missing pixels")
+        yield f"an alpha band and {other} both mark missing pixels"
     if scene.source.size_bytes and Path(scene.source.path + ".aux.xml").exists():
-        notes.append("the .aux.xml beside the file is not read, because it can name other files")
-    return notes
+        yield "the .aux.xml beside the file is not read, because it can name other files"

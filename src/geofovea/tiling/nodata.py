@@ -1,4 +1,4 @@
-"""Pixels that the caller says are missing, where the file does not say so.
+"""Pixels that the caller declares missing, where the file does not.
 
 GDAL does not know of them, so it would average them into their neighbors. They are therefore
 recognized among stored pixels only, before anything is averaged.

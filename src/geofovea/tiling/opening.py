@@ -1,10 +1,11 @@
-"""Opening a raster: what its file says of it becomes a scene, without reading pixels."""
+"""Opens a raster: turns what its file says into a scene, without reading pixels."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from geofovea.errors import SceneError, SceneRefusedError
 from geofovea.tiling.files.formats import drivers_where
@@ -17,6 +18,7 @@ from geofovea.tiling.files.layout import (
     checked_block,
     color_names,
     gap_warnings,
+    mask_file_warnings,
     mask_kind,
     nodata_by_band,
     nodata_warnings,
@@ -36,7 +38,7 @@ from geofovea.tiling.files.rasterio_datasets import (
 )
 from geofovea.tiling.files.source import Source, SourcePolicy, resolve_source
 from geofovea.tiling.files.stamp import side_names
-from geofovea.tiling.files.virtual_sources import check_virtual_sources
+from geofovea.tiling.files.virtual_sources import watched_sources
 from geofovea.tiling.nodata import DeclaredNodata
 from geofovea.tiling.overviews.consistency import usable_overviews
 from geofovea.tiling.pixels.border import declare_missing
@@ -105,79 +107,110 @@ def open_scene(
         check_same_image(path, (scene.width, scene.height))
         return scene
     if not isinstance(path, (str, os.PathLike)):
-        # here, because xarray takes longer to import than a file to open
-        from geofovea.tiling.arrays.scene import open_array
-
-        if nodata is not None:
-            raise SceneError(
-                f"nodata={nodata!r} is for files; set attrs['_FillValue'] of the DataArray, or "
-                "give a numpy array that is masked"
-            )
-        return open_array(path)
-    source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
+        return _open_array(path, nodata)
+    policy = SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts))
+    source = resolve_source(path, policy)
     with gdal_settings(), read_errors(source):
         _check_structure(source)
     source, page_warnings = choose_page(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
-        if dataset.count == 0:
-            raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
-        check_virtual_sources(dataset)
-        check_mask_file(dataset, source)
-        # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
-        if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not allow_vrt:
-            raise SceneRefusedError(
-                f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
-                "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
-            )
-        size = (dataset.width, dataset.height)
-        check_sequential(source.path, source.driver, *size, bytes_pixel(dataset))
-        if source.driver == "JP2OpenJPEG":
-            with open_bytes(source) as file:
-                check_tiles(source.path, file, source.size_bytes)
-        block_shape = checked_block(dataset, source)
-        overviews, sizes, blocks = [], [], []
-        for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS]):
-            overview = open_handle(source, index)
-            overviews.append(int(factor))
-            sizes.append((overview.width, overview.height))
-            blocks.append(checked_block(overview, source))
-        colors, warnings = color_names(dataset)
-        scene = Scene(
-            path=os.fspath(path) if source.remote is None else source.path,
-            source=source,
-            width=dataset.width,
-            height=dataset.height,
-            count=dataset.count,
-            dtype=dataset.dtypes[0],
-            nodata=next((float(value) for value in dataset.nodatavals if value is not None), None),
-            colorinterp=colors,
-            block_shape=block_shape,
-            overviews=tuple(overviews),
-            overview_sizes=tuple(sizes),
-            overview_blocks=tuple(blocks),
-            mask_kind=mask_kind(dataset, is_declared=nodata is not None),
-            georeference=placed(dataset, source),
-            description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
-            compression=structure(dataset, "COMPRESSION").lower(),
-            # a file of one band names no interleave that matters
-            interleave=structure(dataset, "INTERLEAVE").lower() or "pixel",
-            nodata_bands=nodata_by_band(dataset),
-            is_min_white=structure(dataset, "MINISWHITE") == "YES",
-            warnings=(
-                *(*page_warnings, *warnings),
-                *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
-            ),
-        )
-        usable, overview_warnings = usable_overviews(source, dataset, sizes)
+        shown = watched_sources(dataset)
+        _check_dataset(dataset, source, policy)
+        name = os.fspath(path) if source.remote is None else source.path
+        scene = _scene(dataset, source, name, page_warnings, is_declared=nodata is not None)
+        usable, overview_warnings = usable_overviews(source, dataset, list(scene.overview_sizes))
         missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
         return replace(
             scene,
+            source=replace(source, shown=shown),
             overviews=scene.overviews[:usable],
             overview_sizes=scene.overview_sizes[:usable],
             overview_blocks=scene.overview_blocks[:usable],
             missing=missing,
             warnings=(*overview_warnings, *scene.warnings),
         )
+
+
+def _open_array(picture: Any, nodata: DeclaredNodata | None) -> Scene:
+    # here, because xarray takes longer to import than a file to open
+    from geofovea.tiling.arrays.scene import open_array
+
+    if nodata is not None:
+        raise SceneError(
+            f"nodata={nodata!r} is for files; set attrs['_FillValue'] of the DataArray, or give a "
+            "numpy array that is masked"
+        )
+    return open_array(picture)
+
+
+def _check_dataset(dataset: Any, source: Source, policy: SourcePolicy) -> None:
+    """Refuse what names files of others, or would take too much memory to be read by tiles."""
+    if dataset.count == 0:
+        raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
+    check_mask_file(dataset, source)
+    # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
+    if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not policy.allow_vrt:
+        raise SceneRefusedError(
+            f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
+            "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
+        )
+    size = (dataset.width, dataset.height)
+    check_sequential(source.path, source.driver, *size, bytes_pixel(dataset))
+    if source.driver == "JP2OpenJPEG":
+        with open_bytes(source) as file:
+            check_tiles(source.path, file, source.size_bytes)
+
+
+def _scene(
+    dataset: Any, source: Source, name: str, notes: Sequence[str], *, is_declared: bool
+) -> Scene:
+    """The scene with all overviews that the file has, whether or not they can be used."""
+    block_shape = checked_block(dataset, source)
+    overviews = [
+        _overview(source, index, factor)
+        for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS])
+    ]
+    colors, color_notes = color_names(dataset)
+    return Scene(
+        path=name,
+        source=source,
+        width=dataset.width,
+        height=dataset.height,
+        count=dataset.count,
+        dtype=dataset.dtypes[0],
+        nodata=next((float(value) for value in dataset.nodatavals if value is not None), None),
+        colorinterp=colors,
+        block_shape=block_shape,
+        overviews=tuple(each.factor for each in overviews),
+        overview_sizes=tuple(each.size for each in overviews),
+        overview_blocks=tuple(each.block_shape for each in overviews),
+        mask_kind=mask_kind(dataset, is_declared=is_declared),
+        georeference=placed(dataset, source),
+        description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
+        compression=structure(dataset, "COMPRESSION").lower(),
+        # a file of one band names no interleave that matters
+        interleave=structure(dataset, "INTERLEAVE").lower() or "pixel",
+        nodata_bands=nodata_by_band(dataset),
+        is_min_white=structure(dataset, "MINISWHITE") == "YES",
+        warnings=(
+            *(*notes, *color_notes),
+            *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
+            *mask_file_warnings(dataset, source),
+        ),
+    )
+
+
+class _Overview(NamedTuple):
+    """One overview: how many times smaller, ``(width, height)``, ``(rows, columns)`` of a block."""
+
+    factor: int
+    size: tuple[int, int]
+    block_shape: tuple[int, int]
+
+
+def _overview(source: Source, index: int, factor: int) -> _Overview:
+    image = open_handle(source, index)
+    return _Overview(int(factor), (image.width, image.height), checked_block(image, source))
 
 
 def _check_structure(source: Source) -> None:

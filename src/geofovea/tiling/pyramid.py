@@ -64,6 +64,10 @@ class Box:
         """Corners as ``(x0, y0, x1, y1)``."""
         return self.x0, self.y0, self.x1, self.y1
 
+    def moved(self, dx: float, dy: float) -> Box:
+        """The same rectangle, further right and further down by so many pixels."""
+        return Box(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
+
     def intersection(self, other: Box) -> Box | None:
         """The common part of two boxes, or None where they share no area."""
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)

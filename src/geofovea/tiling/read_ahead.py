@@ -1,4 +1,4 @@
-"""Tiles read on threads while whoever asked for them is busy with the ones before.
+"""Reads the next tiles on threads while the caller works on earlier ones.
 
 GDAL lets go of Python's lock while it decodes, and each thread has handles of its own, so reads run
 beside an encoder on the device or on another core. Decoded blocks belong to a handle, so tiles of
@@ -137,10 +137,10 @@ class _Lanes:
         self._rows, self._cols = (2, 2) if each > 2 else (1, min(2, each))
 
     def of(self, tile: Tile) -> ThreadPoolExecutor:
-        neighbours = (tile.level, tile.row // self._rows, tile.col // self._cols)
-        if neighbours not in self._lane_of:
-            self._lane_of[neighbours] = next(self._turns)
-        return self._lane_of[neighbours]
+        neighbors = (tile.level, tile.row // self._rows, tile.col // self._cols)
+        if neighbors not in self._lane_of:
+            self._lane_of[neighbors] = next(self._turns)
+        return self._lane_of[neighbors]
 
 
 def _threads_at_hand() -> int:

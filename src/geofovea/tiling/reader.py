@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-import threading
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
-from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.cache.blocks import BlockCache, read_in_blocks
+from geofovea.tiling.decoded_copy import DecodedCopy
 from geofovea.tiling.files.gdal_settings import gdal_settings
-from geofovea.tiling.files.handles import open_dataset, open_handle, read_errors
+from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.files.limits import check_read
-from geofovea.tiling.files.source import Source
-from geofovea.tiling.machine.forks import ForkSafeLock
-from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 from geofovea.tiling.marks import Number
 from geofovea.tiling.overviews.cache import Progress
 from geofovea.tiling.overviews.level_files import LevelLimits, access_mode, level_files_of
@@ -45,8 +39,6 @@ from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
 __all__ = ["TilePixels", "TileReader"]
-
-_COPY_BLOCK = 256
 
 RGB = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -136,9 +128,7 @@ class TileReader:
         self.radiometry = radiometry
         self._levels = SceneLevels(scene, limits, progress)
         self._blocks = BlockCache()
-        self._lock = ForkSafeLock()
-        self._copy: Source | None = None
-        self._copy_handles = threading.local()
+        self._copy = DecodedCopy(scene, radiometry.bands)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -235,7 +225,7 @@ class TileReader:
         check_read(self.scene.path, plan.decoded_pixels)
         with gdal_settings(), read_errors(source):
             if plan.overview_level is None and self._decodes_once:
-                return self._read(plan, self._copy_handle(), tuple(range(1, len(bands) + 1)))
+                return self._read(plan, self._copy.handle(), tuple(range(1, len(bands) + 1)))
             return self._read(plan, open_handle(source, plan.overview_level), bands)
 
     @property
@@ -336,45 +326,6 @@ class TileReader:
     def _decodes_once(self) -> bool:
         return access_mode(self.scene) == "decode_once"
 
-    def _copy_handle(self) -> Any:
-        handle = getattr(self._copy_handles, "handle", None)
-        if handle is None:
-            with self._lock:
-                self._copy = self._copy or self._decode()
-            handle = self._copy_handles.handle = open_dataset(self._copy)
-        return handle
-
-    def _decode(self) -> Source:
-        """Copy the shown bands, and what marks missing pixels, into a tiled file in memory."""
-        scene, bands = self.scene, list(self.radiometry.bands)
-        # a block of its own: damaged pixels must fail here, before they become the copy
-        with read_errors(scene.source):
-            native = open_handle(scene.source)
-            array = native.read(bands)
-            is_numbered = _tells_missing_by_number(scene)
-            valid = None if is_numbered else read_valid(native, scene, self.radiometry.bands)
-        memory = MemoryFile()
-        weakref.finalize(self, memory.close)
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            without_georeference_warning(),
-            memory.open(
-                driver="GTiff",
-                width=scene.width,
-                height=scene.height,
-                count=len(bands),
-                dtype=array.dtype,
-                nodata=scene.nodata if is_numbered else None,
-                tiled=True,
-                blockxsize=_COPY_BLOCK,
-                blockysize=_COPY_BLOCK,
-            ) as copy,
-        ):
-            copy.write(array)
-            if valid is not None:
-                copy.write_mask(valid)
-        return Source(memory.name, "GTiff")
-
 
 def _read_plain(
     handle: Any, file_bands: Sequence[int], window: Window, **options: Any
@@ -382,12 +333,6 @@ def _read_plain(
     """Values of a level file, and which are known, each ``(bands, h, w)``."""
     values = handle.read(list(file_bands), window=window, **options)
     return values, handle.read_masks(list(file_bands), window=window, **options) >= 128
-
-
-def _tells_missing_by_number(scene: Scene) -> bool:
-    """Whether one nodata value marks all that is missing, in each band by itself."""
-    is_by_number = scene.mask_kind in ("none", "nodata") and not scene.dtype.endswith("int64")
-    return is_by_number and not (scene.alpha or scene.missing or scene.nodata_bands)
 
 
 def _canvas(rows: int, cols: int, bands: int = 3) -> tuple[RGB, Mask]:

@@ -1,8 +1,9 @@
-"""Every block of a scene read once, so that damage is found before anything relies on a part."""
+"""Reads every block of a scene once, so that damage is found before anything relies on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rasterio.windows import Window
 
@@ -33,16 +34,16 @@ def verify_scene(scene: Scene, progress: Callable[[float], None] = lambda _: Non
         SceneReadError: If a block is damaged or missing.
     """
     images = [None, *range(len(scene.overviews))]
-    total, done = _pixels(scene), 0
+    total, pixels = _pixels(scene), 0
     for image in images:
         with gdal_settings(), read_errors(scene.source):
             handle = open_handle(scene.source, image)
             bands = range(1, handle.count + 1)
             for window in _windows(handle):
                 for band in bands:
-                    done += int(handle.read(band, window=window).size)
-                progress(min(1.0, done / max(1, total)))
-    return done
+                    pixels += int(handle.read(band, window=window).size)
+                progress(min(1.0, pixels / max(1, total)))
+    return pixels
 
 
 def _pixels(scene: Scene) -> int:
@@ -50,10 +51,10 @@ def _pixels(scene: Scene) -> int:
     return scene.count * sum(width * height for width, height in sizes)
 
 
-def _windows(handle: object) -> Iterator[Window]:
+def _windows(handle: Any) -> Iterator[Window]:
     """Windows of whole blocks that cover an image, each block in one of them."""
-    width, height = handle.width, handle.height  # type: ignore[attr-defined]
-    block_height, block_width = handle.block_shapes[0]  # type: ignore[attr-defined]
+    width, height = handle.width, handle.height
+    block_height, block_width = handle.block_shapes[0]
     rows = block_height * max(1, 2048 // block_height)
     cols = block_width * max(1, _READ_PIXELS // (rows * block_width))
     for top in range(0, height, rows):

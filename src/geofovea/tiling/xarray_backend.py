@@ -83,7 +83,7 @@ class GeoFoveaBackend(BackendEntrypoint):
             unknown: None are allowed.
 
         Returns:
-            ``band_data`` with dimensions ``(band, y, x)``; pixel-centre coordinates where the
+            ``band_data`` with dimensions ``(band, y, x)``; pixel-center coordinates where the
             raster is not rotated, ``spatial_ref`` where it has a place.
 
         Raises:
@@ -217,33 +217,51 @@ def _multiscales(levels: list[Level]) -> dict[str, Any]:
 
 
 def _dataset(scene: Scene, level: Level) -> xr.Dataset:
-    from geofovea.tiling.arrays.georeference import grid_mapping_attrs
-    from geofovea.tiling.arrays.scene import MASK_COORD
-    from geofovea.tiling.pixels.alpha import is_masked_by_gdal
-
-    transform = level.transform(scene)
     files = BandLevels(scene) if level.overview is None else None
     pixels = LevelArray(scene, level, files)
     chunks = level.chunks(scene.count, pixels.dtype.itemsize)
+    lazy = indexing.LazilyIndexedArray(pixels)
+    attrs = _attrs(scene, pixels.dtype)
+    variable = xr.Variable(("band", "y", "x"), lazy, attrs, {"preferred_chunks": chunks})
+    variable.encoding["grid_mapping"] = "spatial_ref"
+    coords = _coords(scene, level)
+    if _needs_mask(scene, pixels.dtype):
+        from geofovea.tiling.arrays.scene import MASK_COORD
+
+        plane = LevelMask(scene, level, files)
+        dims = ("band", "y", "x") if plane.is_by_band else ("y", "x")
+        mask = indexing.LazilyIndexedArray(plane)
+        plane_chunks = {dim: chunks[dim] for dim in dims}
+        coords[MASK_COORD] = xr.Variable(dims, mask, {}, {"preferred_chunks": plane_chunks})
+    return xr.Dataset({VARIABLE: variable}, coords)
+
+
+def _attrs(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """What the file says of its numbers, by the names that rioxarray and CF give it."""
     attrs: dict[str, Any] = {}
     # in the attributes, not in the encoding: nothing was decoded
     if scene.missing is not None:
         declared = set(scene.missing.values)
         if len(declared) == 1 and not scene.missing.outline:
-            attrs["_FillValue"] = _as_stored(declared.pop(), pixels.dtype)
+            attrs["_FillValue"] = _as_stored(declared.pop(), dtype)
     elif scene.nodata_bands:
         attrs["nodatavals"] = [np.nan if v is None else v for v in scene.nodata_bands]
     elif scene.nodata is not None and scene.mask_kind != "internal":
-        attrs["_FillValue"] = _as_stored(scene.nodata, pixels.dtype)
+        attrs["_FillValue"] = _as_stored(scene.nodata, dtype)
     if scene.is_min_white:
         attrs["photometric"] = "miniswhite"
     if scene.description:
         attrs["description"] = scene.description
     if palette := _palette(scene):
         attrs["colormap"] = palette
-    lazy = indexing.LazilyIndexedArray(pixels)
-    variable = xr.Variable(("band", "y", "x"), lazy, attrs, {"preferred_chunks": chunks})
-    variable.encoding["grid_mapping"] = "spatial_ref"
+    return attrs
+
+
+def _coords(scene: Scene, level: Level) -> dict[str, Any]:
+    """Bands, the georeference, and centers of columns and rows where the level is not turned."""
+    from geofovea.tiling.arrays.georeference import grid_mapping_attrs
+
+    transform = level.transform(scene)
     coords: dict[str, Any] = {
         "band": np.arange(1, scene.count + 1),
         "colorinterp": ("band", list(scene.colorinterp)),
@@ -253,15 +271,15 @@ def _dataset(scene: Scene, level: Level) -> xr.Dataset:
         a, _, c, _, e, f = transform
         coords["x"] = ("x", c + a * (np.arange(level.width) + 0.5), _axis_attrs(scene, "x"))
         coords["y"] = ("y", f + e * (np.arange(level.height) + 0.5), _axis_attrs(scene, "y"))
-    # what a value and a band of alpha do not say
-    is_marked = not is_masked_by_gdal(scene) and pixels.dtype.kind in "ui"
-    if scene.mask_kind == "internal" or is_marked or scene.missing is not None:
-        plane = LevelMask(scene, level, files)
-        dims = ("band", "y", "x") if plane.is_by_band else ("y", "x")
-        mask = indexing.LazilyIndexedArray(plane)
-        plane_chunks = {dim: chunks[dim] for dim in dims}
-        coords[MASK_COORD] = xr.Variable(dims, mask, {}, {"preferred_chunks": plane_chunks})
-    return xr.Dataset({VARIABLE: variable}, coords)
+    return coords
+
+
+def _needs_mask(scene: Scene, dtype: np.dtype[Any]) -> bool:
+    """Whether pixels are missing that neither a value nor a band of alpha tells."""
+    from geofovea.tiling.pixels.alpha import is_masked_by_gdal
+
+    is_marked = not is_masked_by_gdal(scene) and dtype.kind in "ui"
+    return scene.mask_kind == "internal" or is_marked or scene.missing is not None
 
 
 def _at_level(scene: Scene, level: Level) -> Any:
@@ -271,10 +289,9 @@ def _at_level(scene: Scene, level: Level) -> Any:
     georeference = scene.georeference
     if level.number == 0:
         return georeference
-    step_x, step_y = level.steps(scene)
-    gcps = tuple((x / step_x, y / step_y, *ground) for x, y, *ground in georeference.gcps)
+    gcps = georeference.gcps_at(*level.steps(scene))
     kind = "none" if georeference.kind == "rpcs" else georeference.kind
-    return Georeference(kind, georeference.crs_wkt, georeference.transform, gcps)  # type: ignore[arg-type]
+    return Georeference(kind, georeference.crs_wkt, georeference.transform, gcps)
 
 
 def _axis_attrs(scene: Scene, axis: str) -> dict[str, str]:

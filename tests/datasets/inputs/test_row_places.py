@@ -78,6 +78,13 @@ def test_pixels_may_be_said_in_words(tmp_path):
         ({"area_of_interest": BOX.wkt}, "'area_of_interest': holds a place"),
         ({"footprint": "MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))"}, "'footprint': holds a place"),
         ({"geometry": BOX.wkt, "wkt": BOX.wkt}, "several columns of geometry"),
+        ({"bbox": "[12.41, 41.92, 12.43, 41.94]"}, "'bbox': holds a place"),
+        ({"extent": "12.41 41.92 12.43 41.94"}, "'extent': holds a place"),
+        (
+            {"minx": 1, "miny": 2, "maxx": 3, "maxy": 4},
+            "'minx', 'miny', 'maxx', 'maxy': hold a box",
+        ),
+        ({"West": 1.5, "South": 2, "East": 3, "North": "4"}, "'West', 'South', 'East', 'North'"),
     ],
 )
 def test_a_place_that_is_not_used_is_an_error(suffix, columns, words, tmp_path):
@@ -94,6 +101,7 @@ def test_a_place_that_is_not_used_is_an_error(suffix, columns, words, tmp_path):
         ({"geometry": 5}, "no geometry"),
         ({"geometry": {"type": "Polygon", "coordinates": [[[0, "a"]]]}}, "no geometry"),
         ({"bbox": [0, 0, 1, 1]}, "'bbox': holds a place"),
+        ({"bbox": {"xmin": 0, "ymin": 0, "xmax": 1, "ymax": 1}}, "'bbox': holds a place"),
         ({"aoi": GEOJSON}, "'aoi': holds a place"),
     ],
 )
@@ -102,8 +110,15 @@ def test_a_place_in_json_that_is_not_used_is_an_error(columns, words, tmp_path):
         read_manifest(table(tmp_path / "m.jsonl", **columns))
 
 
+def test_a_box_beside_a_polygon_restricts_nothing_more(tmp_path):
+    corners = {"minx": 12, "miny": 41, "maxx": 13, "maxy": 42}
+    (row,) = read_manifest(table(tmp_path / "m.csv", geometry=BOX.wkt, crs="EPSG:4326", **corners))
+    assert row.region.equals(BOX)
+
+
 def test_words_in_other_columns_are_no_places(tmp_path):
     columns = {"region": "Lazio", "point": "A", "shape": "round", "polygon": "yes"}
+    columns |= {"bbox": "yes", "west": "", "south": None, "east": 1, "north": 2, "minx": 3}
     for suffix in SUFFIXES:
         (row,) = read_manifest(table(tmp_path / f"m{suffix}", **columns))
         assert row.region is None

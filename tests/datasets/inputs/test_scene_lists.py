@@ -160,8 +160,16 @@ def test_a_glob_and_a_folder_name_each_file_once(write, tmp_path):
         list_scenes([str(tmp_path / "*.nothing")])
     with pytest.raises(DataError, match="there is no"):
         list_scenes([str(tmp_path / "missing.tif")])
+    with pytest.raises(DataError, match="an empty name stands for no scene"):
+        list_scenes([""])
     odd = write("odd[1].tif")
     assert list_scenes([str(odd)])[0].scene == str(odd)
+
+
+@pytest.mark.parametrize("name", ["rows.xlsx", "scenes.txt", "rows.csv.gz", "ROWS.ODS"])
+def test_a_table_of_another_program_is_no_scene(write, name):
+    with pytest.raises(DataError, match="save it as CSV with a column 'scene'"):
+        list_scenes([str(write(name, "scene\na.tif\n"))])
 
 
 def item(name, **assets):
@@ -254,7 +262,7 @@ def test_a_crs_by_an_unknown_name_is_an_error_and_not_degrees(write, name, is_kn
     if is_known:
         assert len(read_regions(path)) == 1
     else:
-        with pytest.raises(DataError, match="which is not known; write one such as"):
+        with pytest.raises(DataError, match=r"is no CRS that is known .*; write one such as"):
             read_regions(path)
 
 

@@ -6,7 +6,7 @@ from geofovea.datasets.scoring.blind import (
     constant_answers,
     constants_for,
     halves,
-    neighbour_answers,
+    neighbor_answers,
 )
 from geofovea.datasets.scoring.metrics import Bootstrap
 from geofovea.datasets.scoring.wordnet import synonyms
@@ -30,7 +30,7 @@ def test_the_constant_is_what_the_judge_accepts_most_often():
 def test_a_group_that_was_not_learnt_gets_no_answer():
     known, asked = [row(0, "white")], [row(1, "white", category="shape")]
     assert constants_for(known, asked, SCORER) == {"1": ""}
-    assert neighbour_answers(known, asked) == {"1": ""}
+    assert neighbor_answers(known, asked) == {"1": ""}
 
 
 def test_halves_share_no_image_and_lose_no_question():
@@ -42,11 +42,11 @@ def test_halves_share_no_image_and_lose_no_question():
     assert halves(samples, 4) != (one, two)
 
 
-def test_neighbours_answer_what_is_worded_alike():
+def test_neighbors_answer_what_is_worded_alike():
     known = [row(i, "red", f"color of the roof in the {i}") for i in range(5)]
     known += [row(9 + i, "blue", f"color of the pool at {i}") for i in range(4)]
     asked = [row(30, "?", "what color of the pool"), row(31, "?", "color of that roof")]
-    assert neighbour_answers(known, asked, k=3) == {"30": "blue", "31": "red"}
+    assert neighbor_answers(known, asked, k=3) == {"30": "blue", "31": "red"}
 
 
 def test_the_best_constants_of_the_published_file_have_their_known_scores(published_file):
@@ -67,4 +67,4 @@ def test_what_is_learnt_from_other_images_has_its_known_scores(published_file):
     for name, (mean, spread) in known.items():
         assert abs(100 * found.crossed[name][0] - mean) < spread, name
     for name, mean in {"FAIR AA": 36.05, "Bridge AA": 38.32, "STAR AA": 32.74}.items():
-        assert abs(100 * found.neighbours[name][0] - mean) < 1, name
+        assert abs(100 * found.neighbors[name][0] - mean) < 1, name

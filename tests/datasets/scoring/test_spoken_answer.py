@@ -113,7 +113,7 @@ def test_texts_of_others_take_linear_time(piece):
 
 
 CHOICES = Sample("1", ("a.png",), "?", ("C",), "c", choices=("2", "3", "4", "5", "none"))
-COLOUR = Sample("1", ("a.png",), "what?", ("white",), "object color")
+COLOR = Sample("1", ("a.png",), "what?", ("white",), "object color")
 CHOOSING = ("mme-realworld-rs", "xlrs-bench", "rshr-bench", "hr-bench", "vstar")
 NAMING = ("lrs-vqa", "lrs-gro", "rsvqa-lr", "rsvqa-hr", "synthetic")
 
@@ -122,7 +122,7 @@ NAMING = ("lrs-vqa", "lrs-gro", "rsvqa-lr", "rsvqa-hr", "synthetic")
 @pytest.mark.parametrize("name", CHOOSING + NAMING)
 def test_no_scorer_reads_thoughts(name, pair):
     sample, right, wrong = (
-        (CHOICES, "C", "(A) is too few, (D)") if name in CHOOSING else (COLOUR, "white", "grey")
+        (CHOICES, "C", "(A) is too few, (D)") if name in CHOOSING else (COLOR, "white", "grey")
     )
     scorers = load_benchmark(name).scorers(synonyms("table"))
     for mode, scorer in scorers.items():

@@ -69,7 +69,7 @@ def test_one_part_of_speech_can_be_asked_for(table):
 
 
 def test_the_notice_of_princeton_travels_along(table):
-    assert "Copyright 2006 by Princeton University" in table.licence
+    assert "Copyright 2006 by Princeton University" in table.license
 
 
 def test_without_a_dictionary_no_word_has_a_meaning():

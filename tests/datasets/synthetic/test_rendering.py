@@ -16,7 +16,7 @@ from geofovea.tiling import Box
 
 few = settings(deadline=None, max_examples=60)
 
-GREY = 128
+GRAY = 128
 SOOT = (12, 10, 10)
 ASH = (150, 140, 128)
 
@@ -120,16 +120,16 @@ def test_a_level_is_close_to_the_mean_of_the_native_pixels(natives, level, mean,
 
 @few
 @given(st.integers(0, 9), st.integers(768, 5000), st.integers(768, 5000))
-def test_beyond_the_scene_the_picture_is_mid_grey(level, width, height):
+def test_beyond_the_scene_the_picture_is_mid_gray(level, width, height):
     world = make_world(2, width, height)
     cols, rows = (-(-side >> level) for side in (width, height))
     margin = 3
     window = (cols - margin, rows - margin, 2 * margin, 2 * margin)
     corner = render_window(world, level, *window)
-    assert (corner[margin:] == GREY).all()
-    assert (corner[:, margin:] == GREY).all()
-    assert (render_window(world, level, -9, -9, 9, 9) == GREY).all()
-    assert (render_window(world, level, cols + 10**6, 0, 4, 4) == GREY).all()
+    assert (corner[margin:] == GRAY).all()
+    assert (corner[:, margin:] == GRAY).all()
+    assert (render_window(world, level, -9, -9, 9, 9) == GRAY).all()
+    assert (render_window(world, level, cols + 10**6, 0, 4, 4) == GRAY).all()
 
 
 def things_of(worlds=4):
@@ -159,7 +159,7 @@ def disc(shape, radius):
     return np.hypot(rows + 0.5 - shape[0] / 2, cols + 0.5 - shape[1] / 2) < radius
 
 
-def test_each_thing_shows_its_colour_at_its_place():
+def test_each_thing_shows_its_color_at_its_place():
     for world, _, thing in things_of():
         pixels = show(world, thing)
         painted = (pixels == COLORS[thing.color]).all(-1) & disc(pixels.shape[:2], 26)

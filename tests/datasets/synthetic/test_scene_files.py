@@ -28,7 +28,7 @@ def scene_path(world, tmp_path_factory):
     return path
 
 
-def test_a_scene_is_a_cloud_optimised_tiled_file_with_overviews(scene_path):
+def test_a_scene_is_a_cloud_optimized_tiled_file_with_overviews(scene_path):
     with rasterio.open(scene_path) as dataset:
         assert (dataset.driver, dataset.width, dataset.height, dataset.count) == (
             "GTiff",
@@ -42,7 +42,7 @@ def test_a_scene_is_a_cloud_optimised_tiled_file_with_overviews(scene_path):
         assert dataset.compression.name == "jpeg"
 
 
-def test_a_scene_lies_in_utm_33_north_at_half_a_metre(scene_path):
+def test_a_scene_lies_in_utm_33_north_at_half_a_meter(scene_path):
     with rasterio.open(scene_path) as dataset:
         assert dataset.crs.to_epsg() == 32633
         assert dataset.transform[:2] == (0.5, 0)

@@ -47,7 +47,7 @@ def test_nothing_is_cut_off_at_the_border_of_the_canvas(item):
 
 @few
 @given(things | halls)
-def test_colour_is_premultiplied_by_coverage(item):
+def test_color_is_premultiplied_by_coverage(item):
     rgba = sprite(item).rgba.astype(int)
     assert (rgba[..., :3].max(-1) <= rgba[..., 3] + 1).all()
     assert rgba[..., 3].max() == 255

@@ -38,7 +38,7 @@ def test_a_material_is_the_same_every_time():
     assert (material("urban")[0] == kept).all()
 
 
-def test_no_two_grounds_have_the_same_colour_from_afar():
+def test_no_two_grounds_have_the_same_color_from_afar():
     means = {name: material(name)[-1][0, 0].astype(int) for name in SITES}
     for one, other in itertools.combinations(SITES, 2):
         assert np.abs(means[one] - means[other]).max() >= 20, (one, other)

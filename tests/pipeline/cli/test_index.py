@@ -6,6 +6,8 @@ import pytest
 from cli_toys import is_one_error_line
 from dual_encoders import write_encoder
 
+from geofovea.errors import OutputError
+
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
@@ -133,11 +135,29 @@ def test_a_memory_is_filled_in_advance_and_goes_on(run, tmp_path, scene_path, mo
     assert record["cost"]["memory"]["tiles_read"] > 0
     small = ("index", scene_path, "--memory", 0.05, "--kv", "plain:2", "--model", "embedded")
     assert "do not fit; give --memory more" in run(*small).stderr
-    # room for 8 of 80 tiles
+    # room for all tiles but one
     monkeypatch.setenv("GEOFOVEA_CACHE_DIR", str(tmp_path / "narrow"))
-    monkeypatch.setenv("GEOFOVEA_TOKENS_GB", f"{first['fill']['nbytes'] / 1e10:.9f}")
-    result = run(*fill[:-1], "4")
+    monkeypatch.setenv("GEOFOVEA_TOKENS_GB", f"{first['fill']['nbytes'] / 1.1e9:.9f}")
+    result = run(*fill)
+    assert result.exit_code == 0, result.stderr
     assert "not all of them stay there; set GEOFOVEA_TOKENS_GB" in " ".join(result.stderr.split())
+
+
+def test_a_memory_that_the_disk_does_not_take_is_a_failure(run, tmp_path, scene_path, monkeypatch):
+    monkeypatch.setenv("GEOFOVEA_CACHE_DIR", str(tmp_path / "cache"))
+    written = []
+
+    def write(path, fill, **_):
+        if len(written) == 3:
+            raise OutputError(f"{path} could not be written: No space left on device")
+        written.append(path)
+        fill(path)
+
+    monkeypatch.setattr("geofovea.pipeline.engine.tile_files.write_file", write)
+    result = run("index", scene_path, "--memory", 50, "--levels", "3,4")
+    assert result.exit_code == 1
+    assert "stored" not in result.stdout
+    assert "No space left on device; the same command goes on" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -157,6 +177,9 @@ def test_an_index_and_a_memory_are_told_apart(run, scene_path, options, message)
 def test_a_scene_that_cannot_be_remembered_is_a_failure(run, tmp_path):
     broken = tmp_path / "a.tif"
     broken.write_bytes(b"II*\0 and no more")
-    result = run("index", broken, "--memory", 5)
+    log = tmp_path / "run.log"
+    result = run("index", broken, "--memory", 5, "--log-file", log)
     assert result.exit_code == 1
+    # an exit that was meant is no error that nobody foresaw
+    assert "Traceback" not in log.read_text()
     assert f"failed     {broken}" in result.stderr

@@ -1,11 +1,14 @@
 """What is known of a scene, for people and as JSON."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from cli_toys import is_one_error_line
 from pipeline_toys import texture
+from rasterio.enums import Resampling
 
 import geofovea as gf
 
@@ -57,3 +60,23 @@ def test_inspect_refuses_a_tile_of_no_size(run, scene_path):
     result = run("inspect", scene_path, "--tile-size", 0)
     assert result.exit_code == 1
     assert is_one_error_line(result)
+
+
+def test_info_says_that_no_pixel_is_valid(run, make_tiff):
+    result = run("info", make_tiff(np.zeros((3, 90, 120), "uint8"), nodata=0))
+    assert result.exit_code == 0, result.stderr
+    assert "note: no pixel of the overview is valid" in result.stdout
+    assert "no pixel" not in run("info", make_tiff(texture(90, 120), nodata=0)).stdout
+
+
+def test_info_says_that_an_overview_beside_the_scene_was_cut_short(run, make_tiff):
+    path = make_tiff(texture(700, 700))
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, "r+") as file:
+        file.build_overviews([2, 4], Resampling.average)
+    beside = Path(f"{path}.ovr")
+    assert "cannot be read" not in run("info", path).stdout
+    beside.write_bytes(beside.read_bytes()[:-2000])
+    result = run("info", path, "--json")
+    assert result.exit_code == 0, result.stderr
+    (note,) = (n for n in json.loads(result.stdout)["notes"] if "overview cannot be read" in n)
+    assert f"check the file and '{beside}' beside it" in note

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 import geofovea as gf
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.cli import main
+from geofovea.regionfocus.focus import AttentionFocus
 
 QUESTION = "What is the color of the plane at the airport?"
 OTHER = "Is there a harbor?"
@@ -38,6 +39,23 @@ def test_operations_are_those_of_words_and_of_tiles_that_are_stored(make_session
     assert len(second.memory.looks_run) == 1 + len(session.host.attention_mode.neutral)
     assert second.flops.full.prefill < 0.7 * without.prefill
     assert second.flops.full.focus < without.focus
+
+
+@pytest.mark.parametrize("memory", [None, ROOMY])
+def test_a_wave_costs_and_finds_what_its_looks_do_one_by_one(make_session, memory, monkeypatch):
+    waves, one_by_one = (make_session(memory=memory) for _ in range(2))
+    together = waves.ask(QUESTION)
+    monkeypatch.setattr(
+        AttentionFocus, "score_each", lambda self, looks: [self.score(each) for each in looks]
+    )
+    alone = one_by_one.ask(QUESTION)
+    assert [look.tiles for look in together.looks] == [look.tiles for look in alone.looks]
+    for own, expected in zip(together.looks, alone.looks, strict=True):
+        assert own.token_scores == pytest.approx(expected.token_scores, abs=1e-5)
+    assert together.text == alone.text
+    assert together.confidence == pytest.approx(alone.confidence, abs=1e-5)
+    assert together.cost.focus == alone.cost.focus
+    assert together.cost.memory == alone.cost.memory
 
 
 def test_an_answer_out_of_a_memory_is_that_of_a_fresh_memory(make_session):
@@ -113,8 +131,10 @@ def test_without_a_memory_nothing_is_told_of_one(make_session):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: gf.MemoryOptions(0), BudgetError, "needs room"),
-        (lambda: gf.MemoryOptions(float("nan")), BudgetError, "needs room"),
+        (lambda: gf.MemoryOptions(0), BudgetError, "of 0 megabytes is none"),
+        (lambda: gf.MemoryOptions(float("nan")), BudgetError, "of nan megabytes is none"),
+        (lambda: gf.MemoryOptions(float("inf")), BudgetError, "of inf megabytes is none"),
+        (lambda: gf.MemoryOptions(9, ready_megabytes=float("inf")), BudgetError, "at least 0"),
         (lambda: gf.MemoryOptions(9, ready_megabytes=-1), BudgetError, "at least 0"),
         (lambda: gf.MemoryOptions(9, "plain:3"), ModelError, "2, 4 or 8 bits"),
         (lambda: gf.MemoryOptions(9, "plain+exact"), ModelError, "two policies for one purpose"),
@@ -142,4 +162,4 @@ def test_the_shell_keeps_a_memory_between_questions(scene_path):
 def test_the_shell_says_what_is_wrong_with_a_memory(scene_path):
     result = CliRunner().invoke(main, ["ask", str(scene_path), QUESTION, "--memory", "0"])
     assert result.exit_code == 1
-    assert "--memory" in result.stderr
+    assert "a scene memory of 0.0 megabytes is none" in result.stderr

@@ -9,7 +9,7 @@ from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.metrics import bootstrap_interval
-from geofovea.pipeline.evaluation.synthetic_accuracy import METHODS, Item, run_bench
+from geofovea.pipeline.evaluation.synthetic_accuracy import METHODS, MethodItem, run_bench
 from geofovea.pipeline.evaluation.synthetic_bench import BenchScenes
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.pyramid import Box
@@ -22,7 +22,7 @@ def looked_at(level, *tiles):
 
 
 def item(scene, right, method="attention"):
-    return Item(
+    return MethodItem(
         side=2048, scene=scene, method=method, category="count", question="?", answer="1",
         truth="1" if right else "2", confidence=0.5, hit=None, tiles=1, tokens=1, seconds=0.1,
         peak_rss_mb=1,

@@ -183,7 +183,7 @@ def test_a_focus_model_is_looked_at_like_any_other_before_it_is_opened(tmp_path,
         load_dual_encoder(str(folder))
 
 
-def test_numbers_for_colours_that_cannot_be_are_refused(tmp_path):
+def test_numbers_for_colors_that_cannot_be_are_refused(tmp_path):
     folder = write_encoder(tmp_path / "encoder", "clip")
     for wrong in ({"image_std": [0, 1, 1]}, {"image_mean": 3}, {"image_mean": ["a", "b", "c"]}):
         (folder / "preprocessor_config.json").write_text(json.dumps(wrong))

@@ -141,7 +141,7 @@ def test_more_tiles_than_one_pass_takes_are_all_encoded_in_their_order(model):
 
 
 @torch.no_grad()
-def test_pooled_tokens_are_means_of_two_by_two_neighbours(model):
+def test_pooled_tokens_are_means_of_two_by_two_neighbors(model):
     fine = llava_host(model).encode(pictures(1), TILES[:1], PYRAMID)[0].reshape(4, 4, -1)
     pooled = llava_host(model, pool=2).encode(pictures(1), TILES[:1], PYRAMID)[0]
     expected = fine.reshape(2, 2, 2, 2, -1).mean((1, 3)).flatten(0, 1)

@@ -43,9 +43,9 @@ def write_family(tmp_path):
         folder = tmp_path / family
         model_of(family).save_pretrained(folder)
         tokenizer().save_pretrained(folder)
-        colours = {"image_mean": MEAN, "image_std": STD}
-        nested = {"image_processor": colours}
-        content = colours if processor == "preprocessor_config.json" else nested
+        colors = {"image_mean": MEAN, "image_std": STD}
+        nested = {"image_processor": colors}
+        content = colors if processor == "preprocessor_config.json" else nested
         (folder / processor).write_text(json.dumps(content))
         chosen = {"template": TEMPLATE, "instruction": "", "pool": 1, "focus_layer": 1} | settings
         if family in ANY_TILE:
@@ -73,7 +73,7 @@ def test_a_folder_of_every_family_becomes_the_host_that_was_written(family, writ
     assert replace(got, log_probabilities=wanted.log_probabilities) == wanted
 
 
-def test_colours_are_normalised_as_a_nested_processor_says(write_family):
+def test_colors_are_normalized_as_a_nested_processor_says(write_family):
     host = load_host(str(write_family("llava", "processor_config.json")))
     assert host._settings.image_mean == MEAN
     assert host._settings.image_std == STD

@@ -129,6 +129,39 @@ def test_a_damaged_record_is_an_error_that_names_it(store, scene, file, text):
         IndexStore.open(store.folder).scenes()
 
 
+def test_a_size_with_a_wrong_digit_is_damage_and_an_older_record_without_a_sum_is_read(
+    store, scene
+):
+    (path,) = store.folder.rglob("scene.json")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"width": 3200}))
+    with pytest.raises(DataError, match=r"its checksum is wrong\); run geofovea index"):
+        store.scenes()
+    del record["check"]
+    path.write_text(json.dumps(record))
+    assert store.scenes() == [SCENE]
+
+
+def test_settings_that_are_damaged_cannot_be_mended_by_the_same_command(store):
+    (store.folder / "index.json").write_text("{")
+    with pytest.raises(DataError, match="make the index anew, in another folder"):
+        IndexStore.create(store.folder, SETTINGS)
+
+
+def test_a_folder_that_cannot_be_written_is_said(store, scene):
+    (store.folder / "index.lock").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"), store.locked():
+        pytest.fail("the lock is a folder")
+
+
+def test_a_part_that_cannot_be_removed_is_said(store, scene):
+    path = store.folder / "scenes" / scene.key / PartName(0, 20, 20).file
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OutputError, match=f"{path.name} is damaged and cannot be removed"):
+        store.remove_damaged(scene)
+
+
 def test_an_index_of_a_later_version_is_refused(store):
     path = store.folder / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))

@@ -4,14 +4,19 @@ import re
 
 import pytest
 import shapely
+import torch
 
 import geofovea as gf
 from geofovea.datasets.synthetic.vocabulary import THINGS
 from geofovea.errors import BudgetError, ModelError, QuestionError
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.places.as_answer import answer_rows, asks_for_places
+from geofovea.pipeline.places.looking import SecondLook
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.tiling.geo.region import Region
+from geofovea.tiling.pyramid import Box, Tile
 
 
 @pytest.mark.parametrize(
@@ -127,3 +132,49 @@ def test_choices_switches_and_baselines_leave_an_extreme_to_the_model(pad):
     assert session.ask(question, focus="overview", region=region).measurement is None
     with pytest.raises(ModelError, match="does not look for named places"):
         session.measure(question, focus="overview", region=region)
+
+
+def _again(session, phrase, **limits):
+    budget = gf.Budget(**{"tiles": 9, "tokens": 999, **limits})
+    calls = DirectCalls(session.host, session.tiles)
+    return SecondLook(
+        session.tiles, session.pyramid, phrase, calls, QuestionUsage(), budget, budget.tiles
+    )
+
+
+def test_a_second_look_believes_in_what_is_there_and_not_in_bare_ground(pad, world):
+    session, _, kind, _ = pad
+    site = world.named_sites[0]
+    again = _again(session, kind)
+    there = [again.probability(thing.box) for thing in site.of_kind(kind)]
+    corner = Box(site.box.x0, site.box.y0, site.box.x0 + 40, site.box.y0 + 40)
+    assert max(there) > 0.9
+    assert again.probability(corner) < 0.1
+    assert again.looked == len(there) + 1 == again.usage.tiles_encoded
+
+
+def test_a_second_look_keeps_its_budget(pad, world):
+    session, _, kind, first = pad
+    for limits in ({"tiles": 1}, {"tokens": 9}):
+        again = _again(session, kind, **limits)
+        looks = [again.probability(first.box) for _ in range(3)]
+        assert looks[0] is not None
+        assert looks[-1] is None
+        assert again.looked <= again.budget.tiles
+        assert again.asker.tokens <= again.budget.tokens
+
+
+def test_tokens_around_a_point_lie_around_it_and_within_the_scene(pad):
+    session, _, _, _ = pad
+    side, width = session.pyramid.tile_size, session.pyramid.width
+    usage = QuestionUsage()
+    for point, left in (((500.0, 300.0), 500 - side // 2), ((width - 1.0, 300.0), width - side)):
+        tokens = session.tiles.around(point, usage)
+        low, high = tokens.boxes_scene[:, :2].amin(0), tokens.boxes_scene[:, 2:].amax(0)
+        assert low.tolist() == [left, 300 - side // 2]
+        assert high.tolist() == [left + side, 300 + side // 2]
+        assert len(tokens) == session.host.grid[0] * session.host.grid[1]
+    # a window that is a tile of the grid has the tokens of that tile
+    middle = (2.5 * side, 1.5 * side)
+    tile = session.tiles.of([Tile(0, 1, 2)], usage)
+    assert torch.allclose(session.tiles.around(middle, usage).features, tile.features, atol=1e-5)

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.places.coverage import Coverage
-from geofovea.pipeline.places.quantiles import gamma_quantile
-from geofovea.pipeline.places.recall import expected_recall, upper_rate
+from geofovea.pipeline.places.place import Place
+from geofovea.pipeline.places.recall import expected_recall, gamma_quantile, upper_rate
+from geofovea.pipeline.places.report import sampled_recall
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,34 @@ def test_what_is_ruled_out_has_the_miss_rate_of_those_that_were_looked_at():
     )
     with pytest.raises(QuestionError, match="among the tiles that were sampled"):
         replace(coverage, ruled_out_sampled=36, ruled_out_misses=37)
+
+
+def test_the_expected_recall_is_that_of_searches_though_seams_cut_things():
+    rng, pyramid = random.Random(8), Pyramid(2000, 2000, 100)
+    tiles = list(pyramid.tiles(0))
+    found = expected = there = held = 0
+    for _ in range(300):
+        corners = [(rng.uniform(0, 1960), rng.uniform(0, 1960)) for _ in range(20)]
+        things = [Box(x, y, x + 40, y + 40) for x, y in corners]
+        # a search knows half of the things, and draws from the other tiles
+        chosen = {tile for thing in things[:10] for tile in pyramid.tiles_over(0, thing)}
+        drawn = rng.sample([tile for tile in tiles if tile not in chosen], 60)
+        looked = chosen | set(drawn)
+        places = [
+            Place(thing, 1.0, 0, "truck", evidence)
+            for thing in things
+            if (evidence := tuple(t for t in pyramid.tiles_over(0, thing) if t in looked))
+        ]
+        recall, low = sampled_recall(places, drawn, len(tiles) - len(looked), 100)
+        found, there = found + len(places), there + len(things)
+        expected += len(places) / recall
+        held += len(places) / len(things) >= low
+    assert found / expected == pytest.approx(found / there, abs=0.03)
+    assert held >= 285
+
+
+def test_what_a_chosen_tile_shows_in_part_was_not_missed():
+    across = Place(Box(90, 10, 130, 40), 1.0, 0, "truck", (Tile(0, 0, 0), Tile(0, 0, 1)))
+    assert sampled_recall([across], [Tile(0, 0, 1)], 8, 100)[0] == 1.0
+    alone = Place(Box(110, 10, 130, 40), 1.0, 0, "truck", (Tile(0, 0, 1),))
+    assert sampled_recall([across, alone], [Tile(0, 0, 1)], 8, 100)[0] == 2 / (2 + 8)

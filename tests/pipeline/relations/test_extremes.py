@@ -10,7 +10,7 @@ from rasterio.transform import Affine
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace
-from geofovea.pipeline.relations.extremes import Extent, compute_extreme
+from geofovea.pipeline.relations.extremes import MOST_REFUTED, Extent, compute_extreme
 from geofovea.pipeline.relations.superlatives import parse_superlative
 from geofovea.tiling.arrays.scene import open_array
 from geofovea.tiling.opening import open_scene
@@ -46,9 +46,9 @@ def place(box, label="lake", token=8.0, score=1.0):
     return LocatedPlace(label, shapely.box(*box), 0, token, score)
 
 
-def extreme(words, scene, boxes=LAKES, extent=WHOLE, reference=None, **options):
+def extreme(words, scene, boxes=LAKES, extent=WHOLE, reference=None, look_again=None, **options):
     places = [place(box, **options) for box in boxes]
-    return compute_extreme(parse_superlative(words), places, scene, extent, reference)
+    return compute_extreme(parse_superlative(words), places, scene, extent, reference, look_again)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,64 @@ def test_a_distance_without_its_reference_is_refused(nowhere):
         extreme("the closest lake to the harbor", nowhere)
     with pytest.raises(QuestionError, match="shares"):
         Extent(1.5)
+
+
+def doubter(*indices, share=0.9):
+    """A second look that refutes some of the lakes, and the boxes that it was shown."""
+    shown = []
+
+    def look_again(place):
+        shown.append(LAKES.index(tuple(place.box_scene.as_tuple())))
+        return 0.1 if shown[-1] in indices else share
+
+    return look_again, shown
+
+
+def test_a_refuted_place_gives_way_to_the_next_and_that_is_said(nowhere):
+    look_again, shown = doubter(2, 1)
+    result = extreme("the northernmost lake", nowhere, look_again=look_again)
+    # by hand: their centers lie at y 340, 525, 800 and 920
+    assert shown == [2, 1, 3]
+    assert result.places[0].box_scene.as_tuple() == LAKES[3]
+    assert "4 places compared" in result.sentence
+    assert result.sentence.endswith("2 places refuted by a second look")
+    assert not any("second time" in warning for warning in result.warnings)
+
+
+def test_no_more_places_are_looked_at_again_than_are_named(nowhere):
+    look_again, shown = doubter()
+    sure = extreme("the two northernmost lakes", nowhere)
+    result = extreme("the two northernmost lakes", nowhere, look_again=look_again)
+    assert shown == [2, 1]
+    assert (result.text, "refuted" in result.sentence) == (sure.text, False)
+    assert result.confidence == pytest.approx(0.9**2 * sure.confidence)
+
+
+def test_both_looks_together_decide(nowhere):
+    # .6 and .7 are each more likely than not; their product is not
+    look_again, _ = doubter(share=0.7)
+    result = extreme("the northernmost lake", nowhere, score=0.6, look_again=look_again)
+    assert result.text == ""
+    assert "4 places refuted" in result.sentence
+    assert result.missing == ("lake",)
+    assert extreme("the northernmost lake", nowhere, score=0.8, look_again=look_again).text
+
+
+def test_a_place_that_could_not_be_looked_at_again_is_named_with_a_warning(nowhere):
+    result = extreme("the northernmost lake", nowhere, look_again=lambda place: None)
+    assert result.text == extreme("the northernmost lake", nowhere).text
+    assert any("looked at a second time" in warning for warning in result.warnings)
+
+
+def test_a_model_that_refutes_everything_is_not_asked_for_ever(nowhere):
+    boxes = [(0, 20 * i, 10, 20 * i + 10) for i in range(30)]
+    looks = []
+
+    def never(place):
+        looks.append(place)
+        return 0.0
+
+    result = extreme("the northernmost lake", nowhere, boxes=boxes, look_again=never)
+    assert len(looks) == MOST_REFUTED
+    assert result.places[0].box_scene.as_tuple() == boxes[MOST_REFUTED]
+    assert any("looked at a second time" in warning for warning in result.warnings)

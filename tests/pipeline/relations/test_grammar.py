@@ -9,11 +9,8 @@ from hypothesis import strategies as st
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import QuestionError
-from geofovea.pipeline.relations.grammar import (
-    PlaceQuestion,
-    distance_between,
-    parse_question,
-)
+from geofovea.pipeline.relations.grammar import parse_question
+from geofovea.pipeline.relations.place_question import PlaceQuestion, distance_between
 from geofovea.pipeline.relations.vocabulary import (
     COMPASS,
     PICTURE,

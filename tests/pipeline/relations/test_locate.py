@@ -201,3 +201,20 @@ def test_what_reaches_farther_on_a_finer_level_is_followed_or_stays_coarse(tiles
     # the tiles over the pad and around it end at 2048: what they cut off would move the center
     assert place.box_scene == (grounds if is_whole else pad)
     assert len(encoder.tiles) <= tiles
+
+
+def test_an_area_is_outlined_with_its_grounds_and_not_by_its_pad_alone():
+    grounds, pad = Box(1024, 1024, 2304, 2304), Box(1500, 1500, 1900, 1900)
+
+    def score(tokens):
+        b = tokens.boxes_scene
+        x, y = (b[:, 0] + b[:, 2]) / 2, (b[:, 1] + b[:, 3]) / 2
+        levels = ((grounds, 0.5), (pad, 100.0))
+        total = torch.full((len(tokens),), 0.01)
+        for box, weight in levels:
+            total[(x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)] = weight
+        return total
+
+    result = located(Painted([grounds, pad]), [("airport", AttentionFocus(score))])
+    (place,) = result.places
+    assert place.box_scene.as_tuple() == pytest.approx(grounds.as_tuple(), abs=place.token_side)

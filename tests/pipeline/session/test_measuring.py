@@ -10,7 +10,7 @@ import geofovea as gf
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import GSD_M, make_world
 from geofovea.errors import ModelError, QuestionError
-from geofovea.pipeline.relations.grammar import distance_between
+from geofovea.pipeline.relations.place_question import distance_between
 
 
 @pytest.fixture(scope="module")

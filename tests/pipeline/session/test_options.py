@@ -89,6 +89,6 @@ def test_an_object_is_shown_as_it_is_asked_for_each_time(tiny_host, make_tiff):
         for bands in ((1, 2, 3), (4, 3, 2), (1, 2, 3)):
             answer = array.fovea.ask("What is it?", model=tiny_host, budget=few, bands=bands)
             assert answer.radiometry.bands == bands
-        grey = {"composite": "ndvi", "band_map": {"red": 3, "nir": 4}}
-        answer = array.fovea.ask("What is it?", model=tiny_host, budget=few, **grey)
+        gray = {"composite": "ndvi", "band_map": {"red": 3, "nir": 4}}
+        answer = array.fovea.ask("What is it?", model=tiny_host, budget=few, **gray)
         assert answer.radiometry.bands != (1, 2, 3)

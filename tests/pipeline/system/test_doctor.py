@@ -21,16 +21,16 @@ from geofovea.pipeline.cli.doctor import examine_here, loadable_families
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.system import doctor, installation
 from geofovea.pipeline.system.doctor import (
-    QUESTION_TOKENS,
     TOGETHER,
     Device,
     Missing,
     fits,
 )
 from geofovea.pipeline.system.installation import missing_packages
-from geofovea.pipeline.system.model_catalogue import (
-    CATALOGUE,
+from geofovea.pipeline.system.model_catalog import (
+    CATALOG,
     FOUR_BIT,
+    QUESTION_TOKENS,
     RUNTIME_BYTES,
     bytes_needed,
     working_bytes,
@@ -38,7 +38,7 @@ from geofovea.pipeline.system.model_catalogue import (
 from geofovea.tiling.machine import cores
 from geofovea.tiling.machine.container_limits import ContainerLimits, container_limits
 
-BY_NAME = {model.name: model for model in CATALOGUE}
+BY_NAME = {model.name: model for model in CATALOG}
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_a_model_fits_where_enough_is_free_and_not_where_enough_is_built_in():
 def test_a_family_that_is_not_loaded_in_process_is_left_to_an_endpoint():
     assert fits(BY_NAME["LLaVA-1.5 7B"], (), loadable_families()).in_process
     assert {
-        model.family for model in CATALOGUE if fits(model, (), loadable_families()).in_process
+        model.family for model in CATALOG if fits(model, (), loadable_families()).in_process
     } <= set(FAMILIES)
 
 
 def test_models_are_listed_once_from_small_to_large():
-    sizes = [model.billions for model in CATALOGUE]
+    sizes = [model.billions for model in CATALOG]
     assert sizes == sorted(sizes)
-    assert len({model.hub_id for model in CATALOGUE}) == len(CATALOGUE)
+    assert len({model.hub_id for model in CATALOG}) == len(CATALOG)
 
 
 def test_this_machine_is_known():
@@ -219,13 +219,13 @@ def test_the_doctor_needs_none_of_what_it_misses(names, commands, tmp_path):
     assert (told.returncode, told.stderr) == (0, "")
     for command in commands:
         assert command in told.stdout
-    assert CATALOGUE[0].hub_id in told.stdout
+    assert CATALOG[0].hub_id in told.stdout
     # what is there is not blamed for what is not
     assert "cannot be imported" not in told.stdout
     machine = subprocess.run([*program, "--json"], env=there, capture_output=True, timeout=120)
     found = json.loads(machine.stdout)
     can_load = not {"torch", "transformers"} & set(names.split(","))
-    assert [fit["in_process"] for fit in found["fits"]] == [can_load] * len(CATALOGUE)
+    assert [fit["in_process"] for fit in found["fits"]] == [can_load] * len(CATALOG)
 
 
 def group(root, path, **files):
@@ -360,7 +360,7 @@ def test_a_gpu_that_a_build_for_the_cpu_cannot_use_is_told(monkeypatch, tmp_path
 
 def test_the_readme_has_the_download_and_the_memory_of_the_catalog():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    known = {m.name.replace("500M", "0.5B"): m for m in CATALOGUE}
+    known = {m.name.replace("500M", "0.5B"): m for m in CATALOG}
     row = r"^\| ([\w.-]+) ([\d.]+B), ([\d.]+B) \| (\d+) GB, (\d+) GB \| (\d+) GB, (\d+) GB \|"
     rows = re.findall(row, text, re.MULTILINE)
     assert len(rows) == 3
@@ -374,7 +374,7 @@ def test_the_readme_has_the_download_and_the_memory_of_the_catalog():
 def test_the_command_prints_a_table_or_one_object():
     told = CliRunner().invoke(main, ["doctor"])
     assert told.exit_code == 0, told.output
-    for model in CATALOGUE:
+    for model in CATALOG:
         assert model.hub_id in told.stdout
     machine = CliRunner().invoke(main, ["doctor", "--json"])
-    assert len(json.loads(machine.stdout)["fits"]) == len(CATALOGUE)
+    assert len(json.loads(machine.stdout)["fits"]) == len(CATALOG)

@@ -10,16 +10,17 @@ from measured_memory import (
 from real_structures import STRUCTURES
 
 from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE
-from geofovea.pipeline.system.doctor import QUESTION_TOKENS
-from geofovea.pipeline.system.model_catalogue import (
-    CATALOGUE,
+from geofovea.pipeline.system.model_catalog import (
+    CATALOG,
     FOUR_BIT,
+    QUESTION_TOKENS,
     RUNTIME_BYTES,
     bytes_needed,
+    layer_bytes,
 )
 
 CLOSE = 0.15
-KNOWN = {model.hub_id: model for model in CATALOGUE}
+KNOWN = {model.hub_id: model for model in CATALOG}
 
 
 def test_every_model_of_the_catalog_has_a_structure():
@@ -48,5 +49,14 @@ def test_stated_memory_is_that_of_a_load_on_meta_and_a_measured_tile(name):
         stated = bytes_needed(model, size, QUESTION_TOKENS) - RUNTIME_BYTES
         assert stated == pytest.approx(measured, rel=CLOSE)
     # no part hides behind the weights
-    assert busiest == pytest.approx(1e3 * model.token_kb * QUESTION_TOKENS, rel=CLOSE)
+    assert busiest == pytest.approx(layer_bytes(model, QUESTION_TOKENS), rel=CLOSE)
     assert bytes_of_a_tile(structure) == pytest.approx(1e6 * model.tile_mb, rel=CLOSE)
+
+
+@pytest.mark.parametrize("tokens", [2048, 16384])
+@pytest.mark.parametrize(
+    "name", ["google/paligemma2-3b-mix-448", "google/gemma-3-4b-it", "Qwen/Qwen3-VL-4B-Instruct"]
+)
+def test_longer_and_shorter_questions_take_what_is_stated(name, tokens):
+    _, busiest = bytes_of_a_prompt(STRUCTURES[name], tokens)
+    assert busiest == pytest.approx(layer_bytes(KNOWN[name], tokens), rel=CLOSE)

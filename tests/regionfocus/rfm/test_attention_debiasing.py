@@ -82,11 +82,11 @@ def test_a_trend_that_was_put_in_is_found_and_taken_out():
     for _ in range(50):
         content = torch.randn(6, 3, len(TOKENS))
         trend.observe(features, content + put_in + 5)
-    centred = put_in - put_in.mean(-1, keepdim=True)
+    centered = put_in - put_in.mean(-1, keepdim=True)
     found = trend.at(features)
     found = found - found.mean(-1, keepdim=True)
-    assert (found - centred).abs().max() < 0.3
-    assert centred.abs().max() > 1.5
+    assert (found - centered).abs().max() < 0.3
+    assert centered.abs().max() > 1.5
     content = torch.randn(4, 3, len(TOKENS))
     cleaned = without_trend(content + put_in, trend.at(features))
     torch.testing.assert_close(cleaned.logsumexp(-1), (content + put_in).logsumexp(-1))
@@ -99,7 +99,7 @@ def test_a_trend_without_observations_is_flat():
     assert not PlaceTrend(2).at(place_features(TOKENS, (96, 64))).any()
 
 
-def test_features_are_those_of_the_centres():
+def test_features_are_those_of_the_centers():
     features = place_features(TOKENS, (96, 64))
     corner = torch.tensor([4.0 / 96 * 2 - 1, 4.0 / 64 * 2 - 1], dtype=torch.float64)
     torch.testing.assert_close(features[0, 1:3], corner)

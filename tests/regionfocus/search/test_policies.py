@@ -125,6 +125,39 @@ def test_best_first_turns_back_where_a_place_is_no_longer_the_likeliest():
     assert order[4].row // 2 == order[4].col // 2 == 1
 
 
+class WaveFocus:
+    """A focus that takes the looks of a wave in one call, and remembers their levels."""
+
+    name = "attention"
+
+    def __init__(self, focus):
+        self.focus, self.waves = focus, []
+
+    def score(self, tokens):
+        return self.score_each([tokens])[0]
+
+    def score_each(self, looks):
+        self.waves.append([tokens.tiles[0].level for tokens in looks])
+        return [self.focus.score(tokens) for tokens in looks]
+
+
+def test_a_wave_of_several_levels_is_scored_in_one_call_and_leads_to_the_same_tiles():
+    one, together = (
+        two_points((4000, 5000), (30000, 20000)),
+        two_points((4000, 5000), (30000, 20000)),
+    )
+    waves = WaveFocus(together)
+    alone = descend_best_first(BIG, 48, ToyEncoder(BIG), one)
+    encode = ToyEncoder(BIG)
+    descent = descend_best_first(BIG, 48, encode, waves)
+    assert len(waves.waves) == len(encode.calls)
+    assert max(len(levels) for levels in waves.waves) > 1
+    assert descent.tiles_by_level == alone.tiles_by_level
+    for own, expected in zip(descent.looks, alone.looks, strict=True):
+        assert own.tiles == expected.tiles
+        assert torch.equal(own.scores, expected.scores)
+
+
 def test_chained_scores_of_a_tile_sum_to_what_led_to_it():
     tokens = ToyEncoder(BIG)([Tile(3, 1, 1), Tile(3, 1, 2)])
     masses = torch.arange(32.0)
@@ -160,7 +193,7 @@ def at(*places):
         (at((0, 1, 1.0), (0, 0, 0.9), (0, 2, 0.8)), [[(0, 0), (0, 1), (0, 2)]]),
     ],
 )
-def test_clusters_are_peaks_with_their_neighbours(scores, places):
+def test_clusters_are_peaks_with_their_neighbors(scores, places):
     found = [[(tile.row, tile.col) for tile in place] for place in clusters(scores)]
     assert found == places
 

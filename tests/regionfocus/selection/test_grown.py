@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofovea.errors import GeometryError
-from geofovea.regionfocus.selection.grown import grow_region, redraw_region
+from geofovea.regionfocus.selection.grown import (
+    SURROUND_RATIO,
+    grow_region,
+    redraw_region,
+    with_surround,
+)
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
@@ -114,3 +119,46 @@ def test_tokens_of_two_levels_are_refused():
     tokens = tokens_of_tiles(torch.zeros(2, 16, 8), GRID, tiles, PYRAMID)
     with pytest.raises(GeometryError, match="of one level"):
         grow_region(tokens, torch.ones(len(tokens)), GRID, SIDE)
+
+
+SITE, PAD = Box(256, 256, 640, 640), Box(384, 384, 512, 512)
+
+
+def surrounded(leak, beyond=1.0, grounds=SITE):
+    """A pad on its grounds; the grounds draw ``leak`` of attention, the land ``beyond``."""
+    bare = painted(2, [grounds])
+    is_pad = scores_like(PAD, bare)
+    # as unlike the grounds as the land is
+    pad = torch.tensor([0.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    features = torch.where(is_pad[:, None], pad, bare.features)
+    tokens = type(bare)(features, bare.tiles, bare.tile_index, bare.boxes_scene)
+    scores = torch.full((len(tokens),), beyond)
+    scores[scores_like(grounds, tokens)] = leak
+    scores[is_pad] = 1000.0
+    part = grow_region(tokens, scores, GRID, SIDE)
+    assert box_of(tokens, part) == PAD.as_tuple()
+    return tokens, with_surround(tokens, scores, part, GRID, SIDE)
+
+
+def test_grounds_that_draw_attention_join_the_pad_that_stands_out_of_them():
+    tokens, whole = surrounded(2 * SURROUND_RATIO)
+    assert box_of(tokens, whole) == SITE.as_tuple()
+    assert int(whole.sum()) == 6 * 6
+
+
+@pytest.mark.parametrize(("leak", "beyond"), [(SURROUND_RATIO / 2, 1.0), (1.0, 1.0), (0.0, 0.0)])
+def test_land_that_draws_no_more_than_the_rest_stays_outside(leak, beyond):
+    tokens, whole = surrounded(leak, beyond)
+    assert box_of(tokens, whole) == PAD.as_tuple()
+
+
+def test_what_touches_a_region_at_one_side_does_not_enclose_it():
+    beside = Box(512, 256, 768, 640)
+    tokens, whole = surrounded(100.0, grounds=beside)
+    assert box_of(tokens, whole) == PAD.as_tuple()
+
+
+def test_a_region_that_fills_all_has_no_surround():
+    tokens = painted(2, [])
+    everything = torch.ones(len(tokens), dtype=torch.bool)
+    assert with_surround(tokens, torch.ones(len(tokens)), everything, GRID, SIDE).all()

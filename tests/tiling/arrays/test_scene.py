@@ -101,7 +101,7 @@ def test_dimensions_may_be_in_any_order(texture, dims):
     assert_same_tiles(reader_of(plain), reader_of(turned))
 
 
-def test_a_dataset_has_a_band_in_each_variable_and_names_tell_colours(texture):
+def test_a_dataset_has_a_band_in_each_variable_and_names_tell_colors(texture):
     image = texture(64, 80, 4)
     names = ("nir", "blue", "green", "red")
     dataset = xr.Dataset({n: (("y", "x"), b) for n, b in zip(names, image, strict=True)})
@@ -115,7 +115,7 @@ def test_a_dataset_has_a_band_in_each_variable_and_names_tell_colours(texture):
 
 
 @pytest.mark.parametrize("where", ["band", "colorinterp", "long_name"])
-def test_bands_of_an_array_have_colours_too(texture, where):
+def test_bands_of_an_array_have_colors_too(texture, where):
     array = xr.DataArray(texture(10, 10), dims=("band", "y", "x"))
     names = ["blue", "green", "red"]
     if where == "long_name":

@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,24 @@ def test_a_mask_of_another_size_is_refused_and_never_laid_on_the_scene(make_rast
             open_scene(path)
 
 
+@pytest.mark.parametrize("flags", ["2", None, "0"])
+def test_a_mask_that_is_not_used_is_told(make_raster, texture, flags):
+    path = make_raster(texture(40, 40), "scene.tif")
+    mask = make_raster(np.eye(40, dtype=np.uint8)[None] * 255, "mask.tif")
+    if flags:
+        with rasterio.open(mask, "r+") as dataset:
+            dataset.update_tags(INTERNAL_MASK_FLAGS_1=flags)
+    mask.rename(f"{path}.msk")
+    scene = open_scene(path)
+    told = [text for text in scene.warnings if "is not used" in text]
+    if flags == "2":
+        assert (scene.mask_kind, told) == ("internal", [])
+    else:
+        assert scene.mask_kind == "none"
+        assert f"'{path}.msk' is not used" in told[0]
+        assert "INTERNAL_MASK_FLAGS_1=2" in told[0]
+
+
 def test_of_very_many_sources_the_later_ones_must_be_there(
     make_raster, texture, tmp_path, monkeypatch
 ):
@@ -133,6 +152,35 @@ def test_of_very_many_sources_the_later_ones_must_be_there(
     Path(source).unlink()
     with pytest.raises(SceneReadError, match=r"shows .*source\.tif"):
         open_scene(scene, allow_vrt=True)
+
+
+@pytest.mark.parametrize("change", ["gone", "other"])
+def test_a_source_that_changes_after_opening_is_an_error_in_every_thread(
+    make_raster, texture, tmp_path, change
+):
+    source = make_raster(texture(40, 50), "source.tif")
+    copy_raster(source, tmp_path / "inner.vrt", driver="VRT")
+    copy_raster(tmp_path / "inner.vrt", tmp_path / "scene.vrt", driver="VRT")
+    scene = open_scene(tmp_path / "scene.vrt", allow_vrt=True)
+    reader = TileReader(scene, scene.pyramid(32), plan_radiometry(scene))
+    tiles = [Tile(0, 0, 0), Tile(0, 0, 1), Tile(0, 1, 0)]
+    assert reader.read(tiles[0]).valid.any()
+    Path(source).unlink()
+    if change == "other":
+        make_raster(255 - texture(40, 50), "source.tif")
+
+    def refused(tile):
+        with pytest.raises(SceneChangedError, match="or a file that it shows, changed"):
+            reader.read(tile)
+
+    # a thread that opens the file only now reads its first tile with an error, and black after it
+    with ThreadPoolExecutor(1) as other:
+        for tile in tiles:
+            refused(tile)
+            other.submit(refused, tile).result()
+    if change == "other":
+        again = open_scene(tmp_path / "scene.vrt", allow_vrt=True)
+        assert again.identity != scene.identity
 
 
 def test_odd_but_plain_file_names_open(make_raster, texture, tmp_path, monkeypatch):

@@ -104,8 +104,8 @@ def test_gcps_place_a_scene_as_rasterio_does(make_raster, texture):
     assert got == pytest.approx(np.column_stack(expected), abs=1e-9)
     assert scene_from_crs(scene, got) == pytest.approx(POINTS, abs=0.05)
     assert lonlat_from_scene(scene, scene.box)["type"] == "Polygon"
-    metres = math.sqrt((1e-4 * 111_200) * (1e-4 * 74_630))
-    assert scene.gsd_m == pytest.approx(metres, rel=0.03)
+    meters = math.sqrt((1e-4 * 111_200) * (1e-4 * 74_630))
+    assert scene.gsd_m == pytest.approx(meters, rel=0.03)
 
 
 @pytest.mark.parametrize("flip", [1, -1])
@@ -265,7 +265,7 @@ def test_another_planet_has_shapes_but_no_lonlat(make_tiled, texture):
     assert geometry_crs(scene, scene.box) is not None
 
 
-def test_metres_per_pixel_come_from_degrees_and_feet_too(make_tiled, texture):
+def test_meters_per_pixel_come_from_degrees_and_feet_too(make_tiled, texture):
     degrees = Affine(1e-5, 0, 10, 0, -1e-5, 60)
     scene = open_scene(make_tiled(texture(20, 20), crs="EPSG:4326", transform=degrees))
     geod = pyproj.Geod(ellps="WGS84")

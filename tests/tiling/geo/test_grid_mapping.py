@@ -195,7 +195,7 @@ def test_an_incomplete_grid_mapping_is_told(missing, message):
 
 
 @pytest.mark.parametrize(
-    ("units", "metres"),
+    ("units", "meters"),
     [
         ("km", 1e3),
         ("kilometers", 1e3),
@@ -209,13 +209,13 @@ def test_an_incomplete_grid_mapping_is_told(missing, message):
     ],
 )
 @pytest.mark.parametrize("code", [3413, 2263])
-def test_axes_are_scaled_from_their_unit_to_that_of_the_crs(units, metres, code):
+def test_axes_are_scaled_from_their_unit_to_that_of_the_crs(units, meters, code):
     crs = pyproj.CRS.from_epsg(code)
     of_crs = crs.axis_info[0].unit_conversion_factor
     start = (-1_000_000.0, -1_000_000.0) if code == 3413 else (300_000.0, 60_000.0)
-    metres = metres if units else of_crs
-    x = start[0] / metres + 25_000 / metres * (np.arange(30) + 0.5)
-    y = start[1] / metres - 25_000 / metres * (np.arange(20) + 0.5)
+    meters = meters if units else of_crs
+    x = start[0] / meters + 25_000 / meters * (np.arange(30) + 0.5)
+    y = start[1] / meters - 25_000 / meters * (np.arange(20) + 0.5)
     array = array_of(x, y, mapping={"crs_wkt": crs.to_wkt()})
     array.x.attrs["units"] = array.y.attrs["units"] = units
     truth = lonlat_by_pyproj(crs, (start[0] / of_crs, start[1] / of_crs))
@@ -276,7 +276,7 @@ def with_grid(kind, x, y):
 
 @pytest.mark.parametrize("kind", ["transform", "proj:transform", "GeoTransform"])
 @pytest.mark.parametrize("labels", [CORNERS, CENTRES], ids=["corners", "centres"])
-def test_a_transform_tells_labels_of_corners_from_those_of_centres(kind, labels):
+def test_a_transform_tells_labels_of_corners_from_those_of_centers(kind, labels):
     array = with_grid(kind, *labels)
     assert open_scene(array).transform == pytest.approx(SIX, abs=1e-6)
     part = array[20:40, 10:30]

@@ -93,9 +93,9 @@ def test_every_reference_raster_lies_where_rasterio_and_pyproj_put_it(shared_ras
     x, y = scene.box.center
     pixel = true_area(transformer, to_crs, Box(x - 5, y - 5, x + 5, y + 5), 4) / 100
     assert scene.gsd_m == pytest.approx(math.sqrt(pixel), rel=0.051)
-    metres = GEOD.inv(lon, lat, *nearest_on(drawn, lon, lat))[2]
+    meters = GEOD.inv(lon, lat, *nearest_on(drawn, lon, lat))[2]
     allowed = max(0.3, 0.0003 * max(box.width, box.height)) * max(scene.gsd_m, side_of(scene, box))
-    assert np.max(metres) < allowed
+    assert np.max(meters) < allowed
     assert area_m2(scene, box) == pytest.approx(true_area(transformer, to_crs, box), rel=1e-4)
 
 
@@ -212,12 +212,12 @@ def test_a_pixel_at_the_pole_is_as_large_as_any_other(crs):
 
 def test_national_grids_keep_their_round_pixels():
     for crs, unit in (("EPSG:32633", 1), ("EPSG:28992", 1), ("EPSG:2263", 0.3048006096012192)):
-        x, y = centre_of(crs)
+        x, y = center_of(crs)
         affine = Affine(0.5, 0, x, 0, -0.5, y)
         assert placed(crs, affine).georeference.gsd_m(3, 4) == pytest.approx(0.5 * unit, rel=1e-12)
 
 
-def centre_of(crs):
+def center_of(crs):
     area = pyproj.CRS(crs).area_of_use
     lon, lat = (area.west + area.east) / 2, (area.south + area.north) / 2
     return pyproj.Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
@@ -305,8 +305,8 @@ def test_a_large_box_bends_with_its_projection():
     to_crs = lambda x, y: np.array([affine @ p for p in zip(x, y, strict=True)]).T  # noqa: E731
     lon, lat = to_lonlat("EPSG:3035").transform(*to_crs(*edge(box, 3000)))
     shape = shapely.geometry.shape(lonlat_from_scene(scene, box))
-    metres = GEOD.inv(lon, lat, *nearest_on(shape, lon, lat))[2]
-    assert np.max(metres) < 1100  # 1/4096 of the box is 977 m
+    meters = GEOD.inv(lon, lat, *nearest_on(shape, lon, lat))[2]
+    assert np.max(meters) < 1100  # 1/4096 of the box is 977 m
     assert 20 < len(shape.exterior.coords) < 1000
     assert area_m2(scene, box) == pytest.approx(box.area * 1e6, rel=1e-4)
 
@@ -334,7 +334,7 @@ def test_mars_has_positions_but_neither_lonlat_nor_areas(make_tiled, texture, wk
 
 def test_heights_and_old_ellipsoids_do_not_hide_the_earth():
     for crs in ("EPSG:32633+5773", "EPSG:4302", "EPSG:30200", "EPSG:27700"):
-        x, y = centre_of(crs.split("+")[0])
+        x, y = center_of(crs.split("+")[0])
         step = 1e-5 if CRS.from_user_input(crs).is_geographic else 1
         scene = placed(crs, Affine(step, 0, x, 0, -step, y))
         assert scene.georeference.is_on_earth, crs

@@ -138,9 +138,9 @@ def test_numbers_without_a_crs_that_may_be_places_are_asked_about(make_scene):
     placed = region_from_crs(scene, degrees, "EPSG:4326").geometry
     assert placed.bounds == pytest.approx((100, 100, 300, 300), abs=0.01)
     assert region_from_crs(scene, degrees, PIXELS).geometry.bounds == degrees.bounds
-    metres = make_scene("EPSG:32633", (100, 700), 1)
+    meters = make_scene("EPSG:32633", (100, 700), 1)
     with pytest.raises(GeometryError, match="--region-crs"):
-        region_from_crs(metres, shapely.box(150, 200, 300, 400), None)
+        region_from_crs(meters, shapely.box(150, 200, 300, 400), None)
 
 
 def test_numbers_without_a_crs_that_are_pixels_are_taken_with_a_warning(make_scene):

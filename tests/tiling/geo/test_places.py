@@ -95,7 +95,7 @@ def test_a_box_around_a_pole_or_more_than_a_hemisphere_is_itself_and_not_the_res
 
 @pytest.mark.parametrize(("step", "first"), [(0.5, 0.0), (1.0, -180.0), (0.25, 20.0), (2.5, 0.0)])
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4267", "EPSG:4258"])
-def test_grids_with_centres_on_the_poles_end_at_the_poles(step, first, crs):
+def test_grids_with_centers_on_the_poles_end_at_the_poles(step, first, crs):
     affine = Affine(step, 0, first - step / 2, 0, -step, 90 + step / 2)
     scene, rows, cols = placed(crs, affine), round(180 / step) + 1, round(360 / step)
     side = rows // 4

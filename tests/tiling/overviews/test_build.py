@@ -126,8 +126,8 @@ def test_missing_pixels_are_never_averaged_in(make_tiled, reader_of, tmp_path, k
     scene, pyramid = reader.scene, reader.pyramid
     assert level_files_of(scene).builder == "streamed"
     with rasterio.open(build(scene, tmp_path / "levels")[-1][0]) as coarsest:
-        colour = coarsest.read(1)[coarsest.read_masks(1) >= 128]
-    assert (colour[np.isfinite(colour)] == 200).all()
+        color = coarsest.read(1)[coarsest.read_masks(1) >= 128]
+    assert (color[np.isfinite(color)] == 200).all()
     for level in range(pyramid.top_level + 1):
         truth = known[(1 << level) // 2 :: 1 << level, (1 << level) // 2 :: 1 << level]
         shown = 0
@@ -142,7 +142,7 @@ def test_missing_pixels_are_never_averaged_in(make_tiled, reader_of, tmp_path, k
         assert shown == pytest.approx(truth.sum(), rel=0.1)
 
 
-def test_palette_colours_are_averaged_and_indexes_are_not(make_tiled, reader_of):
+def test_palette_colors_are_averaged_and_indexes_are_not(make_tiled, reader_of):
     for layout in ({}, {"tiled": False, "blockxsize": 512, "blockysize": 8}):
         indexes = np.indices((512, 512)).sum(axis=0) % 2 * 200
         colormap = {0: (250, 0, 0, 255), 100: (0, 255, 0, 255), 200: (0, 0, 250, 255)}

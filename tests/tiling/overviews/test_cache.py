@@ -205,10 +205,10 @@ def test_level_files_of_a_scene_that_changed_show_no_old_pixels(make_tiled, text
 def test_another_content_of_a_file_is_another_scene(make_tiled, texture, reader_of, builds):
     path = make_tiled(texture(300, 400))
     old = reader_of(path)
-    before = old.read(COARSE).rgb
-    time.sleep(0.01)
+    before, stamp = old.read(COARSE).rgb, path.stat()
     path.unlink()
     make_tiled(255 - texture(300, 400))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
     after = reader_of(path).read(COARSE).rgb
     assert np.abs(after.astype(int) - before).mean() > 10
     assert len(builds) == 2
@@ -230,25 +230,36 @@ def test_a_file_that_changes_during_a_build_is_an_error(make_tiled, texture, mon
     assert list_cache() == []
 
 
-def test_list_and_clear_tell_what_is_kept(make_tiled, make_raster, texture, cache_folder):
+def test_an_empty_cache_lists_and_clears_nothing():
     assert list_cache() == []
     assert clear_cache() == (0, 0)
+
+
+@pytest.fixture
+def two_prepared(make_tiled, make_raster, texture):
+    """A small scene and a large one, with their level files."""
     large = open_scene(make_raster(texture(500, 600), "striped.tif"))
     small = open_scene(make_tiled(texture(300, 400), "tiled.tif"))
     for scene in (small, large):
         prepare(scene)
-    entries = list_cache()
-    assert [entry.scene for entry in entries] == [large.source.path, small.source.path]
-    assert [entry.builder for entry in entries] == ["pyvips", "streamed"]
-    assert [entry.levels for entry in entries] == [(0, 1, 2), (1,)]
-    assert {entry.state for entry in entries} == {"current"}
-    (cache_folder / entries[0].folder / "level_0.tif").write_bytes(b"")
-    assert [entry.state for entry in list_cache()].count("damaged") == 1
+    return small, large
+
+
+def test_level_files_are_listed_with_the_largest_scene_first(two_prepared):
+    small, large = two_prepared
+    rows = [(e.scene, e.builder, e.levels, e.state) for e in list_cache()]
+    assert rows == [
+        (large.source.path, "pyvips", (0, 1, 2), "current"),
+        (small.source.path, "streamed", (1,), "current"),
+    ]
+
+
+def test_clearing_removes_damaged_level_files_too(two_prepared, cache_folder):
+    (cache_folder / list_cache()[0].folder / "level_0.tif").write_bytes(b"")
+    assert sorted(entry.state for entry in list_cache()) == ["current", "damaged"]
     scenes, size = clear_cache()
-    assert scenes == 2
-    assert size > 0
-    assert list_cache() == []
-    assert not are_prepared(small)
+    assert (scenes, size > 0, list_cache()) == (2, True, [])
+    assert not any(map(are_prepared, two_prepared))
 
 
 def test_what_was_not_wanted_for_longest_goes_first_when_the_cache_is_full(

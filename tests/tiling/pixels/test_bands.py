@@ -67,7 +67,7 @@ def test_wavelengths_of_envi_are_read_in_their_units(make_bands, factor, units):
     assert find_roles(scene).bands == S2_ROLES
 
 
-def test_true_colours_are_found_without_being_asked_for(make_bands):
+def test_true_colors_are_found_without_being_asked_for(make_bands):
     choice = choose_bands(make_bands(13, waves=S2_WAVES))
     assert (choice.bands, choice.warnings) == ((4, 3, 2), ())
     assert "wavelength" in choice.reason
@@ -158,7 +158,7 @@ INDEXES = [((30, 20, 60), 0.5, -1 / 3), ((50, 100, 100), 0.0, -1 / 3), ((90, 10,
 
 
 @pytest.mark.parametrize(("values", "ndvi", "ndwi"), INDEXES)
-def test_an_index_is_its_formula_in_grey_from_minus_one_to_one(make_bands, values, ndvi, ndwi):
+def test_an_index_is_its_formula_in_gray_from_minus_one_to_one(make_bands, values, ndvi, ndwi):
     scene = make_bands(3, values=values, descriptions=("green", "red", "nir"))
     for name, truth in (("ndvi", ndvi), ("ndwi", ndwi)):
         radiometry = plan_radiometry(scene, composite=name)
@@ -204,5 +204,5 @@ def test_every_reference_raster_shows_its_bands_with_a_reason(shared_raster):
     choice = choose_bands(scene)
     assert choice.reason
     says = {"red", "green", "blue"} <= set(scene.colorinterp)
-    colours = [name for name in scene.colorinterp if name != "alpha"]
-    assert bool(choice.warnings) == (len(colours) >= 3 and not says)
+    colors = [name for name in scene.colorinterp if name != "alpha"]
+    assert bool(choice.warnings) == (len(colors) >= 3 and not says)

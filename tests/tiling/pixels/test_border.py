@@ -95,19 +95,19 @@ def test_overviews_made_without_knowing_bring_a_warning(make_tiled, texture):
     assert "rim of mixed pixels" in plan_radiometry(coarse).warnings[0]
 
 
-def lake_and_collar(colour):
+def lake_and_collar(color):
     """A picture with a frame of a color, and a lake of the same color inside."""
     image = np.random.default_rng(5).integers(60, 200, (3, 512, 512)).astype("uint8")
-    image[:, ~collar(512, 41)] = np.array(colour)[:, None]
-    image[:, 200:300, 220:320] = np.array(colour)[:, None, None]
+    image[:, ~collar(512, 41)] = np.array(color)[:, None]
+    image[:, 200:300, 220:320] = np.array(color)[:, None, None]
     return image
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 34, 56)])
-def test_auto_takes_a_border_of_one_colour_but_not_a_lake_of_the_same(make_tiled, colour):
-    reader, tiles = read_all(make_tiled(lake_and_collar(colour)), nodata="auto")
+@pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (12, 34, 56)])
+def test_auto_takes_a_border_of_one_color_but_not_a_lake_of_the_same(make_tiled, color):
+    reader, tiles = read_all(make_tiled(lake_and_collar(color)), nodata="auto")
     assert any("is a guess" in warning for warning in reader.radiometry.warnings)
-    assert f"({', '.join(map(str, colour))})" in reader.radiometry.warnings[0]
+    assert f"({', '.join(map(str, color))})" in reader.radiometry.warnings[0]
     found = np.zeros((512, 512), bool)
     for tile, pixels in tiles.items():
         if tile.level == 0:
@@ -196,5 +196,5 @@ def test_what_is_neither_a_number_nor_auto_is_refused(make_tiled, texture):
         (None, "uint8", True),
     ],
 )  # fmt: skip
-def test_only_the_ends_of_unsigned_types_are_colours(nodata, dtype, is_part):
+def test_only_the_ends_of_unsigned_types_are_colors(nodata, dtype, is_part):
     assert is_missing_part(nodata, dtype) == is_part

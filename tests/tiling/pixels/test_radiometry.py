@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from rasterio.enums import ColorInterp as Color
 from rasterio.enums import Resampling
 
@@ -17,7 +18,7 @@ from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 RGB = (Color.red, Color.green, Color.blue)
 
 
-def test_eight_bit_colours_are_those_of_rasterio_to_the_bit(shared_raster):
+def test_eight_bit_colors_are_those_of_rasterio_to_the_bit(shared_raster):
     if shared_raster.name.startswith("corrupt"):
         pytest.skip("damaged on purpose")
     scene = open_scene(shared_raster, allow_vrt=True)
@@ -76,6 +77,9 @@ def test_a_value_far_from_all_others_is_told_with_the_way_to_declare_it(
     assert any(f"nodata={told}" in text for text in warnings) == is_told
     declared = plan_radiometry(open_scene(path, nodata=float(told)))
     assert not any("far from all others" in text for text in declared.warnings)
+    array = xr.DataArray(ramp[0].astype(dtype), dims=("y", "x"))
+    warnings = plan_radiometry(open_scene(array)).warnings
+    assert any(f"attrs['_FillValue']={told}" in text for text in warnings) == is_told
 
 
 def test_a_mask_of_few_classes_has_no_value_far_from_the_others(make_tiled):
@@ -127,7 +131,7 @@ def test_nodata_of_one_band_pulls_no_stretch_of_that_band(make_tiled):
     assert tile.valid[64:].all()
 
 
-def test_a_dark_or_bright_colour_is_not_a_missing_one(make_tiled):
+def test_a_dark_or_bright_color_is_not_a_missing_one(make_tiled):
     for nodata in (0, 255):
         image = np.full((3, 64, 64), 100, "uint8")
         image[0, :32], image[:, :, :8] = nodata, nodata
@@ -163,9 +167,9 @@ def test_the_fourth_band_is_a_mask_only_if_the_file_says_alpha(make_tiled, textu
         assert tile.valid_fraction == share
 
 
-def test_alpha_is_never_shown_as_a_colour(make_tiled, texture):
-    grey = open_scene(make_tiled(texture(64, 64, 2), colorinterp=(Color.gray, Color.alpha)))
-    assert plan_radiometry(grey).bands == (1,)
+def test_alpha_is_never_shown_as_a_color(make_tiled, texture):
+    gray = open_scene(make_tiled(texture(64, 64, 2), colorinterp=(Color.gray, Color.alpha)))
+    assert plan_radiometry(gray).bands == (1,)
     first = (Color.alpha, *RGB)
     scene = open_scene(make_tiled(texture(64, 64, 4), "b.tif", colorinterp=first))
     assert plan_radiometry(scene).bands == (2, 3, 4)
@@ -282,7 +286,7 @@ def test_looked_up_stretches_equal_the_arithmetic(dtype):
 
 
 @pytest.mark.parametrize("broken", [60000, 7])
-def test_a_palette_without_its_table_is_shown_as_grey_and_said(make_tiled, broken):
+def test_a_palette_without_its_table_is_shown_as_gray_and_said(make_tiled, broken):
     path = make_tiled(np.arange(4096, dtype=np.uint8).reshape(1, 64, 64) % 16, colormap=PALETTE)
     content = bytearray(path.read_bytes())
     (start,) = struct.unpack_from("<I", content, 4)

@@ -136,13 +136,16 @@ def with_palette(path, *, has_alpha):
     return np.ones((SIDE, SIDE), bool)
 
 
-def with_mask(path, *, is_beside=False, bands=3):
+def with_mask(path, *, is_beside=False, bands=3, opaque=255):
     values = smooth(bands, "uint8", 20, 200)
     colors = RGBA if bands == 4 else RGB
     if bands == 4:
         values[3] = 255
         values[3, :, :128] = 0
     write(path, values, mask=known_rows(), is_beside=is_beside, photometric="rgb", colors=colors)
+    if opaque != 255:
+        with rasterio.open(f"{path}.msk", "r+") as mask:
+            mask.write(np.where(known_rows(), opaque, 0).astype(np.uint8), 1)
     known = known_rows()
     known[:, : 128 if bands == 4 else 0] = False
     return known
@@ -192,6 +195,7 @@ SAMPLES = {
     "NaN beside nodata": partial(with_scattered, number=np.nan, nodata=-1.0),
     "mask inside": with_mask,
     "mask beside": partial(with_mask, is_beside=True),
+    "mask beside of 0 and 1": partial(with_mask, is_beside=True, opaque=1),
     "mask and alpha": partial(with_mask, bands=4),
     "zero is white": partial(with_zero_as_white, dtype="uint8"),
     "zero is white, sixteen bits": partial(with_zero_as_white, dtype="uint16"),

@@ -51,7 +51,7 @@ class Benchmark:
         scorers: Makes the scorers of all ``MODES`` from a dictionary of synonyms.
         metrics: The numbers that are reported, the headline first.
         instructions: What to download and where to put it.
-        licence: Of the data.
+        license: Of the data.
         version: Of prompt and scorers; part of every report.
         published: Scores of others.
         prediction_fields: Names under which answers files of this benchmark keep the answer,
@@ -66,7 +66,7 @@ class Benchmark:
     scorers: Callable[[Any], Mapping[str, Scorer]]
     metrics: tuple[Metric, ...]
     instructions: str
-    licence: str
+    license: str
     version: str = "1"
     published: tuple[PublishedScore, ...] = ()
     prediction_fields: tuple[str, ...] = ()

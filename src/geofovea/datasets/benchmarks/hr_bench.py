@@ -95,7 +95,7 @@ BENCHMARK = Benchmark(
         "download DreamMr/HR-Bench from the Hugging Face hub, so that the folder holds "
         "hr_bench_4k.tsv or hr_bench_8k.tsv (choose with --annotations)"
     ),
-    licence="see the data set's page",
+    license="see the data set's page",
     published=tuple(
         PublishedScore(f"{system} ({size})", "mean over cycles", value, "RAP paper", "GPT judges")
         for system, *values in _OTHERS

@@ -57,7 +57,7 @@ def find_annotations(benchmark: Benchmark, root: Path) -> Path:
     what = "there is no folder" if not root.is_dir() else "there is no annotation file in"
     raise DataError(
         f"{what} {root}; for {benchmark.title} {benchmark.instructions}. Looked for "
-        f"{', '.join(benchmark.annotations)}. License of the data: {benchmark.licence}"
+        f"{', '.join(benchmark.annotations)}. License of the data: {benchmark.license}"
     )
 
 

@@ -106,7 +106,7 @@ BENCHMARK = Benchmark(
         "download HappyBug/LRS-GRO from the Hugging Face hub, so that the folder holds "
         "LRS-GRO.jsonl and the images that it names"
     ),
-    licence="see the data set's page",
+    license="see the data set's page",
     published=tuple(
         PublishedScore(system, "OA", value, "GazeEarth and ZoomEarth papers", _CAVEAT)
         for system, value in _OTHERS

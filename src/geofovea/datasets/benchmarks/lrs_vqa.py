@@ -114,7 +114,7 @@ BENCHMARK = Benchmark(
         "download ll-13/LRS-VQA from the Hugging Face hub and unpack it, so that the folder holds "
         "LRS_VQA_merged.jsonl and image/ (or LRS_VQA/image/)"
     ),
-    licence="CC BY-NC 4.0",
+    license="CC BY-NC 4.0",
     published=(
         *(
             PublishedScore(system, figure, value, "LRS-VQA paper, table of results")

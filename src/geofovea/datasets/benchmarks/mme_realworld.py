@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
-from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
+from geofovea.datasets.records.choices import labeled, letters_of, unlabeled
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
@@ -26,7 +26,7 @@ _SUBTASK = "Remote Sensing"
 def prompt(sample: Sample) -> str:
     """The published prompt."""
     return (
-        f"{sample.question} The choices are listed below:\n{labelled(sample.choices)}\n"
+        f"{sample.question} The choices are listed below:\n{labeled(sample.choices)}\n"
         "Select the best answer to the above multiple-choice question based on the image. Respond "
         "with only the letter (A, B, C, D, or E) of the correct option. \nThe best answer is:"
     )
@@ -43,7 +43,7 @@ def read(path: Path, root: Path) -> Collection:
         for row in read_shards(path):
             if row.text("Subtask") != _SUBTASK:
                 continue
-            choices = unlabelled(row, "Answer choices")
+            choices = unlabeled(row, "Answer choices")
             category = row.text("Category").lower()
             if "attribute" in category:
                 category = category.split("/", maxsplit=1)[0] + "/attribute"
@@ -102,7 +102,7 @@ BENCHMARK = Benchmark(
         "download yifanzhang114/MME-RealWorld from the Hugging Face hub and unpack it, so that the "
         "folder holds MME_RealWorld.json and the images where it names them"
     ),
-    licence="for research only, see its terms",
+    license="for research only, see its terms",
     published=tuple(
         PublishedScore(system, "accuracy", value, source, caveat)
         for system, value, source, caveat in _OTHERS

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
-from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
+from geofovea.datasets.records.choices import labeled, letters_of, unlabeled
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
@@ -32,7 +32,7 @@ def prompt(sample: Sample) -> str:
         if sample.multi_select
         else "only the letter of the correct option"
     )
-    return f"{sample.question}\n{labelled(sample.choices)}\nAnswer with {answer_form}."
+    return f"{sample.question}\n{labeled(sample.choices)}\nAnswer with {answer_form}."
 
 
 def read(path: Path, root: Path) -> Collection:
@@ -51,7 +51,7 @@ def read(path: Path, root: Path) -> Collection:
 
     def samples() -> Iterator[Sample]:
         for number, row in with_choices:
-            choices = unlabelled(row, "options")
+            choices = unlabeled(row, "options")
             answers = letters_of(row, "answer", len(choices))
             task = _first(row, _TASKS) or "all"
             yield row.sample(
@@ -108,7 +108,7 @@ BENCHMARK = Benchmark(
         "download RL-MIND/XHRBench from the Hugging Face hub, so that the folder holds "
         "dataset.json and the images that it names"
     ),
-    licence="Apache-2.0",
+    license="Apache-2.0",
     published=tuple(
         PublishedScore(system, f"{ability} mean", value, "RSHR-Bench and UHR-BAT papers", caveat)
         for system, *values, caveat in _OTHERS

@@ -148,7 +148,7 @@ def _benchmark(name: str, title: str, classes_of: str, files: str, record: str) 
             f"download {record} from Zenodo, so that the folder holds the files of questions and "
             "answers of one part, and images/ with <id>.tif"
         ),
-        licence="CC BY 4.0",
+        license="CC BY 4.0",
     )
 
 

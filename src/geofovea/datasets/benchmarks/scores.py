@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ def score_answers(
     answers: Mapping[str, str],
     synonyms: Synonyms,
 ) -> list[ScoredAnswer]:
-    """Scorer the answers that there are, in the order of the samples.
+    """Judge the answers that there are, in the order of the samples.
 
     An empty answer is none: it is wrong in all modes and goes through no rule, for some published
     rules take it for the first choice.
@@ -149,16 +149,6 @@ def score(
     blind = np.array([official(sample, constants[sample.id]).correct for sample in samples_scored])
     metrics = [figure for figure in benchmark.metrics if any(map(figure.only, samples_scored))]
     figures = {mode: {f.name: draws.measure(f, correct[mode]) for f in metrics} for mode in MODES}
-    keys = {
-        "category": category_of,
-        "source": lambda s: source_of(s) or None,
-        "image size": image_size_group,
-        "object size": object_size_group,
-    }
-    by_mode = {
-        kind: {mode: draws.groups(key, correct[mode]) for mode in MODES}
-        for kind, key in keys.items()
-    }
     scores = Scores(
         benchmark=benchmark.name,
         version=benchmark.version,
@@ -168,13 +158,7 @@ def score(
         unknown=len(set(answers) - {s.id for s in samples}),
         figures=figures,
         rules={mode: _rules(scored, mode) for mode in MODES},
-        groups={
-            kind: {
-                name: {mode: by_mode_name[mode][name] for mode in MODES}
-                for name in by_mode_name["official"]
-            }
-            for kind, by_mode_name in by_mode.items()
-        },
+        groups={kind: _groups(draws, key, correct) for kind, key in _GROUP_KEYS.items()},
         blind={f.name: draws.measure(f, blind) for f in metrics},
         gain={f.name: draws.difference(f, correct["official"], blind) for f in metrics},
         constants={
@@ -185,6 +169,16 @@ def score(
         notes=(*notes, *_notes(scored)),
     )
     return scores, scored
+
+
+def _groups(
+    draws: Bootstrap,
+    key: Callable[[Sample], str | None],
+    correct: Mapping[str, NDArray[np.bool_]],
+) -> dict[str, dict[str, Estimate]]:
+    """Plain accuracy ``[group][mode]``."""
+    by_mode = {mode: draws.groups(key, correct[mode]) for mode in MODES}
+    return {name: {mode: by_mode[mode][name] for mode in MODES} for name in by_mode["official"]}
 
 
 def _notes(scored: Sequence[ScoredAnswer]) -> list[str]:
@@ -239,3 +233,12 @@ def _bin(value: float, edges: Sequence[int], unit: str) -> str:
     # the letter in front keeps groups in order when they are sorted by name
     high = f"to {edges[index]}" if index < len(edges) else "and more"
     return f"{'abcdefgh'[index]}: {lows[index]} {high} {unit}"
+
+
+_GROUP_KEYS: dict[str, Callable[[Sample], str | None]] = {
+    "category": category_of,
+    "source": lambda sample: source_of(sample) or None,
+    "image size": image_size_group,
+    "object size": object_size_group,
+}
+"""What questions are grouped by; a question without a value is in no group."""

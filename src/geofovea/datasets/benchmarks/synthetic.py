@@ -56,5 +56,5 @@ BENCHMARK = Benchmark(
     scorers=word_scorers(lambda _synonyms: _exact),
     metrics=(Metric("OA"), Metric("AA", (category_of,))),
     instructions="make it with: geofovea synthesize --output FOLDER --scenes 4",
-    licence="made here",
+    license="made here",
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
-from geofovea.datasets.records.choices import labelled, letters_of
+from geofovea.datasets.records.choices import labeled, letters_of
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
 from geofovea.datasets.records.sample import LETTERS, Collection, Sample, checked_collection
@@ -28,7 +28,7 @@ _INSTRUCTION = "Answer with the option's letter from the given choices directly.
 def prompt(sample: Sample) -> str:
     """The published text; of older files the question, its choices and the same instruction."""
     text = sample.meta.get("text")
-    listed = str(text) if text else f"{sample.question}\n{labelled(sample.choices)}"
+    listed = str(text) if text else f"{sample.question}\n{labeled(sample.choices)}"
     return listed if _INSTRUCTION in listed else f"{listed}\n{_INSTRUCTION}"
 
 
@@ -116,7 +116,7 @@ BENCHMARK = Benchmark(
         "download craigwu/vstar_bench from the Hugging Face hub, so that the folder holds "
         "test_questions.jsonl and the images that it names"
     ),
-    licence="see the data set's page",
+    license="see the data set's page",
     published=(
         PublishedScore("RAP + Qwen3-VL-8B", "accuracy", 92.0, "RAP paper"),
         PublishedScore("Qwen3-VL-8B", "accuracy", 81.3, "RAP paper"),

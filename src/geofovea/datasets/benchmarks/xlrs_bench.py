@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
-from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
+from geofovea.datasets.records.choices import labeled, letters_of, unlabeled
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
@@ -36,7 +36,7 @@ def prompt(sample: Sample) -> str:
         else "Select the best answer for the multiple-choice question based on the image. Only "
         "respond with the letter corresponding to the correct answer (A, B, C, D).\nThe answer is:"
     )
-    return f"{sample.question}The choices are listed below:\n{labelled(sample.choices)}\n\n{tail}"
+    return f"{sample.question}The choices are listed below:\n{labeled(sample.choices)}\n\n{tail}"
 
 
 def read(path: Path, root: Path) -> Collection:
@@ -48,7 +48,7 @@ def read(path: Path, root: Path) -> Collection:
 
     def samples() -> Iterator[Sample]:
         for row in read_shards(path):
-            choices = unlabelled(row, "multi-choice options")
+            choices = unlabeled(row, "multi-choice options")
             category = row.text("category")
             yield row.sample(
                 id=row.text("index"),
@@ -118,7 +118,7 @@ BENCHMARK = Benchmark(
         "download initiacms/XLRS-Bench-lite (or XLRS-Bench) from the Hugging Face hub, so that the "
         "folder holds data/train-*.parquet"
     ),
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     published=tuple(
         PublishedScore(system, "macro", value, source, caveat)
         for system, value, source, caveat in _OTHERS

@@ -1,4 +1,4 @@
-"""Manifests: tables that say which question is asked of which scene.
+"""Manifests: tables that pair questions with the scenes they are about.
 
 Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``,
 ``scene_before``, an earlier date of the same place, with which it is compared, and ``geometry``,

@@ -1,4 +1,4 @@
-"""Which columns of a manifest are the scene, the question and the id, whatever they are called."""
+"""Finds the columns of a manifest for scene, question and id under any of their usual names."""
 
 from __future__ import annotations
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.inputs.vector_kinds import check_vector_file, is_topojson
+from geofovea.datasets.inputs.vector_kinds import check_crs, check_vector_file, is_topojson
 from geofovea.datasets.tables.list_files import check_regular
 from geofovea.errors import DataError, MissingExtraError
-from geofovea.tiling.geo.ground import crs_of
 from geofovea.tiling.geo.region import PIXELS
 
 __all__ = ["NamedRegion", "read_regions"]
@@ -98,13 +97,7 @@ def _stated(crs: str) -> str:
     """
     name = f"EPSG:{crs.strip()}" if crs.strip().isdigit() else crs.strip()
     if name.lower() != PIXELS:
-        try:
-            crs_of(name)
-        except ValueError as error:
-            raise DataError(
-                f"crs={crs!r} is no CRS that is known ({error}); give one such as EPSG:4326, or "
-                "'pixels'"
-            ) from error
+        check_crs(name, f"crs={crs!r}", "give one such as EPSG:4326, or 'pixels'")
     return name
 
 

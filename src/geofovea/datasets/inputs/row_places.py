@@ -20,11 +20,20 @@ GEOMETRY_COLUMNS = ("geometry", "geom", "the_geom", "wkt", "geojson")
 _CRS = ("crs", "srid", "epsg")
 # columns of these names that hold numbers are boxes or corners
 _BOXES = ("bbox", "bounds", "box", "extent")
+# columns of which four together are a box
+_CORNERS = (
+    *(("minx", "miny", "maxx", "maxy"), ("min_x", "min_y", "max_x", "max_y")),
+    *(("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max")),
+    *(("west", "south", "east", "north"), ("left", "bottom", "right", "top")),
+    *(("min_lon", "min_lat", "max_lon", "max_lat"), ("lon_min", "lat_min", "lon_max", "lat_max")),
+)
 _WKT = re.compile(
     r"\s*(?:SRID\s*=\s*(\d+)\s*;)?\s*((?:MULTI)?(?:POINT|LINESTRING|POLYGON)|GEOMETRYCOLLECTION)"
     r"\s*(?:Z|M|ZM)?\s*(?:\(|EMPTY)",
     re.IGNORECASE,
 )
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+_BOX_TEXT = re.compile(rf"[\s(\[]*{_NUMBER}(?:[\s,;]+{_NUMBER}){{3}}[\s)\]]*", re.IGNORECASE)
 _WKB_IN_HEX = re.compile(r"0[01][0-9A-F]{40,}", re.IGNORECASE)
 _GEOJSON = re.compile(r'\s*\{.{0,200}"(?:coordinates|geometries)"\s*:', re.DOTALL)
 # the order of bytes, and the kind of geometry in that order
@@ -77,6 +86,7 @@ def place_of(origin: str, fields: Mapping[str, Any]) -> tuple[Any, str | None]:
                 "alone; rename it, with a column 'crs' such as EPSG:4326 beside it, or remove it"
             )
     if column is None:
+        _check_corners(origin, fields, by_name)
         return None, None
     geometry, crs = _read(origin, column, fields[column])
     crs_cell = next((fields[by_name[name]] for name in _CRS if name in by_name), None)
@@ -91,18 +101,36 @@ def place_of(origin: str, fields: Mapping[str, Any]) -> tuple[Any, str | None]:
     return _checked(origin, column, geometry), PIXELS if crs.lower() == PIXELS else crs
 
 
+def _check_corners(origin: str, fields: Mapping[str, Any], by_name: Mapping[str, str]) -> None:
+    """Refuse a box that stands in four columns, of which nothing is read."""
+    for names in _CORNERS:
+        cells = [fields.get(by_name.get(name, "")) for name in names]
+        # an empty cell of a column of numbers is NaN, which differs from itself
+        if all(cell == cell and cell not in (None, "") for cell in cells):
+            raise DataError(
+                f"{origin}, columns {', '.join(repr(by_name[name]) for name in names)}: hold a "
+                "box, and a place is read from a column 'geometry' alone; write it there as WKT, "
+                "with a column 'crs' such as EPSG:4326 beside it, or remove them"
+            )
+
+
 def _is_place(name: str, value: Any) -> bool:
+    is_box = name.strip().lower() in _BOXES
     if isinstance(value, str):
+        if is_box and _BOX_TEXT.fullmatch(value):
+            return True
         return any(kind.match(value) for kind in (_WKT, _WKB_IN_HEX, _GEOJSON))
     if isinstance(value, bytes):
         return _WKB.match(value) is not None
     if isinstance(value, Mapping):
+        if is_box and any(set(names) <= set(value) for names in _CORNERS):
+            return True
         return value.get("type") in _GEOJSON_TYPES and bool(
             {"coordinates", "geometry"} & set(value)
         )
     is_numbers = isinstance(value, (list, tuple)) and len(value) in (4, 6)
     is_numbers = is_numbers and all(isinstance(v, (int, float)) for v in value)
-    return is_numbers and name.strip().lower() in _BOXES
+    return is_numbers and is_box
 
 
 def _read(origin: str, column: str, value: Any) -> tuple[Any, str | None]:

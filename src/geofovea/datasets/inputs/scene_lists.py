@@ -24,6 +24,12 @@ from geofovea.tiling.remote.names import is_remote_name, without_secrets
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
 
+# tables and lists of other programs, which people give in place of a manifest
+_OTHER_TABLES = (
+    *(".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".txt", ".lst", ".feather", ".arrow", ".orc"),
+    *(".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz", ".csv.bz2", ".csv.zst", ".csv.zip"),
+)
+
 
 def list_scenes(
     sources: list[str], *, asset: str | None = None, columns: ManifestColumns | None = None
@@ -72,6 +78,8 @@ def _rows_of(
 ) -> Iterator[ManifestRow]:
     path = Path(source)
     suffix = path.suffix.lower()
+    if not source.strip():
+        raise DataError("an empty name stands for no scene; give '.' for the folder you are in")
     if is_remote_name(source):
         yield ManifestRow(id=source, scene=source)
         return
@@ -88,6 +96,11 @@ def _rows_of(
         yield from read_manifest(path, columns)
     elif is_there and suffix in STAC_SUFFIXES:
         yield from stac_rows(path, asset)
+    elif is_there and source.lower().endswith(_OTHER_TABLES):
+        raise DataError(
+            f"{source!r} is a list or table of a kind that is not read; save it as CSV with a "
+            f"column 'scene', or give one of {', '.join(MANIFEST_SUFFIXES)}"
+        )
     elif glob.has_magic(source) and not is_there:
         names = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [name for name in names if not Path(name).is_dir()]

@@ -18,7 +18,7 @@ from typing import Any
 from geofovea.errors import DataError
 from geofovea.tiling.geo.ground import crs_of
 
-__all__ = ["VECTOR_SUFFIXES", "check_vector_file", "is_topojson"]
+__all__ = ["VECTOR_SUFFIXES", "check_crs", "check_vector_file", "is_topojson"]
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
 
@@ -115,13 +115,28 @@ def _check_crs(file: Path, crs: Any) -> None:
 def _check_crs_name(file: Path, name: str) -> None:
     """Refuse a name that GDAL does not know: it takes the numbers for degrees, and says nothing."""
     urn = _CRS_URN.fullmatch(name.strip())
+    check_crs(
+        ":".join(urn.groups()) if urn else name.strip(),
+        f"{file} is not opened: its 'crs' {name!r:.60}",
+        "write one such as 'urn:ogc:def:crs:EPSG::32633', or remove it and state the CRS with crs=",
+    )
+
+
+def check_crs(name: str, subject: str, cure: str) -> None:
+    """Refuse a name that is no CRS.
+
+    Args:
+        name: As PROJ reads it.
+        subject: What it is the name of, for the message.
+        cure: What to do about it.
+
+    Raises:
+        DataError: If nobody knows it.
+    """
     try:
-        crs_of(":".join(urn.groups()) if urn else name.strip())
+        crs_of(name)
     except ValueError as error:
-        raise DataError(
-            f"{file} is not opened: its 'crs' has the name {name!r:.60}, which is not known; write "
-            "one such as 'urn:ogc:def:crs:EPSG::32633', or remove it and state the CRS with crs="
-        ) from error
+        raise DataError(f"{subject} is no CRS that is known ({error}); {cure}") from error
 
 
 def _check_sqlite(file: Path) -> None:

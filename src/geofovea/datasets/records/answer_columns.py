@@ -1,4 +1,4 @@
-"""Which column of an answers file holds the answers: told by its name, and never guessed silently.
+"""Finds the column of answers in an answers file by its name; it never guesses silently.
 
 Files that keep the truth as well call one of the two ``answer``. One column serves for all rows: a
 row without a value in it holds no answer, whatever stands in other columns.

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from geofovea.datasets.records.rows import Row
 from geofovea.datasets.records.sample import LETTERS
 
-__all__ = ["labelled", "letters_of", "unlabelled"]
+__all__ = ["labeled", "letters_of", "unlabeled"]
 
 
-def labelled(choices: Sequence[str]) -> str:
+def labeled(choices: Sequence[str]) -> str:
     """``(A) ...`` and so on, one a line."""
     return "\n".join(f"({letter}) {text}" for letter, text in zip(LETTERS, choices, strict=False))
 
 
-def unlabelled(row: Row, column: str) -> tuple[str, ...]:
+def unlabeled(row: Row, column: str) -> tuple[str, ...]:
     """Choices without their letters; a list of texts or an object from letters to texts.
 
     Raises:

@@ -38,7 +38,7 @@ def stratified(collection: Collection, count: int, seed: int = 0) -> Collection:
     order = sorted(groups, key=lambda n: (sizes[n] - shares[n], len(groups[n]), n))
     for name in order[: count - sum(sizes.values())]:
         sizes[name] += 1
-    drawn = {
+    ids = {
         sample.id
         for name, group in groups.items()
         # a text as seed, which is the same for every hash seed and version
@@ -48,5 +48,5 @@ def stratified(collection: Collection, count: int, seed: int = 0) -> Collection:
         f"a stratified sample of {count} of {total} questions in {len(groups)} categories, "
         f"seed {seed}"
     )
-    samples = tuple(sample for sample in collection.samples if sample.id in drawn)
+    samples = tuple(sample for sample in collection.samples if sample.id in ids)
     return replace(collection, samples=samples, notes=(*collection.notes, note))

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.verdict import Scorer
 
-__all__ = ["constant_answers", "constants_for", "halves", "neighbour_answers"]
+__all__ = ["constant_answers", "constants_for", "halves", "neighbor_answers"]
 
-NEIGHBOURS = 15
+NEIGHBORS = 15
 _CANDIDATES = 24
 """So many of the most frequent answers of a group are tried as its constant."""
 
@@ -79,8 +79,8 @@ def halves(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sam
     return parts
 
 
-def neighbour_answers(
-    references: Sequence[Sample], queries: Sequence[Sample], k: int = NEIGHBOURS
+def neighbor_answers(
+    references: Sequence[Sample], queries: Sequence[Sample], k: int = NEIGHBORS
 ) -> Answers:
     """What the ``k`` known questions that are worded most alike are answered with.
 

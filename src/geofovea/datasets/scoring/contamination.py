@@ -80,10 +80,10 @@ def hash_image(path: Path, name: str | None = None) -> ImageHash:
 
 
 def _difference_hash(path: Path) -> int | None:
-    grey = _thumbnail(path)
-    if grey is None:
+    gray = _thumbnail(path)
+    if gray is None:
         return None
-    bits = (grey[:, 1:] > grey[:, :-1]).ravel()
+    bits = (gray[:, 1:] > gray[:, :-1]).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 

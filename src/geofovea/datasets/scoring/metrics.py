@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -142,9 +143,12 @@ class Bootstrap:
     ) -> dict[str, Estimate]:
         """Plain accuracy of each group; samples whose key is None are in none."""
         names = sorted({name for name in map(key, self.samples) if name is not None})
+
+        def is_in(name: str, sample: Sample) -> bool:
+            return key(sample) == name
+
         return {
-            name: self.measure(Metric(name, only=lambda s, name=name: key(s) == name), correct)  # type: ignore[misc]
-            for name in names
+            name: self.measure(Metric(name, only=partial(is_in, name)), correct) for name in names
         }
 
     def _values(self, metric: Metric, correct: ArrayLike) -> tuple[Floats, int]:

@@ -1,4 +1,4 @@
-"""What is said of one answer, and the three scorers of a benchmark, one a mode.
+"""The verdict on one answer, and the three scorers of a benchmark, one per mode.
 
 None of them takes a thought for an answer.
 """

@@ -2,7 +2,7 @@
 
 Benchmarks of free answers accept synonyms as WordNet has them, so their scores need it. The table
 holds every lemma of WordNet 3.0 (``tools/make_synonym_table.py`` makes it; Princeton's license is
-inside, see ``licence``), so scoring is exact offline, for any word. Inflections are undone by
+inside, see ``license``), so scoring is exact offline, for any word. Inflections are undone by
 WordNet's own rules, called morphy; a phrase with blanks has no entry and thus no synonym, as in
 nltk, because WordNet joins the words of a phrase with underscores.
 """
@@ -83,7 +83,7 @@ class WordNetTable:
         return table
 
     @property
-    def licence(self) -> str:
+    def license(self) -> str:
         """Princeton's notice, which goes with every copy."""
         return str(self._table["licence"])
 

@@ -91,9 +91,7 @@ def _only_one(kind: str) -> _Asker:
 
     def ask(site: Site, changes: _Changes, rng: random.Random) -> Iterator[Question]:  # noqa: ARG001
         some = _at(site, changes, kind)
-        if len(some) == 1:
-            thing = some[0].after or some[0].before
-            assert thing is not None  # noqa: S101  (one of the two is there)
+        if len(some) == 1 and (thing := some[0].thing) is not None:
             box = some[0].box
             yield Question(
                 kind, CHANGE_FORMS[kind][0].format(site=site.kind), thing.kind, box, (box,)
@@ -116,9 +114,10 @@ def _new_count(site: Site, changes: _Changes, rng: random.Random) -> Iterator[Qu
 def _did_change(site: Site, changes: _Changes, rng: random.Random) -> Iterator[Question]:
     """Of a thing that was and is the only one of its kind on its pad."""
     unsure = {
-        (c.after or c.before).kind  # type: ignore[union-attr]
+        change.thing.kind
         for kind in ("appeared", "gone")
-        for c in _at(site, changes, kind)
+        for change in _at(site, changes, kind)
+        if change.thing is not None
     }
     changed = {c.after: c.before for c in _at(site, changes, "changed")}
     for thing in site.things:

@@ -62,6 +62,11 @@ class WorldChange:
     before: Thing | None = None
     after: Thing | None = None
 
+    @property
+    def thing(self) -> Thing | None:
+        """The thing as it is, or as it was where it went; None for sites."""
+        return self.after or self.before
+
 
 def make_dated_world(seed: int, width: int, height: int, number: int, version: int = 1) -> World:
     """The world of a seed at a date.
@@ -156,19 +161,19 @@ def _is_taken(site: Site, slot: tuple[int, int]) -> bool:
 def _one_goes(site: Site, rng: random.Random) -> Site | None:
     if len(site.things) < 2:
         return None
-    gone = rng.choice(site.things)
-    return replace(site, things=tuple(thing for thing in site.things if thing is not gone))
+    removed = rng.choice(site.things)
+    return replace(site, things=tuple(thing for thing in site.things if thing is not removed))
 
 
 def _one_changes(site: Site, rng: random.Random) -> Site | None:
     if not site.things:
         return None
-    chosen = rng.choice(site.things)
+    thing = rng.choice(site.things)
     if rng.random() < 0.5:
-        other = replace(chosen, color=rng.choice([c for c in COLORS if c != chosen.color]))
+        other = replace(thing, color=rng.choice([c for c in COLORS if c != thing.color]))
     else:
-        other = replace(chosen, status=rng.choice([s for s in STATUSES if s != chosen.status]))
-    return replace(site, things=tuple(other if t is chosen else t for t in site.things))
+        other = replace(thing, status=rng.choice([s for s in STATUSES if s != thing.status]))
+    return replace(site, things=tuple(other if t is thing else t for t in site.things))
 
 
 def _with_new_site(world: World, sites: list[Site], rng: random.Random) -> list[Site]:
@@ -177,10 +182,10 @@ def _with_new_site(world: World, sites: list[Site], rng: random.Random) -> list[
     It is of a kind that the world lacks, as long as there is one.
     """
     side = world.cell_side
-    taken = {_cell_of(site, side): site for site in sites}
+    site_of_cell = {_cell_of(site, side): site for site in sites}
     cells = [(r, c) for r in range(world.height // side) for c in range(world.width // side)]
-    free = [cell for cell in cells if cell not in taken and world.is_dry(*cell)]
-    free = free or [cell for cell, site in taken.items() if site.kind in FILLER_SITES]
+    free = [cell for cell in cells if cell not in site_of_cell and world.is_dry(*cell)]
+    free = free or [cell for cell, site in site_of_cell.items() if site.kind in FILLER_SITES]
     if not free:
         return sites
     kinds = [kind for kind in SITES if all(site.kind != kind for site in sites)]

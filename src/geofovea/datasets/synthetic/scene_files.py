@@ -34,7 +34,7 @@ def write_scene(
     on_progress: Callable[[float], None] = lambda _: None,
     bands: int = 3,
 ) -> None:
-    """Write a world as a cloud-optimised GeoTIFF: UTM 33N, averaged overviews.
+    """Write a world as a cloud-optimized GeoTIFF: UTM 33N, averaged overviews.
 
     Three bands are compressed as JPEG. Four are compressed without loss, for a fourth band would
     be taken for transparency, and the file says which of them is near infrared. The file appears

@@ -1,4 +1,4 @@
-"""Errors as clients of chat completions read them, whoever refuses: a route, or the guard."""
+"""Errors in the form that clients of chat completions expect, from a route or from the guard."""
 
 from __future__ import annotations
 

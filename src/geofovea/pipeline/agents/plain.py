@@ -1,4 +1,4 @@
-"""What is told to another program: bounded, and nothing in it that a terminal would obey.
+"""Plain text for other programs: bounded, and free of anything that a terminal would obey.
 
 Names of files, texts inside files and what models say come from somebody else. Another model reads
 them here, and perhaps a person in a terminal after it.

@@ -1,4 +1,4 @@
-"""A question of a program on its way: asked at the desk, followed, and ended if nobody waits."""
+"""Follows a program's question through the desk, and ends it if nobody waits for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools of agents. Each is one function; whatever it gives is made plain where it is sent.
+"""The tools of agents: one function each, with results made plain before they are sent.
 
 A tool takes the desk, what hears of its progress, and then what an agent gives it. Its
 docstring up to ``Raises``, and the texts beside its parameters, are what an agent reads of it.

@@ -1,4 +1,4 @@
-"""What comes back from a question: text, confidence, evidence on the map, cost, warnings."""
+"""The answer to a question: text, confidence, evidence on the map, cost, warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that may be asked for with an answer: its evidence, its picture, its page."""
+"""Writes the files that come with an answer: its evidence, its picture, its page."""
 
 from __future__ import annotations
 

@@ -25,11 +25,11 @@ def boxes_scene(
     Raises:
         GeometryError: If the tile is not on the pyramid's grid.
     """
-    shown = pyramid.box_scene(tile)
+    tile_box = pyramid.box_scene(tile)
     spoken = read_boxes(text, style, pyramid.tile_size)
     whole = [(box_scene(each, style, pyramid, tile), each.label) for each in spoken.boxes]
     # a tile at the edge is padded, and a box may reach into the padding
-    inside = [(part, label) for box, label in whole if (part := box.intersection(shown))]
+    inside = [(part, label) for box, label in whole if (part := box.intersection(tile_box))]
     return inside, spoken.refused + len(whole) - len(inside)
 
 

@@ -41,7 +41,7 @@ def heat_map(
         labels: Further attributes of the map, such as the question.
 
     Returns:
-        float32 ``(y, x)`` in [0, 1], NaN where nothing was looked at; with pixel-centre
+        float32 ``(y, x)`` in [0, 1], NaN where nothing was looked at; with pixel-center
         coordinates if the scene is not rotated, a CRS in ``spatial_ref``, and a coordinate
         ``look_level`` that says which look each pixel is from (-1 for none).
 
@@ -111,8 +111,8 @@ def _coords(scene: Scene, level: int, width: int, height: int) -> dict[str, Any]
             coords["x"] = c + a * step * (np.arange(width) + 0.5)
             coords["y"] = f + e * step * (np.arange(height) + 0.5)
     if georeference.kind == "gcps":
-        gcps = tuple((x / step, y / step, *ground) for x, y, *ground in georeference.gcps)
-        georeference = Georeference("gcps", georeference.crs_wkt, gcps=gcps)  # type: ignore[arg-type]
+        gcps = georeference.gcps_at(step, step)
+        georeference = Georeference("gcps", georeference.crs_wkt, gcps=gcps)
     elif georeference.kind == "rpcs":
         # they hold for native pixels only
         georeference = Georeference("none", None)

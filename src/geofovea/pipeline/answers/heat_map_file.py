@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
@@ -39,20 +39,8 @@ def write_heat_map(path: str | os.PathLike[str], heat: xarray.DataArray, scene: 
     Raises:
         OutputError: If the file cannot be written.
     """
-    step, georeference = 1 << int(heat.attrs["level"]), scene.georeference
-    place: dict[str, object] = {}
-    if georeference.transform is not None:
-        place = {
-            "crs": scene.crs,
-            "transform": Affine(*georeference.transform) @ Affine.scale(step),
-        }
-    elif georeference.kind == "gcps":
-        points = [
-            GroundControlPoint(row=y / step, col=x / step, x=ground_x, y=ground_y, z=z)
-            for x, y, ground_x, ground_y, z in georeference.gcps
-        ]
-        place = {"crs": scene.crs, "gcps": points}
     height, width = heat.shape
+    place = _place(scene, 1 << int(heat.attrs["level"]))
 
     def write(aside: Path) -> None:
         try:
@@ -80,3 +68,18 @@ def write_heat_map(path: str | os.PathLike[str], heat: xarray.DataArray, scene: 
             raise OSError(str(error)) from error
 
     write_file(path, write)
+
+
+def _place(scene: Scene, step: int) -> dict[str, Any]:
+    """Where a raster lies of which a pixel is ``step`` scene pixels wide, in rasterio's words."""
+    georeference = scene.georeference
+    if georeference.transform is not None:
+        transform = Affine(*georeference.transform) @ Affine.scale(step)
+        return {"crs": scene.crs, "transform": transform}
+    if georeference.kind != "gcps":
+        return {}
+    points = [
+        GroundControlPoint(row=y, col=x, x=x_crs, y=y_crs, z=z)
+        for x, y, x_crs, y_crs, z in georeference.gcps_at(step, step)
+    ]
+    return {"crs": scene.crs, "gcps": points}

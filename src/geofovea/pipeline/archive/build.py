@@ -113,16 +113,16 @@ def _settings(
 ) -> IndexSettings:
     """What is asked for, and for the rest what the index has or what is usual."""
     base = older or IndexSettings("", "", len(model.embed_text("scene")), model.side)
-    asked: dict[str, Any] = {name: value for name, value in form.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in form.items() if value is not None}
     if view["bands"] is not None:
-        asked["bands"] = tuple(view["bands"])
+        changes["bands"] = tuple(view["bands"])
     if view["composite"] is not None:
-        asked["composite"] = view["composite"]
+        changes["composite"] = view["composite"]
     if view["band_map"] is not None:
-        asked["band_map"] = tuple(sorted(view["band_map"].items()))
+        changes["band_map"] = tuple(sorted(view["band_map"].items()))
     if view["nodata"] is not None:
-        asked["nodata"] = str(view["nodata"])
-    return replace(base, encoder=model.name, fingerprint=model.fingerprint, **asked)
+        changes["nodata"] = str(view["nodata"])
+    return replace(base, encoder=model.name, fingerprint=model.fingerprint, **changes)
 
 
 @dataclass(frozen=True, slots=True)

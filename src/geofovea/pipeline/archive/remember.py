@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from geofovea.datasets.inputs.scene_lists import list_scenes
@@ -30,8 +31,8 @@ class RememberedScene:
         name: Of its file.
         megapixels: Native size.
         fill: What is stored of it now; None if nothing is.
-        warnings: What went wrong with keeping it.
-        error: Why it could not be read; empty if it could.
+        warnings: What went wrong beside it.
+        error: Why it could not be read or kept; empty if it was.
     """
 
     name: str
@@ -80,7 +81,8 @@ def remember_scenes(
         view: ``bands``, ``composite`` and ``band_map`` of ``SceneSession``.
 
     Yields:
-        One scene after the other. One that cannot be read says why, and does not end the run.
+        One scene after the other. One that cannot be read or kept says why, and does not end the
+        run.
 
     Raises:
         DataError: If a name stands for no scene.
@@ -127,6 +129,10 @@ def _remember(
         )
     every = range(pyramid.top_level + 1)
     chosen = every if levels is None else [level for level in every if level in levels]
-    fill = fill_memory(own, tiles_of_levels(pyramid, chosen), memory.limit_bytes)
-    warnings = (*session.tiles.warnings, *own.warnings)
-    return RememberedScene(name, pyramid.width * pyramid.height / 1e6, fill, warnings)
+    # a full disk takes nothing more, and what no file keeps is of no use to a later session
+    tiles = takewhile(lambda _: not own.warnings, tiles_of_levels(pyramid, chosen))
+    fill = fill_memory(own, tiles, memory.limit_bytes)
+    if own.warnings:
+        raise OutputError(f"{own.warnings[0]}; the same command goes on where this one ended")
+    megapixels = pyramid.width * pyramid.height / 1e6
+    return RememberedScene(name, megapixels, fill, tuple(session.tiles.warnings))

@@ -86,18 +86,18 @@ class SceneWalk:
 
     def _part(self, name: PartName, tiles: Sequence[Tile], pictures: Iterator[TilePixels]) -> Part:
         vectors = np.zeros((name.count, self.store.settings.dimension), np.float32)
-        shown = np.zeros(name.count, np.uint8)
+        shares = np.zeros(name.count, np.uint8)
         batch: dict[int, NDArray[np.uint8]] = {}
         for place, picture in enumerate(pictures):
             # rounded up: a tile with one pixel shows something
-            shown[place] = math.ceil(picture.valid_fraction * 255)
-            if shown[place]:
+            shares[place] = math.ceil(picture.valid_fraction * 255)
+            if shares[place]:
                 batch[place] = picture.rgb
             if len(batch) == _TILES_AT_ONCE:
                 self._embed(batch, vectors)
         self._embed(batch, vectors)
         stored = stored_vectors(vectors, self.store.settings.number_format)
-        return Part(name, stored, shown, self._lonlat(tiles))
+        return Part(name, stored, shares, self._lonlat(tiles))
 
     def _embed(self, batch: dict[int, NDArray[np.uint8]], vectors: NDArray[np.float32]) -> None:
         """Put the vectors of some pictures into their places, and empty the batch."""

@@ -29,7 +29,7 @@ from geofovea.pipeline.calibration.pointing import (
 )
 from geofovea.pipeline.calibration.ranking import RowRanking, look_record
 from geofovea.pipeline.training.focus_samples import FocusSamples, WorldSamples
-from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.regionfocus.attention_mode import WORDINGS, AttentionMode
 
 __all__ = ["Calibration", "CalibrationBudget", "calibrate", "calibration_samples"]
 
@@ -139,7 +139,13 @@ def calibrate(
         ModelError: If the attention of the host cannot be read.
     """
     samples = samples or calibration_samples(host)
-    described = {**settings, "samples": samples.name, "looks": budget.looks}
+    described = {
+        **settings,
+        "samples": samples.name,
+        "looks": budget.looks,
+        # records hold hits of modes, which depend on them
+        "wordings": list(WORDINGS),
+    }
     journal = Journal(folder / JOURNAL, described)
     walk = _Walk(host, samples, budget, journal, on_progress)
     ranked = walk.part(0, lambda rows: look_record(rows))

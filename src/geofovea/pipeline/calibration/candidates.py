@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from geofovea.pipeline.calibration.pointing import LookRows, hits_of
+from geofovea.pipeline.calibration.pointing import LookRows, hits_of, stacked
 from geofovea.pipeline.calibration.ranking import RowRanking
 from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_rows
 from geofovea.regionfocus.attention_mode import (
     CORRECTIONS,
     NEUTRAL_QUESTIONS,
+    WORDINGS,
     AttentionMode,
+    questions_beside,
 )
 
 __all__ = ["UNCALIBRATED", "ModeScore", "candidate_modes", "choose_mode", "mode_hits"]
@@ -39,23 +41,25 @@ def candidate_modes(
         readable: Layers that can be read.
         reuses_prefix: See ``attention_mode.default_mode``.
     """
-    neutral = NEUTRAL_QUESTIONS if reuses_prefix else NEUTRAL_QUESTIONS[-1:]
+    neutral, wordings = questions_beside(reuses_prefix=reuses_prefix)
     modes = {UNCALIBRATED: uncalibrated}
     layers = ranking.best_layers("relative", readable)
     for pooling in ("mean", "median"):
         modes[f"best layer, relative, {pooling}"] = AttentionMode(
-            (layers[0],), pooling=pooling, neutral=neutral
+            (layers[0],), pooling=pooling, neutral=neutral, wordings=wordings
         )
     for count in _SEVERAL_LAYERS:
         if count <= len(layers):
             best = tuple(sorted(layers[:count]))
-            modes[f"{count} layers, relative"] = AttentionMode(best, neutral=neutral)
+            modes[f"{count} layers, relative"] = AttentionMode(
+                best, neutral=neutral, wordings=wordings
+            )
     for count in _SEVERAL_HEADS:
         heads = tuple(sorted(ranking.best_heads("relative", count, readable)))
         used = tuple(sorted({layer for layer, _ in heads}))
         for pooling in ("mean", "median"):
             modes[f"{len(heads)} heads, relative, {pooling}"] = AttentionMode(
-                used, heads, pooling=pooling, neutral=neutral
+                used, heads, pooling=pooling, neutral=neutral, wordings=wordings
             )
     for correction in CORRECTIONS:
         if correction != "relative" and (correction != "masked" or len(neutral) >= 3):
@@ -72,21 +76,28 @@ def mode_hits(look_rows: LookRows, modes: Mapping[str, AttentionMode]) -> dict[s
     layers = tuple(range(look_rows.neutral.shape[1]))
     hits: dict[str, list[int]] = {}
     for name, mode in modes.items():
+        picked = [WORDINGS.index(wording) for wording in mode.wordings]
         places = [NEUTRAL_QUESTIONS.index(question) for question in mode.neutral]
         own = rows_of_mode(look_rows.rows[0], layers, mode)
-        neutral = own.new_zeros((len(places), *own.shape))
-        for i, place in enumerate(places):
-            neutral[i] = rows_of_mode(look_rows.neutral[place], layers, mode)
+        neutral = stacked(
+            [rows_of_mode(look_rows.neutral[place], layers, mode) for place in places], own
+        )
         hits[name] = [
             int(
                 hits_of(
                     scores_from_rows(
-                        rows_of_mode(rows, layers, mode), neutral, look_rows.look.tokens, mode
+                        rows_of_mode(rows, layers, mode),
+                        neutral,
+                        look_rows.look.tokens,
+                        mode,
+                        stacked([rows_of_mode(reworded[i], layers, mode) for i in picked], own),
                     ),
                     right,
                 )
             )
-            for rows, right in zip(look_rows.rows, look_rows.look.right, strict=True)
+            for rows, reworded, right in zip(
+                look_rows.rows, look_rows.reworded, look_rows.look.right, strict=True
+            )
         ]
     return hits
 

@@ -83,8 +83,8 @@ def measure_focuses(
     """
     started = time.monotonic()
     hits: dict[str, list[tuple[int, ...]]] = {name: [] for name in names}
-    spent = dict.fromkeys(names, 0.0)
-    shown = dict.fromkeys(names, 0)
+    seconds_of = dict.fromkeys(names, 0.0)
+    tokens_of = dict.fromkeys(names, 0)
     for session, questions, tokens in _base_looks(host, folder, scenes):
         for name in names:
             of_scene = []
@@ -96,15 +96,17 @@ def measure_focuses(
                     )
                 usage, began = QuestionUsage(), time.monotonic()
                 scores = _scores(session, name, question, tokens, usage, focus_model)
-                spent[name] += time.monotonic() - began
+                seconds_of[name] += time.monotonic() - began
                 # a picture of all tiles goes with each request
                 is_shown_all = name == "prompted"
-                shown[name] += len(tokens) if is_shown_all else sum(usage.tokens_scored)
+                tokens_of[name] += len(tokens) if is_shown_all else sum(usage.tokens_scored)
                 of_scene.append(int(hits_of(scores, _touching(tokens, box))))
             hits[name].append(tuple(of_scene))
     counts = {name: sum(map(len, groups)) for name, groups in hits.items()}
     return [
-        FocusScore(name, tuple(groups), spent[name] / counts[name], shown[name] / counts[name])
+        FocusScore(
+            name, tuple(groups), seconds_of[name] / counts[name], tokens_of[name] / counts[name]
+        )
         for name, groups in hits.items()
         if counts[name]
     ]

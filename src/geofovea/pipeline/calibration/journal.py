@@ -1,4 +1,4 @@
-"""What a calibration has measured, a look a line, so that one that was stopped goes on."""
+"""The log of a calibration, one look per line, from which an interrupted one resumes."""
 
 from __future__ import annotations
 

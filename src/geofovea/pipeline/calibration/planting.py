@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import DataError
+from geofovea.regionfocus.attention_mode import WORDINGS
 from geofovea.regionfocus.token_neighbors import neighbors_of
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -162,6 +163,13 @@ def _turning(planting: Planting, tokens: TokenSet, question: str, _: Row) -> Ten
     return weights
 
 
+def _as_asked(question: str) -> str:
+    """A question without what a wording puts before it."""
+    for wording in WORDINGS:
+        question = question.removeprefix(wording.partition("{")[0])
+    return question
+
+
 PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
     {
         "place": lambda p, tokens, _, __: _drawn(p, tokens, 1),
@@ -182,6 +190,7 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "drifting heads": lambda p, tokens, question, row: _drawn(p, tokens, 1, question, row),
         "drifting pair": lambda p, tokens, question, _: _pair(p, tokens, question),
         "drifting block": lambda p, tokens, question, _: _block(p, tokens, question),
+        "following": lambda p, tokens, question, _: _drawn(p, tokens, 1, _as_asked(question)),
         "trend": lambda _, tokens, __, ___: torch.linspace(0, 1, len(tokens)),
         "radial trend": _from_the_middle,
     }
@@ -189,5 +198,6 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
 """Kinds of what can be planted: sinks at a drawn place, in the corner, by content, along the edges,
 three, ten, the first token of each tile, a column, a block, one in each layer, one in each head,
 one of varying strength, one of three in turn; one that moves with the question, three that do, one
-in each head, two that touch, and nine that touch; trends along the sequence and from the middle."""
+in each head, two that touch, and nine that touch; one that moves with what is asked and stays where
+the question is put in other words; trends along the sequence and from the middle."""
 _TRENDS = frozenset({"trend", "radial trend"})

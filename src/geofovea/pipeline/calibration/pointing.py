@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.hosts.base import SupportsAttentionMode
 from geofovea.pipeline.inference.attention.support import can_read_rows
 from geofovea.pipeline.training.focus_samples import FocusSamples
-from geofovea.regionfocus.attention_mode import NEUTRAL_QUESTIONS, AttentionMode
+from geofovea.regionfocus.attention_mode import NEUTRAL_QUESTIONS, WORDINGS, AttentionMode
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "hits_of",
     "mean_interval",
     "pointing_looks",
+    "stacked",
 ]
 
 _RESAMPLES = 1000
@@ -84,6 +86,11 @@ def mean_interval(values: Sequence[Sequence[float]], seed: int = 0) -> tuple[flo
     return float(sums.sum() / counts.sum()), float(low), float(high)
 
 
+def stacked(rows: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Some tensors as one with a further axis; of none, one of that shape with nothing in it."""
+    return torch.stack(list(rows)) if rows else like.new_empty((0, *like.shape))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LookRows:
     """What a look's prompts attend to.
@@ -91,12 +98,15 @@ class LookRows:
     Attributes:
         look: The look.
         rows: ``(layers, heads, n)`` of each question.
+        reworded: ``(w, layers, heads, n)`` of each question in all wordings; w is 0 where a
+            further question costs a pass of its own.
         neutral: ``(k, layers, heads, n)`` of the neutral questions.
         tokens: Vision tokens that were run for it.
     """
 
     look: PointingLook
     rows: tuple[Tensor, ...]
+    reworded: tuple[Tensor, ...]
     neutral: Tensor
     tokens: int
 
@@ -132,8 +142,9 @@ class LookReader:
         decoder = host.decoder
         self.layers = tuple(i for i in range(self.depth) if can_read_rows(decoder, i))
         self.spent, self._most = spent, most_tokens
-        mode = AttentionMode(self.layers, neutral=NEUTRAL_QUESTIONS)
-        self._host: Any = host.with_attention(mode)
+        wordings = WORDINGS if host.reuses_prefix else ()
+        self._mode = AttentionMode(self.layers, neutral=NEUTRAL_QUESTIONS, wordings=wordings)
+        self._host: Any = host.with_attention(self._mode)
 
     def read(self, look: PointingLook) -> LookRows:
         """All rows of a look.
@@ -141,7 +152,8 @@ class LookReader:
         Raises:
             BudgetError: If it would take more tokens than may be run.
         """
-        prompts = [*look.questions, *NEUTRAL_QUESTIONS]
+        reworded = [self._mode.reworded(question) for question in look.questions]
+        prompts = [*look.questions, *NEUTRAL_QUESTIONS, *chain.from_iterable(reworded)]
         passes = 1 if self._host.reuses_prefix else len(prompts)
         tokens = passes * len(look.tokens)
         if self.spent + tokens > self._most:
@@ -152,8 +164,20 @@ class LookReader:
         self.spent += tokens
         rows = self._host.attention_rows([(prompt, look.tokens) for prompt in prompts])
         by_layer = [self._by_layer(each.cpu()) for each in rows]
-        count = len(look.questions)
-        return LookRows(look, tuple(by_layer[:count]), torch.stack(by_layer[count:]), tokens)
+        asked, neutral, wordings = (
+            len(each) for each in (look.questions, NEUTRAL_QUESTIONS, self._mode.wordings)
+        )
+        further = by_layer[asked + neutral :]
+        return LookRows(
+            look,
+            tuple(by_layer[:asked]),
+            tuple(
+                stacked(further[i * wordings : (i + 1) * wordings], by_layer[0])
+                for i in range(asked)
+            ),
+            torch.stack(by_layer[asked : asked + neutral]),
+            tokens,
+        )
 
     def _by_layer(self, rows: Tensor) -> Tensor:
         """Rows ``(layers, heads, n)`` of all layers; those that cannot be read are flat."""

@@ -27,7 +27,13 @@ from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.pipeline.training.focus_samples import FocusSamples, WorldSamples
-from geofovea.regionfocus.attention_mode import CORRECTIONS, NEUTRAL_QUESTIONS, AttentionMode
+from geofovea.regionfocus.attention_mode import (
+    CORRECTIONS,
+    NEUTRAL_QUESTIONS,
+    WORDINGS,
+    AttentionMode,
+    reworded_in,
+)
 
 __all__ = [
     "FocusBenchRow",
@@ -97,6 +103,8 @@ def modes_of(host: Any) -> dict[str, AttentionMode]:
         own, correction="relative", neutral=NEUTRAL_QUESTIONS[-1:]
     )
     modes["relative, median"] = replace(modes["relative"], pooling="median")
+    if host.reuses_prefix:
+        modes["relative, reworded"] = replace(modes["relative"], wordings=WORDINGS)
     return modes
 
 
@@ -148,8 +156,13 @@ def _planted(look_rows: LookRows, planting: Planting) -> LookRows:
         return [planting(row, prompt, tokens, layers) for row, prompt in pairs]
 
     rows = tuple(plant(look_rows.rows, questions))
+    prompts = [reworded_in(WORDINGS, question) for question in questions]
+    reworded = tuple(
+        torch.stack(plant(each, texts)) if len(each) else each
+        for each, texts in zip(look_rows.reworded, prompts, strict=True)
+    )
     neutral = torch.stack(plant(look_rows.neutral, NEUTRAL_QUESTIONS))
-    return replace(look_rows, rows=rows, neutral=neutral)
+    return replace(look_rows, rows=rows, reworded=reworded, neutral=neutral)
 
 
 def find_planted_layers(

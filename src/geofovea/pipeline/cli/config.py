@@ -61,14 +61,14 @@ def show(as_json: bool) -> None:
     rows = {setting.key: configuration.values.get(setting.key) for setting in SETTINGS}
     if as_json:
         record = {
-            key: None if found is None else {"value": _shown(found.value), "source": found.source}
-            for key, found in rows.items()
+            key: None if entry is None else {"value": _shown(entry.value), "source": entry.source}
+            for key, entry in rows.items()
         }
         echo(json.dumps({"settings": record, "files": [str(p) for p in configuration.files]}))
         return
     for setting in SETTINGS:
-        found = rows[setting.key]
-        value = "not set" if found is None else f"{_shown(found.value)}   from {found.source}"
+        entry = rows[setting.key]
+        value = "not set" if entry is None else f"{_shown(entry.value)}   from {entry.source}"
         echo(f"{setting.key:<24}{value}   ({setting.about}; ${setting.variable})")
     read = ", ".join(str(path) for path in configuration.files) or "none"
     places = " and ".join(str(path) for path in usual_files()[::-1])

@@ -12,37 +12,60 @@ import click
 
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
+from geofovea.pipeline.system.model_catalog import QUESTION_TOKENS
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
     from geofovea.pipeline.system.doctor import Examination, Fit
 
-__all__ = ["doctor", "examine_here", "loadable_families", "print_models"]
+__all__ = [
+    "doctor",
+    "examine_here",
+    "loadable_families",
+    "print_models",
+    "question_tokens_option",
+]
+
+
+question_tokens_option = click.option(
+    "--tokens",
+    type=click.IntRange(1, 2**20),
+    default=QUESTION_TOKENS,
+    show_default=True,
+    help="Tokens of the question that memory is stated for.",
+)
 
 
 @click.command(
-    cls=CommandWithExamples,
-    examples=[
-        "geofovea doctor",
-    ],
+    cls=CommandWithExamples, examples=["geofovea doctor", "geofovea doctor --tokens 16384"]
 )
+@question_tokens_option
 @json_option
-def doctor(as_json: bool) -> None:
+def doctor(tokens: int, as_json: bool) -> None:
     """Check the machine and the installation."""
-    examination = examine_here()
+    examination = examine_here(tokens)
     if as_json:
         echo(json.dumps(examination.to_json()))
     else:
         _print(examination)
 
 
-def examine_here() -> Examination:
-    """What this machine has, with the models of this package that it can load."""
+def examine_here(tokens: int = QUESTION_TOKENS) -> Examination:
+    """What this machine has, with the models of this package that it can load.
+
+    Args:
+        tokens: Of the question that models have to have memory for.
+    """
     from geofovea.pipeline.hosts.load import embedded_model_path
     from geofovea.pipeline.system.doctor import examine
 
     has_embedded = (embedded_model_path() / "config.json").exists()
-    return examine(loadable_families(), has_embedded=has_embedded, focus=_focus_of_models())
+    return examine(
+        loadable_families(),
+        has_embedded=has_embedded,
+        focus=_focus_of_models(),
+        question_tokens=tokens,
+    )
 
 
 def _focus_of_models() -> dict[str, str]:
@@ -127,9 +150,8 @@ def _print_missing(examination: Examination) -> None:
         echo(f"optional  {', '.join(packages)}: {command}")
 
 
-def print_models(found: Examination) -> None:
+def print_models(examination: Examination) -> None:
     """The models that are known, small to large, and where each of them fits."""
-    from geofovea.pipeline.system.doctor import QUESTION_TOKENS
     from geofovea.pipeline.system.tables import markdown_table, print_table
 
     header = ("hub id", "GB", "memory", "4-bit", "license", "fits")
@@ -142,7 +164,7 @@ def print_models(found: Examination) -> None:
             fit.license,
             _places(fit),
         )
-        for fit in found.fits
+        for fit in examination.fits
     ]
     try:
         print_table(header, rows, numbers_from=len(header))
@@ -150,9 +172,9 @@ def print_models(found: Examination) -> None:
         # rich is among what is missing
         echo(markdown_table(header, rows), lines=True)
     echo(
-        f"GB is the download, memory that of a question of {QUESTION_TOKENS} tokens in bfloat16, "
-        "4-bit the same with --quantization 4bit, which leaves experts (A3B) as they are; all in "
-        "GB.\n* float32, the default on a CPU, does not fit: add --dtype bfloat16. "
+        f"GB is the download, memory that of a question of {examination.question_tokens} tokens in "
+        "bfloat16, 4-bit the same with --quantization 4bit, which leaves experts (A3B) as they "
+        "are; all in GB.\n* float32, the default on a CPU, does not fit: add --dtype bfloat16. "
         "- needs an endpoint. NC: not for commercial use.",
         lines=True,
     )

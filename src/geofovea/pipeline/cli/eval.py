@@ -1,4 +1,4 @@
-"""``geofovea eval``: how well a model answers a benchmark, beside what one gets blindly."""
+"""``geofovea eval``: how well a model does on a benchmark, next to blind answers."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _scenes_of(root: Path, collection: Collection) -> Iterator[str]:
 
     images = find_images(root, collection.samples)
     paths = (images.of(sample) for sample in collection.samples)
-    return (str(found[0]) for found in paths if found)
+    return (str(files[0]) for files in paths if files)
 
 
 def _chosen(collection: Collection, limit: int | None, sample: int | None, seed: int) -> Collection:
@@ -284,7 +284,7 @@ def _print_blind(scores: BlindScores) -> None:
             name,
             f"{100 * fitted.value:.2f}",
             spread(scores.crossed[name]),
-            spread(scores.neighbours[name]),
+            spread(scores.neighbors[name]),
         ]
         for name, fitted in scores.fitted.items()
     ]

@@ -72,6 +72,13 @@ _WIDTH = 80
     group="Search options",
     help="Seed of that draw.",
 )
+@option(
+    "--second-look/--one-look",
+    default=True,
+    show_default=True,
+    group="Search options",
+    help="Look again, in tiles shifted by half, at what the edge of a tile cuts.",
+)
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per region.")
 @region_options
 @ask_options(oracle=False, answers=False)
@@ -84,6 +91,7 @@ def find(
     min_score: float,
     sampled_share: float,
     seed: int,
+    second_look: bool,
     as_json: bool,
     regions: dict[str, Any] | None,
     settings: AskSettings,
@@ -132,6 +140,7 @@ def find(
                 focus_model=settings.options.focus_model,
                 sampled_share=sampled_share,
                 seed=seed,
+                second_look=second_look,
                 watch=bar,
             )
         if output:

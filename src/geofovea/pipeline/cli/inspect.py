@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,6 +55,7 @@ def inspect(
     It also says which reads of SCENE are cheap.
     """
     from geofovea.pipeline.session.model_choice import usual_tile_size
+    from geofovea.tiling.first_look import first_look
     from geofovea.tiling.inspection import inspect_scene
     from geofovea.tiling.opening import open_scene
 
@@ -72,7 +74,11 @@ def inspect(
             count = verify_scene(raster, advance)
         notice(f"every block of {scene} was read: {count:,} values")
     side = usual_tile_size(raster) if tile_size is None else tile_size
-    inspection = inspect_scene(raster, raster.pyramid(side), **view)
+    pyramid = raster.pyramid(side)
+    inspection = inspect_scene(raster, pyramid, **view)
+    problem = first_look(raster, pyramid, **view)
+    if problem:
+        inspection = replace(inspection, notes=(*inspection.notes, problem))
     if as_json:
         echo(json.dumps(inspection.to_json()))
         return

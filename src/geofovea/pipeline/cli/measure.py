@@ -65,7 +65,7 @@ def measure(
     from.
     """
     _check_words(words, start, end)
-    from geofovea.pipeline.relations.grammar import distance_between
+    from geofovea.pipeline.relations.place_question import distance_between
     from geofovea.pipeline.system.files import check_writable
     from geofovea.tiling.opening import open_scene
 

@@ -1,4 +1,4 @@
-"""What is told of an answer about several dates: put together when it is there."""
+"""Puts an answer about several dates together: evidence, cost and warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a change is: the model is asked at the first and the last date whether a thing is there."""
+"""Asks the model at the first and the last date whether a thing is there, to name a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places that changed between dates: found by the tokens themselves, without a word about them.
+"""Finds the places that changed between dates by their tokens alone, without words.
 
 Every native tile, or those that a search under a budget goes to, is compared at all dates. What
 differs more than places usually do is a change; cells that touch are one place.

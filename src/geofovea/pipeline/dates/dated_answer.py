@@ -1,4 +1,4 @@
-"""What comes back from a question about several dates."""
+"""The answer to a question about several dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a scene was taken: as the caller, a STAC item or the file says; it is never guessed."""
+"""The date of a scene, from the caller, a STAC item or the file; it is never guessed."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ class SceneStack:
             raise SceneError(
                 f"a comparison of dates takes 2 to {MOST_DATES} scenes, got {len(self.scenes)}"
             )
-        known = [each for each in self.scenes if each.date.moment is not None]
-        for earlier, later in pairwise(known):
-            if earlier.date.moment > later.date.moment:  # type: ignore[operator]
+        dated = [(s.date.moment, s) for s in self.scenes if s.date.moment is not None]
+        for (moment_before, earlier), (moment, later) in pairwise(dated):
+            if moment_before > moment:
                 raise SceneError(
                     f"{later.scene.path!r} is of {later.date.text}, which is before "
                     f"{earlier.scene.path!r} of {earlier.date.text}: give the scenes from the "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -38,13 +39,13 @@ class _Tiles:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Look:
+class _Looks:
     question: str
-    tokens: TokenSet
+    looks: Sequence[TokenSet]
     again: bool
 
 
-_Need = _Tiles | _Look | Prompt
+_Need = _Tiles | _Looks | Prompt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,9 +73,9 @@ class BatchedCalls:
         tokens: TokenSet = self._served(_Tiles(tiles, usage))
         return tokens
 
-    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
+    def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
         """See ``EngineCalls``."""
-        scores: Tensor = self._served(_Look(question, tokens, again))
+        scores: list[Tensor] = self._served(_Looks(question, looks, again))
         return scores
 
     def generate(self, prompt: Prompt) -> Generation:
@@ -106,7 +107,7 @@ class _Table:
 
     def serve(self, needs: list[_Need]) -> dict[int, _Served | Exception]:
         """Meet the needs of the earliest kind that is there; the others wait for more."""
-        kinds = ((_Tiles, self._encoded), (_Look, self._scored), (Prompt, self._answered))
+        kinds = ((_Tiles, self._encoded), (_Looks, self._scored), (Prompt, self._answered))
         for kind, meet_some in kinds:
             which = [i for i, need in enumerate(needs) if isinstance(need, kind)]
             if which:
@@ -147,13 +148,14 @@ class _Table:
                 served.append(error)
         return served
 
-    def _scored(self, needs: list[_Look]) -> list[Tensor]:
-        scores: dict[int, Tensor] = {}
+    def _scored(self, needs: list[_Looks]) -> list[list[Tensor]]:
+        scores: dict[int, list[Tensor]] = {}
         for again in (True, False):
             which = [i for i, need in enumerate(needs) if need.again is again]
-            prompts = [(needs[i].question, needs[i].tokens) for i in which]
-            batch_scores = self.host.scores_together(prompts, again=again) if prompts else []
-            scores |= zip(which, batch_scores, strict=True)
+            prompts = [(needs[i].question, look) for i in which for look in needs[i].looks]
+            together = self.host.scores_together(prompts, again=again) if prompts else []
+            batch_scores = iter(together)
+            scores |= {i: list(islice(batch_scores, len(needs[i].looks))) for i in which}
         return [scores[i] for i in range(len(needs))]
 
     def _answered(self, prompts: list[Prompt]) -> list[Generation]:

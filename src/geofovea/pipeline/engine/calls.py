@@ -30,8 +30,14 @@ class EngineCalls(Protocol):
         """See ``TileTokens.of``."""
         ...
 
-    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """Scores of the search; ``again`` where further questions will be asked of the tokens."""
+    def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
+        """Scores of the search for each of some looks that share one wave of a search.
+
+        Args:
+            question: What is asked.
+            looks: Tokens of each.
+            again: Whether further questions will be asked of the same tokens.
+        """
         ...
 
     def generate(self, prompt: Prompt) -> Generation:
@@ -55,14 +61,13 @@ class DirectCalls:
         """See ``EngineCalls``."""
         return self._tiles.of(tiles, usage)
 
-    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """See ``EngineCalls``."""
+    def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
+        """See ``EngineCalls``; looks go side by side where the host can."""
         if isinstance(self._host, SupportsBatching):
-            return self._host.scores_together([(question, tokens)], again=again)[0]
+            return self._host.scores_together([(question, look) for look in looks], again=again)
         reuses = again and isinstance(self._host, SupportsPrefixCache)
         score = self._host.scores_again if reuses else self._host.scores
-        scores: Tensor = score(question, tokens)
-        return scores
+        return [score(question, look) for look in looks]
 
     def generate(self, prompt: Prompt) -> Generation:
         """See ``EngineCalls``; hosts without choices or reductions are not told of any."""

@@ -48,11 +48,12 @@ class LoggedCalls:
             _LOG.debug("tile: level %d, row %d, column %d", tile.level, tile.row, tile.col)
         return tokens
 
-    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
+    def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
         """See ``EngineCalls``."""
         started = self.now()
-        scores = self.calls.scores(question, tokens, again=again)
-        _LOG.info("focus: %d tokens scored, %.2f s", len(tokens), self.now() - started)
+        scores = self.calls.scores(question, looks, again=again)
+        count = sum(len(look) for look in looks)
+        _LOG.info("focus: %d tokens scored, %.2f s", count, self.now() - started)
         return scores
 
     def generate(self, prompt: Prompt) -> Generation:

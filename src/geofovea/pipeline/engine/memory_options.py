@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from geofovea.errors import BudgetError
@@ -32,9 +33,12 @@ class MemoryOptions:
     ready_megabytes: float = 64.0
 
     def __post_init__(self) -> None:
-        if not self.megabytes > 0:
-            raise BudgetError(f"a scene memory needs room, got megabytes={self.megabytes}")
-        if not self.ready_megabytes >= 0:
+        # no name of an option: megabytes= is another one where scenes are indexed
+        if not 0 < self.megabytes < math.inf:
+            raise BudgetError(
+                f"a scene memory of {self.megabytes} megabytes is none; give it a number above 0"
+            )
+        if not 0 <= self.ready_megabytes < math.inf:
             raise BudgetError(
                 "a scene memory holds restored keys and values in at least 0 megabytes, got "
                 f"ready_megabytes={self.ready_megabytes}"

@@ -176,11 +176,19 @@ class MemoryCalls(DirectCalls):
         self._usage = usage
         return super().tokens(tiles, usage)
 
-    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:  # noqa: ARG002
+    def scores(
+        self,
+        question: str,
+        looks: Sequence[TokenSet],
+        *,
+        again: bool,  # noqa: ARG002
+    ) -> list[Tensor]:
         """See ``EngineCalls``."""
-        stored, known = self._stored(tokens), len(self._queries)
-        scores = self._memory.prompts.scores(question, tokens, stored, self._queries)
-        runs = (len(tokens),) * (len(self._queries) - known)
+        if not looks:
+            return []
+        stored, known = self._stored(looks), len(self._queries)
+        scores = self._memory.prompts.scores(question, looks, stored, self._queries)
+        runs = (len(looks[0]),) * (len(self._queries) - known)
         self._note(replace(self._use, looks_run=(*self._use.looks_run, *runs)))
         return scores
 
@@ -211,15 +219,15 @@ class MemoryCalls(DirectCalls):
                 "part has another; leave out the memory, or resampler= or composite='rgb-nir'"
             )
         self._check_unmerged(tokens)
-        stored = self._stored(tokens)
+        stored = self._stored([tokens])
         memory = self._memory
         generation, entries = memory.prompts.generate(prompt, stored, memory.reader)
         if memory.reader is not None:
             self._note(replace(self._use, entries_chosen=entries))
         return generation
 
-    def _stored(self, tokens: TokenSet) -> dict[Tile, StoredTile]:
-        stored, made = self._memory.of(tokens.tiles, self._usage)
+    def _stored(self, looks: Sequence[TokenSet]) -> dict[Tile, StoredTile]:
+        stored, made = self._memory.of([t for tokens in looks for t in tokens.tiles], self._usage)
         use, memory = self._use, self._memory
         self._note(
             replace(
@@ -227,7 +235,7 @@ class MemoryCalls(DirectCalls):
                 tiles_stored=use.tiles_stored + len(made),
                 tokens_stored=use.tokens_stored + sum(len(one.cells) for one in made),
                 tiles_read=use.tiles_read + len(stored) - len(made),
-                entries_read=use.entries_read + len(tokens),
+                entries_read=use.entries_read + sum(len(tokens) for tokens in looks),
                 nbytes=memory.nbytes,
                 ready_bytes=memory.ready_bytes,
             )

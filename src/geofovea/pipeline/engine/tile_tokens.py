@@ -15,7 +15,7 @@ from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
 from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
-from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
+from geofovea.pipeline.inference.vision.clip_signals import gray_entropy
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.cancellation import check_cancelled
@@ -24,7 +24,7 @@ from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_c
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
-from geofovea.tiling.pyramid import Tile
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.read_ahead import ReadAhead
 from geofovea.tiling.reader import TilePixels
 from geofovea.tiling.tile_source import TileSource
@@ -145,6 +145,45 @@ class TileTokens:
             )
         return self._no_features
 
+    def around(self, point: tuple[float, float], usage: QuestionUsage) -> TokenSet:
+        """Tokens of a native window of a tile's size around a point, read and encoded anew.
+
+        What the grid cuts is whole there. At an edge of the scene the window is moved inside. It is
+        not remembered: no other question wants it.
+
+        Args:
+            point: ``(x_scene, y_scene)``.
+            usage: Counts it like a tile.
+
+        Returns:
+            The tokens, their boxes where they lie; they name the tile of the grid around the point.
+
+        Raises:
+            GeometryError: If the scene is smaller than a tile.
+            SceneError: If the scene is damaged.
+        """
+        pyramid, side = self._pyramid, self._pyramid.tile_size
+        x0, y0 = (
+            round(min(max(0.0, at - side / 2), length - side))
+            for at, length in zip(point, (pyramid.width, pyramid.height), strict=True)
+        )
+        window = Box(x0, y0, x0 + side, y0 + side)
+        tile = Tile(0, int(point[1]) // side, int(point[0]) // side)
+        with self._lock:
+            with usage.clock.stage("read"):
+                rgb, valid = self._reader.read_box(window, (side, side))
+            shows = torch.from_numpy(_valid_tokens(valid, (side, side), self.host.grid))
+            with usage.clock.stage("encode"):
+                features = self._encode_tiles(rgb[None], [tile], EncodePlan()).features
+        usage.tiles_read += 1
+        usage.tiles_encoded += 1
+        # the first tile of a grid is a whole one, whatever the grid ends with
+        first = Pyramid(side, side, side)
+        tokens = tokens_of_tiles(features, self.host.grid, [first.overview], first, shows[None])
+        return replace(
+            tokens, tiles=(tile,), boxes_scene=tokens.boxes_scene + torch.tensor([x0, y0, x0, y0])
+        )
+
     def context(
         self, tokens: TokenSet, scores: Tensor, usage: QuestionUsage, text_embeds: Tensor | None
     ) -> TokenContext:
@@ -228,7 +267,7 @@ class TileTokens:
         for place, (picture, shows) in enumerate(full):
             signals: TileSignals = encoded.signals[place]
             if "entropy" in plan.signals:
-                entropy = grey_entropy(picture.rgb, self.host.grid[0])
+                entropy = gray_entropy(picture.rgb, self.host.grid[0])
                 signals = dict(signals) | {"entropy": entropy}
             key = (plan.reduction, plan.share, picture.tile)
             if (older := self._cache.get(key)) is not None:

@@ -19,7 +19,7 @@ from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.cancellation import cancellable
 from geofovea.pipeline.system.progress import progress_bar
-from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.focus import Focus, SupportsWaves
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
@@ -93,9 +93,9 @@ class WatchedCalls:
         self.watcher.seen(len(tiles), len(tokens))
         return tokens
 
-    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
+    def scores(self, question: str, looks: Sequence[TokenSet], *, again: bool) -> list[Tensor]:
         """See ``EngineCalls``; the watcher hears of scores from the focus, see `WatchedFocus`."""
-        return self.calls.scores(question, tokens, again=again)
+        return self.calls.scores(question, looks, again=again)
 
     def generate(self, prompt: Prompt) -> Generation:
         """See ``EngineCalls``."""
@@ -126,9 +126,22 @@ class WatchedFocus:
         """See ``Focus``."""
         self.watcher.check()
         scores = self.focus.score(tokens)
+        self._tell(tokens, scores)
+        return scores
+
+    def score_each(self, looks: Sequence[TokenSet]) -> list[Tensor]:
+        """See ``SupportsWaves``; a focus that takes looks one by one can be ended between them."""
+        if not isinstance(self.focus, SupportsWaves):
+            return [self.score(tokens) for tokens in looks]
+        self.watcher.check()
+        scores = self.focus.score_each(looks)
+        for tokens, own in zip(looks, scores, strict=True):
+            self._tell(tokens, own)
+        return scores
+
+    def _tell(self, tokens: TokenSet, scores: Tensor) -> None:
         if len(tokens):
             self.watcher.scored(tokens.tiles[0].level, tokens.boxes_scene, scores)
-        return scores
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Answers of a bench in a file of JSON lines, from which a stopped bench goes on."""
+"""Answers of a bench as JSON lines, from which an interrupted bench resumes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from geofovea.datasets.scoring.blind import (
     constant_answers,
     constants_for,
     halves,
-    neighbour_answers,
+    neighbor_answers,
 )
 from geofovea.datasets.scoring.metrics import Bootstrap, Estimate
 from geofovea.datasets.scoring.verdict import Scorer
@@ -25,7 +25,7 @@ from geofovea.pipeline.system.progress import progress_bar
 
 __all__ = ["BlindScores", "measure_blind"]
 
-_NEIGHBOUR_RUNS = 6
+_NEIGHBOR_RUNS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class BlindScores:
         fitted: Its figures on the questions that it was fitted on.
         crossed: Mean and standard deviation of the figures of constants on images that they were
             not fitted on, over halves.
-        neighbours: The same for the neighbors of the question's text.
+        neighbors: The same for the neighbors of the question's text.
         runs: Divisions into halves for the constants, and for the neighbors.
     """
 
@@ -46,7 +46,7 @@ class BlindScores:
     constants: Mapping[str, str]
     fitted: Mapping[str, Estimate]
     crossed: Mapping[str, tuple[float, float]]
-    neighbours: Mapping[str, tuple[float, float]]
+    neighbors: Mapping[str, tuple[float, float]]
     runs: tuple[int, int]
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class BlindScores:
             "constants": dict(self.constants),
             "fitted": {name: m.to_json() for name, m in self.fitted.items()},
             "crossed": {name: {"mean": m, "sd": s} for name, (m, s) in self.crossed.items()},
-            "neighbours": {name: {"mean": m, "sd": s} for name, (m, s) in self.neighbours.items()},
+            "neighbours": {name: {"mean": m, "sd": s} for name, (m, s) in self.neighbors.items()},
             "runs": list(self.runs),
         }
 
@@ -78,24 +78,24 @@ def measure_blind(
     draws = Bootstrap(samples)
     right = _verdicts(samples, constants_for(samples, samples, scorer), scorer)
     crossed: list[dict[str, float]] = []
-    neighbours: list[dict[str, float]] = []
+    neighbors: list[dict[str, float]] = []
     with progress_bar("answering blindly") as advance:
         for seed in range(runs):
             reference, rest = halves(samples, seed)
             crossed.append(
                 _figures(benchmark, rest, constants_for(reference, rest, scorer), scorer)
             )
-            if seed < _NEIGHBOUR_RUNS:
-                answers = neighbour_answers(reference, rest)
-                neighbours.append(_figures(benchmark, rest, answers, scorer))
+            if seed < _NEIGHBOR_RUNS:
+                answers = neighbor_answers(reference, rest)
+                neighbors.append(_figures(benchmark, rest, answers, scorer))
             advance((seed + 1) / runs)
     return BlindScores(
         benchmark=benchmark.title,
         constants={" / ".join(filter(None, group)): a for group, a in constants.items()},
         fitted={f.name: draws.measure(f, right) for f in benchmark.metrics},
         crossed=_spread(crossed),
-        neighbours=_spread(neighbours),
-        runs=(len(crossed), len(neighbours)),
+        neighbors=_spread(neighbors),
+        runs=(len(crossed), len(neighbors)),
     )
 
 

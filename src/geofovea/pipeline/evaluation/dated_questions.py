@@ -1,4 +1,4 @@
-"""Questions of benchmarks about several images of one place, asked with all of them."""
+"""Asks benchmark questions that come with several images of one place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What benches and evaluations count: objects that were seen, right answers, how sure both are.
+"""Metrics of benches and evaluations: objects seen, right answers, and calibration.
 
 A question is *hit* where what was seen at native resolution, taken together, covers at least half
 of an annotated box; with several boxes, of any one of them. Two things can be seen: the tiles that

@@ -1,4 +1,4 @@
-"""``geofovea eval`` with a model: runs it over a benchmark, durably, and scores what it said.
+"""``geofovea eval`` with a model: runs a benchmark, survives interruptions, and scores the answers.
 
 The folder of a run holds the journal (every answer, on disk before the next is asked for), the
 items, the scores and a manifest. The same command continues with a run that was stopped; a finished

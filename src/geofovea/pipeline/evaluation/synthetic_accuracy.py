@@ -26,7 +26,7 @@ from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
 
-__all__ = ["METHODS", "Item", "run_bench"]
+__all__ = ["METHODS", "MethodItem", "run_bench"]
 
 METHODS = ("blind", "overview", "uniform", "attention", "rfm", "oracle")
 """Blind answers from no vision token at all; the others are words for ``focus``. A host without a
@@ -34,7 +34,7 @@ region focus module is not asked by ``rfm``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item(BenchAnswer):
+class MethodItem(BenchAnswer):
     """An answer by one method; native tiles that were looked at make its hit.
 
     Attributes:
@@ -91,8 +91,8 @@ def run_bench(
 
 
 def _ask_scene(
-    host: Host, budget: Budget, scene: BenchScene, _: Mapping[Hashable, Item]
-) -> Iterator[Item]:
+    host: Host, budget: Budget, scene: BenchScene, _: Mapping[Hashable, MethodItem]
+) -> Iterator[MethodItem]:
     for method in METHODS:
         if method == "rfm" and not host.capabilities.region_focus:
             continue
@@ -104,10 +104,10 @@ def _ask_scene(
 
 def _ask_once(
     session: SceneSession, world: World, question: Question, method: str, budget: Budget
-) -> Item:
+) -> MethodItem:
     common = question_facts(world, question) | {"method": method, "question": question.text}
     if method == "blind":
-        return Item(
+        return MethodItem(
             **common,
             answer=session.host.generate(question.text, None).text,
             confidence=0.0,
@@ -119,7 +119,7 @@ def _ask_once(
         )
     boxes = question.places if method == "oracle" else ()
     answer = session.ask(question.text, budget=budget, focus=method, boxes=boxes)
-    return Item(
+    return MethodItem(
         **common,
         answer=answer.text,
         confidence=answer.confidence,
@@ -131,7 +131,7 @@ def _ask_once(
     )
 
 
-def _report(items: list[Item], host: Host, budget: Budget) -> str:
+def _report(items: list[MethodItem], host: Host, budget: Budget) -> str:
     parts = [
         f"Model {host.name}, at most {budget.tiles} tiles and {budget.tokens} tokens a question; "
         "accuracy [95 % interval, bootstrap over scenes]."
@@ -145,7 +145,7 @@ def _report(items: list[Item], host: Host, budget: Budget) -> str:
     return "\n".join(parts)
 
 
-def _table(items: list[Item]) -> tuple[list[str], list[list[str]]]:
+def _table(items: list[MethodItem]) -> tuple[list[str], list[list[str]]]:
     methods = [m for m in METHODS if any(item.method == m for item in items)]
     rows = []
     for category in CATEGORIES:
@@ -162,6 +162,6 @@ def _table(items: list[Item]) -> tuple[list[str], list[list[str]]]:
     return ["category", *(names.get(m, m) for m in methods)], rows
 
 
-def _hit_rate(items: list[Item]) -> str:
+def _hit_rate(items: list[MethodItem]) -> str:
     rate = hit_rate(item.hit for item in items)
     return "–" if rate is None else f"{rate:.3f}"

@@ -56,7 +56,7 @@ def write_benchmark(
         write_scene(
             world,
             images / name,
-            lambda share, index=index: on_progress((index + share) / scenes),  # type: ignore[misc]
+            _progress_of(index, scenes, on_progress),
             bands,
         )
         for question in _questions(world, per_category, bands):
@@ -139,15 +139,13 @@ def write_dated_benchmark(
     images = make_folder(folder / "image")
     check_writable(folder / ANNOTATIONS)
     records: list[Record] = []
-    total = scenes * dates
     for index, (own_seed, at_dates) in enumerate(worlds.items()):
         names = [f"image/synth_{side}_{own_seed}_date{number}.tif" for number in numbers]
         for number, (world, name) in enumerate(zip(at_dates, names, strict=True)):
-            begun = index * dates + number
             write_scene(
                 world,
                 images / Path(name).name,
-                lambda share, begun=begun: on_progress((begun + share) / total),  # type: ignore[misc]
+                _progress_of(index * dates + number, scenes * dates, on_progress),
                 bands,
             )
         for number in range(1, dates):
@@ -158,3 +156,10 @@ def write_dated_benchmark(
                 records.append(replace(record, more=record.more | {"images": pair}))
     write_records(records, folder / ANNOTATIONS)
     return folder / ANNOTATIONS
+
+
+def _progress_of(
+    number: int, count: int, on_progress: Callable[[float], None]
+) -> Callable[[float], None]:
+    """Takes the share of one scene that is written, and tells that of all scenes."""
+    return lambda share: on_progress((number + share) / count)

@@ -1,4 +1,4 @@
-"""A model for VLMEvalKit: it gets file paths from the harness, so reading stays lazy.
+"""A model for VLMEvalKit: it takes file paths from the harness, so reading stays lazy.
 
 Register it in a configuration of VLMEvalKit:
 

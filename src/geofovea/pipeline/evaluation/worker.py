@@ -1,4 +1,4 @@
-"""The work of an evaluation run: one benchmark question after the other, scenes kept open."""
+"""The worker of an evaluation: answers benchmark questions in turn and keeps scenes open."""
 
 from __future__ import annotations
 

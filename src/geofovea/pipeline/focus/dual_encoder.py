@@ -152,40 +152,14 @@ def _load(name: str) -> DualEncoder:
 
 
 def _loaded(name: str) -> DualEncoder:
-    from transformers import AutoConfig, AutoModel
-
-    if Path(name).exists() and not Path(name).is_dir():
-        raise ModelError(f"the dual encoder {name!r} is a file; name its folder")
-    if not Path(name).exists() and name.count("/") != 1:
-        raise ModelError(
-            f"there is no dual encoder {name!r}: name a folder or hub id of a CLIP or SigLIP, such "
-            "as 'openai/clip-vit-base-patch32'"
-        )
+    _check_name(name)
     try:
         if not Path(name).is_dir():
             ask_hub_once(name)
         with quiet_transformers():
-            config_file = companion(name, "config.json")
-            config_values = read_json(config_file) if config_file else {}
-            if config_values and config_values.get("model_type") not in _KINDS:
-                raise ModelError(
-                    f"the dual encoder {name!r} is a {config_values.get('model_type')!r}; "
-                    f"supported are {', '.join(_KINDS)} and models in their format, such as "
-                    "RemoteCLIP"
-                )
-            weight_count = check_files(name, config_values)
-            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-            if weight_count is not None:
-                check_size(name, AutoModel.from_config, config, weight_count)
-            model, report = AutoModel.from_pretrained(
-                name,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
+            model, report = _model(name)
             tokenizer = _tokenizer(name)
-            mean, std = _normalisation(name, config.model_type)
+            mean, std = _normalization(name, model.config.model_type)
     except ModelError:
         raise
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
@@ -198,6 +172,43 @@ def _loaded(name: str) -> DualEncoder:
     return DualEncoder(name, model.eval(), tokenizer, mean, std)
 
 
+def _check_name(name: str) -> None:
+    """Refuse what is neither a folder nor a hub id."""
+    path = Path(name)
+    if path.exists() and not path.is_dir():
+        raise ModelError(f"the dual encoder {name!r} is a file; name its folder")
+    if not path.exists() and name.count("/") != 1:
+        raise ModelError(
+            f"there is no dual encoder {name!r}: name a folder or hub id of a CLIP or SigLIP, such "
+            "as 'openai/clip-vit-base-patch32'"
+        )
+
+
+def _model(name: str) -> tuple[Any, Any]:
+    """A stock CLIP or SigLIP, and what ``transformers`` reports of its weights."""
+    from transformers import AutoConfig, AutoModel
+
+    config_file = companion(name, "config.json")
+    config_values = read_json(config_file) if config_file else {}
+    if config_values and config_values.get("model_type") not in _KINDS:
+        raise ModelError(
+            f"the dual encoder {name!r} is a {config_values.get('model_type')!r}; supported are "
+            f"{', '.join(_KINDS)} and models in their format, such as RemoteCLIP"
+        )
+    weight_count = check_files(name, config_values)
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    if weight_count is not None:
+        check_size(name, AutoModel.from_config, config, weight_count)
+    model, report = AutoModel.from_pretrained(
+        name,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    return model, report
+
+
 def _tokenizer(name: str) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -208,7 +219,7 @@ def _tokenizer(name: str) -> Any:
         return PreTrainedTokenizerFast.from_pretrained(name, trust_remote_code=False)
 
 
-def _normalisation(name: str, kind: str) -> tuple[Sequence[float], Sequence[float]]:
+def _normalization(name: str, kind: str) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and standard deviation of ``preprocessor_config.json``; the family's own without it."""
     defaults = (CLIP_MEAN, CLIP_STD) if kind == "clip" else (_HALF, _HALF)
     path = companion(name, "preprocessor_config.json", may_be_out_of_reach=False)

@@ -116,7 +116,8 @@ class FocusFactory:
         if name == "oracle":
             return OracleFocus(boxes)
         if name == "attention":
-            return AttentionFocus(_timed(self._attention(question, calls, usage), usage.clock))
+            score = self._attention(question, calls, usage)
+            return AttentionFocus(lambda tokens: score([tokens])[0], score)
         if name == "rfm":
             return RegionFocus(
                 _timed(partial(_region_focus_host(self._host).region_scores, question), usage.clock)
@@ -127,16 +128,18 @@ class FocusFactory:
 
     def _attention(
         self, question: str, calls: EngineCalls, usage: QuestionUsage
-    ) -> Callable[[TokenSet], Tensor]:
+    ) -> Callable[[Sequence[TokenSet]], list[Tensor]]:
         # what a host can do does not change within a question, and asking takes time
-        neutral, reuses = _neutral_passes(self._host)
+        further, reuses = _further_passes(self._host)
+        base = self._reader.pyramid.base_level
 
-        def score(tokens: TokenSet) -> Tensor:
-            usage.tokens_scored += [len(tokens)] + [0 if reuses else len(tokens)] * neutral
+        def score(looks: Sequence[TokenSet]) -> list[Tensor]:
+            for tokens in looks:
+                usage.tokens_scored += [len(tokens)] + [0 if reuses else len(tokens)] * further
             # every descent begins with these tiles, whatever is asked
-            base = self._reader.pyramid.base_level
-            again = all(tile.level >= base for tile in tokens.tiles)
-            return calls.scores(question, tokens, again=again)
+            again = all(tile.level >= base for tokens in looks for tile in tokens.tiles)
+            with usage.clock.stage("focus"):
+                return calls.scores(question, looks, again=again)
 
         return score
 
@@ -160,12 +163,13 @@ class FocusFactory:
         return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, usage.clock)
 
 
-def _neutral_passes(host: Host) -> tuple[int, bool]:
-    """Neutral questions that score a look beside the user's, and whether they run words alone."""
+def _further_passes(host: Host) -> tuple[int, bool]:
+    """Questions that score a look beside the user's own, and whether they run words alone."""
     if not isinstance(host, SupportsAttentionMode):
         return 0, False
     # behind a shared prefix the words alone run
-    return len(host.attention_mode.neutral), host.reuses_prefix
+    mode = host.attention_mode
+    return len(mode.neutral) + len(mode.wordings), host.reuses_prefix
 
 
 def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:

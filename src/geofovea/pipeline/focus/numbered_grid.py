@@ -18,7 +18,7 @@ __all__ = ["MOST_CELLS", "NumberedGrid", "parse_cells"]
 
 MOST_CELLS = 64
 _LONGEST_SIDE = 1344
-_GREY = (128, 128, 128)
+_GRAY = (128, 128, 128)
 _INK = (255, 255, 0)
 _EDGE = (0, 0, 0)
 
@@ -132,7 +132,7 @@ class NumberedGrid:
         """
         rows = math.ceil(len(self.tiles) / self.columns)
         side = min(pixels[0].shape[0], _LONGEST_SIDE // max(rows, self.columns))
-        sheet = Image.new("RGB", (self.columns * side, rows * side), _GREY)
+        sheet = Image.new("RGB", (self.columns * side, rows * side), _GRAY)
         pen = ImageDraw.Draw(sheet)
         cell = side / self.cells_a_side
         font = ImageFont.load_default(max(10, min(28, int(cell / 4))))

@@ -137,13 +137,7 @@ class VisualSearch:
             descent = BASELINES[options.focus](self.pyramid, budget.tiles, self.encode)
             return SearchResult(descent, descent)
         focus = self.focus_on(options, question)
-        if options.focus == "oracle":
-            word = "several" if len(options.boxes) > 1 else "one"
-            route = Route(word, "the boxes were given")
-        else:
-            route = route_question(
-                question, wanted=options.route, peak=partial(self._peak, focus, budget)
-            )
+        route = self._route(options, question, budget, focus)
         if route.word == "none":
             descent = look_overview(self.pyramid, budget.tiles, self.encode)
             return SearchResult(descent, descent, route=route)
@@ -152,21 +146,42 @@ class VisualSearch:
             options = replace(
                 options, stop=tuple(rule for rule in options.stop if isinstance(rule, FlatStop))
             )
-        go = partial(self._walk, options, budget)
         if route.places:
-            foci = [self.focus_on(options, place_question(place)) for place in route.places]
-            descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
-            descent = merge_descents(descents)
-            nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
-            places = _disjoint([place for cluster in nearest for place in cluster])
+            descent, places = self._walk_to_each(options, route.places, budget)
         else:
-            spread = DiscountedPlaces() if route.word == "several" else None
-            descent = go(budget.tiles, self.encode, focus, diversity=spread)
-            several = max(_PLACES_OF_AN_AREA, len(options.boxes))
-            places = best_places(descent, several if route.word == "several" else 1)
+            descent, places = self._walk_over_area(options, route, budget, focus)
         if not options.concentrated:
             return SearchResult(descent, descent, route=route)
         return SearchResult(descent, concentrate(descent, places), places, route)
+
+    def _route(self, options: SearchOptions, question: str, budget: Budget, focus: Focus) -> Route:
+        """Whether to look closer at no place, one or several."""
+        if options.focus == "oracle":
+            word = "several" if len(options.boxes) > 1 else "one"
+            return Route(word, "the boxes were given")
+        peak = partial(self._peak, focus, budget)
+        return route_question(question, wanted=options.route, peak=peak)
+
+    def _walk_to_each(
+        self, options: SearchOptions, names: Sequence[str], budget: Budget
+    ) -> tuple[Descent, tuple[tuple[Tile, ...], ...]]:
+        """One descent for each place that the question names, and the best tiles of each."""
+        foci = [self.focus_on(options, place_question(name)) for name in names]
+        go = self.walker(options, budget)
+        descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
+        nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
+        places = _disjoint([place for cluster in nearest for place in cluster])
+        return merge_descents(descents), places
+
+    def _walk_over_area(
+        self, options: SearchOptions, route: Route, budget: Budget, focus: Focus
+    ) -> tuple[Descent, tuple[tuple[Tile, ...], ...]]:
+        """One descent, and the places of its finest level: one, or several of an area."""
+        is_area = route.word == "several"
+        spread = DiscountedPlaces() if is_area else None
+        descent = self._walk(options, budget, budget.tiles, self.encode, focus, diversity=spread)
+        several = max(_PLACES_OF_AN_AREA, len(options.boxes))
+        return descent, best_places(descent, several if is_area else 1)
 
     def walker(self, options: SearchOptions, budget: Budget) -> Walk:
         """The descent of a question, which takes its tiles, its encoder and its focus."""

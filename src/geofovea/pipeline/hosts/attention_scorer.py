@@ -123,18 +123,26 @@ class AttentionScorer:
         neutral = [self._remembered(tokens) for tokens in looks]
         missing = [i for i, entry in enumerate(neutral) if entry is None]
         # all at once: a look whose prefix is shared runs once, and only the words run for each
-        prompts = [*questions, *((word, looks[i]) for i in missing for word in words)]
+        prompts = [
+            *questions,
+            *((each, tokens) for q, tokens in questions for each in self.mode.reworded(q)),
+            *((word, looks[i]) for i in missing for word in words),
+        ]
         rows = self.rows(prompts, again=again or bool(words))
         further = iter(rows[len(questions) :])
+        reworded = [[next(further) for _ in self.mode.wordings] for _ in questions]
         for i in missing:
             neutral[i] = stacked = torch.stack([next(further) for _ in words])
             if again:
                 self._remember(looks[i], stacked)
         scores = []
-        for (_, tokens), row, number in zip(questions, rows, look_numbers, strict=False):
+        for (_, tokens), row, wordings, number in zip(
+            questions, rows, reworded, look_numbers, strict=False
+        ):
             entry = neutral[number] if looks else None
-            others = row.new_empty((0, *row.shape)) if entry is None else entry
-            scores.append(scores_from_rows(row, others.to(row.device), tokens, self.mode).cpu())
+            others = row.new_empty((0, *row.shape)) if entry is None else entry.to(row.device)
+            again_asked = torch.stack(wordings) if wordings else None
+            scores.append(scores_from_rows(row, others, tokens, self.mode, again_asked).cpu())
         return scores
 
     def rows(

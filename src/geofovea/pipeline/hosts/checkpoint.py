@@ -1,4 +1,4 @@
-"""The files of a model, looked at before ``transformers`` opens them: no pickle, no code, no bomb.
+"""Checks the files of a model before ``transformers`` opens them: no pickle, no code, no bomb.
 
 ``transformers`` follows what a folder says of itself further than its options tell: an index of
 safetensors, or ``transformers_weights`` in ``config.json``, may name a pickle; the name of an

@@ -1,4 +1,4 @@
-"""A model from the hub: what would be downloaded is looked at first, then fetched with progress.
+"""Downloads a model from the hub: checks first what would be fetched, then shows progress.
 
 Only what a host reads is fetched: configurations, tokenizers and weights in safetensors at the top
 of the repository. Pickles and code stay where they are.

@@ -1,4 +1,4 @@
-"""What tells a model from another one of the same name: hashes of its files."""
+"""Hashes of a model's files, which tell it from another model of the same name."""
 
 from __future__ import annotations
 

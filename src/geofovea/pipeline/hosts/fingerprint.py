@@ -1,4 +1,4 @@
-"""What tells one encoder of tiles from another: its weights, its settings, what computes it."""
+"""Identifies an encoder of tiles by its weights, its settings and its software."""
 
 from __future__ import annotations
 

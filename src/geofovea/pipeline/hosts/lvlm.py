@@ -1,4 +1,4 @@
-"""LVLMs on stock ``transformers``, in this process, whatever their family.
+"""LVLMs of any family, run in this process on stock ``transformers``.
 
 The decoder is driven directly: prefill and decode over ``inputs_embeds`` with explicit positions,
 so any subset of vision tokens can be given, with no patch and no placeholder tokens. A model folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,15 +168,7 @@ def _load(
                 output_loading_info=True,
                 **options.for_transformers(),
             )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-            if template := processor_template(name):
-                # the tokenizer's own may be for texts without images
-                tokenizer.chat_template = template
-            # settings of a tokenizer that cannot be meant are noticed when it is first used
-            tokenizer.encode("Which one?")
-            tokenizer.convert_tokens_to_ids("<which>")
-            # how long a prompt may be is the host's affair
-            tokenizer.model_max_length = sys.maxsize
+            tokenizer = _tokenizer(name)
     except ModelError:
         raise
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
@@ -188,13 +180,34 @@ def _load(
             "smaller model"
         ) from error
     check_complete(f"the model {name!r}", report)
+    _check_layers(name, report)
+    return model, tokenizer
+
+
+def _tokenizer(name: str) -> Any:
+    """The tokenizer of a model, with the chat template that its processor has, if any."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    if template := processor_template(name):
+        # the tokenizer's own may be for texts without images
+        tokenizer.chat_template = template
+    # settings of a tokenizer that cannot be meant are noticed when it is first used
+    tokenizer.encode("Which one?")
+    tokenizer.convert_tokens_to_ids("<which>")
+    # how long a prompt may be is the host's affair
+    tokenizer.model_max_length = sys.maxsize
+    return tokenizer
+
+
+def _check_layers(name: str, report: Mapping[str, Any]) -> None:
+    """Refuse weights with more layers than the config.json has."""
     # transformers would go on without layers that the config.json does not count
     if spare := sorted(key for key in report["unexpected_keys"] if _WEIGHT_OF_LAYER.search(key)):
         raise ModelError(
             f"the model {name!r} has {len(spare)} weights of layers that its config.json does not "
             f"know, the first is {spare[0]}; copy or download it again"
         )
-    return model, tokenizer
 
 
 def could_not_load(name: str, error: Exception) -> ModelError:

@@ -16,7 +16,7 @@ from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE, PartCard, cards_
 from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
-from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
+from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colors
 from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 
 __all__ = [
@@ -86,8 +86,8 @@ class HostSettings:
     focus: AttentionMode | None = None
     calibration: CalibrationRecord | None = None
     domain: str = "general"
-    image_mean: Colours = CLIP_MEAN
-    image_std: Colours = CLIP_STD
+    image_mean: Colors = CLIP_MEAN
+    image_std: Colors = CLIP_STD
     tiles: int = 64
     tokens: int = 2376
     positions: str | None = None

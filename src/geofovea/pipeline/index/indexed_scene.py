@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -75,9 +76,15 @@ class IndexedScene:
         rows, cols = self.pyramid.grid_shape(level)
         return rows * cols
 
+    @property
+    def check(self) -> str:
+        """A sum of all that is known: a wrong digit in a size would put tiles elsewhere."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def to_record(self) -> dict[str, Any]:
         """As JSON can say it."""
-        return asdict(self)
+        return asdict(self) | {"check": self.check}
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> IndexedScene:
@@ -94,7 +101,11 @@ class IndexedScene:
             name, identity = record["name"], record["identity"]
             if not isinstance(name, str) or not isinstance(identity, str):
                 raise DataError("the name is no text")
-            return IndexedScene(name, identity, **numbers, levels=levels)
+            scene = IndexedScene(name, identity, **numbers, levels=levels)
+            # earlier versions wrote none
+            if record.get("check", scene.check) != scene.check:
+                raise DataError("its checksum is wrong")
+            return scene
         except (KeyError, TypeError, GeometryError) as error:
             raise DataError(f"the record of a scene cannot be read: {error}") from error
 

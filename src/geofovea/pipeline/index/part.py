@@ -128,7 +128,8 @@ def read_part(folder: Path, name: PartName, owner: str) -> Part:
     except (DataError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"the index file {path} is damaged ({error}); run geofovea index with the same scenes "
-            "and folder, which reads these tiles again"
+            "and folder, which reads these tiles again, or remove the folder of this file if the "
+            "scene is gone"
         ) from error
 
 

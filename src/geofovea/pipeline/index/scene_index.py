@@ -1,4 +1,4 @@
-"""One scene looked up in an index: its levels there, and warnings about what is missing."""
+"""One scene in an index: the levels that it has there, and warnings about missing ones."""
 
 from __future__ import annotations
 

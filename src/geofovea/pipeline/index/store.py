@@ -19,6 +19,12 @@ __all__ = ["IndexStore"]
 
 _SETTINGS, _SCENES, _SCENE, _LOCK = "index.json", "scenes", "scene.json", "index.lock"
 _LARGEST_RECORD = 1 << 20
+# without them, nobody knows what the vectors mean
+_NO_SETTINGS = "make the index anew, in another folder"
+_NO_SCENE = (
+    "run geofovea index with the scenes again, or remove the folder of this file if the scene is "
+    "gone"
+)
 Value = TypeVar("Value")
 
 
@@ -52,7 +58,7 @@ class IndexStore:
         """
         if not IndexStore.exists(folder):
             raise DataError(f"{folder} holds no index; make one with geofovea index")
-        return IndexStore(folder, _read(folder / _SETTINGS, _settings_of))
+        return IndexStore(folder, _read(folder / _SETTINGS, _settings_of, _NO_SETTINGS))
 
     @staticmethod
     def create(folder: Path, settings: IndexSettings) -> IndexStore:
@@ -102,7 +108,7 @@ class IndexStore:
         """Keep other processes from writing.
 
         Raises:
-            OutputError: If one does so now.
+            OutputError: If one does so now, or the folder cannot be written.
         """
         from filelock import FileLock, Timeout
 
@@ -113,6 +119,12 @@ class IndexStore:
             raise OutputError(
                 f"another process writes the index in {self.folder}; wait for its end, or name "
                 "another folder"
+            ) from error
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(
+                f"the index in {self.folder} cannot be written: {reason}; name a folder that you "
+                "may write to"
             ) from error
         try:
             yield
@@ -126,7 +138,8 @@ class IndexStore:
             DataError: If a record is damaged.
         """
         records = sorted((self.folder / _SCENES).glob(f"*/{_SCENE}"))
-        return sorted((_read(path, self._scene_of) for path in records), key=lambda s: s.name)
+        scenes = (_read(path, self._scene_of, _NO_SCENE) for path in records)
+        return sorted(scenes, key=lambda scene: scene.name)
 
     def scene_named(self, name: str) -> IndexedScene | None:
         """A scene by its lasting name; None if the index does not hold it.
@@ -135,7 +148,7 @@ class IndexStore:
             DataError: If its record is damaged.
         """
         path = self.folder / _SCENES / key_of(name) / _SCENE
-        return _read(path, self._scene_of) if path.exists() else None
+        return _read(path, self._scene_of, _NO_SCENE) if path.exists() else None
 
     def begin(self, scene: IndexedScene) -> tuple[IndexedScene, bool]:
         """Enter a scene; what is known of other content under its name is removed.
@@ -150,7 +163,7 @@ class IndexStore:
         older: IndexedScene | None = None
         if (folder / _SCENE).exists():
             try:
-                older = _read(folder / _SCENE, self._scene_of)
+                older = _read(folder / _SCENE, self._scene_of, _NO_SCENE)
             except DataError:
                 older = None
             if older is not None and replace(older, levels=scene.levels) == scene:
@@ -212,6 +225,9 @@ class IndexStore:
 
         That is, of each level, the first part that cannot be read and all behind it; and what a
         run that was killed left half written.
+
+        Raises:
+            OutputError: If a file cannot be removed.
         """
         folder, tiles = self._folder(scene), 0
         usable = set()
@@ -226,9 +242,9 @@ class IndexStore:
             part = PartName.of(path.name)
             if part is not None and part not in usable:
                 tiles += part.count
-                path.unlink(missing_ok=True)
+                _remove(path)
             elif path.name.startswith(".geofovea-"):
-                path.unlink(missing_ok=True)
+                _remove(path)
         return tiles
 
     @property
@@ -245,7 +261,7 @@ class IndexStore:
     def _remove_parts(self, scene: IndexedScene) -> None:
         for path in self._folder(scene).iterdir():
             if PartName.of(path.name) is not None:
-                path.unlink(missing_ok=True)
+                _remove(path)
 
     def _scene_of(self, record: Any) -> IndexedScene:
         scene = IndexedScene.from_record(record)
@@ -260,8 +276,28 @@ def _settings_of(record: Any) -> IndexSettings:
     return IndexSettings.from_record(record["settings"])
 
 
-def _read(path: Path, parse: Callable[[Any], Value]) -> Value:
+def _remove(path: Path) -> None:
+    """Remove a file of an index.
+
+    Raises:
+        OutputError: If that is not possible.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path} is damaged and cannot be removed ({error.strerror}): remove it yourself, and "
+            "run geofovea index again"
+        ) from error
+
+
+def _read(path: Path, parse: Callable[[Any], Value], remedy: str) -> Value:
     """A record of JSON.
+
+    Args:
+        path: The file.
+        parse: Takes what JSON says, and refuses what is none of ours.
+        remedy: What to do where it is refused.
 
     Raises:
         DataError: If it is damaged.
@@ -271,7 +307,4 @@ def _read(path: Path, parse: Callable[[Any], Value]) -> Value:
             raise DataError("it is larger than 1 MiB")
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except (DataError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"the index file {path} is damaged ({error}); run geofovea index again, or make the "
-            "index in another folder"
-        ) from error
+        raise DataError(f"the index file {path} is damaged ({error}); {remedy}") from error

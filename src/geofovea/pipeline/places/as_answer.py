@@ -16,30 +16,38 @@ from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence
 from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
-from geofovea.pipeline.engine.watching import Watcher
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.watching import WatchedCalls, Watcher
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
+from geofovea.pipeline.places.looking import SecondLook
 from geofovea.pipeline.places.place import Place, Places
-from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
-from geofovea.pipeline.relations.grammar import PlaceQuestion
+from geofovea.pipeline.places.report import second_look_cost
+from geofovea.pipeline.relations.extremes import MOST_REFUTED, Extent, compute_extreme, not_located
+from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.measuring import measurement_of
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.failure import failure_of
+from geofovea.regionfocus.budget import Budget
 
 __all__ = [
     "answer_extreme",
     "answer_rows",
     "asked_places",
     "asks_for_places",
+    "located_place",
     "place_answer",
     "places_as_answer",
 ]
 
-_REFERENCE_SHARE = 4
+# of a budget, at most: for the place that distances are measured from, and for a second look
+_SHARE = 4
 # of what a search may still spend, so that it says itself what it cannot hold
 _LEAST = {"tiles": 1, "tokens": 1, "seconds": 1e-3}
 _VERB = re.compile(r"\s*(find|count)\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
@@ -102,9 +110,11 @@ def answer_extreme(
         end, limits = _reference(session, request, question.reference, limits, watch)
         if not end.text:
             return _measured_answer(
-                session, request, not_located(question, end, session.scene), end
+                session, request, not_located(question, end, session.scene), _costs(end)
             )
         ends.append(end)
+    reserve = _reserve(session, question, limits)
+    limits |= {name: limits[name] - kept for name, kept in reserve.items() if name in limits}
     places = find_places(
         session,
         question.thing,
@@ -114,21 +124,75 @@ def answer_extreme(
         watch=watch,
         **limits,
     )
+    again = _second_look(session, question.thing, places.cost, reserve, watch)
     measurement = compute_extreme(
         question,
-        [_located_place(place) for place in places],
+        [located_place(place) for place in places],
         session.scene,
         Extent(places.coverage.share, places.coverage.recall),
         ends[0].places[0] if ends else None,
+        lambda place: again.probability(place.box_scene),
     )
-    return _measured_answer(session, request, measurement, *ends, places=places)
+    costs = [*_costs(*ends), places.cost, second_look_cost(session, again)]
+    return _measured_answer(session, request, measurement, costs, *ends, places=places)
+
+
+def _costs(*ends: Measurement) -> list[Cost]:
+    return [end.cost for end in ends if end.cost is not None]
+
+
+def _reserve(
+    session: SceneSession, question: Superlative, limits: dict[str, Any]
+) -> dict[str, int]:
+    """What is kept from the search for a second look: a quarter at most, never its first tile."""
+    per_tile = session.host.grid[0] * session.host.grid[1]
+    tiles = question.count + MOST_REFUTED
+    wanted = {"tiles": tiles, "tokens": per_tile * tiles}
+    least = {"tiles": 1, "tokens": per_tile}
+    return {
+        name: max(0, min(count, limits[name] // _SHARE, limits[name] - least[name]))
+        if name in limits
+        else count
+        for name, count in wanted.items()
+    }
+
+
+def _second_look(
+    session: SceneSession,
+    phrase: str,
+    search: Cost,
+    reserve: dict[str, int],
+    watch: Watcher | None,
+) -> SecondLook:
+    """What looks again, with all that a search left."""
+    calls: EngineCalls = DirectCalls(session.host, session.tiles)
+    if watch is not None:
+        calls = WatchedCalls(calls, watch, session.pyramid)
+    usage = QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now))
+    allowed, seconds = search.budget, search.budget.seconds
+    left = Budget(
+        tiles=max(1, allowed.tiles + reserve["tiles"] - search.tiles_encoded),
+        tokens=max(1, allowed.tokens + reserve["tokens"] - search.tokens_llm),
+        seconds=None if seconds is None else max(1e-3, seconds - search.seconds["total"]),
+    )
+    most = left.tiles if reserve["tiles"] else 0
+    return SecondLook(session.tiles, session.pyramid, phrase, calls, usage, left, most)
 
 
 def places_as_answer(session: SceneSession, request: AskRequest, result: Places | Count) -> Answer:
     """Places or a count as the answer to a question: its text in words, its evidence the places."""
     places = result.places if isinstance(result, Count) else result
     text = f"{len(places)} place{'' if len(places) == 1 else 's'}"
-    return _answer(session, request, places, result.text if isinstance(result, Count) else text)
+    return _answer(
+        session,
+        request,
+        result.text if isinstance(result, Count) else text,
+        [Evidence(place.evidence[0], place.box_scene, place.score, 0) for place in places],
+        places.cost,
+        (f"coverage: {places.coverage.text}", *places.warnings),
+        is_demo=places.is_demo,
+        stopped=places.coverage.stopped,
+    )
 
 
 def answer_rows(session: SceneSession, requests: Sequence[AskRequest]) -> list[Answer | Exception]:
@@ -161,7 +225,7 @@ def _reference(
             raise BudgetError(
                 f"tiles={tiles} cannot hold the {name} and what is compared: allow at least 2"
             )
-        own = replace(own, tiles=min(own.tiles, max(1, tiles // _REFERENCE_SHARE)))
+        own = replace(own, tiles=min(own.tiles, max(1, tiles // _SHARE)))
     own = replace(own, **{k: v for k, v in limits.items() if k != "tiles"})
     options = replace(request.options, geometry="auto", stop=None)
     size = PlaceQuestion("size", (name,), measure="area")
@@ -178,7 +242,8 @@ def _reference(
     return measurement, left
 
 
-def _located_place(place: Place) -> LocatedPlace:
+def located_place(place: Place) -> LocatedPlace:
+    """A place of a class as one that can be measured."""
     return LocatedPlace(
         place.label,
         shapely.box(*place.box_scene.as_tuple()),
@@ -201,12 +266,11 @@ def _measured_answer(
     session: SceneSession,
     request: AskRequest,
     measurement: Measurement,
+    costs: Sequence[Cost],
     *ends: Measurement,
     places: Places | None = None,
 ) -> Answer:
     """The answer that a measurement is, with the cost of all that was looked for."""
-    costs = [end.cost for end in ends if end.cost is not None]
-    costs += [] if places is None else [places.cost]
     notes = [warning for end in ends for warning in end.warnings]
     if places is not None:
         notes += [f"coverage: {places.coverage.text}", *places.warnings]
@@ -219,11 +283,39 @@ def _measured_answer(
         if place.tiles
     ]
     is_known = bool(measurement.text) and not is_demo
+    return _answer(
+        session,
+        request,
+        measurement.text or measurement.sentence,
+        evidence,
+        cost,
+        warnings,
+        confidence=measurement.confidence if is_known else None,
+        is_demo=is_demo,
+        stopped="" if places is None else places.coverage.stopped,
+        measurement=replace(measurement, model=session.host.name, cost=cost, warnings=warnings),
+    )
+
+
+def _answer(
+    session: SceneSession,
+    request: AskRequest,
+    text: str,
+    evidence: Sequence[Evidence],
+    cost: Cost,
+    warnings: tuple[str, ...],
+    *,
+    is_demo: bool,
+    stopped: str,
+    confidence: float | None = None,
+    measurement: Measurement | None = None,
+) -> Answer:
+    """An answer about a session's scene; without a confidence where that is not known."""
     return Answer(
         question=request.question,
-        text=measurement.text or measurement.sentence,
-        confidence=measurement.confidence if is_known else 0.0,
-        confidence_known=is_known,
+        text=text,
+        confidence=confidence or 0.0,
+        confidence_known=confidence is not None,
         is_demo=is_demo,
         model=session.host.name,
         scene=session.scene,
@@ -231,26 +323,7 @@ def _measured_answer(
         evidence=EvidenceList(evidence, session.scene),
         cost=cost,
         warnings=warnings,
-        stopped="" if places is None else places.coverage.stopped,
+        stopped=stopped,
         radiometry=session.reader.radiometry,
-        measurement=replace(measurement, model=session.host.name, cost=cost, warnings=warnings),
-    )
-
-
-def _answer(session: SceneSession, request: AskRequest, places: Places, text: str) -> Answer:
-    evidence = [Evidence(place.evidence[0], place.box_scene, place.score, 0) for place in places]
-    return Answer(
-        question=request.question,
-        text=text,
-        confidence=0.0,
-        confidence_known=False,
-        is_demo=places.is_demo,
-        model=places.model,
-        scene=places.scene,
-        levels=session.pyramid.top_level + 1,
-        evidence=EvidenceList(evidence, places.scene),
-        cost=places.cost,
-        warnings=(f"coverage: {places.coverage.text}", *places.warnings),
-        stopped=places.coverage.stopped,
-        radiometry=session.reader.radiometry,
+        measurement=measurement,
     )

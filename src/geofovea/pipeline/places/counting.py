@@ -24,6 +24,7 @@ from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import places_cost, places_warnings
+from geofovea.pipeline.places.second_look import look_again
 from geofovea.pipeline.places.strata import Stratum, make_strata
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.model_choice import is_beyond
@@ -142,6 +143,8 @@ class _Counting:
             scores, coarse, notes = self._auxiliary(looker)
             strata = make_strata(scores, max(1, self._affordable(looker)), self.seed)
             self._look_evenly(looker, strata)
+        if not looker.stopped:
+            look_again(self.session, looker, self.budget.tiles - looker.spent_tiles, watch)
         places = merge_places(looker.places)
         confusion = confusion or _own_confusion(self.session.host)
         interval = estimate_total(_counts(native, strata, looker, places), confusion, self.seed)
@@ -206,7 +209,7 @@ class _Counting:
         words = presence_words(host)
         question = words.ask(words.parts(self.phrase)[0])
         with looker.usage.clock.stage("focus"):
-            scores = looker.calls.scores(question, tokens, again=True)
+            (scores,) = looker.calls.scores(question, [tokens], again=True)
         looker.usage.tokens_scored.append(len(tokens))
         masses = as_masses(scores, len(tokens))
         drawn = mass_collector(tokens, self.native.tiles, pyramid)(masses).numpy()

@@ -36,6 +36,8 @@ class Coverage:
         ruled_out_sampled: Tiles of the random sample that would have been ruled out.
         ruled_out_misses: Those of them that show the thing after all.
         by_index: Whether an index said which tiles are the likeliest, and ruled tiles out.
+        looked_again: Tiles shifted by half that were looked at where a place reaches a seam; they
+            are not among the native tiles.
 
     Raises:
         QuestionError: If there is no such mode, or the numbers contradict each other.
@@ -53,10 +55,14 @@ class Coverage:
     ruled_out_sampled: int = 0
     ruled_out_misses: int = 0
     by_index: bool = False
+    looked_again: int = 0
 
     def __post_init__(self) -> None:
         checked_mode(self.mode)
-        counts = (self.tiles_looked, self.tiles_ruled_out, self.tiles_left, self.sampled)
+        counts = (
+            *(self.tiles_looked, self.tiles_ruled_out, self.tiles_left),
+            *(self.sampled, self.looked_again),
+        )
         shares = [s for s in (self.share, self.recall, self.recall_low) if s is not None]
         if min(counts) < 0 or not all(0 <= share <= 1 for share in shares):
             raise QuestionError(f"a coverage needs counts of at least 0 and shares, got {self}")
@@ -89,6 +95,8 @@ class Coverage:
         line = (
             f"{self.tiles_looked} of {self.tiles_total} native tiles, {self.share:.1%} of the area"
         )
+        if self.looked_again:
+            line += f"; {self.looked_again} looked at again, shifted by half a tile"
         if self.is_complete:
             return line
         if self.ruled_out_miss_rate is not None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
@@ -21,14 +19,19 @@ from geofovea.pipeline.focus.indexed import indexed_likeness
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.index.likeness import SceneLikeness
-from geofovea.pipeline.places.coverage import Coverage, Mode, checked_mode
+from geofovea.pipeline.places.coverage import Mode, checked_mode
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.places.presence import presence_words
-from geofovea.pipeline.places.recall import expected_recall
-from geofovea.pipeline.places.report import places_cost, places_warnings
+from geofovea.pipeline.places.report import (
+    PassedOver,
+    places_cost,
+    places_warnings,
+    search_coverage,
+)
+from geofovea.pipeline.places.second_look import look_again
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, checked_budget
@@ -43,6 +46,9 @@ from geofovea.tiling.pyramid import Tile
 __all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places", "indexed_places"]
 
 _SEARCH_TILES = 256
+# of the tiles of a search; and what a sweep may take at most, beside all native ones
+_AGAIN_SHARE = 1 / 16
+_AGAIN_BESIDE = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class FindOptions:
         sampled_share: Share of the tiles of a search that are drawn at random from those that it
             passed over, to tell the expected recall; in [0, 0.9].
         seed: Of that draw: equal seeds draw equal tiles.
+        second_look: Whether tiles shifted by half show whole what lies across a seam.
 
     Raises:
         QuestionError: If there is no such coverage, or a share is impossible.
@@ -68,6 +75,7 @@ class FindOptions:
     focus_model: str | None = None
     sampled_share: float = 0.2
     seed: int = 0
+    second_look: bool = True
 
     def __post_init__(self) -> None:
         checked_mode(self.coverage)
@@ -96,6 +104,7 @@ def find_places(
     focus_model: str | None = None,
     sampled_share: float = 0.2,
     seed: int = 0,
+    second_look: bool = True,
     watch: Watcher | None = None,
 ) -> Places:
     """Find every place of a scene that shows something.
@@ -103,7 +112,7 @@ def find_places(
     The model is asked about one native tile at a time whether it shows the thing, and the
     probability of yes against no is the score. Where it is within the tile comes from boxes that
     the model writes, else from the tokens that it attends to, else it is the whole tile. What a
-    seam cuts is put together.
+    seam cuts is looked at again as a whole.
 
     Args:
         session: The scene and the model.
@@ -123,6 +132,8 @@ def find_places(
         focus_model: See ``SceneSession.ask``.
         sampled_share: Share of a search's tiles that are drawn at random.
         seed: Of that draw.
+        second_look: Whether a place that reaches the edge of its tile is looked at again in a tile
+            shifted by half, which counts toward the budget.
         watch: Hears what happens while it happens, and may end it.
 
     Returns:
@@ -139,7 +150,7 @@ def find_places(
     Warns:
         DemoModelWarning: If the host is the demo model and the scene is not synthetic.
     """
-    options = FindOptions(coverage, min_score, focus, focus_model, sampled_share, seed)
+    options = FindOptions(coverage, min_score, focus, focus_model, sampled_share, seed, second_look)
     limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
     with using_threads(getattr(session.host, "threads", None)):
         places = _watched(session, checked_phrase(phrase), options, budget, limits, region, watch)
@@ -208,18 +219,17 @@ def _find(
         region,
         options.min_score,
     )
-    if options.coverage == "sweep":
-        coverage = _sweep(looker, native)
-    else:
-        coverage = _search(session, looker, native, options, watch)
+    look = _Look(session, looker, native, options, watch)
+    look.sweep() if options.coverage == "sweep" else look.search()
     places = tuple(merge_places(looker.places))
+    coverage = search_coverage(options.coverage, looker, native, places, look.passing)
     return Places(
         places,
         phrase,
         session.host.name,
         session.scene,
         coverage,
-        places_cost(session, looker),
+        places_cost(session, looker, look.coarse),
         places_warnings(session, looker, coverage),
         is_demo=is_beyond(session.host, session.scene),
     )
@@ -236,7 +246,8 @@ def find_budget(
     per_tile = host.grid[0] * host.grid[1]
     chosen = {name: limit for name, limit in limits.items() if limit is not None}
     if checked_budget(budget) is None:
-        tiles = native + 1 if mode == "sweep" else min(_SEARCH_TILES, native + 1)
+        every = native + 1 + math.ceil(_AGAIN_BESIDE * native)
+        tiles = every if mode == "sweep" else min(_SEARCH_TILES, every)
         # one prompt a tile, one more for boxes, and those of adjectives
         many = chosen.get("tiles", tiles)
         is_count = isinstance(many, int) and many > 0
@@ -248,37 +259,6 @@ def find_budget(
             f"{per_tile} tokens: allow at least as many"
         )
     return result
-
-
-def _sweep(looker: TileLooker, native: NativeTiles) -> Coverage:
-    looker.look(native.tiles)
-    return _coverage("sweep", looker, native)
-
-
-def _search(
-    session: SceneSession,
-    looker: TileLooker,
-    native: NativeTiles,
-    options: FindOptions,
-    watch: Watcher | None,
-) -> Coverage:
-    if looker.budget.tiles > len(native.tiles):
-        # nothing has to be chosen
-        looker.look(native.tiles)
-        return _coverage("search", looker, native)
-    sampled = math.floor(options.sampled_share * looker.budget.tiles)
-    likeness = indexed_places(session, looker, options.focus, options.focus_model)
-    if likeness is not None:
-        ranked = native.ranked(likeness)
-        looker.look(ranked.tiles[: looker.budget.tiles - sampled])
-        drawn = _look_at_sample(looker, native, sampled, options.seed)
-        return _coverage("search", looker, native, ranked.ruled_out, drawn, by_index=True)
-    descent = _descend(session, looker, looker.budget.tiles - sampled, options, watch)
-    finest = descent.looks[-1]
-    looker.spent_tiles += descent.tiles_encoded - (len(finest.tiles) if not finest.level else 0)
-    looker.look(_native_of(native, descent))
-    drawn = _look_at_sample(looker, native, sampled, options.seed)
-    return _coverage("search", looker, native, native.is_ruled_out(descent), drawn)
 
 
 def indexed_places(
@@ -304,6 +284,64 @@ def indexed_places(
     encoder = load_dual_encoder(encoder_name)
     with looker.usage.clock.stage("focus"):
         return indexed_likeness(index, encoder, looker.phrase, looker.usage)
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look for places, over all native tiles or the likeliest of them.
+
+    Attributes:
+        passing: What is known of the tiles that it passed over.
+        coarse: Tiles of coarser levels that it looked at, by level.
+    """
+
+    session: SceneSession
+    looker: TileLooker
+    native: NativeTiles
+    options: FindOptions
+    watch: Watcher | None
+    passing: PassedOver = field(default_factory=PassedOver)
+    coarse: dict[int, int] = field(default_factory=dict)
+
+    def sweep(self) -> None:
+        """Look at every native tile."""
+        self.looker.look(self.native.tiles)
+        self._again(self.looker.budget.tiles)
+
+    def search(self) -> None:
+        """Look at the likeliest tiles, at what seams cut there, and at a sample of the others."""
+        looker, native, options = self.looker, self.native, self.options
+        budget = looker.budget.tiles
+        if budget > len(native.tiles):
+            # nothing has to be chosen
+            return self.sweep()
+        sampled = math.floor(options.sampled_share * budget)
+        again = math.floor(_AGAIN_SHARE * budget) if options.second_look else 0
+        likeness = indexed_places(self.session, looker, options.focus, options.focus_model)
+        if likeness is not None:
+            ranked = native.ranked(likeness)
+            tiles, mask = list(ranked.tiles[: budget - sampled - again]), ranked.ruled_out
+        else:
+            descent = _descend(self.session, looker, budget - sampled - again, options, self.watch)
+            finest = descent.looks[-1]
+            looker.spent_tiles += descent.tiles_encoded
+            looker.spent_tiles -= 0 if finest.level else len(finest.tiles)
+            self.coarse = Counter(t.level for look in descent.looks for t in look.tiles if t.level)
+            tiles, mask = _native_of(native, descent), native.is_ruled_out(descent)
+        looker.look(tiles)
+        looked_again = self._again(again)
+        # what no seam needed goes to the sample
+        sampled += (again - looked_again) if sampled else 0
+        drawn = _look_at_sample(looker, native, sampled, options.seed)
+        self.passing = PassedOver(mask, drawn, by_index=likeness is not None)
+        return None
+
+    def _again(self, most: int) -> int:
+        """Look again at what seams cut; returns how many tiles that took."""
+        looker = self.looker
+        if self.options.second_look and not looker.stopped:
+            look_again(self.session, looker, most, self.watch)
+        return looker.looked_again
 
 
 def _look_at_sample(looker: TileLooker, native: NativeTiles, count: int, seed: int) -> int:
@@ -346,52 +384,3 @@ def _native_of(native: NativeTiles, descent: Descent) -> list[Tile]:
     finest = descent.looks[-1]
     inside = set(native.tiles)
     return [tile for tile in finest.tiles if tile in inside] if not finest.level else []
-
-
-def _coverage(
-    mode: Mode,
-    looker: TileLooker,
-    native: NativeTiles,
-    mask: NDArray[np.bool_] | None = None,
-    sampled: int = 0,
-    *,
-    by_index: bool = False,
-) -> Coverage:
-    looked = list(looker.looked)
-    drawn = looked[len(looked) - sampled :]
-    passed_over = len(native.tiles) - len(looked)
-    recall, recall_low = _recall(looker, looked, sampled, passed_over)
-    outside = _ruled_out(native, mask) if passed_over else set()
-    tested = [tile for tile in drawn if tile in outside]
-    return Coverage(
-        mode,
-        len(native.tiles),
-        len(looked),
-        # what was never put to the test is not called ruled out
-        len(outside - set(looked)) if tested else 0,
-        native.share_of(looked),
-        recall,
-        recall_low,
-        sampled,
-        "complete" if not passed_over else looker.stopped or "tiles",
-        len(tested),
-        sum(looker.looked[tile] > 0 for tile in tested),
-        by_index,
-    )
-
-
-def _ruled_out(native: NativeTiles, mask: NDArray[np.bool_] | None) -> set[Tile]:
-    """The native tiles that a coarser level of a descent, or an index, rules out."""
-    if mask is None:
-        return set()
-    return {tile for tile, is_out in zip(native.tiles, mask, strict=True) if is_out}
-
-
-def _recall(
-    looker: TileLooker, looked: Sequence[Tile], sampled: int, passed_over: int
-) -> tuple[float | None, float | None]:
-    if not passed_over:
-        return (1.0, 1.0) if looker.places else (None, None)
-    counts = [looker.looked[tile] for tile in looked]
-    drawn = counts[len(counts) - sampled :] if sampled else []
-    return expected_recall(sum(counts), drawn, passed_over)

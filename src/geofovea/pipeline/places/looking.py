@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +10,8 @@ import torch
 
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.engine.tile_tokens import TileTokens
+from geofovea.pipeline.hosts.base import Host, SupportsImages
 from geofovea.pipeline.places.grounding import can_ground, spoken_places
 from geofovea.pipeline.places.outline import tile_box, token_boxes, token_error_px
 from geofovea.pipeline.places.place import Outline, Place
@@ -21,7 +23,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["TileLooker"]
+__all__ = ["SecondLook", "TileLooker"]
 
 _TILES_AT_ONCE = 16
 
@@ -41,6 +43,7 @@ class TileLooker:
         min_score: The least probability of a place.
         spent_tiles: Tiles that count toward the budget so far.
         looked: How many places each tile looked at shows, before seams are merged.
+        looked_again: Tiles of shifted grids that were looked at; see ``look_again``.
         places: All of them.
         stopped: What ended the last look early: ``tiles``, ``tokens``, ``time``, ``memory``; empty
             if nothing did.
@@ -56,6 +59,7 @@ class TileLooker:
     min_score: float = 0.5
     spent_tiles: int = 0
     looked: dict[Tile, int] = field(default_factory=dict)
+    looked_again: int = 0
     places: list[Place] = field(default_factory=list)
     stopped: str = ""
     asker: PresenceAsker = field(init=False)
@@ -75,6 +79,22 @@ class TileLooker:
             self._look_at(some[:affordable])
             if self.stopped:
                 return
+
+    def on_grid(self, pyramid: Pyramid, calls: EngineCalls, region: Region | None) -> TileLooker:
+        """A looker for the same thing on another grid, which spends of the same budget.
+
+        Args:
+            pyramid: Of the other grid.
+            calls: How its tiles are asked for.
+            region: What alone is asked about, in pixels of the other grid.
+        """
+        other = TileLooker(
+            *(self.host, pyramid, self.phrase, calls, self.usage, self.budget, region),
+            min_score=self.min_score,
+            spent_tiles=self.spent_tiles,
+        )
+        other.asker, other._doubts = self.asker, self._doubts
+        return other
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -143,7 +163,7 @@ class TileLooker:
         if self.host.capabilities.attention:
             question = presence_words(self.host).ask(noun)
             with self.usage.clock.stage("focus"):
-                scores = self.calls.scores(question, tokens, again=False)
+                (scores,) = self.calls.scores(question, [tokens], again=False)
             self.usage.tokens_scored.append(len(tokens))
             boxes = token_boxes(
                 tokens, scores, self.host.grid, self.pyramid.tile_size, presence.count
@@ -173,6 +193,71 @@ class TileLooker:
                 if place.score * share >= self.min_score
             ]
         return places
+
+
+@dataclass(slots=True, eq=False)
+class SecondLook:
+    """Looks again at places that were found, each in the middle of a window of its own.
+
+    A tile of the grid may cut a thing, or show its neighbor beside it; a window around the place
+    does not. Only the tokens that its box touches are shown, encoded anew.
+
+    Attributes:
+        tiles: Of the scene, by the host that is asked.
+        pyramid: Of the scene.
+        phrase: What was looked for.
+        calls: How the host is asked.
+        usage: Counts what that takes.
+        budget: A window counts as a tile.
+        most: Windows at most; 0 looks at nothing.
+        looked: Windows so far.
+    """
+
+    tiles: TileTokens
+    pyramid: Pyramid
+    phrase: str
+    calls: EngineCalls
+    usage: QuestionUsage
+    budget: Budget
+    most: int
+    looked: int = 0
+    asker: PresenceAsker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.asker = PresenceAsker(self.tiles.host, self.calls, self.usage, 0.0)
+
+    def probability(self, box: Box) -> float | None:
+        """How likely a box shows the thing; None where no further look is possible.
+
+        A host behind an endpoint is sent pictures of tiles, and is not asked again.
+        """
+        size = min(self.pyramid.width, self.pyramid.height)
+        has_room = size >= self.pyramid.tile_size and not isinstance(
+            self.tiles.host, SupportsImages
+        )
+        if not has_room or not self._is_affordable():
+            return None
+        check_cancelled()
+        self.looked += 1
+        tokens = _around(self.tiles.around(box.center, self.usage), box)
+        words = presence_words(self.tiles.host)
+        noun, adjectives = words.parts(self.phrase)
+        # a prompt that may deny it, one that scores all answers, and one for each adjective
+        needed = len(tokens) * (2 + len(adjectives))
+        if not needed or self.asker.tokens + needed > self.budget.tokens:
+            return None
+        (presence,) = self.asker.ask(words.ask(noun), [tokens])
+        shares = [
+            self.asker.ask_yes(words.ask_attribute(noun, adjective), [tokens])[0]
+            for adjective in adjectives
+        ]
+        return math.prod([presence.probability, *shares])
+
+    def _is_affordable(self) -> bool:
+        """Whether time and tiles for one more window are left."""
+        clock, seconds = self.usage.clock, self.budget.seconds
+        in_time = seconds is None or clock.now() - clock.started < seconds
+        return in_time and self.looked < min(self.most, self.budget.tiles)
 
 
 def _around(tokens: TokenSet, box: Box) -> TokenSet:

@@ -11,11 +11,14 @@ import shapely
 from geofovea.pipeline.places.place import Place
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["merge_places"]
+__all__ = ["COMMON_SHARE", "SEAM_PX", "merge_places"]
 
-_COMMON_SHARE = 0.5
+COMMON_SHARE = 0.5
+"""Of the smaller of two boxes: those that share it are of one thing."""
+
 # boxes of neighboring tiles share their edge to the last bit; a spoken box ends a pixel before it
-_SEAM_PX = 1.5
+SEAM_PX = 1.5
+"""How far from a seam a box still reaches it."""
 
 
 def merge_places(places: Sequence[Place]) -> list[Place]:
@@ -65,7 +68,7 @@ def _neighbors(places: Sequence[Place]) -> list[tuple[int, int]]:
         return []
     boxes = shapely.box(*np.array([p.box_scene.as_tuple() for p in places], dtype=float).T)
     tree = shapely.STRtree(boxes)
-    pairs = tree.query(boxes, predicate="dwithin", distance=2 * _SEAM_PX)
+    pairs = tree.query(boxes, predicate="dwithin", distance=2 * SEAM_PX)
     return [(int(i), int(j)) for i, j in pairs.T if i < j]
 
 
@@ -75,12 +78,12 @@ def _are_one(one: Place, other: Place) -> bool:
     a, b = one.box_scene, other.box_scene
     width = min(a.x1, b.x1) - max(a.x0, b.x0)
     height = min(a.y1, b.y1) - max(a.y0, b.y0)
-    if width > 0 and height > 0 and width * height >= _COMMON_SHARE * min(a.area, b.area):
+    if width > 0 and height > 0 and width * height >= COMMON_SHARE * min(a.area, b.area):
         return True
     if "tile" in (one.outline, other.outline):
         return False
-    along_x = abs(height) <= _SEAM_PX and width >= _COMMON_SHARE * min(a.width, b.width)
-    along_y = abs(width) <= _SEAM_PX and height >= _COMMON_SHARE * min(a.height, b.height)
+    along_x = abs(height) <= SEAM_PX and width >= COMMON_SHARE * min(a.width, b.width)
+    along_y = abs(width) <= SEAM_PX and height >= COMMON_SHARE * min(a.height, b.height)
     return along_x or along_y
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement, Quantity
-from geofovea.pipeline.relations.grammar import Kind, PlaceQuestion
+from geofovea.pipeline.relations.place_question import Kind, PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP, Plane, certainty
 from geofovea.pipeline.relations.vocabulary import PICTURE, UNITS, compass_word
 from geofovea.tiling.geo.geodesic import Point

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement, Quantity
@@ -14,7 +14,13 @@ from geofovea.pipeline.relations.vocabulary import PICTURE
 from geofovea.tiling.geo.geodesic import Point
 from geofovea.tiling.scene import Scene
 
-__all__ = ["Extent", "compute_extreme", "not_located"]
+__all__ = [
+    "MOST_REFUTED",
+    "Extent",
+    "LookAgain",
+    "compute_extreme",
+    "not_located",
+]
 
 _KIND = "superlative"
 _CLOSE = (
@@ -25,6 +31,34 @@ _PARTLY = (
     "{share:.1%} of the area was looked at: a more extreme place may lie in the rest; allow more "
     "tiles"
 )
+
+
+_UNCHECKED = (
+    "not every place that is named was looked at a second time: it may be a false alarm; allow "
+    "more tiles"
+)
+_LEAST = 0.5
+MOST_REFUTED = 8
+"""After so many refuted places the next one is named without a second look, and that is said."""
+
+LookAgain = Callable[[LocatedPlace], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A place with what is compared of it."""
+
+    place: LocatedPlace
+    number: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What is left of a ranking after a second look, what was refuted, and what to say of it."""
+
+    ranking: Sequence[_Ranked]
+    refuted: Sequence[_Ranked]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +93,12 @@ def compute_extreme(
     scene: Scene,
     extent: Extent,
     reference: LocatedPlace | None = None,
+    look_again: LookAgain | None = None,
 ) -> Measurement:
     """Choose the extreme places of a class.
+
+    One false alarm at the edge would become the extreme. So each place is looked at again before it
+    is named, and the next one takes the place of one that is refuted.
 
     Args:
         question: What is asked.
@@ -68,6 +106,8 @@ def compute_extreme(
         scene: Where they lie.
         extent: How much of the scene was looked at for them.
         reference: From where distances are measured.
+        look_again: How likely a place shows its class when it is looked at again; None where no
+            further look is possible. Without it nothing is looked at again.
 
     Returns:
         The extreme places first among its places, with a number for each, and the reference after
@@ -80,24 +120,29 @@ def compute_extreme(
         raise QuestionError(f"distances, and they alone, need a reference; got {question}")
     ends = () if reference is None else (reference,)
     plane = Plane.of(scene, [*places, *ends])
+    ranking: Sequence[_Ranked] = _ranking(question, plane, places, reference)
+    checked = _looked_again(ranking, question.count, look_again)
+    ranking = checked.ranking
     compared = f"{_counted(len(places))} compared, {extent.share:.1%} of the area looked at"
-    if len(places) < question.count:
+    if checked.refuted:
+        compared += f", {_counted(len(checked.refuted))} refuted by a second look"
+    if len(ranking) < question.count:
         wanted = "" if question.count == 1 else f", {question.count} are wanted"
         sentence = f"not enough to compare of {question.thing!r}{wanted}: {compared}"
-        missing = () if places else (question.thing,)
-        return _measurement(question, sentence, plane, places=(*places, *ends), missing=missing)
-    numbers = [_number(question, plane, place, places[0], reference) for place in places]
-    sign = -1 if question.is_most else 1
-    order = sorted(range(len(places)), key=lambda i: sign * numbers[i].value)
-    chosen = [places[i] for i in order[: question.count]]
-    sure, warnings = _margin([numbers[i] for i in order], question.count, plane)
+        left = [each.place for each in ranking]
+        missing = () if left else (question.thing,)
+        return _measurement(question, sentence, plane, places=(*left, *ends), missing=missing)
+    chosen = [each.place for each in ranking[: question.count]]
+    sure, warnings = _margin([each.number for each in ranking], question.count, plane)
+    warnings += checked.warnings
     if extent.share < 1:
         warnings.append(_PARTLY.format(share=extent.share))
     if question.direction and question.direction not in PICTURE and not plane.is_on_ground:
         warnings.append(NORTH_AT_TOP)
     text = " and ".join(_where(place) for place in chosen)
     # how far a place lies from the first one found says nothing to anybody
-    own = [] if question.direction else [plane.in_unit(numbers[i]) for i in order[: len(chosen)]]
+    numbers = [] if question.direction else [each.number for each in ranking[: len(chosen)]]
+    own = [plane.in_unit(number) for number in numbers]
     shown = f" ({', '.join(number.text for number in own)})" if own else ""
     likely = math.prod(min(1.0, place.score) for place in (*chosen, *ends))
     return _measurement(
@@ -130,6 +175,39 @@ def not_located(question: Superlative, reference: Measurement, scene: Scene) -> 
         missing=reference.missing,
         warnings=reference.warnings,
     )
+
+
+def _ranking(
+    question: Superlative,
+    plane: Plane,
+    places: Sequence[LocatedPlace],
+    reference: LocatedPlace | None,
+) -> list[_Ranked]:
+    """The places, the most extreme first."""
+    sign = -1 if question.is_most else 1
+    ranked = [
+        _Ranked(place, _number(question, plane, place, places[0], reference)) for place in places
+    ]
+    return sorted(ranked, key=lambda each: sign * each.number.value)
+
+
+def _looked_again(ranking: Sequence[_Ranked], count: int, look_again: LookAgain | None) -> _Checked:
+    """Look at places in their order until enough of them hold.
+
+    A place holds if both looks together still believe in it, and its score is their product.
+    """
+    left, refuted, holding = list(ranking), list[_Ranked](), 0
+    while look_again is not None and holding < min(count, len(left)):
+        place = left[holding].place
+        share = None if len(refuted) == MOST_REFUTED else look_again(place)
+        if share is None:
+            return _Checked(left, refuted, [_UNCHECKED])
+        if place.score * share < _LEAST:
+            refuted.append(left.pop(holding))
+            continue
+        left[holding] = replace(left[holding], place=replace(place, score=place.score * share))
+        holding += 1
+    return _Checked(left, refuted, [])
 
 
 def _number(

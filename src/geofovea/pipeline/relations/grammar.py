@@ -8,131 +8,44 @@ makes another question of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
 
-from geofovea.datasets.synthetic.vocabulary import COLORS, SHAPES, STATUSES
 from geofovea.errors import QuestionError
+from geofovea.pipeline.relations.names import is_cover, is_name, names_in
+from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.vocabulary import SIZES, plain_direction, unit_called
+from geofovea.pipeline.relations.wording import plain_question
 from geofovea.regionfocus.search.router import DIRECTION
 
-__all__ = ["Kind", "PlaceQuestion", "distance_between", "parse_question"]
-
-Kind = Literal[
-    "direction",
-    "bearing",
-    "distance",
-    "nearer",
-    "nearest",
-    "size",
-    "larger",
-    "largest",
-    "between",
-    "farther",
-    "farthest",
-    "order",
-]
-
-_LONGEST = 200
-_MOST_WORDS = 8
-_MOST_PLACES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceQuestion:
-    """A question whose answer follows from where its places lie.
-
-    Attributes:
-        kind: ``direction`` (is the first in a direction of the second), ``bearing`` (in which
-            direction of the second is the first), ``distance`` (between two), ``nearer`` (is the
-            first nearer to the second than the third), ``nearest`` (which of the rest is nearest to
-            the first), ``size`` (of one), ``larger`` (is the first larger than the second),
-            ``largest`` (which), ``between`` (is the first between two others), ``farther`` (is the
-            first farther in a direction than the second), ``farthest`` (which), ``order`` (of all,
-            along a direction).
-        places: What the question calls its places, without articles.
-        direction: As the vocabulary spells it; empty where none is asked about.
-        measure: ``area``, ``length`` or ``width``, of sizes.
-        is_most: Whether the nearest or largest is meant, and not the farthest or smallest.
-        unit: The unit that was asked for, by its symbol; empty where none was.
-
-    Raises:
-        QuestionError: If there are too few or too many places for its kind.
-    """
-
-    kind: Kind
-    places: tuple[str, ...]
-    direction: str = ""
-    measure: str = ""
-    is_most: bool = True
-    unit: str = ""
-
-    def __post_init__(self) -> None:
-        least, most = _COUNTS[self.kind]
-        if not least <= len(self.places) <= most:
-            raise QuestionError(
-                f"a question about {self.kind} names {least} to {most} places, got "
-                f"{len(self.places)}: {', '.join(self.places)}"
-            )
-
-    @property
-    def words(self) -> str:
-        """What is asked, in a few words."""
-        return f"{self.kind} of {' and '.join(self.places)}"
-
-    @property
-    def is_yes_no(self) -> bool:
-        """Whether it is answered by yes or no."""
-        return self.kind in ("direction", "nearer", "larger", "between", "farther")
-
-
-_COUNTS: dict[Kind, tuple[int, int]] = {
-    "direction": (2, 2),
-    "bearing": (2, 2),
-    "distance": (2, 2),
-    "nearer": (3, 3),
-    "nearest": (3, _MOST_PLACES),
-    "size": (1, 1),
-    "larger": (2, 2),
-    "largest": (2, _MOST_PLACES),
-    "between": (3, 3),
-    "farther": (2, 2),
-    "farthest": (2, _MOST_PLACES),
-    "order": (2, _MOST_PLACES),
-}
-
-_NO_NAME = re.compile(
-    r"\b(?:number|count|amount|share|percentage|colou?rs?|shapes?|status|kinds?|types?|names?|age|"
-    r"population|density|price|cost|time|state|condition|quality|"
-    r"what|which|who|whose|where|when|why|how|is|are|was|were|be|been|does|do|did|has|have|had|"
-    r"can|could|will|would|should|there|than|and|or|nor|not|no|if|it|its|they|them|he|she|this|"
-    r"that|these|those|here|each|every|all|any|some|most|many|much|more|less|between|versus|vs|"
-    r"scene|image|picture|photo|map)\b"
-    rf"|\b{DIRECTION} (?:of|from)\b"
-)
-"""Words that no name of a place holds: with one of them the question is about something else."""
-
-_NO_END = re.compile(
-    rf"\b(?:{'|'.join((*COLORS, *STATUSES, *SHAPES))}|gr[ae]y|brown|open|closed|empty|full|visible|"
-    r"in [a-z0-9²]+|directly|due|exactly|just|immediately|straight|mostly|partly|both|lie|lies)$"
-)
-"""What no name of a place ends with: "the plane north of the hall red" is no place."""
+__all__ = ["parse_question"]
 
 
 def _name(group: str) -> str:
-    return rf"(?:the |an? )?(?P<{group}>[a-z0-9][a-z0-9' -]*?)"
+    return rf"(?:the |an? )?(?P<{group}>[^\W_][\w' -]*?)"
 
 
 _A, _B, _C = _name("a"), _name("b"), _name("c")
-_LIST = r"(?P<list>[a-z0-9][a-z0-9', -]*?)"
+_LIST = r"(?P<list>[^\W_][\w', -]*?)"
 _DIR = rf"(?P<dir>{DIRECTION})"
-_STAND = r"(?:located |situated |placed |standing |lying )?"
+_STAND = r"(?:located |situated |placed |positioned |standing |lying )?"
 _ONE_IS = rf"(?:is|does) {_A} (?:(?:lie|stand|sit) )?{_STAND}"
 _STEM = rf"(?P<stem>{'|'.join(SIZES)})"
 _FAR = r"(?:further|farther)"
-_UNIT = r"(?P<unit>(?:square |sq\.? )?[a-z]+[2²]?)"
+_UNIT = r"(?P<unit>(?:square |sq\.? )?[a-z]+(?:\^?2|²)?)"
+_IN_UNIT = rf"(?:,? (?:(?:measured|expressed|given) )?in {_UNIT})?"
 _NEAR, _NOT_NEAR = "close|near", "further|farther"
+_NEAREST = rf"(?P<near>{_NEAR})(?:r|er|st|est)"
+_FARTHEST = rf"(?P<far>{_NOT_NEAR}|farthest|furthest|most distant)"
+_WHICH = r"(?:which|what)(?: one| place)? (?:is|lies) (?:the )?"
+_WHICH_OF = rf"which of {_LIST} (?:is|lies) (?:the )?"
+_EACH_OTHER = r"(?:each other|one another)"
+_ASPECT = r"(?P<word>size|area|length|width)"
+_DISTANCE = (
+    r"(?:(?:what is|what would be) )?(?:the )?"
+    r"(?:(?:straight[- ]line|direct|geodesic|great[- ]circle|exact|approximate|total) )?distance"
+)
+_GROUND = r"(?:area|land|ground|space|surface)"
+_RELATIVE = r"(?:from|of|relative to|in relation to|with respect to|(?:as )?seen from)"
 
 
 _Sentence = tuple[re.Pattern[str], Callable[[re.Match[str]], PlaceQuestion]]
@@ -153,9 +66,7 @@ def parse_question(question: str) -> PlaceQuestion | None:
         question: English, in any case and spacing. Bare phrases such as ``distance from the roof to
             the pond`` count, too.
     """
-    if len(question) > _LONGEST:
-        return None
-    text = " ".join(question.lower().replace("’", "'").split()).rstrip(" ?.!")
+    text = plain_question(question)
     for pattern, make in _SENTENCES:
         match = pattern.fullmatch(text)
         if match is None:
@@ -164,48 +75,16 @@ def parse_question(question: str) -> PlaceQuestion | None:
             parsed = make(match)
         except (QuestionError, LookupError):
             continue
-        if all(_is_name(place) for place in parsed.places) and len(set(parsed.places)) == len(
+        if all(is_name(place) for place in parsed.places) and len(set(parsed.places)) == len(
             parsed.places
         ):
             return parsed
     return None
 
 
-def distance_between(start: str, end: str) -> PlaceQuestion:
-    """The question how far two places are apart, whatever their names are.
-
-    Raises:
-        QuestionError: If a name is empty or too long, or both are the same.
-    """
-    names = tuple(re.sub(r"^(?:the|an?) ", "", " ".join(n.split())) for n in (start, end))
-    for name in names:
-        if not name or len(name) > _LONGEST:
-            raise QuestionError(
-                f"a place has a name of 1 to {_LONGEST} characters, got {name!r:.60}"
-            )
-    if names[0].lower() == names[1].lower():
-        raise QuestionError(f"a distance needs two places, got {names[0]!r} twice")
-    return PlaceQuestion("distance", names)
-
-
-def _is_name(text: str) -> bool:
-    return 1 <= len(text.split()) <= _MOST_WORDS and not (
-        _NO_NAME.search(text) or _NO_END.search(text)
-    )
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    """The names of a list such as ``the camp, the depot or the quarry``."""
-    return tuple(_names_in(text))
-
-
-def _names_in(text: str) -> Iterator[str]:
-    for part in re.split(r",? (?:or|and) |, ", text):
-        yield re.sub(r"^(?:the|an?) ", "", part.strip(" ,"))
-
-
 @_sentence(
     rf"{_ONE_IS}(?:to the )?{_DIR}(?: of| from)? {_B}",
+    rf"(?:if|whether) {_A} (?:is|lies) {_STAND}(?:to the )?{_DIR}(?: of| from)? {_B}",
 )
 def _direction(match: re.Match[str]) -> PlaceQuestion:
     word = plain_direction(match["dir"])
@@ -217,36 +96,58 @@ def _direction(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"(?:in )?(?:which|what) direction (?:from|of) {_B} (?:is|does) {_A}(?: lie)?",
-    rf"(?:in )?(?:which|what) direction (?:is|does) {_A} (?:lie )?(?:from|of|relative to) {_B}",
+    rf"(?:in )?(?:which|what) (?:compass |cardinal )?direction (?:from|of) {_B} (?:is|does) {_A}"
+    rf"(?: lie)?",
+    rf"(?:in )?(?:which|what) (?:compass |cardinal )?(?:direction|way) (?:is|does) {_A} "
+    rf"(?:lie )?{_RELATIVE} {_B}",
+    rf"(?:in )?(?:which|what) direction "
+    rf"(?:is it|(?:do|should|must|would) (?:i|we|you) (?:go|travel))(?: to get)? from {_B} to {_A}",
+    rf"(?:(?:as )?seen )?from {_B}, (?:in )?(?:which|what) direction is {_A}",
     rf"(?:what is the )?(?:direction|bearing|heading|azimuth) from {_B} to {_A}",
-    rf"(?:what is the )?(?:direction|bearing|azimuth) of {_A} from {_B}",
-    rf"where is {_A} (?:{_STAND})(?:relative to|in relation to|with respect to|as seen from) {_B}",
+    rf"(?:what is the )?(?:direction|bearing|azimuth) of {_A} (?:as seen )?from {_B}",
+    rf"(?:what is the )?(?:location|position) of {_A} {_RELATIVE} {_B}",
+    rf"(?:where|how) is {_A} {_STAND}"
+    rf"(?:relative to|in relation to|with respect to|as seen from) {_B}",
 )
 def _bearing(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("bearing", (match["a"], match["b"]))
 
 
 @_sentence(
-    rf"(?:what is the )?distance (?:between|from) {_A} (?:and|to) {_B} in {_UNIT}",
+    rf"how far (?:away )?is {_A} (?:away )?(?:from|to) {_B}{_IN_UNIT}",
+    rf"how (?:far|distant) (?:is|does) {_A} (?:lie )?{_STAND}(?:away )?from {_B}{_IN_UNIT}",
+    rf"how far (?:away )?from {_A} (?:is|does) {_B}(?: lie)?{_IN_UNIT}",
+    rf"how far {_A} (?:is|lies) (?:away )?from {_B}{_IN_UNIT}",
+    rf"how far (?:is it )?(?:from|between) {_A} (?:to|and) {_B}{_IN_UNIT}",
+    rf"how far is it to {_A} from {_B}{_IN_UNIT}",
+    rf"how far apart (?:are|do|lie) {_A} and {_B}(?: lie)?(?: from {_EACH_OTHER})?{_IN_UNIT}",
+    rf"how far apart {_A} and {_B} (?:are|lie){_IN_UNIT}",
+    rf"how far (?:are|do) {_A} and {_B} (?:lie )?(?:apart|(?:away )?from {_EACH_OTHER}){_IN_UNIT}",
+    # without its article it may be a deed: "how close is the plane to landing"
+    rf"how close is {_A} to the (?P<b>[^\W_][\w' -]*?){_IN_UNIT}",
+    rf"{_DISTANCE} (?:between|from|separating) {_A} (?:and|to) {_B}{_IN_UNIT}",
+    rf"{_DISTANCE} (?:of|from) {_A} from {_B}{_IN_UNIT}",
+    rf"{_DISTANCE} to {_A} from {_B}{_IN_UNIT}",
+    rf"(?:what|which|how much) distance (?:separates|lies between|is between|is there between) "
+    rf"{_A} (?:and|from) {_B}{_IN_UNIT}",
+    rf"by (?:how much|(?:what|which) distance) (?:is|are) {_A} separated from {_B}{_IN_UNIT}",
+    rf"by (?:how much|(?:what|which) distance) are {_A} and {_B} separated{_IN_UNIT}",
+    rf"by how many {_UNIT} (?:is|are) {_A} separated from {_B}",
+    rf"by how many {_UNIT} are {_A} and {_B} separated",
     rf"how many {_UNIT} is it (?:between|from) {_A} (?:to|and) {_B}",
-    rf"how far (?:away )?is {_A} (?:away )?from {_B}",
-    rf"how far from {_A} to {_B}",
-    rf"how far apart are {_A} and {_B}",
-    rf"how far is it (?:from|between) {_A} (?:to|and) {_B}",
-    rf"(?:what is the )?(?:straight[- ]line )?distance (?:between|from) {_A} (?:and|to) {_B}",
-    rf"(?:what is the )?distance (?:of|from) {_A} from {_B}",
     rf"how many {_UNIT} (?:away |apart )?(?:is|are) {_A} "
-    rf"(?:(?:away )?from|to|and) {_B}",
+    rf"(?:(?:away )?from|to|and) {_B}(?: apart)?",
     rf"how many {_UNIT} (?:lie|are there) between {_A} and {_B}",
+    rf"how many {_UNIT} separate {_A} (?:from|and) {_B}",
 )
 def _distance(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("distance", (match["a"], match["b"]), unit=_unit(match, 1))
 
 
 @_sentence(
-    rf"is {_A} (?P<near>clos|near)er to {_B} than(?: to)? {_C}",
-    rf"is {_A} (?P<far>{_NOT_NEAR}) (?:away )?from {_B} than(?: from)? {_C}",
+    rf"(?:is|does) {_A} (?:lie )?(?P<near>clos|near)er to {_B} than(?: to)? {_C}(?: is| does)?",
+    rf"(?:is|does) {_A} (?:lie )?(?P<far>{_NOT_NEAR}) (?:away )?from {_B} than(?: from)? {_C}"
+    rf"(?: is| does)?",
 )
 def _nearer(match: re.Match[str]) -> PlaceQuestion:
     """The last place is compared with the first ("than the depot is") or the second ("to")."""
@@ -258,80 +159,136 @@ def _nearer(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("nearer", places, is_most=not _group(match, "far"))
 
 
+@_sentence(rf"is {_A} (?P<near>clos|near)er than {_B} to {_C}")
+def _nearer_than(match: re.Match[str]) -> PlaceQuestion:
+    return PlaceQuestion("nearer", (match["a"], match["c"], match["b"]))
+
+
 @_sentence(
-    rf"which (?:one |place )?is (?P<near>close|near)(?:r|er|st|est) to {_A}[,:] {_LIST}",
-    rf"which of {_LIST} is (?:the )?(?P<near>close|near)(?:r|er|st|est) to {_A}",
-    rf"which (?:one |place )?is (?P<far>{_NOT_NEAR}|farthest|furthest) (?:away )?from {_A}[,:]? "
-    rf"{_LIST}",
-    rf"which of {_LIST} is (?:the )?(?P<far>{_NOT_NEAR}|farthest|furthest) (?:away )?from {_A}",
+    rf"{_WHICH}{_NEAREST} to {_A}[,:] {_LIST}",
+    rf"{_WHICH_OF}{_NEAREST} to {_A}",
+    rf"{_WHICH}{_FARTHEST} (?:away )?from {_A}[,:]? {_LIST}",
+    rf"{_WHICH_OF}{_FARTHEST} (?:away )?from {_A}",
 )
 def _nearest(match: re.Match[str]) -> PlaceQuestion:
-    places = (match["a"], *_listed(match["list"]))
+    places = (match["a"], *names_in(match["list"]))
     return PlaceQuestion("nearest", places, is_most=not _group(match, "far"))
 
 
 @_sentence(
-    rf"how (?P<word>large|big|long|wide) is {_A}",
-    rf"(?:what is the )?(?:total )?(?P<word>size|area|length|width) of {_A}(?: in {_UNIT})?",
-    rf"(?:what is )?{_A}'s (?P<word>size|area|length|width)",
+    rf"(?:is|does) {_A} (?:lie )?(?P<near>clos|near)er to {_B},? or (?:to )?{_C}",
+    rf"(?:is|does) {_A} (?:lie )?(?P<far>{_NOT_NEAR}) (?:away )?from {_B},? or (?:from )?{_C}",
+)
+def _nearest_of_two(match: re.Match[str]) -> PlaceQuestion:
+    places = (match["a"], match["b"], match["c"])
+    return PlaceQuestion("nearest", places, is_most=not _group(match, "far"))
+
+
+@_sentence(
+    rf"how (?P<word>large|big|long|wide) is {_A}{_IN_UNIT}",
+    rf"how (?P<word>large|big|long|wide) {_A} is{_IN_UNIT}",
+    rf"(?:what is )?(?:the )?(?:total |surface |ground )?{_ASPECT} (?:of|covered by) {_A}"
+    rf"{_IN_UNIT}",
+    rf"(?:what|which) {_ASPECT} (?:is|has|does) {_A}(?: have| cover)?{_IN_UNIT}",
+    rf"what {_ASPECT} is (?:covered|occupied|taken up) by {_A}{_IN_UNIT}",
+    rf"(?:what is )?{_A}'s {_ASPECT}{_IN_UNIT}",
+    rf"how much {_GROUND} does {_A} (?:cover|occupy|take up|have){_IN_UNIT}",
+    rf"how much {_GROUND} is (?:covered|occupied|taken up) by {_A}{_IN_UNIT}",
     rf"how many {_UNIT} (?P<word>large|big|long|wide) is {_A}",
+    rf"how many {_UNIT} is {_A} (?P<word>large|big|long|wide)",
+    rf"how many {_UNIT} does {_A} (?:cover|occupy|take up|have)",
+    rf"how many {_UNIT} (?:is|are covered by|are occupied by) {_A}",
 )
 def _size(match: re.Match[str]) -> PlaceQuestion:
-    measure = {"long": "length", "wide": "width"}.get(match["word"], match["word"])
+    if is_cover(match["a"]) and not re.search(r"\b(?:the|an?) $", match.string[: match.start("a")]):
+        raise QuestionError(f"{match['a']!r} means all of it")
+    word = _group(match, "word")
+    measure = {"long": "length", "wide": "width"}.get(word, word)
     measure = measure if measure in ("length", "width") else "area"
     unit = _unit(match, 2 if measure == "area" else 1)
     return PlaceQuestion("size", (match["a"],), measure=measure, unit=unit)
 
 
-@_sentence(rf"is {_A} {_STEM}er than {_B}", rf"is {_A} {_STEM}er in area than {_B}")
+@_sentence(
+    rf"is {_A} {_STEM}er than {_B}(?: is)?",
+    rf"is {_A} {_STEM}er in area than {_B}(?: is)?",
+    rf"does {_A} (?:cover|have|occupy) an? {_STEM}er {_GROUND} than {_B}(?: does)?",
+)
 def _larger(match: re.Match[str]) -> PlaceQuestion:
     word = SIZES[match["stem"]]
     places = match["a"], match["b"]
     return PlaceQuestion("larger", places, measure=word.measure, is_most=word.is_more)
 
 
+@_sentence(rf"does {_A} (?:cover|have|occupy) (?P<more>more|less) {_GROUND} than {_B}(?: does)?")
+def _larger_area(match: re.Match[str]) -> PlaceQuestion:
+    places = match["a"], match["b"]
+    return PlaceQuestion("larger", places, measure="area", is_most=match["more"] == "more")
+
+
 @_sentence(
-    rf"which (?:one |place )?(?:is|covers) (?:the )?{_STEM}(?:er|est)(?: area)?[,:]? {_LIST}",
-    rf"which of {_LIST} is (?:the )?{_STEM}(?:er|est)",
+    rf"{_WHICH}{_STEM}(?:er|est)(?: one)?[,:] {_LIST}",
+    rf"(?:which|what)(?: one| place)? (?:covers|has|occupies) (?:the |an? )?{_STEM}(?:er|est) "
+    rf"{_GROUND}[,:] {_LIST}",
+    rf"{_WHICH_OF}{_STEM}(?:er|est)",
+    rf"which of {_LIST} (?:covers|has|occupies) the {_STEM}(?:er|est) {_GROUND}",
 )
 def _largest(match: re.Match[str]) -> PlaceQuestion:
     word = SIZES[match["stem"]]
-    places = _listed(match["list"])
+    places = names_in(match["list"])
     return PlaceQuestion("largest", places, measure=word.measure, is_most=word.is_more)
 
 
-@_sentence(rf"{_ONE_IS}(?:in )?between {_B} and {_C}")
+@_sentence(
+    rf"(?:which|what)(?: one| place)? covers (?:the )?(?P<more>more|most|less|least) {_GROUND}[,:] "
+    rf"{_LIST}",
+    rf"which of {_LIST} covers (?:the )?(?P<more>more|most|less|least) {_GROUND}",
+)
+def _largest_area(match: re.Match[str]) -> PlaceQuestion:
+    is_most = match["more"] in ("more", "most")
+    return PlaceQuestion("largest", names_in(match["list"]), measure="area", is_most=is_most)
+
+
+@_sentence(rf"{_ONE_IS}(?:in |somewhere )?between {_B} and {_C}")
 def _between(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("between", (match["a"], match["b"], match["c"]))
 
 
-@_sentence(rf"is {_A} {_STAND}{_FAR} (?:to the )?{_DIR} than {_B}")
+@_sentence(
+    rf"{_ONE_IS}{_FAR} (?:to the )?{_DIR} than {_B}(?: is| does)?",
+    rf"is {_A} more {_DIR}(?:ern|erly) than {_B}(?: is)?",
+)
 def _farther(match: re.Match[str]) -> PlaceQuestion:
     direction = plain_direction(match["dir"])
     return PlaceQuestion("farther", (match["a"], match["b"]), direction)
 
 
 @_sentence(
-    rf"which (?:one |place )?(?:is|lies) (?:the )?(?:{_FAR}|farthest|furthest) (?:to the )?{_DIR}"
-    rf"[,:]? {_LIST}",
-    rf"which of {_LIST} (?:is|lies) (?:the )?(?:{_FAR}|farthest|furthest) (?:to the )?{_DIR}",
-    rf"which of {_LIST} is (?:the )?{_DIR}(?:ern)?most",
-    rf"which (?:one |place )?is (?:the )?{_DIR}(?:ern)?most[,:]? {_LIST}",
+    rf"{_WHICH}(?:{_FAR}|farthest|furthest) (?:to the )?{_DIR}[,:]? {_LIST}",
+    rf"{_WHICH_OF}(?:{_FAR}|farthest|furthest) (?:to the )?{_DIR}",
+    rf"{_WHICH_OF}(?:{_DIR}(?:ern)?[- ]?most)",
+    rf"{_WHICH}{_DIR}(?:ern)?[- ]?most(?: one)?[,:]? {_LIST}",
+    rf"{_WHICH}(?:more|most) {_DIR}(?:ern|erly)[,:] {_LIST}",
+    rf"{_WHICH_OF}(?:more|most) {_DIR}(?:ern|erly)",
 )
 def _farthest(match: re.Match[str]) -> PlaceQuestion:
     direction = plain_direction(match["dir"])
-    return PlaceQuestion("farthest", _listed(match["list"]), direction)
+    return PlaceQuestion("farthest", names_in(match["list"]), direction)
 
 
 @_sentence(
-    rf"(?:list|order|sort|name|give|what is the order of) {_LIST} "
+    rf"(?:list|order|sort|name|give|put|arrange|rank|what is the order of) {_LIST} (?:in order )?"
     rf"from (?:the )?(?P<from>{DIRECTION}) to (?:the )?(?P<to>{DIRECTION})",
+    rf"in (?:which|what) order do {_LIST} (?:lie|stand|come) "
+    rf"from (?:the )?(?P<from>{DIRECTION}) to (?:the )?(?P<to>{DIRECTION})",
+    rf"(?:from (?:the )?(?P<from>{DIRECTION}) to (?:the )?(?P<to>{DIRECTION})),? "
+    rf"(?:list|order|sort|name|give) {_LIST}",
 )
 def _order(match: re.Match[str]) -> PlaceQuestion:
     start, end = plain_direction(match["from"]), plain_direction(match["to"])
     if _OPPOSITE.get(start) != end:
         raise QuestionError(f"{start} and {end} are not opposite")
-    return PlaceQuestion("order", _listed(match["list"]), start)
+    return PlaceQuestion("order", names_in(match["list"]), start)
 
 
 _PAIRS = (

@@ -18,7 +18,7 @@ from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.regionfocus.search.multi_place import SharedTiles, Walk
 from geofovea.regionfocus.search.router import is_area
 from geofovea.regionfocus.search.tile_budget import start_tiles
-from geofovea.regionfocus.selection.grown import grow_region, redraw_region
+from geofovea.regionfocus.selection.grown import grow_region, redraw_region, with_surround
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.geo.geodesic import Point
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -146,6 +146,8 @@ class Locator:
         spent = max(0, len(self._encode.cache) - max(before, len(start)))
         ground = looks[0].tokens.features.to("cpu", torch.float64).mean(0)
         look, region = self._grown(looks, ground, tiles - spent)
+        if is_area(name):
+            region = self._with_surround(look, region, ground)
         first = looks[0]
         share = _share_around(first, region.shape, self._side(first.level))
         rivals = self._rivals(name, look, region)
@@ -211,6 +213,12 @@ class Locator:
                 TokenSet.concat([look.tokens, more]),
                 torch.cat([look.scores, look.scores.new_zeros(len(more))]),
             )
+
+    def _with_surround(self, look: LevelLook, region: _Region, ground: Tensor) -> _Region:
+        """An area with what encloses the part of it that stands out."""
+        size = self._pyramid.tile_size
+        inside = with_surround(look.tokens, look.scores, region.inside, self._grid, size, ground)
+        return _Region(look.tokens, inside)
 
     def _around(self, region: _Region, level: int, margin: float) -> list[Tile]:
         """The tiles of a level over a region and some pixels around it."""

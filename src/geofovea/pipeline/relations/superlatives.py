@@ -12,20 +12,23 @@ from typing import Literal
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.inference.prompts.presence import singular_of
-from geofovea.pipeline.relations.grammar import PlaceQuestion
+from geofovea.pipeline.relations.names import ABSTRACT, NUMBERS, is_name
+from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.vocabulary import SIZES, plain_direction
+from geofovea.pipeline.relations.wording import plain_question
 from geofovea.regionfocus.search.router import DIRECTION
 
 __all__ = ["Measurable", "Superlative", "parse_superlative"]
 
-_LONGEST = 200
 _MOST_WORDS = 5
-_NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = {word: number for number, word in enumerate(NUMBERS, 2)} | {
+    str(number): number for number in range(2, 11)
+}
 
 _COUNT = rf"(?:(?P<count>{'|'.join(_NUMBERS)}) )?"
-_WHICH = rf"which (?P<of>of the )?(?:(?P<first>{'|'.join(_NUMBERS)}) )?"
-_THING = r"(?P<thing>[a-z][a-z' -]*?)"
-_REFERENCE = r"(?:the |an? )?(?P<reference>[a-z0-9][a-z0-9' -]*)"
+_WHICH = rf"(?:which|what) (?P<of>of the )?(?:(?P<first>{'|'.join(_NUMBERS)}) )?"
+_THING = r"(?P<thing>[^\W\d_][\w' -]*?)"
+_REFERENCE = r"(?:the |an? )?(?P<reference>[^\W_][\w' -]*)"
 _SIZE = rf"(?P<size>{'|'.join(SIZES)})est"
 _UPRIGHT = {"top": "above", "upper": "above", "bottom": "below", "lower": "below"}
 # "northern" alone is no extreme; "northernmost", "most northern" and "farthest north" are
@@ -34,24 +37,23 @@ _WAY = (
     rf"|most (?P<most_way>{DIRECTION})(?:ern|erly)?"
     rf"|(?:farthest|furthest) (?:to the )?(?P<far_way>{DIRECTION}))"
 )
-_NEAR = r"(?:(?P<near>nearest|closest)|(?P<far>farthest|furthest))"
+_NEAR = r"(?:(?P<near>nearest|closest)(?: ones?)?|(?P<far>farthest|furthest|most distant))"
+_OF_ALL = r"(?:(?:one )?(?P<of_all>of (?:all )?(?:the )?))?"
+_BY_AREA = r"(?: (?:by|in) (?:surface )?(?:area|size))?"
 _TO = r"(?:to|from|away from)"
 _ASK = (
     r"(?:(?:which|what|where|who) (?:is|lies|(?P<many>are|lie)) |find |show (?:me )?|locate |"
     r"point to )?(?:the )?"
 )
 _VERB = r"(?:is|lies|(?P<many>are|lie))"
-_IN_SCENE = (
-    r"(?: (?:in|on|of|across) (?:the|this) (?:(?:whole|entire) )?"
-    r"(?:scene|image|picture|photo|map))?"
-)
 _SENTENCES = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"{_ASK}{_COUNT}{_SIZE} {_THING}{_IN_SCENE}",
-        rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_SIZE}{_IN_SCENE}",
-        rf"{_ASK}{_COUNT}{_WAY} {_THING}{_IN_SCENE}",
-        rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_WAY}{_IN_SCENE}",
+        rf"{_ASK}{_COUNT}{_SIZE} {_OF_ALL}{_THING}{_BY_AREA}",
+        rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_SIZE}{_BY_AREA}",
+        rf"{_WHICH}{_THING} (?:has|covers) the {_SIZE} (?:surface )?area",
+        rf"{_ASK}{_COUNT}{_WAY} {_OF_ALL}{_THING}",
+        rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_WAY}",
         rf"{_ASK}{_COUNT}{_NEAR} {_THING} {_TO} {_REFERENCE}",
         rf"{_ASK}{_COUNT}{_THING} {_NEAR} (?:{_TO} )?{_REFERENCE}",
         rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_NEAR} (?:{_TO} )?{_REFERENCE}",
@@ -65,16 +67,16 @@ _NO_CLASS = re.compile(
     r"sides?|edges?|corners?|points?|places?|spots?|locations?|scenes?|images?|pictures?|maps?|"
     r"colou?rs?|shapes?|numbers?|counts?|amounts?|names?|kinds?|types?|class(?:es)?|words?|"
     r"distances?|routes?|paths?|ways?|times?|days?|weeks?|months?|years?|seasons?|periods?|"
-    rf"{'|'.join(_NUMBERS)}|(?:{'|'.join(SIZES)})est|nearest|closest|farthest|furthest)\b"
+    rf"{'|'.join(NUMBERS)}|(?:{'|'.join(SIZES)})est|nearest|closest|farthest|furthest|"
+    rf"countr(?:y|ies)|extent|{ABSTRACT})\b"
 )
 """Words with which a phrase is no class of things that can be looked for one by one."""
 
 _NO_REFERENCE = re.compile(
-    r"\b(?:and|or|nor|not|than|is|are|was|were|which|what|where|who|how|each other|one another|"
-    r"me|us|here|there|it|them|cent(?:er|re)|middle|edge|corner|border|top|bottom|north|south|"
-    r"east|west|left|right|camera|sensor|scene|image|picture|photo|map)\b"
+    r"\b(?:me|us|you|ones?|cent(?:er|re)|middle|edge|corner|border|top|bottom|north|south|east|"
+    r"west|left|right|camera|sensor|along|ahead|behind|back|down|up|out|off|together|by)\b"
 )
-"""Words with which a phrase names no place that can be found."""
+"""Words with which a phrase names no place that can be found, beside those of no name at all."""
 
 Measure = Literal["area", "length", "width", "distance", "direction"]
 
@@ -135,9 +137,7 @@ def parse_superlative(question: str) -> Superlative | None:
         question: English, in any case and spacing. Bare phrases such as ``the largest lake`` count,
             too.
     """
-    if len(question) > _LONGEST:
-        return None
-    text = " ".join(question.lower().replace("’", "'").split()).rstrip(" ?.!")
+    text = plain_question(question)
     for sentence in _SENTENCES:
         match = sentence.fullmatch(text)
         parsed = None if match is None else _superlative(question, match.groupdict())
@@ -147,18 +147,18 @@ def parse_superlative(question: str) -> Superlative | None:
 
 
 def _superlative(question: str, groups: dict[str, str | None]) -> Superlative | None:
-    number = groups["count"] or groups.get("first")
-    count = 1 if number is None else 2 + _NUMBERS.index(number)
+    number = groups.get("count") or groups.get("first")
+    count = 1 if number is None else _NUMBERS[number]
     thing = groups["thing"] or ""
     reference = groups.get("reference") or ""
-    if groups["many"] and count == 1:
+    if groups.get("many") and count == 1:
         # "the largest lakes": nobody knows how many
         return None
     if _NO_CLASS.search(thing) or len(thing.split()) > _MOST_WORDS:
         return None
-    if _NO_REFERENCE.search(reference) or len(reference.split()) > _MOST_WORDS:
+    if reference and (_NO_REFERENCE.search(reference) or not is_name(reference)):
         return None
-    if count > 1 or groups.get("of"):
+    if count > 1 or groups.get("of") or groups.get("of_all"):
         thing = singular_of(thing)
     if stem := groups.get("size"):
         size = SIZES[stem]

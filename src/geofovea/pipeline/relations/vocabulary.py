@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Literal
 
@@ -97,29 +98,42 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
 )
 """Units by their symbol. A mile, a foot and a yard are international."""
 
-_NAMES = {
-    r"met(?:er|re)s?": "m",
-    r"kilomet(?:er|re)s?": "km",
-    r"centimet(?:er|re)s?": "cm",
-    r"miles?": "mi",
-    r"(?:feet|foot)": "ft",
-    r"yards?": "yd",
-    r"nautical miles?": "nmi",
-    r"hectares?": "ha",
-    r"acres?": "acres",
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "m": ("meter", "meters", "metre", "metres", "mtr", "mtrs"),
+    "km": ("kilometer", "kilometers", "kilometre", "kilometres", "kms"),
+    "cm": ("centimeter", "centimeters", "centimetre", "centimetres"),
+    "mm": ("millimeter", "millimeters", "millimetre", "millimetres"),
+    "mi": ("mile", "miles"),
+    "ft": ("foot", "feet"),
+    "yd": ("yard", "yards"),
+    "nmi": ("nautical mile", "nautical miles"),
+    "ha": ("hectare", "hectares"),
+    "acres": ("acre",),
 }
+_SYMBOLS = {name: symbol for symbol, names in _NAMES.items() for name in names}
+# a slip of the finger in a word, and not another word: "kilomters", but not "kilograms"
+_LEAST_LIKENESS = 0.85
+_SHORTEST_MISSPELT = 5
 
 
 def unit_called(words: str) -> Unit | None:
-    """The unit that some words name, such as ``kilometres``, ``sq. miles``, ``m2`` or ``ha``."""
+    """The unit that some words name, such as ``kilometres``, ``sq. miles``, ``m2`` or ``ha``.
+
+    A slip in a long word is forgiven: ``kilomters``.
+    """
     text = " ".join(words.lower().replace(".", "").split())
-    text, squares = re.subn(r"^(?:square|sq) ", "", text)
+    text, squares = re.subn(r"^(?:square |sq ?)(?=[a-z])", "", text)
     text, powers = re.subn(r"(?:\^?2|²)$", "", text)
-    for pattern, symbol in _NAMES.items():
-        if re.fullmatch(pattern, text):
-            text = symbol
-            break
-    return UNITS.get(f"{text}²" if squares or powers else text)
+    symbol = text if text in _METERS or text in UNITS else _symbol_of(text)
+    return UNITS.get(f"{symbol}²" if squares or powers else symbol)
+
+
+def _symbol_of(name: str) -> str:
+    """The symbol of a unit by its name, also where that is misspelt; empty where it is none."""
+    if name in _SYMBOLS or len(name) < _SHORTEST_MISSPELT:
+        return _SYMBOLS.get(name, "")
+    similar = get_close_matches(name, _SYMBOLS, 1, _LEAST_LIKENESS)
+    return _SYMBOLS[similar[0]] if similar and similar[0][0] == name[0] else ""
 
 
 def plain_direction(word: str) -> str:

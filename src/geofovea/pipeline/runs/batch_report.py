@@ -78,9 +78,9 @@ def _facts(results: Sequence[Mapping[str, Any]]) -> list[str]:
     failed = len(results) - len(answered)
     facts = [f"{len(answered)} of {len(results)} rows answered, {failed} failed"]
     facts.append(f"{len({r['scene'] for r in results})} scenes")
-    made = [r["provenance"] for r in answered if r.get("provenance")]
+    origins = [r["provenance"] for r in answered if r.get("provenance")]
     for name in ("model", "device", "configuration"):
-        values = sorted({str(each.get(name)) for each in made})
+        values = sorted({str(each.get(name)) for each in origins})
         if values:
             facts.append(f"{name}: {', '.join(values)}")
     costs = [r["cost"] for r in answered if r.get("cost")]
@@ -91,11 +91,11 @@ def _facts(results: Sequence[Mapping[str, Any]]) -> list[str]:
         facts.append(
             f"{tiles:.1f} tiles and {tokens:.0f} vision tokens an answer, {seconds:.0f} s in all"
         )
-    versions = made[-1].get("versions") or {} if made else {}
-    told = ", ".join(f"{name} {number}" for name, number in versions.items())
+    versions = origins[-1].get("versions") or {} if origins else {}
+    packages = ", ".join(f"{name} {number}" for name, number in versions.items())
     return [
         *facts,
-        f"written by GeoFovea {__version__}" + (f"; answered with {told}" if told else ""),
+        f"written by GeoFovea {__version__}" + (f"; answered with {packages}" if packages else ""),
     ]
 
 

@@ -1,4 +1,4 @@
-"""One entry of a journal: what is known of an item, and how a damaged one is told from a sound one.
+"""One entry of a journal: the state of an item, and the check that finds a damaged entry.
 
 An entry carries a digest of what it says. A disk that returns other bytes than were written, or a
 hand that changed them, is noticed with the entry, and the item is worked on again.

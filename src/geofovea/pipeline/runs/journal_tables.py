@@ -1,4 +1,4 @@
-"""The tables of a journal, and how one of an earlier format becomes one of this."""
+"""The tables of a journal, and the migration of earlier formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that are answered together with one before them, and handed over when they are asked for.
+"""Items to be answered together with an earlier one, handed over on request.
 
 A run hands out items one by one and writes down the end of each. What a worker is likely to be
 given next comes along with an item, so that it can be answered in the same batch; for the journal

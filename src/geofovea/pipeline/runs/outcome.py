@@ -1,4 +1,4 @@
-"""What becomes of an item: an answer, a failure, or nothing as things are."""
+"""The outcome of an item: an answer, a failure, or nothing under the present conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker keeps between items: its model, and the scene that was asked about last."""
+"""A worker that keeps its model and its last scene between items."""
 
 from __future__ import annotations
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.request import AskRequest
-
-if TYPE_CHECKING:
-    from geofovea.pipeline.session.session import SceneSession
 
 __all__ = ["door_to", "extreme_answer"]
 
@@ -31,9 +28,12 @@ def door_to(module: str, name: str) -> Callable[..., Any]:
 
 
 def extreme_answer(
-    session: SceneSession, request: AskRequest, question: Superlative, watch: Watcher | None
+    session: object, request: AskRequest, question: Superlative, watch: Watcher | None
 ) -> Answer:
-    """The answer to a question for the extreme of a class; see ``places.as_answer``."""
+    """The answer of a ``SceneSession`` to a question for the extreme of a class.
+
+    See ``places.as_answer``.
+    """
     answer: Answer = door_to("places.as_answer", "answer_extreme")(
         session, request, question, watch
     )

@@ -22,8 +22,9 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.choosing import choose
 from geofovea.pipeline.relations.compute import compute
-from geofovea.pipeline.relations.grammar import PlaceQuestion, parse_question
+from geofovea.pipeline.relations.grammar import parse_question
 from geofovea.pipeline.relations.locate import Locator
+from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.presence import Presence
 from geofovea.pipeline.relations.superlatives import Measurable, parse_superlative
 from geofovea.pipeline.session.answering import Reply
@@ -165,8 +166,8 @@ def check_measurable(words: str) -> Measurable:
     parsed = parse_question(words) or parse_superlative(words)
     if parsed is None:
         raise QuestionError(
-            f"{words!r:.80} is no question about where places lie or how large they are; ask for "
-            f"example {_EXAMPLES}"
+            f"{words!r:.80} is no question about where places lie or how large they are that is "
+            f"understood; ask in English, for example {_EXAMPLES}"
         )
     return parsed
 

@@ -11,7 +11,7 @@ from geofovea.errors import NoModelError
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
 from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.system.configuration import FILE_NAME, read_configuration, variable_of
-from geofovea.pipeline.system.model_catalogue import smallest_download
+from geofovea.pipeline.system.model_catalog import smallest_download
 
 if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host

@@ -1,4 +1,4 @@
-"""What holds where an argument says nothing: configuration files, then environment variables.
+"""Settings from configuration files, then environment variables, for arguments not given.
 
 A file ``geofovea.toml`` in the current folder goes before the one in the user's own configuration
 folder; a variable goes before both, and an argument or option before all.
@@ -101,8 +101,8 @@ class Configuration:
 
     def get(self, key: str) -> Any:
         """The value of a setting; None where nobody set it."""
-        found = self.values.get(key)
-        return None if found is None else found.value
+        entry = self.values.get(key)
+        return None if entry is None else entry.value
 
     @property
     def of_files(self) -> dict[str, Any]:

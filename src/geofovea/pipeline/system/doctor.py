@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.pipeline.system.installation import Missing, installed_version, missing_packages
-from geofovea.pipeline.system.model_catalogue import (
-    CATALOGUE,
+from geofovea.pipeline.system.model_catalog import (
+    CATALOG,
     FOUR_BIT,
+    QUESTION_TOKENS,
     KnownModel,
     bytes_needed,
     working_bytes,
@@ -29,8 +30,6 @@ _MEMINFO = Path("/proc/meminfo")
 _CPUINFO = Path("/proc/cpuinfo")
 _DRIVER = Path("/proc/driver/nvidia/version")
 _PACKAGES = ("geofovea", "torch", "transformers", "huggingface_hub", "rasterio", "numpy", "httpx2")
-QUESTION_TOKENS = 4096
-"""Tokens that a question is taken to have: the default budget, the words, and some air."""
 TOGETHER = "--device-map auto"
 """Stands among the devices that hold a model, where several do so together."""
 PRECISIONS = {"bfloat16": 2.0, "float32": 4.0, "4bit": FOUR_BIT}
@@ -98,6 +97,7 @@ class Examination:
         fits: Of all known models.
         has_embedded: Whether the embedded model's weights are there.
         focus: How the focus of models that are at hand was chosen, by name.
+        question_tokens: Of the question that the fits are for.
     """
 
     system: str
@@ -111,6 +111,7 @@ class Examination:
     fits: tuple[Fit, ...]
     has_embedded: bool
     focus: Mapping[str, str] = field(default_factory=dict)
+    question_tokens: int = QUESTION_TOKENS
 
     def to_json(self) -> dict[str, Any]:
         """All fields, ready for ``json.dumps``."""
@@ -118,7 +119,11 @@ class Examination:
 
 
 def examine(
-    families: Collection[str], *, has_embedded: bool, focus: Mapping[str, str] | None = None
+    families: Collection[str],
+    *,
+    has_embedded: bool,
+    focus: Mapping[str, str] | None = None,
+    question_tokens: int = QUESTION_TOKENS,
 ) -> Examination:
     """Look at this machine; no model is loaded.
 
@@ -126,6 +131,7 @@ def examine(
         families: Those that can be loaded here, by ``model_type``.
         has_embedded: Whether the embedded model's weights are there.
         focus: How the focus of models that are at hand was chosen, by name.
+        question_tokens: Of the question that models have to have memory for.
     """
     accelerators, notes = _accelerators()
     devices = (_host(), *accelerators)
@@ -138,25 +144,32 @@ def examine(
         versions={name: installed_version(name) for name in _PACKAGES},
         missing=missing_packages(),
         notes=notes,
-        fits=tuple(fits(model, devices, families) for model in CATALOGUE),
+        fits=tuple(fits(model, devices, families, question_tokens) for model in CATALOG),
         has_embedded=has_embedded,
         focus=dict(focus or {}),
+        question_tokens=question_tokens,
     )
 
 
-def fits(model: KnownModel, devices: tuple[Device, ...], families: Collection[str]) -> Fit:
+def fits(
+    model: KnownModel,
+    devices: tuple[Device, ...],
+    families: Collection[str],
+    question_tokens: int = QUESTION_TOKENS,
+) -> Fit:
     """Where a model fits, by what is free now.
 
     Args:
         model: What it needs.
         devices: What there is.
         families: Those that can be loaded here, by ``model_type``.
+        question_tokens: Of the question.
     """
     needed, holding = {}, {}
     for name, size in PRECISIONS.items():
-        needed[name] = round(bytes_needed(model, size, QUESTION_TOKENS))
+        needed[name] = round(bytes_needed(model, size, question_tokens))
         able = tuple(d for d in devices if d.name != "cpu" or name not in ON_ACCELERATORS)
-        room = round(working_bytes(model, size, QUESTION_TOKENS))
+        room = round(working_bytes(model, size, question_tokens))
         holding[name] = _holding(needed[name], room, able)
     return Fit(
         model.name,

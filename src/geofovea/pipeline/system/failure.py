@@ -1,4 +1,4 @@
-"""What counts as the failure of one item, whatever kind of exception a library raises."""
+"""Decides which exceptions of libraries count as the failure of one item."""
 
 from __future__ import annotations
 

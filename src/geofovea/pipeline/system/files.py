@@ -1,4 +1,4 @@
-"""Files that people asked for: complete or not there at all.
+"""Writes the files that people asked for: complete, or not at all.
 
 A link is followed to what it names, and stays. Into what is no file (a pipe, a terminal,
 ``/dev/null``) a finished result is written; it is never replaced by a file.

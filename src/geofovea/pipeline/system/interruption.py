@@ -1,4 +1,4 @@
-"""Signals that ask this process to end, told as an exception at a moment that loses nothing.
+"""Turns signals to end this process into an exception, at a moment that loses no data.
 
 The first signal raises ``Interrupted``, or waits for the end of what is ``shielded``. From then on
 signals have their default effect, so a second one ends the process at once.

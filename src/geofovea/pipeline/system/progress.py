@@ -41,8 +41,8 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    shown = console.is_terminal and not is_quiet()
-    with Progress(*columns, console=console, disable=not shown) as bar:
+    is_shown = console.is_terminal and not is_quiet()
+    with Progress(*columns, console=console, disable=not is_shown) as bar:
         task = bar.add_task(visible(title), total=1.0)
         yield lambda share: bar.update(task, completed=share)
 
@@ -77,8 +77,8 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
         TimeRemainingColumn(),
         TextColumn("{task.fields[word]}", markup=False),
     )
-    shown = console.is_terminal and not is_quiet()
-    with Progress(*columns, console=console, disable=not shown) as bar:
+    is_shown = console.is_terminal and not is_quiet()
+    with Progress(*columns, console=console, disable=not is_shown) as bar:
         task = bar.add_task(visible(title), total=total, word="")
         with _lines(title, total, is_shown=not console.is_terminal) as lines:
 

@@ -1,1 +1,1 @@
-"""A page on which scenes are seen and asked about: tiles, questions as they go, a local server."""
+"""A page that shows scenes and answers questions about them, served locally or in a notebook."""

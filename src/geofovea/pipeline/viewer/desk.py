@@ -253,12 +253,12 @@ class Desk:
     def _forget_oldest(self) -> None:
         """Forget jobs that have ended, the oldest first, beyond what may be kept."""
         ended = [job for job in self._jobs.values() if job.has_ended]
-        count, kept = len(self._jobs), sum(job.nbytes for job in self._jobs.values())
+        count, nbytes = len(self._jobs), sum(job.nbytes for job in self._jobs.values())
         for job in ended:
-            if count <= _MOST_JOBS and kept <= _MOST_EVENT_BYTES:
+            if count <= _MOST_JOBS and nbytes <= _MOST_EVENT_BYTES:
                 return
             del self._jobs[job.id]
-            count, kept = count - 1, kept - job.nbytes
+            count, nbytes = count - 1, nbytes - job.nbytes
 
 
 def _answered(job: Job) -> tuple[Answer, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What happens to a job, as events that a page reads; the last one says how it ended."""
+"""The events of a job that a page reads; the last one says how the job ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events of a job as they come, for whoever waits for them in an event loop."""
+"""Follows the events of a job from an event loop."""
 
 from __future__ import annotations
 

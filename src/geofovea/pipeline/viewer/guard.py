@@ -139,11 +139,11 @@ class Guard:
             return _said(413, f"a request has at most {self._most} bytes")
         if scope["path"] in self._public or self._is_known(headers):
             return None
-        given = "authorization" in headers
+        has_token = "authorization" in headers
         answer = _said(
             401,
             "the token is not that of this server: open the address that it printed in the terminal"
-            if given
+            if has_token
             else "this needs the token: open the address that the server printed in the terminal, "
             "or send it as Authorization: Bearer TOKEN",
         )

@@ -1,4 +1,4 @@
-"""The desk behind a widget: what the server says by HTTP goes as messages of a kernel here.
+"""The desk behind a widget: kernel messages carry what the server carries over HTTP.
 
 The messages stand in ``web/src/transport/kernel.js``. Tiles come from threads, answers from the
 thread of the desk, so a page stays alive while a question is answered.

@@ -1,4 +1,4 @@
-"""``geofovea.open``: a scene and a model in one call, ready to be asked and shown."""
+"""``geofovea.open``: a scene and a model in one call, ready for questions and for display."""
 
 from __future__ import annotations
 

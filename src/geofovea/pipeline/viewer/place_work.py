@@ -1,4 +1,4 @@
-"""Work of the desk beside questions: what it may spend, and what comes of it."""
+"""The desk's work on places and changes: what it may spend, and its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page knows of a scene and of how its model sees it, before anything is asked."""
+"""Facts about a scene, and how its model sees it, for a page before the first question."""
 
 from __future__ import annotations
 

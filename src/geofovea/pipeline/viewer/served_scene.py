@@ -1,4 +1,4 @@
-"""One scene that is shown and asked about, and how far it is from its first tile."""
+"""One scene on the page, and the progress of its preparation."""
 
 from __future__ import annotations
 
@@ -107,10 +107,10 @@ class _Share(Watcher):
 
 
 def _version(session: SceneSession, grid: ViewGrid) -> str:
-    shown = (
+    parts = (
         session.scene.identity,
         session.reader.radiometry,
         grid.side,
         session.pyramid.tile_size,
     )
-    return hashlib.sha256(repr(shown).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -48,8 +48,8 @@ class Listening:
         name = self.served_at.name
         if self.served_at.is_open and _is_wildcard(name):
             name = "127.0.0.1" if "." in name else "::1"
-        shown = f"[{name}]" if ":" in name else name
-        return f"http://{shown}:{self.served_at.port}/#token={self.token}"
+        host = f"[{name}]" if ":" in name else name
+        return f"http://{host}:{self.served_at.port}/#token={self.token}"
 
 
 def listen(host: str = "127.0.0.1", port: int = 0, *, allow_network: bool = False) -> Listening:

@@ -1,4 +1,4 @@
-"""Pictures of tiles as a browser takes them, made when asked for and remembered."""
+"""Tiles as images for a browser, made on request and cached."""
 
 from __future__ import annotations
 

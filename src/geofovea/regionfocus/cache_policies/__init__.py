@@ -1,1 +1,1 @@
-"""What is kept of a prompt's keys and values: fewer bits, entries or reads (``base``)."""
+"""Policies for a prompt's keys and values: fewer bits, entries or reads (``base``)."""

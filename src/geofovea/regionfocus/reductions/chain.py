@@ -1,4 +1,4 @@
-"""A chain of reductions made of its words: what it needs, and what is said where that lacks."""
+"""A chain of reductions, parsed from words, that checks what its steps need."""
 
 from __future__ import annotations
 

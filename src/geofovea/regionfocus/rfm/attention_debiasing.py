@@ -113,9 +113,9 @@ class PlaceTrend:
     def observe(self, features: Tensor, logits: Tensor) -> None:
         """Add the logits ``(q, heads, n)`` of some questions over tokens ``(n, p)``."""
         mean = logits.double().cpu().mean(0)
-        centred = mean - mean.mean(-1, keepdim=True)
+        centered = mean - mean.mean(-1, keepdim=True)
         self.moments += features.T @ features
-        self.products += features.T @ centred.T
+        self.products += features.T @ centered.T
 
     def at(self, features: Tensor) -> Tensor:
         """The trend ``(heads, n)``, float32, at tokens with features ``(n, p)``."""

@@ -1,9 +1,9 @@
 """Best first: a queue of tiles of all levels, the likeliest looked at next, down to native.
 
 A level-by-level descent pays every level in advance. Here the tiles that could be looked at next
-wait in one queue, each with the score of the chain that leads to it (see
-`geofovea.regionfocus.chains`), the probability that looking there shows what was asked for. A place
-that disappoints loses its turn to one on a coarser level, and a sure one is followed to its edges.
+wait in one queue, each with the score of the chain that leads to it (see `scoring`), the
+probability that looking there shows what was asked for. A place that disappoints loses its turn to
+one on a coarser level, and a sure one is followed to its edges.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ import torch
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.focus import Focus
-from geofovea.regionfocus.search.descent import Encode, encode_looks, find_candidates, score_look
+from geofovea.regionfocus.search.descent import (
+    Encode,
+    encode_looks,
+    find_candidates,
+    score_look,
+    score_looks,
+)
 from geofovea.regionfocus.search.diversity import BestOnly, Diversity
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.stopping import NeverStop, StopRule
@@ -82,8 +88,8 @@ def descend_best_first(
             break
         wave = search.take(remaining)
         remaining -= len(wave)
-        for look in encode_looks(encode, sorted(wave)):
-            search.add(score_look(look, focus, {tile: wave[tile] for tile in look.tiles}))
+        for look in score_looks(encode_looks(encode, sorted(wave)), focus, wave):
+            search.add(look)
     looks = (*above, *search.looks())
     if not stopped and looks[-1].level:
         stopped = "nodata" if remaining else "tiles"

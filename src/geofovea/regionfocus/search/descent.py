@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.focus import Focus, score_each
 from geofovea.regionfocus.scoring import as_masses, chain_masses, mass_collector
 from geofovea.regionfocus.search.diversity import BestOnly, Diversity
 from geofovea.regionfocus.search.looks import Descent, LevelLook
@@ -29,6 +29,7 @@ __all__ = [
     "encode_looks",
     "find_candidates",
     "score_look",
+    "score_looks",
 ]
 
 Encode = Callable[[Sequence[Tile]], TokenSet]
@@ -65,7 +66,7 @@ def descend(
         focus: Scores the tokens of a level.
         split: How the budget is shared over levels; `GeometricSplit` by default.
         chained: Whether scores are carried down as those of chains (see
-            `geofovea.regionfocus.chains`); otherwise those of a level stand for themselves.
+            `geofovea.regionfocus.scoring`); otherwise those of a level stand for themselves.
         diversity: Chooses among the candidates of a level; `BestOnly` by default.
         stop: May end the descent early; `NeverStop` by default.
         deadline: Reading of ``clock`` after which no further level is begun.
@@ -136,11 +137,23 @@ def score_look(
     *,
     chained: bool = True,
 ) -> LevelLook:
-    """A look with the scores that a focus gives its tokens.
+    """A look with the scores that a focus gives its tokens; see `score_looks`."""
+    (scored,) = score_looks([look], focus, tile_masses, chained=chained)
+    return scored
+
+
+def score_looks(
+    looks: Sequence[LevelLook],
+    focus: Focus,
+    tile_masses: Mapping[Tile, float] | None = None,
+    *,
+    chained: bool = True,
+) -> list[LevelLook]:
+    """Looks with the scores that a focus gives their tokens; a look without tokens has none.
 
     Args:
-        look: What was encoded.
-        focus: Asked once, about all tokens of the look together.
+        looks: What was encoded together, a look a level.
+        focus: Asked once, about the tokens of each look.
         tile_masses: The mass that led to each tile, for chained scores; None for the first scored
             look.
         chained: Whether scores become those of chains; otherwise they are masses of this look.
@@ -148,12 +161,17 @@ def score_look(
     Raises:
         ModelError: If the focus answers with another shape.
     """
-    if not len(look.tokens):
-        return look
-    masses = as_masses(focus.score(look.tokens), len(look.tokens))
-    if chained:
-        masses = chain_masses(look.tokens, masses, tile_masses)
-    return LevelLook(look.level, look.tiles, look.tokens, masses)
+    scores = iter(score_each(focus, [look.tokens for look in looks if len(look.tokens)]))
+
+    def scored(look: LevelLook) -> LevelLook:
+        if not len(look.tokens):
+            return look
+        masses = as_masses(next(scores), len(look.tokens))
+        if chained:
+            masses = chain_masses(look.tokens, masses, tile_masses)
+        return LevelLook(look.level, look.tiles, look.tokens, masses)
+
+    return [scored(look) for look in looks]
 
 
 def find_candidates(pyramid: Pyramid, look: LevelLook, level: int) -> tuple[list[Tile], Tensor]:

@@ -1,4 +1,4 @@
-"""What was looked at for a question: values, level by level."""
+"""The looks of a search: tiles, tokens and scores, level by level."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which tokens of the tiles that were looked at are kept."""
+"""Selection of the tokens that a search passes on to the decoder."""

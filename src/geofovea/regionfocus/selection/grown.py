@@ -17,12 +17,16 @@ from geofovea.errors import GeometryError
 from geofovea.regionfocus.tokens import TokenSet, token_cells
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["LIKENESS", "grow_region", "redraw_region"]
+__all__ = ["LIKENESS", "grow_region", "redraw_region", "with_surround"]
 
 LIKENESS = 0.35
 """Cosine of centered features from which on a token looks like the peak."""
 
+SURROUND_RATIO = 10.0
+"""How many times the attention of all else the surround of a part draws, if it is of one thing."""
+
 _SEED_SHARE = 0.2
+_ENCLOSED_SHARE = 0.5
 _ROUNDS = 3
 
 
@@ -60,6 +64,50 @@ def grow_region(
     like = features @ _unit(weights @ features) >= likeness
     like[peak] = True
     return _connected(tokens, like, peak, grid, tile_size)
+
+
+def with_surround(
+    tokens: TokenSet,
+    scores: Tensor,
+    region: Tensor,
+    grid: tuple[int, int],
+    tile_size: int,
+    ground: Tensor | None = None,
+) -> Tensor:
+    """A region with what encloses it, where the focus holds both for one thing; bool ``(n,)``.
+
+    What stands out of a thing may be outlined alone: the pad of an airport, the pitch of a stadium.
+    Around it lies an even surround, the rest of the thing. Unlike the land beyond, it draws some
+    attention, too. So the surround joins the region if its tokens look alike, enclose the region,
+    and draw at least `SURROUND_RATIO` times what the tokens beyond draw, by the medians of both.
+
+    Args:
+        tokens: n tokens of one level, far beyond the region.
+        scores: What a focus gave them, ``(n,)``, at least zero.
+        region: Which of them are the region, bool ``(n,)``.
+        grid: ``(rows, cols)`` of tokens in a tile.
+        tile_size: Side of a tile in level pixels.
+        ground: See `grow_region`.
+
+    Raises:
+        GeometryError: If there is no token, or the tokens are of several levels.
+    """
+    _check_level(tokens)
+    ring = _ring(tokens, region, grid, tile_size)
+    if not ring.any():
+        return region
+    features = tokens.features.to("cpu", torch.float64)
+    mean = features.mean(0) if ground is None else ground.to("cpu", torch.float64)
+    features = _unit(features - mean)
+    like = features @ _unit(features[ring].mean(0)) >= LIKENESS
+    parts = _components(tokens, like | region, grid, tile_size)
+    surround = (parts == parts[region][0]) & ~region
+    beyond = ~(surround | region)
+    if not beyond.any() or int((surround & ring).sum()) < _ENCLOSED_SHARE * int(ring.sum()):
+        return region
+    inner, outer = (float(scores[part].median()) for part in (surround, beyond))
+    belongs = inner > 0 and inner >= SURROUND_RATIO * outer
+    return region | surround if belongs else region
 
 
 def redraw_region(
@@ -114,9 +162,7 @@ def _components(tokens: TokenSet, member: Tensor, grid: tuple[int, int], tile_si
 
     Tokens are connected that share an edge.
     """
-    cells = token_cells(tokens, grid, tile_size)
-    address = torch.tensor([(tile.row, tile.col) for tile in tokens.tiles])[tokens.tile_index]
-    places = (cells + address * torch.tensor(grid)).tolist()
+    places = _addresses(tokens, grid, tile_size).tolist()
     index = {(row, col): i for i, (row, col) in enumerate(places) if member[i]}
     parts = torch.full((len(tokens),), -1, dtype=torch.int64)
     number = 0
@@ -134,6 +180,20 @@ def _components(tokens: TokenSet, member: Tensor, grid: tuple[int, int], tile_si
                     stack.append(other)
         number += 1
     return parts
+
+
+def _ring(tokens: TokenSet, region: Tensor, grid: tuple[int, int], tile_size: int) -> Tensor:
+    """The tokens that touch a region, at corners too, and are not of it; bool ``(n,)``."""
+    places = _addresses(tokens, grid, tile_size)
+    steps = (places[:, None] - places[region][None]).abs().amax(-1)
+    return (steps <= 1).any(1) & ~region
+
+
+def _addresses(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tensor:
+    """Row and column of each token among all of its level, int64 ``(n, 2)``."""
+    cells = token_cells(tokens, grid, tile_size)
+    tiles = torch.tensor([(tile.row, tile.col) for tile in tokens.tiles])[tokens.tile_index]
+    return cells + tiles * torch.tensor(grid)
 
 
 def _check_level(tokens: TokenSet) -> None:

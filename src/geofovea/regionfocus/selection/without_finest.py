@@ -1,4 +1,4 @@
-"""A descent whose finest level is kept out of the sequence, beside the level above it."""
+"""A descent without its finest level in the sequence, beside the level above it."""
 
 from __future__ import annotations
 

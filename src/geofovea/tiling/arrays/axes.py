@@ -18,7 +18,7 @@ __all__ = ["Axis", "corner_offset", "edge_of", "in_unit_of", "is_lonlat", "unit_
 # A coordinate may be this share of a pixel off its regular place: float32 degrees are.
 _REGULAR_WITHIN = 0.05
 
-_METRES = {
+_METERS = {
     "m": 1.0, "metre": 1.0, "meter": 1.0, "km": 1e3, "kilometre": 1e3, "kilometer": 1e3,
     "hm": 100.0, "dm": 0.1, "cm": 0.01, "centimetre": 0.01, "centimeter": 0.01, "mm": 1e-3,
     "millimetre": 1e-3, "millimeter": 1e-3, "mi": 1609.344, "mile": 1609.344,
@@ -86,8 +86,8 @@ def unit_of(axis: Axis) -> tuple[Literal["length", "angle", "none", "unknown"], 
         text = units[factor.end() :]
     plain = re.sub(r"[\s_().-]", "", text).lower().replace("degrees", "degree")
     for name in (plain, plain.removesuffix("s")):
-        if name in _METRES:
-            return "length", number * _METRES[name]
+        if name in _METERS:
+            return "length", number * _METERS[name]
         if name in _RADIANS:
             return "angle", number * float(_RADIANS[name])
         if name in _NONE and text == units:
@@ -174,7 +174,7 @@ def is_lonlat(x: Axis | None, y: Axis | None, *, strict: bool = False) -> bool:
 
 
 def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
-    """``(edge, step)`` of regular pixel-centre coordinates: pixel i covers edge + step·[i, i+1].
+    """``(edge, step)`` of regular pixel-center coordinates: pixel i covers edge + step·[i, i+1].
 
     Args:
         name: Of the object and the axis, for the message.

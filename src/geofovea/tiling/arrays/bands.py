@@ -1,4 +1,4 @@
-"""Bands of one xarray image, read a window at a time, whatever the order of its dimensions."""
+"""Bands of an xarray image, read by window, with its dimensions in any order."""
 
 from __future__ import annotations
 

@@ -43,6 +43,7 @@ class ArraySource(Source):
     """
 
     has_exact_masks: ClassVar[bool] = True
+    nodata_name: ClassVar[str] = "attrs['_FillValue']"
 
     levels: ArrayLevels = field(kw_only=True, compare=False, repr=False)
     overview_levels: tuple[int, ...] = field(kw_only=True, default=())

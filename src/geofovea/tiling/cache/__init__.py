@@ -1,1 +1,1 @@
-"""What is kept on disk and in memory, and its upkeep."""
+"""Caches on disk and in memory, and their upkeep."""

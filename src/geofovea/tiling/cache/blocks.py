@@ -1,4 +1,4 @@
-"""Decoded blocks that are dear to decode, shared by the threads of one reader.
+"""A cache of decoded blocks that are expensive to decode, shared by the threads of a reader.
 
 A block of JPEG 2000 takes a fifth of a second and shows nine tiles. GDAL keeps blocks too, but for
 each dataset, and each thread has its own; and it forgets them when other scenes are read.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def read_in_blocks(
             place = Window(
                 col, row, min(cols_block, handle.width - col), min(rows_block, handle.height - row)
             )
-            block = cache.get((image, bands, row, col), lambda p=place: read(handle, bands, p))  # type: ignore[misc]
+            block = cache.get((image, bands, row, col), partial(read, handle, bands, place))
             x0, x1 = max(x, col), min(x + width, col + block.shape[2])
             y0, y1 = max(y, row), min(y + height, row + block.shape[1])
             part = block[:, y0 - row : y1 - row, x0 - col : x1 - col]

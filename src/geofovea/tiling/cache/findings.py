@@ -1,4 +1,4 @@
-"""Measurements of the pixels of a scene, kept so that opening it again needs none.
+"""Cached measurements of a scene's pixels, so that opening it again measures nothing.
 
 A stretch and a border are found among native pixels, which for a PNG means to decode most of the
 file. Each finding is a small file in the cache, named by a hash of all that it depends on. One that

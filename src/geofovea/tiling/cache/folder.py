@@ -1,4 +1,4 @@
-"""The folders that things are kept in, how large they may be, and what one record in them says."""
+"""The cache folders, their size limits, and the contents of one record."""
 
 from __future__ import annotations
 

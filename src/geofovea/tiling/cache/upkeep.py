@@ -1,4 +1,4 @@
-"""What is kept of all scenes: listed, cleared, and held under a size.
+"""Lists and clears the caches of all scenes, and holds them under a size.
 
 Whatever is removed here is built again when it is needed. Nothing is removed that a process is
 building, and nothing that was not made here; a reader whose files vanish builds them again once.

@@ -1,4 +1,4 @@
-"""What goes wrong during a read without an exception: GDAL's warnings, and the far side of a file.
+"""Faults of a read that raise no exception: warnings of GDAL, and errors of remote files.
 
 GDAL only warns when libjpeg finds a tile damaged, and continues with pixels that are made up. It
 cannot carry an exception of a Python file object either. Both are collected here, for the thread on

@@ -22,6 +22,7 @@ from geofovea.errors import GeoFoveaError, SceneChangedError, SceneReadError
 from geofovea.tiling.files.faults import collect_faults
 from geofovea.tiling.files.png import damage_in_png
 from geofovea.tiling.files.source import Source
+from geofovea.tiling.files.stamp import side_names, stamp_of
 from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.machine.forks import in_every_child
 from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
@@ -109,8 +110,13 @@ def check_current(source: Source) -> None:
     """
     if not source.is_current:
         raise SceneChangedError(
-            f"{source.path!r} changed or vanished while it was in use; open the scene again"
+            f"{source.path!r}{_and_shown(source)} changed or vanished while it was in use; open "
+            "the scene again"
         )
+
+
+def _and_shown(source: Source) -> str:
+    return "" if source.shown is None else ", or a file that it shows,"
 
 
 # what libtiff and GDAL say of a compression that they were built without
@@ -133,9 +139,12 @@ def _read_error(source: Source, reason: str) -> SceneReadError:
             "its blocks: rewrite it with a GDAL that has it, for example with gdal_translate -co "
             "COMPRESS=DEFLATE on another machine"
         )
+    # GDAL names no file where a block fails, and it may be one beside the scene
+    names = [name for name in side_names(source.path) if stamp_of(name) is not None]
+    beside = f" and {', '.join(map(repr, names))} beside it" if names else ""
     return SceneReadError(
-        f"{source.path!r} could not be read: {reason}; check the file with gdalinfo -checksum "
-        "and copy or download it again if it is damaged"
+        f"{source.path!r} could not be read: {reason}; check the file{beside} with gdalinfo "
+        "-checksum and copy or download it again if it is damaged"
     )
 
 

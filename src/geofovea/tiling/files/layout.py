@@ -1,4 +1,4 @@
-"""What an open dataset says of its layout: blocks, colors, masks, where it lies."""
+"""The layout of an open dataset: blocks, colors, masks, and where it lies."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ __all__ = [
     "color_names",
     "gap_warnings",
     "has_block",
+    "mask_file_warnings",
     "mask_kind",
     "nodata_by_band",
     "nodata_warnings",
@@ -138,6 +139,21 @@ def check_mask_file(dataset: Any, source: Source) -> None:
             f"{name!r} has {size[0]} x {size[1]} pixels and the scene {dataset.width} x "
             f"{dataset.height}, so it masks another picture; remove it, or make it again"
         )
+
+
+def mask_file_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
+    """A mask beside the file that GDAL passes over, because nothing in it says what it masks."""
+    name = f"{source.path}.msk"
+    if source.stamp is None or not Path(name).is_file():
+        return ()
+    # a mask without these flags shows none at all
+    marks = {flag for of_band in dataset.mask_flag_enums for flag in of_band}
+    if MaskFlags.per_dataset in marks:
+        return ()
+    return (
+        f"the mask {name!r} is not used, because its tag INTERNAL_MASK_FLAGS_1 is not there or is "
+        "not 2; set it with gdal_edit.py -mo INTERNAL_MASK_FLAGS_1=2 FILE",
+    )
 
 
 def gap_warnings(dataset: Any, source: Source) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whether a PNG holds what it says: its checksums and its pixels, which GDAL does not look at.
+"""Verifies the checksums and the pixels of a PNG, which GDAL does not check.
 
 Every chunk of a PNG carries a checksum. GDAL inflates the pixels by itself when a file is decoded
 whole, and shows what comes out: a PNG that lost or gained a few bytes gives pixels without an

@@ -25,6 +25,7 @@ from geofovea.errors import (
 from geofovea.tiling.files.foreign_files import advice_on_bytes, advice_on_folder, advice_on_name
 from geofovea.tiling.files.formats import ALLOWED_FORMATS, FORMATS
 from geofovea.tiling.files.stamp import (
+    FileGroup,
     FileStamp,
     aux_names,
     side_names,
@@ -78,10 +79,13 @@ class Source:
         remote: Where and what it is, if it is far away.
         sides: What was found beside it there, by what is added to its name.
         page: Which page of a TIFF is opened, counted from 1; 0 for the first.
+        shown: Files that a virtual raster shows, as they were when it was opened.
         has_exact_masks: Whether its handles know all that is missing, of each band and level.
+        nodata_name: What a caller sets to declare a number missing.
     """
 
     has_exact_masks: ClassVar[bool] = False
+    nodata_name: ClassVar[str] = "nodata"
 
     path: str
     driver: str
@@ -92,6 +96,7 @@ class Source:
     remote: RemoteObject | None = None
     page: int = 0
     sides: tuple[tuple[str, RemoteObject], ...] = ()
+    shown: FileGroup | None = None
 
     def handle(self, overview_level: int | None = None) -> Any:  # noqa: ARG002
         """What reads the native image, or an overview by its index; None where GDAL does."""
@@ -116,14 +121,18 @@ class Source:
         if self.remote is not None:
             beside = [f"{suffix}|{side.identity}" for suffix, side in self.sides]
             parts += (_digest("|".join((self.remote.identity, *beside))),)
+        if self.shown is not None:
+            parts += (self.shown.digest,)
         return "|".join((self.path, *map(str, parts)))
 
     @property
     def is_current(self) -> bool:
-        """Whether the file is still the one that was found; always true for other names.
+        """Whether the file, and what it shows, is still what was found; true for other names.
 
         What is far away is compared with every reply of its server instead.
         """
+        if self.shown is not None and not self.shown.is_current:
+            return False
         if self.stamp is None:
             return True
         return stamp_of(self.path) == self.stamp and stamp_companions(self.path) == self.companions
@@ -208,6 +217,22 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
 
 
 def _resolve_file(name: str, policy: SourcePolicy) -> Source:
+    status = _status_of(name)
+    path = str(Path(name).absolute())
+    # stamped before anything is looked at: whatever changes from here on is noticed
+    stamp, companions = FileStamp.from_status(status), stamp_companions(path)
+    head, tail = _ends_of(name, path, stamp, status.st_size)
+    driver = _sniff(name, head, policy)
+    _check_end(name, driver, tail)
+    for side in side_names(path):
+        _check_side(side)
+    for aux in aux_names(path):
+        _check_aux(aux)
+    return Source(path, driver, status.st_size, status.st_mtime_ns, stamp, companions)
+
+
+def _status_of(name: str) -> os.stat_result:
+    """What the system says of a regular file."""
     try:
         status = Path(name).stat()
         name.encode()  # GDAL takes names in UTF-8
@@ -221,9 +246,11 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
         if stat.S_ISDIR(status.st_mode):
             advice = advice_on_folder(Path(name))
         raise SceneNotFoundError(f"{name!r} {advice}")
-    path = str(Path(name).absolute())
-    # stamped before anything is looked at: whatever changes from here on is noticed
-    stamp, companions = FileStamp.from_status(status), stamp_companions(path)
+    return status
+
+
+def _ends_of(name: str, path: str, stamp: FileStamp, size: int) -> tuple[bytes, bytes]:
+    """The first bytes of a file and the last, if it is still the one that was stamped."""
     try:
         # what was swapped for a FIFO since must not make us wait for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -233,21 +260,14 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
                     f"{name!r} changed while it was being opened; open it again"
                 )
             head = file.read(_HEAD_BYTES)
-            file.seek(max(0, status.st_size - _TAIL_BYTES))
-            tail = file.read(_TAIL_BYTES)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return head, file.read(_TAIL_BYTES)
     except SceneChangedError:
         raise  # it is an OSError, too
     except OSError as error:
         raise SceneReadError(
             f"{name!r} could not be opened: {error.strerror}; check its permissions"
         ) from error
-    driver = _sniff(name, head, policy)
-    _check_end(name, driver, tail)
-    for side in side_names(path):
-        _check_side(side)
-    for aux in aux_names(path):
-        _check_aux(aux)
-    return Source(path, driver, status.st_size, status.st_mtime_ns, stamp, companions)
 
 
 def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 
 from geofovea.tiling.remote.names import is_remote_name, remote_name
 
-__all__ = ["FileStamp", "aux_names", "scene_identity", "side_names", "stamp_companions", "stamp_of"]
+__all__ = [
+    "FileGroup",
+    "FileStamp",
+    "aux_names",
+    "scene_identity",
+    "side_names",
+    "stamp_companions",
+    "stamp_of",
+]
 
 _SIDE_SUFFIXES = (".ovr", ".OVR", ".msk", ".MSK")
 _AUX_SUFFIXES = (".aux", ".AUX")
@@ -42,6 +51,32 @@ class FileStamp:
         return cls(
             status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FileGroup:
+    """Some files as they are together.
+
+    Attributes:
+        names: Of local files.
+        digest: Sum of their stamps.
+    """
+
+    names: tuple[str, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, names: tuple[str, ...]) -> FileGroup:
+        """The files as they are now; one that is missing is a state like any other."""
+        digest = hashlib.sha256()
+        for name in names:
+            digest.update(f"{name}|{stamp_of(name)};".encode(errors="surrogateescape"))
+        return cls(names, digest.hexdigest()[:16])
+
+    @property
+    def is_current(self) -> bool:
+        """Whether none of them has changed since."""
+        return FileGroup.of(self.names) == self
 
 
 def stamp_of(path: str) -> FileStamp | None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from geofovea.errors import SceneReadError
 from geofovea.tiling.files.gdal_settings import gdal_settings
@@ -34,23 +36,26 @@ def check_whole(path: str | os.PathLike[str], *, is_sparse: bool = False) -> Non
     source = resolve_source(path)
     size_bytes = Path(source.path).stat().st_size
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
-        # pixel-interleaved bands share their blocks
-        bands = 1 if dataset.profile.get("interleave") == "pixel" else dataset.count
-        images = [None, *range(len(dataset.overviews(1)))]
-        for image in images:
+        for image, row, col, band in _blocks(source, dataset):
             overview = {} if image is None else {"ovr": image}
-            for row, col in _grid(source, image):
-                for band in range(1, bands + 1):
-                    offset, length = block_place(dataset, row, col, band, **overview)
-                    if is_sparse and offset == length == 0:
-                        continue
-                    if offset == 0 or length == 0 or offset + length > size_bytes:
-                        label = "native image" if image is None else f"overview {image}"
-                        raise SceneReadError(
-                            f"{source.path!r} is not whole: block ({row}, {col}) of its {label} "
-                            "is missing or reaches past the end of the file; write it again where "
-                            "the disk has room"
-                        )
+            offset, length = block_place(dataset, row, col, band, **overview)
+            if is_sparse and offset == length == 0:
+                continue
+            if offset == 0 or length == 0 or offset + length > size_bytes:
+                label = "native image" if image is None else f"overview {image}"
+                raise SceneReadError(
+                    f"{source.path!r} is not whole: block ({row}, {col}) of its {label} is missing "
+                    "or reaches past the end of the file; write it again where the disk has room"
+                )
+
+
+def _blocks(source: Source, dataset: Any) -> Iterator[tuple[int | None, int, int, int]]:
+    """Each block as its overview (None is the native image), row, column and band."""
+    # pixel-interleaved bands share their blocks
+    bands = 1 if dataset.profile.get("interleave") == "pixel" else dataset.count
+    for image in (None, *range(len(dataset.overviews(1)))):
+        for (row, col), band in product(_grid(source, image), range(1, bands + 1)):
+            yield image, row, col, band
 
 
 def _grid(source: Source, image: int | None) -> Iterator[tuple[int, int]]:

@@ -30,6 +30,7 @@ __all__ = ["GeorefKind", "Georeference", "HasGeoreference"]
 GeorefKind = Literal["affine", "gcps", "rpcs", "none"]
 Points = NDArray[np.float64]
 Affine6 = tuple[float, float, float, float, float, float]
+ControlPoint = tuple[float, float, float, float, float]
 
 
 _TRUE_TO_GROUND = 0.05
@@ -73,7 +74,7 @@ class Georeference:
     kind: GeorefKind = "none"
     crs_wkt: str | None = None
     transform: Affine6 | None = None
-    gcps: tuple[tuple[float, float, float, float, float], ...] = ()
+    gcps: tuple[ControlPoint, ...] = ()
     rpcs: tuple[tuple[str, str], ...] = ()
     note: str = ""
 
@@ -111,9 +112,7 @@ class Georeference:
         return cls("none", crs_wkt, note=note)
 
     @classmethod
-    def by_gcps(
-        cls, gcps: tuple[tuple[float, float, float, float, float], ...], crs_wkt: str | None
-    ) -> Georeference:
+    def by_gcps(cls, gcps: tuple[ControlPoint, ...], crs_wkt: str | None) -> Georeference:
         """Placed by control points; by nothing, with a note, where no surface fits them."""
         placed = cls("gcps", crs_wkt, gcps=gcps)
         trouble = placed._model.trouble if placed._model else ""
@@ -126,6 +125,12 @@ class Georeference:
         placed = cls("rpcs", place_wkt(WGS84), rpcs=rpcs)
         trouble = placed._model.trouble if placed._model else ""
         return cls("none", note=trouble) if trouble else placed
+
+    def gcps_at(self, step_x: float, step_y: float) -> tuple[ControlPoint, ...]:
+        """The control points in pixels that are so many scene pixels wide and high."""
+        return tuple(
+            (x / step_x, y / step_y, x_crs, y_crs, z) for x, y, x_crs, y_crs, z in self.gcps
+        )
 
     @cached_property
     def crs(self) -> CRS | None:

@@ -184,15 +184,15 @@ def _offsets(values: _Parameters, unit_m: float) -> list[str]:
     for key, name in (("x_0", "false_easting"), ("y_0", "false_northing")):
         offset = values.number(name, default=0.0)
         # no place on the Earth is as far as that: some write meters whatever the unit is
-        is_metres = abs(offset * unit_m) > _FARTHEST_M
-        parts.append(f"+{key}={offset if is_metres else offset * unit_m!r}")
+        is_meters = abs(offset * unit_m) > _FARTHEST_M
+        parts.append(f"+{key}={offset if is_meters else offset * unit_m!r}")
     return parts
 
 
 _FARTHEST_M = 1e8
 
 
-def _centre(values: _Parameters) -> list[str]:
+def _center(values: _Parameters) -> list[str]:
     lat_0 = values.number("latitude_of_projection_origin", default=0.0)
     return [f"+lat_0={lat_0!r}", f"+lon_0={_central_lon(values)!r}"]
 
@@ -204,7 +204,7 @@ def _central_lon(values: _Parameters) -> float:
 
 
 def _azimuthal(proj: str) -> Callable[[_Parameters], list[str]]:
-    return lambda values: [f"+proj={proj}", *_centre(values)]
+    return lambda values: [f"+proj={proj}", *_center(values)]
 
 
 def _conic(proj: str) -> Callable[[_Parameters], list[str]]:
@@ -273,7 +273,7 @@ def _rotated_pole(values: _Parameters) -> list[str]:
 
 def _stereographic(values: _Parameters) -> list[str]:
     scale = values.number("scale_factor_at_projection_origin", default=1.0)
-    return ["+proj=stere", *_centre(values), f"+k_0={scale!r}"]
+    return ["+proj=stere", *_center(values), f"+k_0={scale!r}"]
 
 
 def _transverse_mercator(values: _Parameters) -> list[str]:
@@ -289,7 +289,7 @@ def _transverse_mercator(values: _Parameters) -> list[str]:
 
 def _vertical_perspective(values: _Parameters) -> list[str]:
     height = values.number("perspective_point_height")
-    return ["+proj=nsper", f"+h={height!r}", *_centre(values)]
+    return ["+proj=nsper", f"+h={height!r}", *_center(values)]
 
 
 _PROJ: dict[str, Callable[[_Parameters], list[str]]] = {

@@ -87,8 +87,8 @@ def is_on_earth(crs_wkt: str) -> bool:
     axis = _ELLIPSOID.search(crs_wkt)
     if axis is None:
         return False
-    metres = float(axis.group(1)) * float(axis.group(2) or 1)
-    return _EARTH_AXIS_M[0] < metres < _EARTH_AXIS_M[1]
+    meters = float(axis.group(1)) * float(axis.group(2) or 1)
+    return _EARTH_AXIS_M[0] < meters < _EARTH_AXIS_M[1]
 
 
 def turn_of(crs: CRS) -> float | None:

@@ -108,10 +108,10 @@ class ControlPoints:
         scene, ground = self._scene, self._ground
         if _is_flat(scene) or _is_flat(ground):
             return None
-        centre = scene.mean(0)
-        design = np.column_stack((scene - centre, np.ones(len(scene))))
+        center = scene.mean(0)
+        design = np.column_stack((scene - center, np.ones(len(scene))))
         plane = np.linalg.lstsq(design, ground, rcond=None)[0].T
-        plane[:, 2] -= plane[:, :2] @ centre
+        plane[:, 2] -= plane[:, :2] @ center
         return plane if not _is_flat(scene @ plane[:, :2].T) else None
 
     def _transformer(self) -> GCPTransformer:
@@ -149,8 +149,8 @@ class RationalFunctions:
                 return f"the RPCs are incomplete or no numbers: {name} needs 20 numbers"
         try:
             with self._transformer() as transformer:
-                centre = np.array([[float(items["SAMP_OFF"]), float(items["LINE_OFF"])]])
-                place = _by(transformer, centre, self._heights(1), to_scene=False)
+                center = np.array([[float(items["SAMP_OFF"]), float(items["LINE_OFF"])]])
+                place = _by(transformer, center, self._heights(1), to_scene=False)
         except (ValueError, KeyError, *GDAL_ERRORS) as error:
             return f"the RPCs cannot be used: {error}"
         return "" if np.isfinite(place).all() else "the RPCs lead to no place"

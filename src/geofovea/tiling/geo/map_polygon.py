@@ -58,7 +58,7 @@ class MapPolygon:
         """
         if georeference.crs is None:
             raise GeometryError("the scene names no CRS to place the polygon by")
-        pieces = self._pieces(self._neighbourhood(georeference, box_scene))
+        pieces = self._pieces(self._neighborhood(georeference, box_scene))
         followed = _Followed(self._crs, georeference.crs, georeference, box_scene)
         placed = [followed.polygon(piece) for piece in pieces]
         if any(polygon is None for polygon in placed):
@@ -72,7 +72,7 @@ class MapPolygon:
             return np.full(points_scene.shape, np.nan)
         return moved(georeference.crs, self._crs, _within_poles(georeference.crs, points_crs))
 
-    def _neighbourhood(self, georeference: Georeference, box: Box) -> Points | None:
+    def _neighborhood(self, georeference: Georeference, box: Box) -> Points | None:
         """Bounds ``(2, 2)`` of the scene in the polygon's CRS; None where a part has no place."""
         ring = self._on_map(georeference, ring_scene(box, 4 * _SAMPLES))
         along = (np.arange(_SAMPLES) + 0.5) / _SAMPLES

@@ -136,13 +136,13 @@ def _with_pole_edges(georeference: Georeference, scene: Points, lonlat: Points) 
     single = at_pole & ~np.roll(at_pole, 1) & ~np.roll(at_pole, -1)
     if not single.any():
         return ring
-    centre = (scene.min(0) + scene.max(0)) / 2
+    center = (scene.min(0) + scene.max(0)) / 2
     points: list[Points] = []
     for i, point in enumerate(ring):
         if not single[i]:
             points.append(point[None])
             continue
-        inside = _on_map(georeference, (scene[i] + _INWARD * (centre - scene[i]))[None])
+        inside = _on_map(georeference, (scene[i] + _INWARD * (center - scene[i]))[None])
         if inside is None:
             return None
         arriving, leaving = ring[i - 1], ring[(i + 1) % len(ring)]

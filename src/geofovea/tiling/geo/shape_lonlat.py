@@ -89,8 +89,8 @@ def _filled(
         if 2 * _hits(sides[0], inside) >= len(inside):
             return sides[0]
         west, _, east, _ = sides[0].bounds
-        centre = (west + east) / 2
-        globe = shapely.box(centre - 180, -90, centre + 180, 90)
+        center = (west + east) / 2
+        globe = shapely.box(center - 180, -90, center + 180, 90)
         sides.append(shapely.difference(globe, sides[0]))
     return max(sides, key=lambda side: _hits(side, inside))
 

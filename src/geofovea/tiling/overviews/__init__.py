@@ -1,1 +1,1 @@
-"""Coarser levels: found, built, checked, kept."""
+"""Coarser levels: finding, building, checking and caching them."""

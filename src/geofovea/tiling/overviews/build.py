@@ -2,7 +2,7 @@
 
 Each pixel of a level is the average of two by two pixels of the one before, as in the overviews
 that GDAL builds where sides are even; see ``averages``. Pieces of which nothing is stored are
-neither read nor written.
+neither read nor written; see ``level_pieces``.
 """
 
 from __future__ import annotations
@@ -15,31 +15,25 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
+from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneChangedError
 from geofovea.tiling.files.gdal_settings import gdal_settings
-from geofovea.tiling.files.handles import check_checksums, open_bytes, open_dataset, read_errors
+from geofovea.tiling.files.handles import check_checksums, open_dataset, read_errors
 from geofovea.tiling.files.source import Source, resolve_source
-from geofovea.tiling.files.tiff_directories import stored_blocks
 from geofovea.tiling.files.verify import check_whole
 from geofovea.tiling.machine.cores import usable_cores
 from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
-from geofovea.tiling.overviews.averages import (
-    Step,
-    averages,
-    expanded,
-    halved_expanded,
-    halved_marked,
-)
+from geofovea.tiling.overviews.averages import Step
 from geofovea.tiling.overviews.checks import BlockChecks, LevelChecks, checks_path, nature_of
 from geofovea.tiling.overviews.level_files import BLOCK_SIDE, LevelFiles, LevelImage
+from geofovea.tiling.overviews.level_pieces import blocks_with_data, level_pieces, needs_mask
 from geofovea.tiling.overviews.progress import BuildProgress, Watch
-from geofovea.tiling.overviews.strips import StoredBlocks, pieces_to_copy, pieces_to_halve
 from geofovea.tiling.overviews.vips_copy import copy_with_vips, not_written
 from geofovea.tiling.overviews.write_check import WriteCheck
-from geofovea.tiling.pixels.validity import read_valid
 from geofovea.tiling.scene import Scene
 
 __all__ = ["BuiltLevel", "Watch", "build_level_files", "file_source"]
@@ -162,40 +156,32 @@ def _opened_as(level: BuiltLevel) -> str:
 def _write_level(
     work: BuildProgress, source: Any, image: LevelImage, path: Path, read: Source, *, is_first: bool
 ) -> LevelChecks:
-    scene, files = work.scene, work.files
-    must_expand = is_first and (files.is_expanded or files.is_marked)
-    # the first is made from the scene, which may have more bands
-    bands, write_check = files.bands if is_first else None, WriteCheck()
+    """Write one level from the image before it, and the sums that tell later whether it is whole.
+
+    Args:
+        work: What is built, and how far it is.
+        source: The image before it, opened.
+        image: The level.
+        path: Where it goes.
+        read: The file of the image before it.
+        is_first: Whether that is the scene itself.
+    """
+    files, write_check = work.files, WriteCheck()
     profile = _profile(work, image)
-    stored = _holes(work, source, read, profile["nodata"])
+    stored = blocks_with_data(work.scene, files, source, read, profile["nodata"])
     with _output_errors(path), without_georeference_warning():
         target = rasterio.open(path, "w", **profile, sparse_ok=stored is not None)
     with target:
-        if image.level == 0:
-            steps = _copied(scene, files, source, stored)
-        elif must_expand and files.is_expanded:
-            steps = halved_expanded(scene, files, source, image)
-        elif must_expand:
-            steps = halved_marked(scene, files, source, pieces_to_halve(source, image))
-        else:
-            steps = _halved(source, image, stored, bands)
-        while True:
-            with read_errors(read):
-                step = next(steps, None)
-            if step is None:
-                break
-            window, values, valid = step
+        steps = level_pieces(work.scene, files, source, image, stored, is_first=is_first)
+        for window, values, valid in _with_read_errors(steps, read):
             if values is None:
                 write_check.add_empty(window)
             else:
+                numbers = values.astype(files.dtype, copy=False)
+                mask = valid if needs_mask(work.scene, files) else None
                 with _output_errors(path):
-                    mask = valid if _needs_mask(scene, files) else None
-                    if mask is not None:
-                        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-                            target.write_mask(mask, window=window)
-                    values = values.astype(files.dtype, copy=False)
-                    target.write(values, window=window)
-                write_check.add(window, values, mask)
+                    _write_piece(target, window, numbers, mask)
+                write_check.add(window, numbers, mask)
             share = window.width * window.height / (image.width * image.height)
             work.advance(round(share * work.pixels_before(image)))
     with _output_errors(path):
@@ -204,21 +190,24 @@ def _write_level(
         return LevelChecks.write(checks_path(path.parent, image.level), sums, nature)
 
 
-def _holes(
-    work: BuildProgress, source: Any, read: Source, nodata: float | None
-) -> StoredBlocks | None:
-    """Which blocks of an image are stored, where some are not and show what a level file would."""
-    scene, files = work.scene, work.files
-    is_native = read is not scene.source or files.base_overview is None
-    same = scene.nodata == nodata or (scene.nodata != scene.nodata and nodata != nodata)
-    is_plain = scene.mask_kind in ("none", "nodata") and scene.missing is None
-    # the directory of the first image tells nothing of another page
-    is_plain = is_plain and not (files.is_expanded or files.is_marked or read.page)
-    if not (is_native and same and is_plain) or source.driver != "GTiff":
-        return None
-    with open_bytes(read) as file:
-        blocks = stored_blocks(file)
-    return None if blocks is None or blocks[0].all() else StoredBlocks(*blocks)
+def _with_read_errors(steps: Iterator[Step], read: Source) -> Iterator[Step]:
+    """The steps; what goes wrong while one is made is an error of the file that is read."""
+    while True:
+        with read_errors(read):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
+
+
+def _write_piece(
+    target: Any, window: Window, values: NDArray[Any], mask: NDArray[Any] | None
+) -> None:
+    """Write bands ``(bands, rows, cols)`` and their mask ``(rows, cols)``, if there is one."""
+    if mask is not None:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+            target.write_mask(mask, window=window)
+    target.write(values, window=window)
 
 
 def _profile(work: BuildProgress, image: LevelImage) -> dict[str, Any]:
@@ -253,46 +242,6 @@ def _profile(work: BuildProgress, image: LevelImage) -> dict[str, Any]:
         step = 1 << image.level
         profile["transform"] = Affine(a * step, b * step, c, d * step, e * step, f)
     return profile
-
-
-def _needs_mask(scene: Scene, files: LevelFiles) -> bool:
-    """Whether a mask must be written beside the bands, which do not carry it themselves."""
-    if files.is_expanded or files.is_marked:
-        return not files.dtype.startswith("float")
-    return scene.mask_kind == "internal"
-
-
-def _copied(
-    scene: Scene, files: LevelFiles, source: Any, stored: StoredBlocks | None
-) -> Iterator[Step]:
-    """The native image from the top down, as it is stored."""
-    for window in pieces_to_copy(source):
-        if stored is not None and not stored.has_any(window):
-            yield window, None, None
-            continue
-        array = source.read(list(files.bands), window=window)
-        valid = None
-        if files.is_expanded or files.is_marked:
-            array, valid = expanded(scene, files, source, array, window)
-        elif _needs_mask(scene, files):
-            valid = read_valid(source, scene, files.bands, window=window)
-        yield window, array, valid
-
-
-def _halved(
-    source: Any,
-    image: LevelImage,
-    stored: StoredBlocks | None,
-    bands: tuple[int, ...] | None = None,
-) -> Iterator[Step]:
-    """The averages of some bands of an image, mask included, in pieces of level pixels."""
-    has_mask = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
-    indexes = list(bands or source.indexes)
-    for window_source, window in pieces_to_halve(source, image, is_sparse=stored is not None):
-        if stored is not None and not stored.has_any(window_source):
-            yield window, None, None
-            continue
-        yield (window, *averages(source, indexes, window, has_mask=has_mask))
 
 
 class _output_errors:  # noqa: N801

@@ -1,4 +1,4 @@
-"""Where level files are kept: built once, found again, never half, never those of an older file.
+"""The cache of level files: built once, never half written, never those of an older file.
 
 A scene's files lie in one folder whose name is a hash of all that they depend on. They are written
 into a folder aside, under a lock, and renamed into place together with a record of their sizes,
@@ -53,6 +53,7 @@ from geofovea.tiling.overviews.build import BuiltLevel, build_level_files, file_
 from geofovea.tiling.overviews.checks import LevelChecks, checks_path
 from geofovea.tiling.overviews.deadline import current_deadline
 from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits, level_files_of
+from geofovea.tiling.overviews.progress import Watch
 from geofovea.tiling.scene import Scene
 
 __all__ = [
@@ -301,28 +302,13 @@ def _build(
 ) -> PreparedLevels:
     """Build under the lock."""
     _check_space(scene, files, folder, limits)
-    started, caller_deadline = time.monotonic(), current_deadline()
-    deadline = started + limits.seconds
+    started = time.monotonic()
     title = f"level files of {Path(scene.path).name}"
-    try:
-        aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{folder.name}-", dir=folder.parent))
-        mark_folder(aside, LEVELS)
-    except OSError as error:
-        raise OutputError(f"{folder.parent} cannot be written: {error.strerror}") from error
+    aside = _folder_aside(folder)
     try:
         with progress(title) if progress else nullcontext(_ignore) as show:
-
-            def watch(share: float) -> None:
-                if time.monotonic() > deadline:
-                    raise LevelBuildError(
-                        f"building the level files of {scene.path!r} took more than "
-                        f"{limits.seconds:g} s; build overviews with gdaladdo -r average instead"
-                    )
-                if caller_deadline is not None:
-                    caller_deadline.check(scene.path, share)
-                show(share)
-
             _LOG.info("levels: building those that %s lacks", scene.path)
+            watch = _watch_within(limits.seconds, scene.path, show)
             built = build_level_files(scene, files, aside, watch)
         _LOG.info("levels: built in %s, %.2f s", folder, time.monotonic() - started)
         _write_record(scene, files, built, aside, time.monotonic() - started)
@@ -343,6 +329,33 @@ def _build(
     if prepared is None:
         raise OutputError(f"the level files in {folder} vanished at once; is somebody clearing it?")
     return prepared
+
+
+def _folder_aside(folder: Path) -> Path:
+    """A new folder beside another one, which takes its name when all is in it."""
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{folder.name}-", dir=folder.parent))
+        mark_folder(aside, LEVELS)
+    except OSError as error:
+        raise OutputError(f"{folder.parent} cannot be written: {error.strerror}") from error
+    return aside
+
+
+def _watch_within(seconds: float, scene_path: str, show: Watch) -> Watch:
+    """What is told how far a build is, and ends one that takes too long."""
+    deadline, caller_deadline = time.monotonic() + seconds, current_deadline()
+
+    def watch(share: float) -> None:
+        if time.monotonic() > deadline:
+            raise LevelBuildError(
+                f"building the level files of {scene_path!r} took more than {seconds:g} s; build "
+                "overviews with gdaladdo -r average instead"
+            )
+        if caller_deadline is not None:
+            caller_deadline.check(scene_path, share)
+        show(share)
+
+    return watch
 
 
 def _ignore(_share: float) -> None:

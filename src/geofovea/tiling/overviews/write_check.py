@@ -53,7 +53,7 @@ class WriteCheck:
         """Compare a closed file with what was written, in windows of whole blocks.
 
         Returns:
-            The sums of its blocks, and its nature, as ``level_checks`` has them.
+            The sums of its blocks, and its nature, as ``LevelChecks`` has them.
 
         Raises:
             SceneReadError: If it holds anything else, or does not open.

@@ -1,4 +1,4 @@
-"""Which bands are shown: as asked, by a named composite, by what the file says, or as a guess.
+"""Chooses the bands to show: as asked, by a named composite, by the file, or as a guess.
 
 Nothing here reads a pixel. Whatever is chosen comes with its reason, and a guess with a warning.
 """
@@ -40,7 +40,7 @@ _LANDSAT8 = {
 _NUMBERED = re.compile(r"(?P<sr>sr_)?b(?:and[ _]?)?0?(?P<number>\d{1,2})(?P<a>a?)", re.IGNORECASE)
 _COLORS = {"red": "red", "green": "green", "blue": "blue", "nir": "nir", "rededge": "rededge",
            "coastal": "coastal"}  # fmt: skip
-_NANOMETRES_FROM = 50.0
+_NANOMETERS_FROM = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +223,10 @@ def _wavelength_um(dataset: Any, band: int) -> float | None:
     if wave is None:
         return None
     units = tags.get("wavelength_units", "").lower()
-    # a file without units cannot mean 400 micrometers, nor 0.4 nanometres
-    is_nanometres = units.startswith("nano") or units == "nm"
+    # a file without units cannot mean 400 micrometers, nor 0.4 nanometers
+    is_nanometers = units.startswith("nano") or units == "nm"
     is_unclear = not units or units == "unknown"
-    return wave / 1000 if is_nanometres or (is_unclear and wave > _NANOMETRES_FROM) else wave
+    return wave / 1000 if is_nanometers or (is_unclear and wave > _NANOMETERS_FROM) else wave
 
 
 def _number(text: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Pixels of a level, made from a finer image: the same whatever window they are read through.
+"""Pixels of a level, averaged from a finer image, the same through any window.
 
 The grid of a level belongs to the scene. Column ``j`` of level ``l`` covers the native pixels from
 ``j * 2**l`` to ``(j + 1) * 2**l``, clipped to the scene, and rows do the same; in an image of

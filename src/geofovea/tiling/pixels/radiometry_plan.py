@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,10 @@ def plan_radiometry(
     planned = _without_stretch(scene, choice)
     if planned is not None:
         return planned
-    band_numbers, warnings = choice.bands, _warnings(scene, choice)
+    band_numbers = choice.bands
     with gdal_settings(), read_errors(scene.source):
         is_complex = _is_complex(open_handle(scene.source, for_pixels=False), band_numbers)
-    measured = measured_once(
+    sample = measured_once(
         scene.source,
         scene.width * scene.height,
         "stretch",
@@ -60,27 +60,32 @@ def plan_radiometry(
             "missing": "" if scene.missing is None else scene.missing.key,
         },
     )
-    stretch = tuple((low, high) for low, high in measured["stretch"])
-    if not measured["has_valid_pixels"]:
-        warnings = (*warnings, "no valid pixel in the sample of the scene; contrast is arbitrary")
-    if measured["fill"] is not None and not is_complex:
-        # as short as its type allows: 1e+20 of float32 has many more digits as a float64
-        fill = str(np.dtype(scene.dtype).type(measured["fill"]))
-        warnings = (
-            *warnings,
-            f"many pixels hold {fill}, far from all others, and spoil the contrast; if that value "
-            f"means missing, declare it with nodata={fill}",
-        )
     return Radiometry(
         band_numbers,
-        stretch=stretch,
+        stretch=tuple((low, high) for low, high in sample["stretch"]),
         is_complex=is_complex,
         is_inverted=scene.is_min_white,
         composite=choice.composite_name,
         has_declared_nodata=scene.missing is not None,
         reason=_stretch_reason(scene, choice),
-        warnings=warnings,
+        warnings=(
+            *_warnings(scene, choice),
+            *_sample_warnings(scene, sample, is_complex=is_complex),
+        ),
     )
+
+
+def _sample_warnings(scene: Scene, sample: Mapping[str, Any], *, is_complex: bool) -> Iterator[str]:
+    """What the measured sample says about the contrast; see ``measure_stretch``."""
+    if not sample["has_valid_pixels"]:
+        yield "no valid pixel in the sample of the scene; contrast is arbitrary"
+    if sample["fill"] is not None and not is_complex:
+        # as short as its type allows: 1e+20 of float32 has many more digits as a float64
+        fill = str(np.dtype(scene.dtype).type(sample["fill"]))
+        yield (
+            f"many pixels hold {fill}, far from all others, and spoil the contrast; if that value "
+            f"means missing, declare it with {scene.source.nodata_name}={fill}"
+        )
 
 
 def describe_radiometry(
@@ -113,19 +118,7 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
         if choice.composite is not None and choice.composite.is_index:
             if _is_complex(handle, band_numbers):
                 raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
-            # a handle of one image shows no scales
-            with open_dataset(scene.source) as dataset:
-                scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in band_numbers]
-            return Radiometry(
-                band_numbers,
-                stretch=((-1.0, 1.0),),
-                scaling=tuple(scaling),
-                composite=name,
-                has_declared_nodata=declared,
-                reason=f"{choice.reason}, computed from stored numbers with their scale and "
-                "offset, gray from -1 (black) to 1 (white)",
-                warnings=warnings,
-            )
+            return _index_radiometry(scene, choice, warnings)
         if len(band_numbers) == 1 and scene.colorinterp[band_numbers[0] - 1] == "palette":
             return Radiometry(
                 band_numbers,
@@ -151,6 +144,23 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
             reason=f"{choice.reason}, {treatment}{_inverted(scene)}",
             warnings=warnings,
         )
+
+
+def _index_radiometry(scene: Scene, choice: BandChoice, warnings: tuple[str, ...]) -> Radiometry:
+    """The radiometry of an index such as NDVI, which is made of physical values."""
+    # a handle of one image shows no scales
+    with open_dataset(scene.source) as dataset:
+        scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in choice.bands]
+    return Radiometry(
+        choice.bands,
+        stretch=((-1.0, 1.0),),
+        scaling=tuple(scaling),
+        composite=choice.composite_name,
+        has_declared_nodata=scene.missing is not None,
+        reason=f"{choice.reason}, computed from stored numbers with their scale and offset, gray "
+        "from -1 (black) to 1 (white)",
+        warnings=warnings,
+    )
 
 
 def _is_complex(handle: Any, bands: tuple[int, ...]) -> bool:

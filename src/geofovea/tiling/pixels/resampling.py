@@ -89,8 +89,8 @@ def _marked(values: NDArray[Any], valid: NDArray[np.bool_], nodata: Any) -> NDAr
     mark = values.dtype.type(nodata)
     if values.dtype.kind == "f":
         # an average may fall on the value by chance
-        neighbour = np.nextafter(mark, values.dtype.type(np.inf))
+        neighbor = np.nextafter(mark, values.dtype.type(np.inf))
     else:
         limits = np.iinfo(values.dtype)
-        neighbour = values.dtype.type(int(mark) + (-1 if int(mark) == limits.max else 1))
-    return np.where(valid, np.where(values == mark, neighbour, values), mark)
+        neighbor = values.dtype.type(int(mark) + (-1 if int(mark) == limits.max else 1))
+    return np.where(valid, np.where(values == mark, neighbor, values), mark)

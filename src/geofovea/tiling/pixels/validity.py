@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from geofovea.tiling.files.handles import ALL_OVERVIEWS, open_handle
 from geofovea.tiling.machine.rasterio_warnings import without_shadow_warning
 from geofovea.tiling.marks import are_finite, are_opaque, join_bands
-from geofovea.tiling.pixels.alpha import is_masked_by_gdal, opaque_alpha
+from geofovea.tiling.pixels.alpha import is_masked_by_gdal, opaque_alpha, opaque_mask
 from geofovea.tiling.pixels.resampling import padded, resample_known
 from geofovea.tiling.scene import Scene
 
@@ -102,10 +102,10 @@ def read_band_masks(
     elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene):
         masks = _masks_of_file(handle, scene, bands, options)
     elif scene.mask_kind == "internal":
-        masks = _one_mask(handle, bands, options)
+        masks = _one_mask(handle, bands, options, opaque=opaque_mask(scene))
     elif scene.mask_kind == "alpha" and is_masked_by_gdal(scene):
         # the band of alpha itself has no mask
-        masks = _one_mask(handle, bands, options, 2 if scene.alpha == 1 else 1)
+        masks = _one_mask(handle, bands, options, band=2 if scene.alpha == 1 else 1)
     if is_masked_by_gdal(scene):
         return masks
     marks = _marks(handle, scene, bands, options | {"resampling": Resampling.nearest})
@@ -160,12 +160,17 @@ def read_known(
 
 
 def _one_mask(
-    handle: Any, bands: tuple[int, ...], options: dict[str, Any], band: int = 0
+    handle: Any,
+    bands: tuple[int, ...],
+    options: dict[str, Any],
+    *,
+    band: int = 0,
+    opaque: float = 255.0,
 ) -> NDArray[np.bool_]:
     """The mask of a file, which is one for all bands; read of the first of them, or of another."""
     if "out_shape" in options:
         options = options | {"out_shape": (1, *options["out_shape"][-2:])}
-    mask = handle.read_masks([band or bands[0]], **options) >= _HALF
+    mask = are_opaque(handle.read_masks([band or bands[0]], **options), opaque)
     return np.broadcast_to(mask, (len(bands), *mask.shape[1:]))
 
 
@@ -241,7 +246,7 @@ def _masks_of_file(
     mask = whole.read_masks(
         [bands[0]], window=native, out_shape=(1, *shape), resampling=Resampling.average
     )
-    return np.broadcast_to(mask >= _HALF, (len(bands), *shape))
+    return np.broadcast_to(are_opaque(mask, opaque_mask(scene)), (len(bands), *shape))
 
 
 def _shares(handle: Any, window: Any) -> tuple[float, float, float, float]:

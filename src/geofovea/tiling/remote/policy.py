@@ -1,4 +1,4 @@
-"""Files that are far away: which host a name means, and whether it may be asked.
+"""Remote files: which host a name means, and whether it may be contacted.
 
 A URL can carry a password or a signature. So people, logs and answers see its ``remote_name``, and
 the whole one stays inside ``RemoteObject``.

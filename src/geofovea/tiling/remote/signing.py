@@ -1,4 +1,4 @@
-"""``s3://`` names become signed HTTPS URLs, by boto3 and the settings of its user."""
+"""Turns ``s3://`` names into signed HTTPS URLs, by boto3 and the user's settings."""
 
 from __future__ import annotations
 

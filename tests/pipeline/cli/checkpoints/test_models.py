@@ -9,7 +9,7 @@ import pytest
 from hub_server import COMMIT, files_of, serving
 
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.system.model_catalogue import CATALOGUE, smallest_download
+from geofovea.pipeline.system.model_catalog import CATALOG, smallest_download
 
 PROGRAM = "from geofovea.pipeline.cli import main; main()"
 
@@ -36,7 +36,7 @@ def geofovea(tmp_path):
 def test_every_known_model_is_listed_with_its_download_memory_and_license(run):
     result = run("models")
     assert result.exit_code == 0, result.output
-    for model in CATALOGUE:
+    for model in CATALOG:
         (line,) = [line for line in result.stdout.splitlines() if f" {model.hub_id} " in line]
         assert f"{model.download_gb:.1f}" in line
         assert model.license in line
@@ -46,12 +46,27 @@ def test_every_known_model_is_listed_with_its_download_memory_and_license(run):
 
 def test_the_list_for_machines_says_the_same(run):
     told = json.loads(run("models", "--json").stdout)
-    assert {row["hub_id"] for row in told["models"]} == {model.hub_id for model in CATALOGUE}
+    assert {row["hub_id"] for row in told["models"]} == {model.hub_id for model in CATALOG}
     assert told["families"] == sorted(FAMILIES)
     # Qwen3.5 is slow without kernels of its own
     plain = [row for row in told["models"] if "Qwen3.5" not in row["hub_id"]]
     smallest = min(plain, key=lambda row: row["download_gb"])
     assert smallest["hub_id"] == smallest_download().hub_id
+
+
+def test_a_longer_question_takes_more_memory_and_says_so(run):
+    usual, longer = (
+        {row["hub_id"]: row["needed_bytes"]["bfloat16"] for row in json.loads(each)["models"]}
+        for each in (
+            run("models", "--json").stdout,
+            run("models", "--tokens", 16384, "--json").stdout,
+        )
+    )
+    assert all(longer[name] > usual[name] for name in usual)
+    # its attention is not fused
+    squared = "google/paligemma2-3b-mix-448"
+    assert longer[squared] > 3 * usual[squared]
+    assert "16384 tokens" in run("models", "--tokens", 16384).stdout
 
 
 def test_a_model_is_downloaded_and_answers_from_its_hub_id(geofovea, tiny_folder, scene_path):

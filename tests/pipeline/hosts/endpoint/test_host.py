@@ -315,7 +315,7 @@ def test_pictures_carry_nothing_but_pixels(server, make_host, tmp_path, scene_pa
             assert b"somebody" not in raw
 
 
-def test_sixteen_bits_and_missing_pixels_are_shown_as_eight_bits_and_grey(
+def test_sixteen_bits_and_missing_pixels_are_shown_as_eight_bits_and_gray(
     server, make_host, make_tiff
 ):
     pixels = (texture(200, 300).astype(np.uint16) + 1) * 40

@@ -101,12 +101,12 @@ def test_what_an_earlier_call_left_in_the_module_changes_nothing(family, first_l
 
 @pytest.mark.parametrize("family", ["idefics3", "smolvlm"])
 @torch.no_grad()
-def test_a_tile_that_normalises_to_nothing_is_encoded_all_the_same(family):
-    grey = 51
-    host = host_of(family, image_mean=(grey / 255,) * 3, image_std=(1.0, 1.0, 1.0))
+def test_a_tile_that_normalizes_to_nothing_is_encoded_all_the_same(family):
+    gray = 51
+    host = host_of(family, image_mean=(gray / 255,) * 3, image_std=(1.0, 1.0, 1.0))
     tiles = pixels(2, host.tile_size)
-    tiles[1] = grey
-    images = torch.from_numpy(tiles).float().permute(0, 3, 1, 2)[None] / 255 - grey / 255
+    tiles[1] = gray
+    images = torch.from_numpy(tiles).float().permute(0, 3, 1, 2)[None] / 255 - gray / 255
     assert not images[0, 1].any()
     stock = host._model.model.get_image_features(images, return_dict=True).pooler_output
     assert len(torch.cat(list(stock))) == host.grid[0] * host.grid[1], "stock drops the tile"

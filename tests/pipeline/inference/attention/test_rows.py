@@ -48,7 +48,7 @@ def test_the_softmax_of_the_last_row_is_the_stock_attention(seen):
 
 
 @torch.no_grad()
-def test_a_span_of_keys_is_the_stock_attention_renormalised(seen):
+def test_a_span_of_keys_is_the_stock_attention_renormalized(seen):
     layer, hidden, rotary, attention = seen
     last = torch.full((2, 1), 22)
     span = row_logits(layer, hidden, rotary, last, 4, 11).softmax(-1)

@@ -100,7 +100,10 @@ def test_one_tile_out_of_the_memory_is_read_as_the_stock_decoder_reads_it(family
     model = host_of(family)
     tokens = tokens_of(model, 1)
     tiles = model.stored_prompts.store(tokens, EXACT)
-    alike(model.stored_prompts.scores(QUESTION, tokens, tiles, {}), model.scores(QUESTION, tokens))
+    alike(
+        model.stored_prompts.scores(QUESTION, [tokens], tiles, {})[0],
+        model.scores(QUESTION, tokens),
+    )
     for choices in ((), CHOICES):
         stock = model.generate(QUESTION, tokens, choices=choices)
         ours, _ = model.stored_prompts.generate(Prompt(QUESTION, tokens, choices), tiles)
@@ -136,10 +139,10 @@ def test_tiles_in_another_order_only_move_keys():
     tiles = model.stored_prompts.store(tokens, EXACT)
     turned_round = TokenSet.concat([second, first])
     prompts = model.stored_prompts
-    forth = prompts.scores(QUESTION, tokens, tiles, {})
-    back = prompts.scores(QUESTION, turned_round, tiles, {})
+    forth = prompts.scores(QUESTION, [tokens], tiles, {})[0]
+    back = prompts.scores(QUESTION, [turned_round], tiles, {})[0]
     assert not torch.allclose(forth, back[torch.cat([torch.arange(16, 32), torch.arange(16)])])
-    again = prompts.scores(QUESTION, tokens, tiles, {})
+    again = prompts.scores(QUESTION, [tokens], tiles, {})[0]
     assert torch.equal(forth, again)
 
 
@@ -195,10 +198,29 @@ def test_queries_of_the_first_look_serve_a_later_one_wherever_its_words_stand(fa
     tokens, (first, _) = two(model)
     tiles = prompts.store(tokens, EXACT)
     queries = {}
-    prompts.scores(QUESTION, first, tiles, queries)
+    prompts.scores(QUESTION, [first], tiles, queries)
     assert list(queries) == [QUESTION, *prompts.mode.neutral]
-    later = prompts.scores(QUESTION, tokens, tiles, queries)
-    alike(later, prompts.scores(QUESTION, tokens, tiles, {}))
+    later = prompts.scores(QUESTION, [tokens], tiles, queries)[0]
+    alike(later, prompts.scores(QUESTION, [tokens], tiles, {})[0])
+
+
+@pytest.mark.parametrize("neutral", [(), ("What is this?",)])
+@pytest.mark.parametrize("family", ABLE)
+def test_looks_that_are_scored_together_score_as_each_alone(family, neutral):
+    model = host_of(family)
+    correction = "relative" if neutral else "raw"
+    mode = AttentionMode(layers=(0, 1), correction=correction, neutral=neutral)
+    prompts = replace(model.stored_prompts, mode=mode)
+    tokens, (first, second) = two(model)
+    tiles = prompts.store(tokens, EXACT)
+    looks = [tokens, first, tokens.select(torch.arange(1, len(tokens), 3)), second] * 3
+    queries = {}
+    together = prompts.scores(QUESTION, looks, tiles, queries)
+    assert list(queries) == [QUESTION, *neutral]
+    for look, scores in zip(looks, together, strict=True):
+        (alone,) = prompts.scores(QUESTION, [look], tiles, queries)
+        torch.testing.assert_close(scores, alone, rtol=0, atol=1e-6)
+    assert together[0].std() > 1e-4
 
 
 def test_what_was_restored_is_held_within_its_room():
@@ -228,7 +250,7 @@ def test_some_tokens_of_stored_tiles_are_read_without_the_others(chosen, seed):
     tokens = tokens_of(model, 2, seed=seed)
     some = tokens.select(torch.tensor(sorted(chosen)))
     tiles = model.stored_prompts.store(tokens, EXACT)
-    scores = model.stored_prompts.scores(QUESTION, some, tiles, {})
+    scores = model.stored_prompts.scores(QUESTION, [some], tiles, {})[0]
     assert scores.shape == (len(chosen),)
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
 
@@ -239,7 +261,9 @@ def test_fewer_bits_stay_near_what_they_stand_for(name):
     tokens = tokens_of(model, 2)
     exact = model.stored_prompts.store(tokens, EXACT)
     coded = model.stored_prompts.store(tokens, make_cache_policy(name))
-    scores = [model.stored_prompts.scores(QUESTION, tokens, tiles, {}) for tiles in (exact, coded)]
+    scores = [
+        model.stored_prompts.scores(QUESTION, [tokens], tiles, {})[0] for tiles in (exact, coded)
+    ]
     assert float((scores[0] - scores[1]).abs().sum()) < 0.7
     if name != "exact":
         assert sum(t.nbytes for t in coded.values()) < 0.7 * sum(t.nbytes for t in exact.values())

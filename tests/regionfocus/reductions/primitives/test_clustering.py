@@ -19,10 +19,10 @@ def test_dpc_knn_merges_into_the_means_of_the_reference(file):
     torch.testing.assert_close(means, case["out_merged"], **CLOSE)
 
 
-def test_dpc_knn_centres_and_means_are_those_of_the_worked_example():
+def test_dpc_knn_centers_and_means_are_those_of_the_worked_example():
     clusters = cluster_by_density(X, 3)
-    centres, label = clusters.centres, clusters.assignment
-    assert centres.tolist() == [1, 3, 6]
+    centers, label = clusters.centers, clusters.assignment
+    assert centers.tolist() == [1, 3, 6]
     assert label.tolist() == [0, 0, 1, 1, 1, 0, 2, 1]
     expected = torch.tensor([[0.8, 0.2, 0.03333], [0.05, 0.5, 0.525], [-1, 0, 0.1]])
     torch.testing.assert_close(cluster_means(X, 3), expected, atol=1e-5, rtol=0)

@@ -19,7 +19,7 @@ def to_nearest(x):
     return (1 - cosine_matrix(x)).fill_diagonal_(torch.inf).amin(dim=1)
 
 
-def alike_neighbours(n, d, seed):
+def alike_neighbors(n, d, seed):
     """Runs of tokens that are alike, as those of a picture are, some of them equal."""
     made = torch.Generator().manual_seed(seed)
     runs = torch.randint(0, max(1, n // 7), (n,), generator=made).sort().values
@@ -49,7 +49,7 @@ def steps_without_ties(x, order):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.integers(1, 90), st.integers(2, 8), st.integers(0, 999))
 def test_the_first_token_and_every_next_are_those_of_the_whole_table(blocks, n, d, seed):
-    x = alike_neighbours(n, d, seed)
+    x = alike_neighbors(n, d, seed)
     unit, broken = unit_rows(x), torch.rand(n) < 0.1
     distance = to_nearest(x).masked_fill(broken, -1)
     first = dispersion.most_isolated(unit, broken)

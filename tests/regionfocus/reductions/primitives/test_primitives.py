@@ -116,7 +116,7 @@ def test_equal_scores_have_no_outliers(n):
 
 def test_clusters_are_those_of_the_worked_example():
     found = cluster_by_density(X, 3)
-    assert found.centres.tolist() == [1, 3, 6]
+    assert found.centers.tolist() == [1, 3, 6]
     assert found.assignment.tolist() == [0, 0, 1, 1, 1, 0, 2, 1]
     density = [0.94281, 0.96186, 0.93967, 0.94912, 0.8588, 0.92004, 0.66809, 0.89982]
     distance = [0.08165, 1.15614, 0.12910, 0.70475, 0.14142, 0.33166, 0.77675, 0.54467]
@@ -141,12 +141,12 @@ def test_clusters_do_not_depend_on_the_order_of_the_points(seed, n, clusters):
     found = cluster_by_density(points, min(clusters, n))
     ranked = (found.density * found.distance).sort(descending=True).values
     # where two points tie for the last place, one of them has to be left out
-    assume(len(found.centres) == n or ranked[len(found.centres) - 1 :][:2].diff().abs() > 1e-6)
-    shuffled = cluster_by_density(points[order], len(found.centres))
-    assert set(order[shuffled.centres].tolist()) == set(found.centres.tolist())
-    places = dict(zip(found.centres.tolist(), found.means(points), strict=True))
-    for centre, mean in zip(order[shuffled.centres], shuffled.means(points[order]), strict=True):
-        near(mean, places[int(centre)])
+    assume(len(found.centers) == n or ranked[len(found.centers) - 1 :][:2].diff().abs() > 1e-6)
+    shuffled = cluster_by_density(points[order], len(found.centers))
+    assert set(order[shuffled.centers].tolist()) == set(found.centers.tolist())
+    places = dict(zip(found.centers.tolist(), found.means(points), strict=True))
+    for center, mean in zip(order[shuffled.centers], shuffled.means(points[order]), strict=True):
+        near(mean, places[int(center)])
 
 
 @given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 4))
@@ -161,13 +161,13 @@ def test_clusters_are_those_of_the_definition_point_by_point(seed, n, clusters):
         assert got == pytest.approx(min(denser, default=max(map(max, table))), abs=1e-5)
 
 
-def test_a_copy_of_a_point_is_no_centre_of_its_own():
+def test_a_copy_of_a_point_is_no_center_of_its_own():
     points = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [5.0, 5.1]])
-    assert cluster_by_density(points, 2).centres.tolist() == [0, 4]
+    assert cluster_by_density(points, 2).centers.tolist() == [0, 4]
 
 
 def test_equal_points_cluster_without_an_error():
-    assert cluster_by_density(torch.ones(5, 2), 2).centres.tolist() == [0, 1]
+    assert cluster_by_density(torch.ones(5, 2), 2).centers.tolist() == [0, 1]
     with pytest.raises(BudgetError, match="choose 1 to 5"):
         cluster_by_density(torch.ones(5, 2), 6)
 

@@ -7,7 +7,7 @@ from reduction_vectors import CLS, X, load, near, vector_files
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.projected.lrs_vqa import (
     LrsVqa,
-    normalised,
+    normalized,
     select_by_threshold,
 )
 from geofovea.regionfocus.rfm.published_selection import select_share
@@ -15,7 +15,7 @@ from geofovea.regionfocus.rfm.published_selection import select_share
 
 def test_lrs_vqa_is_that_of_the_worked_example():
     expected = [0.0553, 0.7787, 0.2681, 0.183, 0, 1, 0.3532, 0.2681]
-    near(normalised(CLS), expected, atol=5e-5)
+    near(normalized(CLS), expected, atol=5e-5)
     assert select_by_threshold(CLS, 0.2).tolist() == [1, 2, 5, 6, 7]
     assert select_share(CLS, (2, 4), share=0.5).tolist() == [1, 2, 3, 5, 6, 7]
     context = TokenContext(X, CLS)

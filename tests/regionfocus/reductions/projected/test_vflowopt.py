@@ -23,7 +23,7 @@ from geofovea.regionfocus.reductions.tile_maps import TileMaps
 ATTENTION = formula(8)
 
 
-def test_the_entropy_of_a_patch_is_that_of_its_grey_levels():
+def test_the_entropy_of_a_patch_is_that_of_its_gray_levels():
     flat = torch.full((3, 4, 4), 0.5)
     four = (torch.arange(4).repeat(4) * 60).reshape(1, 4, 4).expand(3, 4, 4).to(torch.uint8)
     near(patch_entropy(flat, 4), [0])

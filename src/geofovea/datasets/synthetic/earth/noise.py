@@ -1,4 +1,4 @@
-"""Smooth noise over the plane: a function of a seed and a place, computed where it is asked for.
+"""Smooth noise over the plane: a function of a seed and a place, computed only where needed.
 
 Values of a lattice are hashed from its whole coordinates, so that no array of the whole scene ever
 exists and a place has the same value in whatever window it is computed.

@@ -1,4 +1,4 @@
-"""Where the panels of the picture stand, whatever the shape of the scene."""
+"""Places the panels of the picture for a scene of any shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One panel: a box of the scene with what was looked at, and what of it reached the decoder."""
+"""One panel: a box of the scene, the tiles that the model saw, those that reached the decoder."""
 
 from __future__ import annotations
 

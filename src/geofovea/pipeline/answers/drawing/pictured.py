@@ -1,4 +1,4 @@
-"""What a picture, a page or a notebook shows of an answer, whatever class it has."""
+"""The parts of an answer, of any class, that a picture, a page or a notebook shows."""
 
 from __future__ import annotations
 

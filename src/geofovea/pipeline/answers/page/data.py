@@ -67,13 +67,13 @@ def answer_data(answer: Answer, name: str) -> dict[str, Any]:
         answer: What was answered.
         name: Of the scene, in place of its path.
     """
-    told = answer.to_json()
-    if told["scene"] is not None:
-        told["scene"]["path"] = name
-    for row, item in zip(told["evidence"] or (), answer.evidence, strict=False):
+    record = answer.to_json()
+    if record["scene"] is not None:
+        record["scene"]["path"] = name
+    for row, item in zip(record["evidence"] or (), answer.evidence, strict=False):
         row["tokens"] = item.tokens
     path = answer.scene.path
-    told["warnings"] = [warning.replace(path, name) for warning in told["warnings"]]
+    record["warnings"] = [warning.replace(path, name) for warning in record["warnings"]]
     looks = [
         {
             "level": look.level,
@@ -82,7 +82,7 @@ def answer_data(answer: Answer, name: str) -> dict[str, Any]:
         | boxes_and_shares(look.token_boxes, look.token_scores)
         for look in answer.looks
     ]
-    return {"answer": told, "looks": looks}
+    return {"answer": record, "looks": looks}
 
 
 def json_text(data: Mapping[str, Any]) -> str:

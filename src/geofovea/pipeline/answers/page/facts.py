@@ -1,4 +1,4 @@
-"""What a page knows of a scene before anything is asked, and where its pixels lie on the ground."""
+"""Facts about a scene that a page shows before the first question, and where its pixels lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``geofovea convert``: a checkpoint of its own repository's layout becomes a stock one."""
+"""``geofovea convert``: turns a checkpoint in its repository's own layout into a stock one."""
 
 from __future__ import annotations
 

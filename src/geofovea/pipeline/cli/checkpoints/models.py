@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geofovea.pipeline.cli.doctor import examine_here, loadable_families, print_models
+from geofovea.pipeline.cli.doctor import (
+    examine_here,
+    loadable_families,
+    print_models,
+    question_tokens_option,
+)
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
@@ -19,13 +24,14 @@ __all__ = ["models"]
 
 
 @click.group(invoke_without_command=True)
+@question_tokens_option
 @json_option
 @click.pass_context
-def models(context: click.Context, as_json: bool) -> None:
+def models(context: click.Context, tokens: int, as_json: bool) -> None:
     """List models that can answer, or get one."""
     if context.invoked_subcommand is not None:
         return
-    examination = examine_here()
+    examination = examine_here(tokens)
     if as_json:
         parts = examination.to_json()
         echo(json.dumps({"families": sorted(loadable_families()), "models": parts["fits"]}))

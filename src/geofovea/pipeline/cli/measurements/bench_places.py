@@ -68,7 +68,7 @@ def count(
 @output_option
 @click.option("--sides", callback=numbers_of(int), default="2048", show_default=True)
 @click.option("--scenes", default=4, show_default=True, help="Scenes of each side.")
-@click.option("--seed", default=990_000, show_default=True, help="Seed of the first scene.")
+@click.option("--seed", default=995_000, show_default=True, help="Seed of the first scene.")
 @click.option(
     "--budgets",
     callback=numbers_of(int),

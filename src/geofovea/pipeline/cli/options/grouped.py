@@ -153,11 +153,14 @@ class GroupedCommand(CommandWithExamples):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; what it tells goes where the options say."""
-        told = ctx.meta.get(_OUTPUT, {})
-        with logging_to(**told):
+        output = ctx.meta.get(_OUTPUT, {})
+        with logging_to(**output):
             LOG.info("geofovea %s %s", __version__, ctx.info_name)
             try:
                 return super().invoke(ctx)
+            except (click.exceptions.Exit, click.Abort):
+                # the verb has said why
+                raise
             except Exception as error:
                 # of an error that nobody foresaw, the log says where it came from
                 is_foreseen = isinstance(error, (GeoFoveaError, click.ClickException))

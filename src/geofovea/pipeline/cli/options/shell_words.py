@@ -1,4 +1,4 @@
-"""Messages in the words of the shell: ``allow_vrt=True`` is said as ``--allow-vrt``.
+"""Rewrites messages in the words of the shell: ``allow_vrt=True`` becomes ``--allow-vrt``.
 
 The rest of the package names arguments as Python has them, with the sign of equality behind them.
 What an argument is called in a shell, the options of the verb know; so there is no second list.
@@ -41,12 +41,12 @@ def in_shell_words(message: str, verb: click.Command | None) -> str:
     options = {} if verb is None else dict(_options(verb))
 
     def replaced(match: re.Match[str]) -> str:
-        found = options.get(_PARAMETERS.get(match["name"], match["name"]))
-        if found is None:
+        option = options.get(_PARAMETERS.get(match["name"], match["name"]))
+        if option is None:
             return match[0]
         # two arguments in a row are two options in a row
         end = " " if match["comma"] else ""
-        return _typed(found, match["value"]) + end
+        return _typed(option, match["value"]) + end
 
     return _ARGUMENT.sub(replaced, message)
 

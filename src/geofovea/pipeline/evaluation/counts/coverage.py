@@ -23,8 +23,6 @@ from geofovea.tiling.pyramid import Pyramid
 
 __all__ = ["CoverageResult", "Planted", "interval_coverage"]
 
-_CALIBRATION_THINGS = 300
-
 
 @dataclass(frozen=True, slots=True)
 class Planted:
@@ -37,6 +35,8 @@ class Planted:
         false_alarms: Per native tile.
         is_known: Whether the estimator has a measurement of these errors; without one it is
             compared with the detections of a whole sweep.
+        things: How many things that measurement is made of.
+        tiles: And how many native tiles.
 
     Raises:
         DataError: If a number is none of these.
@@ -47,10 +47,26 @@ class Planted:
     recall: float = 1.0
     false_alarms: float = 0.0
     is_known: bool = True
+    things: int = 300
+    tiles: int = 6000
 
     def __post_init__(self) -> None:
         if not (0 < self.share <= 1 and 0 <= self.quality <= 1 and 0 < self.recall <= 1):
             raise DataError(f"planted shares lie between 0 and 1, got {self}")
+        if min(self.things, self.tiles) < 1:
+            raise DataError(f"errors are measured on things and tiles, got {self}")
+
+    @staticmethod
+    def errors_of(confusion: Confusion, share: float, quality: float = 0.8) -> Planted:
+        """The errors that were measured of a model, known from as many things and tiles."""
+        return Planted(
+            share,
+            quality,
+            confusion.recall,
+            confusion.false_alarms / confusion.tiles,
+            things=confusion.hits + confusion.misses,
+            tiles=confusion.tiles,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +143,10 @@ def _run(
 
 
 def _measured(planted: Planted, rng: np.random.Generator) -> Confusion | None:
-    """A small calibration with the planted errors."""
-    tiles = 20 * _CALIBRATION_THINGS
-    hits = max(1, int(rng.binomial(_CALIBRATION_THINGS, planted.recall)))
-    false_alarms = int(rng.poisson(planted.false_alarms * tiles))
-    return Confusion(hits, _CALIBRATION_THINGS - hits, false_alarms, tiles)
+    """A measurement of the planted errors."""
+    hits = max(1, int(rng.binomial(planted.things, planted.recall)))
+    false_alarms = int(rng.poisson(planted.false_alarms * planted.tiles))
+    return Confusion(hits, planted.things - hits, false_alarms, planted.tiles)
 
 
 def _tiles(

@@ -119,7 +119,7 @@ def _honesty(searches: Sequence[tuple[FindItem, FindItem]]) -> dict[str, Any]:
     holds = []
     for item, sweep in searches:
         recall = item.recall_of(sweep)
-        if not item.recall_told or recall is None:
+        if not item.recall_told or recall is None or item.looked == item.native:
             continue
         places += len(item.boxes)
         expected += len(item.boxes) / item.recall_told

@@ -1,4 +1,7 @@
-"""Ways to find things of a kind in a scene: all tiles, the likeliest of them, or a thumbnail."""
+"""Ways to find things of a kind in a scene: all tiles, the likeliest of them, or a thumbnail.
+
+All take second looks at what the grid cuts, but for *one look*, a sweep without them.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from geofovea.tiling.pyramid import Box
 __all__ = ["SWEEP", "Finding", "find_by", "search_way", "ways_of"]
 
 SWEEP = "sweep"
+_ONE_LOOK = "one look"
 _THUMBNAIL = "thumbnail"
 
 
@@ -37,7 +41,7 @@ def search_way(tiles: int) -> str:
 
 def ways_of(budgets: Sequence[int]) -> tuple[str, ...]:
     """All ways of a bench, in the order of its table; the sweep is the first."""
-    return (SWEEP, *map(search_way, budgets), _THUMBNAIL)
+    return (SWEEP, _ONE_LOOK, *map(search_way, budgets), _THUMBNAIL)
 
 
 def find_by(way: str, session: SceneSession, phrase: str, budgets: Sequence[int]) -> Finding:
@@ -56,7 +60,11 @@ def find_by(way: str, session: SceneSession, phrase: str, budgets: Sequence[int]
         return _in_thumbnail(session, phrase)
     tiles = {search_way(budget): budget for budget in budgets}.get(way)
     places = find_places(
-        session, phrase, coverage="sweep" if tiles is None else "search", tiles=tiles
+        session,
+        phrase,
+        coverage="sweep" if tiles is None else "search",
+        tiles=tiles,
+        second_look=way != _ONE_LOOK,
     )
     coverage, cost = places.coverage, places.cost
     return Finding(

@@ -1,4 +1,4 @@
-"""What an endpoint says where it does not answer, in the shapes that its makes have for that.
+"""Reads the error bodies of endpoints, in the shapes that the various servers use.
 
 OpenAI, OpenRouter, llama.cpp: ``{"error": {"message", "code", "param"}}``; Ollama, LM Studio:
 ``{"error": text}``; vLLM, SGLang: ``{"message", "code"}``; what is built on FastAPI:

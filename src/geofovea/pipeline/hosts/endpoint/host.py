@@ -1,4 +1,4 @@
-"""A black-box LVLM behind an OpenAI-compatible endpoint: it gets the surviving tiles as pictures.
+"""A black-box LVLM behind an OpenAI-compatible endpoint: it receives the surviving tiles as images.
 
 Works with whatever speaks the chat API: vLLM, SGLang, Ollama, llama.cpp, clouds. It has no
 attention to focus with, so the focus is ``prompted`` or ``similarity``, or a baseline.

@@ -30,7 +30,7 @@ __all__ = [
     "tokens_from_pixels",
 ]
 
-_GREY = 128
+_GRAY = 128
 # servers that cut pictures into patches refuse smaller ones
 _LEAST_SIDE = 56
 
@@ -62,8 +62,8 @@ class ScenePlace:
         return f"{text}, about {across} x {down} on the ground"
 
 
-def _length(metres: float) -> str:
-    return f"{metres / 1000:.3g} km" if metres >= 1000 else f"{metres:.3g} m"
+def _length(meters: float) -> str:
+    return f"{meters / 1000:.3g} km" if meters >= 1000 else f"{meters:.3g} m"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +101,7 @@ def tiles_from_tokens(
         grid: ``(rows, columns)`` of tokens in a tile.
     """
     height, width = tile_size // grid[0], tile_size // grid[1]
-    canvases = np.full((len(tokens.tiles), tile_size, tile_size, 3), _GREY, np.uint8)
+    canvases = np.full((len(tokens.tiles), tile_size, tile_size, 3), _GRAY, np.uint8)
     corners = token_cells(tokens, grid, tile_size).numpy() * (height, width)
     pieces = tokens.features.cpu().numpy().reshape(-1, height, width, 3)
     for place, (y, x), piece in zip(tokens.tile_index.numpy(), corners, pieces, strict=True):
@@ -138,7 +138,7 @@ def framed(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows, cols = rgb.shape[:2]
     if min(rows, cols) >= _LEAST_SIDE:
         return rgb
-    frame = np.full((max(rows, _LEAST_SIDE), max(cols, _LEAST_SIDE), 3), _GREY, np.uint8)
+    frame = np.full((max(rows, _LEAST_SIDE), max(cols, _LEAST_SIDE), 3), _GRAY, np.uint8)
     frame[:rows, :cols] = rgb
     return frame
 

@@ -1,4 +1,4 @@
-"""A streamed reply put together: some servers stream even where they are told not to.
+"""Joins a streamed reply: some servers stream even when asked not to.
 
 Server-sent events (``data: {...}`` lines) and JSON lines, with the pieces of OpenAI's chat API or
 of Ollama's own.

@@ -1,4 +1,4 @@
-"""One request to an endpoint: sent once, held to its time and to bytes, its failures told apart.
+"""Sends one request to an endpoint: once, within its time and size, and tells failures apart.
 
 httpx2 is the client that huggingface_hub brings anyway. Its timeouts hold for single reads, so a
 server that drips bytes could hold a call forever; the whole request therefore runs as a task that
@@ -13,13 +13,16 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from geofovea.pipeline.hosts.endpoint.retry_after import RetryHint
 from geofovea.pipeline.hosts.endpoint.sanitize import printable
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.system.cancellation import wait_for
 from geofovea.tiling.machine.forks import ForkSafeLock
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = ["MAX_DETAIL", "SPEAKS", "Failure", "Refusal", "post"]
 
@@ -124,19 +127,7 @@ async def _post(
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
     url = f"{settings.display_url}/chat/completions"
-    try:
-        client = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
-            trust_env=not settings.is_local,
-            verify=_trusted(settings),
-        )
-    except (ImportError, ValueError, httpx2.InvalidURL):
-        # their texts may hold the password of a proxy
-        raise Refusal(
-            "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used",
-            "name one by an http address there, or the endpoint's host in NO_PROXY",
-            is_of_all=True,
-        ) from None
+    client = _client(settings, seconds)
     has_answered = False
     try:
         async with (
@@ -145,24 +136,9 @@ async def _post(
             client.stream("POST", url, content=body, headers=headers) as response,
         ):
             has_answered = True
-            is_billed = 200 <= response.status_code < 300
-            if response.headers.get("content-encoding", "").lower() not in ("", "identity"):
-                raise Refusal(
-                    "its reply is compressed, which was not asked for",
-                    "turn that off",
-                    is_billed=is_billed,
-                )
-            content = bytearray()
-            async for piece in response.aiter_raw():
-                content += piece
-                if len(content) > _MOST_REPLY_BYTES:
-                    raise Refusal(
-                        f"its reply is larger than {_MOST_REPLY_BYTES // 2**20} MiB",
-                        SPEAKS,
-                        is_billed=is_billed,
-                    )
+            content = await _content(response)
             answer_headers = {name.lower(): value for name, value in response.headers.items()}
-            return response.status_code, answer_headers, bytes(content)
+            return response.status_code, answer_headers, content
     except httpx2.ConnectTimeout:
         raise Failure("it cannot be reached in time", is_billed=False, is_of_all=True) from None
     except (TimeoutError, httpx2.TimeoutException):
@@ -188,6 +164,45 @@ async def _post(
             # who forwards a port to a server that does not listen yet hangs up at once
             is_waited_for=not has_answered,
         ) from None
+
+
+def _client(settings: EndpointSettings, seconds: float) -> httpx2.AsyncClient:
+    import httpx2
+
+    try:
+        return httpx2.AsyncClient(
+            timeout=httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
+            trust_env=not settings.is_local,
+            verify=_trusted(settings),
+        )
+    except (ImportError, ValueError, httpx2.InvalidURL):
+        # their texts may hold the password of a proxy
+        raise Refusal(
+            "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used",
+            "name one by an http address there, or the endpoint's host in NO_PROXY",
+            is_of_all=True,
+        ) from None
+
+
+async def _content(response: httpx2.Response) -> bytes:
+    """The body of a reply as it was sent; one that is compressed or too large is refused."""
+    is_billed = 200 <= response.status_code < 300
+    if response.headers.get("content-encoding", "").lower() not in ("", "identity"):
+        raise Refusal(
+            "its reply is compressed, which was not asked for",
+            "turn that off",
+            is_billed=is_billed,
+        )
+    content = bytearray()
+    async for piece in response.aiter_raw():
+        content += piece
+        if len(content) > _MOST_REPLY_BYTES:
+            raise Refusal(
+                f"its reply is larger than {_MOST_REPLY_BYTES // 2**20} MiB",
+                SPEAKS,
+                is_billed=is_billed,
+            )
+    return bytes(content)
 
 
 def _not_connected(error: Exception) -> Refusal | Failure:

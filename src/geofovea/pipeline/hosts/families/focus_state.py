@@ -1,4 +1,4 @@
-"""How the focus of a model was chosen, told from its files without loading it."""
+"""Reads from a model's files how its focus was chosen, without loading the model."""
 
 from __future__ import annotations
 

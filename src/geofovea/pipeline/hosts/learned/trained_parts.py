@@ -1,4 +1,4 @@
-"""The parts of a loaded host, made of their files when they are first asked for."""
+"""The trained parts of a loaded host, built from their files on first use."""
 
 from __future__ import annotations
 

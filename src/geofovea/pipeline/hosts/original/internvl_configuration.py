@@ -1,4 +1,4 @@
-"""What an InternVL of the original layout (``internvl_chat``) says of itself, in stock terms.
+"""Translates the configuration of an original InternVL (``internvl_chat``) into stock terms.
 
 As in the conversions of its authors, the system text of the original conversation is left out.
 """

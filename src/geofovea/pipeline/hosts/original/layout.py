@@ -1,4 +1,4 @@
-"""What tells a LLaVA of its own repository's layout, and which of them can be converted."""
+"""Recognizes LLaVA checkpoints in their repository's own layout, and which of them convert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published LRS-VQA checkpoints become stock ``transformers`` classes and our own RFM.
+"""Loads published LRS-VQA checkpoints into stock ``transformers`` classes and our own RFM.
 
 Two families: LLaVA-NeXT-Qwen2 (``llava_qwen``) and LLaVA-1.5-Vicuna (``llava_llama``). Weights are
 read from safetensors only; their names are split like this:

@@ -1,6 +1,6 @@
 """Which kernels compute attention on a GPU: none that has to be planned anew for each length.
 
-On Hopper and on data-centre Blackwell, torch with cuDNN above 9.15 (its wheels from 2.11 on) gives
+On Hopper and on data-center Blackwell, torch with cuDNN above 9.15 (its wheels from 2.11 on) gives
 attention to cuDNN first. cuDNN builds a plan for every shape that a thread has not seen, the number
 of keys included, and that takes the CPU tens of milliseconds: an answer, whose keys grow by one a
 token, pays it at each step, and so do a look and a prompt of a length that was never asked before.

@@ -1,4 +1,4 @@
-"""What a model in this process says, from the ids that it chose: thoughts out, doubts told."""
+"""Turns the token ids of an answer into text: thoughts removed, doubts kept as warnings."""
 
 from __future__ import annotations
 

@@ -171,7 +171,26 @@ class PrunedRun:
     def _prefill(self, embedded: Tensor) -> Tensor:
         length = embedded.shape[1]
         self._check(length)
-        sequence = PrunedSequence(
+        sequence = self._sequence(embedded)
+        reduction, depth = self._reduction, len(self._layers)
+        acting = frozenset(reduction.layers(depth) if reduction and self._count else ())
+        to_watch = reduction.watched(depth) if reduction and self._count else frozenset()
+        reach = reduction.reach if reduction else 0
+        for number, layer in enumerate(self._layers):
+            view = PruningView(sequence, number, depth)
+            if reduction and number in acting and len(sequence.visual):
+                self._drop(sequence, reduction, view)
+                view = PruningView(sequence, number, depth)
+            sequence.remember(number, reach)
+            with watched(layer, view, reduction if number in to_watch else None):
+                sequence.hidden = self._through(layer, sequence.hidden, sequence.rotary)
+            sequence.add_deep(number)
+            self.lengths.append(sequence.hidden.shape[1])
+        self._next = length if self._places is None else self._places.next
+        return sequence.hidden
+
+    def _sequence(self, embedded: Tensor) -> PrunedSequence:
+        return PrunedSequence(
             self._decoder,
             embedded,
             self._first,
@@ -181,25 +200,15 @@ class PrunedRun:
             None if self._places is None else self._places.ids,
             self._deep,
         )
-        reduction, depth = self._reduction, len(self._layers)
-        acting = frozenset(reduction.layers(depth) if reduction and self._count else ())
-        to_watch = reduction.watched(depth) if reduction and self._count else frozenset()
-        reach = reduction.reach if reduction else 0
-        for number, layer in enumerate(self._layers):
-            view = PruningView(sequence, number, depth)
-            if reduction and number in acting and len(sequence.visual):
-                before, selection = len(sequence.visual), reduction.reduce(view)
-                sequence.shorten(selection, contiguous=self._is_contiguous)
-                if len(sequence.visual) < before:
-                    self.drops.append(Drop(number, sequence.identity.cpu(), selection))
-                view = PruningView(sequence, number, depth)
-            sequence.remember(number, reach)
-            with watched(layer, view, reduction if number in to_watch else None):
-                sequence.hidden = self._through(layer, sequence.hidden, sequence.rotary)
-            sequence.add_deep(number)
-            self.lengths.append(sequence.hidden.shape[1])
-        self._next = length if self._places is None else self._places.next
-        return sequence.hidden
+
+    def _drop(
+        self, sequence: PrunedSequence, reduction: DecoderReduction, view: PruningView
+    ) -> None:
+        """Let the reduction drop vision tokens before the layer of a view."""
+        before, selection = len(sequence.visual), reduction.reduce(view)
+        sequence.shorten(selection, contiguous=self._is_contiguous)
+        if len(sequence.visual) < before:
+            self.drops.append(Drop(view.layer, sequence.identity.cpu(), selection))
 
     def _generate(self, embedded: Tensor) -> Tensor:
         self._check_window(max(self.cache.get_seq_length(0), self._next) + 1)

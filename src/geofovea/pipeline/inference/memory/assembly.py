@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,16 @@ class TileRows:
 
     Attributes:
         states: The tile.
-        index: int64 ``(k,)``, which of its tokens.
+        index: int64 ``(k,)``, which of its tokens; None for all, in their order.
     """
 
     states: TileStates
-    index: Tensor
+    index: Tensor | None
+
+    @property
+    def count(self) -> int:
+        """Vision tokens."""
+        return self.states.count if self.index is None else len(self.index)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,22 +50,20 @@ class StoredTiles:
     @property
     def length(self) -> int:
         """Places of the prompt that are stored."""
-        own = sum(len(rows.index) + rows.states.around.keys.shape[2] for rows in self.tiles)
+        own = sum(rows.count + rows.states.around.keys.shape[2] for rows in self.tiles)
         return self.words.keys.shape[2] + own
 
-    def vision_keys(self, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Keys of the vision tokens in some layers, and where they stand.
+    def vision_keys(self, layers: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Keys of the vision tokens of each tile in some layers, and where they stand.
 
-        Returns:
-            ``(layers, key_heads, n, head_dim)`` without positions, and int64 ``(n,)``.
+        Yields:
+            ``(layers, key_heads, k, head_dim)`` without positions, and int64 ``(k,)``.
         """
-        keys, places, first = [], [], self.words.keys.shape[2]
+        first = self.words.keys.shape[2]
         for rows in self.tiles:
-            keys.append(rows.states.keys(rows.index, layers))
-            count, around = len(rows.index), rows.states.around.keys.shape[2]
-            places.append(torch.arange(count) + first + rows.states.opening)
-            first += count + around
-        return torch.cat(keys, 2), torch.cat(places)
+            start = first + rows.states.opening
+            yield rows.states.keys(rows.index, layers), torch.arange(start, start + rows.count)
+            first += rows.count + rows.states.around.keys.shape[2]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

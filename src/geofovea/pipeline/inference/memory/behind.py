@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_queries
+from geofovea.pipeline.inference.attention.support import has_dynamic_rope
 from geofovea.pipeline.inference.decoder.run import DecoderRun, visit_layers
 from geofovea.pipeline.inference.memory.assembly import (
     StoredPrefix,
@@ -19,6 +20,10 @@ from geofovea.pipeline.inference.memory.rotation import turned, unturned
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
 __all__ = ["StoredRun", "WordQueries", "query_logits", "word_queries"]
+
+
+_LOOKS_AT_ONCE = 8
+"""A query meets the keys of all these looks: more would cost more than they save."""
 
 
 class StoredRun(DecoderRun):
@@ -75,28 +80,42 @@ def word_queries(decoder: Any, layers: Sequence[int], prefix: StoredPrefix) -> W
 
 
 def query_logits(
-    decoder: Any, layers: Sequence[int], words: WordQueries, prefix: StoredTiles
-) -> Tensor:
+    decoder: Any, layers: Sequence[int], words: WordQueries, looks: Sequence[StoredTiles]
+) -> list[Tensor]:
     """Scaled attention logits of a question's last word over vision tokens of stored tiles.
 
-    Nothing runs: the queries meet the stored keys of these layers, as if the words stood behind
-    these tiles.
+    Nothing runs: the queries meet the stored keys of these layers, as if the words stood behind the
+    tiles of each look. A search makes its looks in small steps, so those of a step go together.
 
     Args:
         decoder: The text model.
         layers: Those of the queries.
         words: The queries.
-        prefix: What the words stand behind.
+        looks: What the words stand behind, each by itself.
 
     Returns:
-        float32 ``(layers, heads, n)``.
+        For each look float32 ``(layers, heads, n)``.
     """
-    keys, places = prefix.vision_keys(layers)
-    last = prefix.length + words.length - 1
-    queries = turned(decoder, words.queries, torch.tensor([last]))
-    keys = turned(decoder, keys, places)
-    logits = [
-        pair_logits(query[None], key[None], decoder.layers[number].self_attn.scaling)[0, :, 0]
-        for number, query, key in zip(layers, queries, keys, strict=True)
+    # where angles depend on the length of a prompt, each has its own
+    at_once = 1 if has_dynamic_rope(decoder) else _LOOKS_AT_ONCE
+    return [
+        logits
+        for start in range(0, len(looks), at_once)
+        for logits in _logits_together(decoder, layers, words, looks[start : start + at_once])
     ]
-    return torch.stack(logits)
+
+
+def _logits_together(
+    decoder: Any, layers: Sequence[int], words: WordQueries, looks: Sequence[StoredTiles]
+) -> Iterator[Tensor]:
+    """`query_logits` of a few looks: queries of each over the keys of all, and of these its own."""
+    keys, places = zip(*(part for look in looks for part in look.vision_keys(layers)), strict=True)
+    last = torch.tensor([look.length + words.length - 1 for look in looks])
+    queries = turned(decoder, words.queries.expand(-1, -1, len(looks), -1), last)
+    of_all = turned(decoder, torch.cat(keys, 2), torch.cat(places))
+    logits = torch.stack([
+        pair_logits(query[None], key[None], decoder.layers[number].self_attn.scaling)[0]
+        for number, query, key in zip(layers, queries, of_all, strict=True)
+    ])  # fmt: skip
+    counts = [sum(rows.count for rows in look.tiles) for look in looks]
+    return (own[:, :, i] for i, own in enumerate(torch.split(logits, counts, -1)))

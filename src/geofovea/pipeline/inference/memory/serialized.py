@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def tile_from_arrays(arrays: Mapping[str, Tensor], device: torch.device) -> Stor
         DataError: If they are something else.
     """
     try:
-        record = json.loads(arrays[_RECORD].numpy().tobytes())
+        record = _record(arrays[_RECORD].numpy().tobytes())
         own = {name: each.to(device) for name, each in arrays.items() if name != _RECORD}
         tile = _restored(record, own)
         if not isinstance(tile, StoredTile) or len(tile.cells) != tile.states.count:
@@ -74,6 +75,12 @@ def tile_from_arrays(arrays: Mapping[str, Tensor], device: torch.device) -> Stor
         return StoredTile(tile.cells.cpu(), tile.states)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(f"the arrays of a stored tile do not belong together: {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _record(content: bytes) -> Any:
+    """What a record says; tiles of one scene say the same, and nothing changes it."""
+    return json.loads(content)
 
 
 def _described(value: Any, alike: dict[Any, list[Tensor]]) -> Any:

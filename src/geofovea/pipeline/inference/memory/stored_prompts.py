@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -163,49 +164,62 @@ class StoredPrompts:
     def scores(
         self,
         question: str,
-        tokens: TokenSet,
+        looks: Sequence[TokenSet],
         tiles: Mapping[Tile, StoredTile],
         queries: dict[str, WordQueries],
-    ) -> Tensor:
-        """As ``Host.scores``, from stored tiles.
+    ) -> list[Tensor]:
+        """As ``Host.scores`` for each look, from stored tiles.
 
         The words of a question run once, behind the tiles of its first look. Their queries meet the
-        stored keys of the tiles of every later look.
+        stored keys of the tiles of every later look, those of several looks at once.
 
         Args:
             question: What is asked.
-            tokens: Some tokens of stored tiles.
+            looks: Some tokens of stored tiles each.
             tiles: The stored tiles.
             queries: By question; those that are not in it are computed, and added.
 
         Raises:
             ModelError: If the model makes numbers that are not finite.
         """
-        rows, *neutral = [
-            self._rows(each, tokens, tiles, queries) for each in (question, *self.mode.neutral)
+        wordings = self.mode.reworded(question)
+        by_question = [
+            self._rows(each, looks, tiles, queries)
+            for each in (question, *wordings, *self.mode.neutral)
         ]
-        others = torch.stack(neutral) if neutral else rows.new_empty((0, *rows.shape))
-        return scores_from_rows(rows, others, tokens, self.mode).cpu()
+        scores = []
+        for tokens, (rows, *further) in zip(looks, zip(*by_question, strict=True), strict=True):
+            others = torch.stack(further) if further else rows.new_empty((0, *rows.shape))
+            reworded, neutral = others[: len(wordings)], others[len(wordings) :]
+            scores.append(scores_from_rows(rows, neutral, tokens, self.mode, reworded).cpu())
+        return scores
 
     def _rows(
         self,
         question: str,
-        tokens: TokenSet,
+        looks: Sequence[TokenSet],
         tiles: Mapping[Tile, StoredTile],
         queries: dict[str, WordQueries],
-    ) -> Tensor:
-        """The rows (g, n) that the mode names, as shares."""
-        parts, layers = [], self.mode.layers
-        for group in self.prompts.groups(question, tokens, self.sees):
-            if question not in queries:
-                sequence = self.prompts.sequence(question, group, answer=0)
-                prefix = self._prefix(sequence, group, tiles)
-                with unplanned_attention(prefix.length):
-                    queries[question] = word_queries(self.decoder, layers, prefix)
-            stored = self._stored_tiles(group, tiles)
-            parts.append(query_logits(self.decoder, layers, queries[question], stored))
-        rows = rows_of_mode(torch.cat(parts, dim=-1).softmax(-1), layers, self.mode)
-        check_finite(rows, self.name, self.decoder)
+    ) -> list[Tensor]:
+        """For each look the rows (g, n) that the mode names, as shares."""
+        layers = self.mode.layers
+        groups = [self.prompts.groups(question, tokens, self.sees) for tokens in looks]
+        if question not in queries:
+            first = groups[0][0]
+            sequence = self.prompts.sequence(question, first, answer=0)
+            prefix = self._prefix(sequence, first, tiles)
+            with unplanned_attention(prefix.length):
+                queries[question] = word_queries(self.decoder, layers, prefix)
+        stored = [self._stored_tiles(group, tiles) for each in groups for group in each]
+        logits = iter(query_logits(self.decoder, layers, queries[question], stored))
+        rows = [
+            rows_of_mode(
+                torch.cat(list(islice(logits, len(each))), -1).softmax(-1), layers, self.mode
+            )
+            for each in groups
+        ]
+        for each in rows:
+            check_finite(each, self.name, self.decoder)
         return rows
 
     @one_at_a_time
@@ -264,7 +278,9 @@ class StoredPrompts:
         for count in counts.tolist():
             stored = tiles[tokens.tiles[int(tokens.tile_index[start])]]
             own = cells[start : start + count]
-            rows.append(TileRows(stored.states, torch.searchsorted(stored.cells, own)))
+            is_whole = torch.equal(own, stored.cells)
+            index = None if is_whole else torch.searchsorted(stored.cells, own)
+            rows.append(TileRows(stored.states, index))
             start += count
         return rows
 

@@ -63,21 +63,21 @@ class TileStates:
         """Memory that they take."""
         return self.around.nbytes + sum(layer.nbytes for layer in self.layers)
 
-    def keys(self, index: Tensor, layers: Sequence[int]) -> Tensor:
+    def keys(self, index: Tensor | None, layers: Sequence[int]) -> Tensor:
         """Keys of some vision tokens ``(layers, key_heads, k, head_dim)``, without positions.
 
         Args:
-            index: int64 ``(k,)``, which of the n tokens.
+            index: int64 ``(k,)``, which of the n tokens; None takes all.
             layers: Numbers of the layers.
         """
         restored = torch.stack([self.layers[number].restore()[0] for number in layers])
-        return restored[:, :, index.to(restored.device)].to(self.around.keys.dtype)
+        return _chosen(restored, index).to(self.around.keys.dtype)
 
-    def rows(self, index: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+    def rows(self, index: Tensor | None, depth: int) -> tuple[Tensor, Tensor]:
         """Keys and values of some vision tokens between the words around the tile.
 
         Args:
-            index: int64 ``(k,)``, which of the n tokens.
+            index: int64 ``(k,)``, which of the n tokens; None takes all.
             depth: Of how many layers, from the first on.
 
         Returns:
@@ -89,10 +89,15 @@ class TileStates:
         for words, tokens in zip(
             (around.keys, around.values), zip(*restored, strict=True), strict=True
         ):
-            vision = torch.stack(tokens)[:, :, index.to(words.device)]
+            vision = _chosen(torch.stack(tokens), index)
             before, behind = words[:depth].tensor_split([self.opening], dim=2)
             joined.append(torch.cat([before, vision.to(words.dtype), behind], dim=2))
         return joined[0], joined[1]
+
+
+def _chosen(states: Tensor, index: Tensor | None) -> Tensor:
+    """Some of the tokens of ``(layers, key_heads, n, head_dim)``."""
+    return states if index is None else states[:, :, index.to(states.device)]
 
 
 def tile_states(

@@ -1,4 +1,4 @@
-"""A chat template of a model becomes a prompt with places for an image and a question.
+"""Turns a model's chat template into a prompt with places for an image and a question.
 
 Chat templates are programs of others. They see a stand-in for the question and never the
 question itself, and what they print is used only if image and question stand in it once, in this

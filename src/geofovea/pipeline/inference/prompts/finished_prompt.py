@@ -1,4 +1,4 @@
-"""A prompt that is complete: it says by itself what form of answer is wanted."""
+"""A complete prompt, which states by itself the form of answer that it wants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a model is asked whether something is in a picture, and how many of it there are."""
+"""Questions to a model about whether something is in a picture, and how many there are."""
 
 from __future__ import annotations
 

@@ -70,32 +70,40 @@ class PromptTemplate:
         self._vocabulary_size = style.vocabulary
         self._prompts: dict[tuple[bool, str, str | None], PromptIds] = {}
         self._instruction = instruction
-        marks = self._marks = style.markers
+        self._marks = style.markers
         self._image = _image_word(tokenizer, style.image_id)
         # where no word stands for an image, none of the ids does
         self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
-        thinks = thought_tokens > 0
-        chat = (
-            None
-            if template
-            else chat_prompt(tokenizer, self._image, marks, style.chat_image, thinks=thinks)
-        )
-        single = (self._encode(mark, special=False) for mark in THOUGHT_MARKS)
-        self.thought_ids = {ids[0] for ids in single if len(ids) == 1} - {tokenizer.unk_token_id}
         # blanks among them would be looked for in every text, and found forever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
-        full = template or chat or style.template_for(self._special_words)
-        self.thought: ThoughtMarks | None = None
-        if thinks:
-            self._template, self.closes_thought = full, False
-            self.thought = self._thought_marks(full, thought_tokens)
-        else:
-            self._template, self.closes_thought = without_open_thought(full)
+        self.thought_ids = self._thought_ids()
+        thinks = thought_tokens > 0
+        full = template or self._stock_template(style, thinks=thinks)
+        self._template, self.closes_thought = (
+            (full, False) if thinks else without_open_thought(full)
+        )
+        self.thought = self._thought_marks(full, thought_tokens) if thinks else None
         # some templates write the word that begins a text by themselves, PaliGemma's behind images
         begin = str(tokenizer.bos_token or "")
         self._adds_special = not (begin and begin in self._template)
-        self.marks = MarkerIds(
+        self.marks = self._marker_ids()
+
+    def _stock_template(self, style: PromptStyle, *, thinks: bool) -> str:
+        """The chat template of the tokenizer, or else that of the family."""
+        chat = chat_prompt(
+            self._tokenizer, self._image, self._marks, style.chat_image, thinks=thinks
+        )
+        return chat or style.template_for(self._special_words)
+
+    def _thought_ids(self) -> set[int]:
+        """Single tokens that open a thought."""
+        single = (self._encode(mark, special=False) for mark in THOUGHT_MARKS)
+        return {ids[0] for ids in single if len(ids) == 1} - {self._tokenizer.unk_token_id}
+
+    def _marker_ids(self) -> MarkerIds:
+        marks = self._marks
+        return MarkerIds(
             before=self._mark_ids(marks.before),
             open=self._mark_ids(marks.open),
             close=self._mark_ids(marks.close),

@@ -25,18 +25,18 @@ __all__ = ["ClipEncoder"]
 class ClipEncoder:
     """Vision tower and projector of a ``LlavaForConditionalGeneration``."""
 
-    def __init__(self, model: Any, side: int, pool: int, colours: Normalization) -> None:
+    def __init__(self, model: Any, side: int, pool: int, colors: Normalization) -> None:
         """Borrow the parts of a model in evaluation mode.
 
         Args:
             model: The model.
             side: Tokens along a side of a tile.
             pool: Projected tokens are averaged ``pool × pool``.
-            colours: What the tower expects of them.
+            colors: What the tower expects of them.
         """
         self._model = model
         self._side, self._pool = side, pool
-        self._colours = colours
+        self._colors = colors
         self._layer: int = model.config.vision_feature_layer
 
     def encode_planned(self, pixels: NDArray[np.uint8], plan: EncodePlan) -> EncodedTiles:
@@ -92,7 +92,7 @@ class ClipEncoder:
 
     def _images(self, pixels: NDArray[np.uint8]) -> Tensor:
         device = next(self._model.model.vision_tower.parameters()).device
-        return self._colours.images(pixels, device, self._model.dtype)
+        return self._colors.images(pixels, device, self._model.dtype)
 
     def _layers_run(self) -> int:
         """Encoder layers up to the feature layer."""

@@ -157,8 +157,8 @@ class _EncoderState:
         else:
             groups = selection.groups.to(device)
         # a patch that was dropped earlier stays so: its -1 must not count from the end
-        gone = self.groups < 0
-        groups = torch.where(gone, -1, groups[self.groups.clamp_min(0)])
+        is_dropped = self.groups < 0
+        groups = torch.where(is_dropped, -1, groups[self.groups.clamp_min(0)])
         features = (
             patches[index] if selection.features is None else selection.features.to(patches.dtype)
         )
@@ -225,32 +225,37 @@ def _attend(
         project(hidden).view(m, attention.num_heads, -1).transpose(0, 1)
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    bias = None
-    if sizes is not None and bool((sizes != 1).any()):
-        bias = torch.cat([sizes.new_zeros(1), sizes.log()])
-    signals: dict[str, Tensor] = {}
+    scale, bias = attention.scale, _size_bias(sizes)
+    signals = {name: value for name, value in (("keys", keys), ("values", values)) if name in needs}
     if "attention" in needs:
-        if m > _MOST_TOKENS:
-            raise ModelError(
-                f"the whole attention of at most {_MOST_TOKENS} tokens fits, got {m}; choose a "
-                "reduction that needs the class token's row only, such as flowcut"
-            )
-        weights = _weights(queries, keys, attention.scale, bias)
-        mixed = weights.to(values.dtype) @ values
-        signals["attention"] = weights
+        _check_count(m)
+        signals["attention"] = _weights(queries, keys, scale, bias)
+        mixed = signals["attention"].to(values.dtype) @ values
     else:
         mask = None if bias is None else bias.to(queries.dtype)[None, None, None]
         mixed = F.scaled_dot_product_attention(
-            queries[None], keys[None], values[None], attn_mask=mask, scale=attention.scale
+            queries[None], keys[None], values[None], attn_mask=mask, scale=scale
         )[0]
     if "class_row" in needs:
-        signals["class_row"] = _weights(queries[:, :1], keys, attention.scale, bias)[:, 0, 1:]
-    if "keys" in needs:
-        signals["keys"] = keys
-    if "values" in needs:
-        signals["values"] = values
+        signals["class_row"] = _weights(queries[:, :1], keys, scale, bias)[:, 0, 1:]
     output: Tensor = attention.out_proj(mixed.transpose(0, 1).reshape(m, -1))
     return output, signals
+
+
+def _size_bias(sizes: Tensor | None) -> Tensor | None:
+    """What is added to the logits of the keys (m,); None where each stands for one patch."""
+    if sizes is None or bool((sizes == 1).all()):
+        return None
+    return torch.cat([sizes.new_zeros(1), sizes.log()])
+
+
+def _check_count(count: int) -> None:
+    """Refuse a matrix of attention that would not fit."""
+    if count > _MOST_TOKENS:
+        raise ModelError(
+            f"the whole attention of at most {_MOST_TOKENS} tokens fits, got {count}; choose a "
+            "reduction that needs the class token's row only, such as flowcut"
+        )
 
 
 def _weights(queries: Tensor, keys: Tensor, scale: float, bias: Tensor | None) -> Tensor:

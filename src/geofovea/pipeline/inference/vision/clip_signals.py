@@ -22,7 +22,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.system.model_lock import ThisThread
 from geofovea.regionfocus.reductions.tile_signals import TileSignals
 
-__all__ = ["CLIP_SIGNALS", "SignalRecorder", "grey_entropy", "pooled_mean", "recording"]
+__all__ = ["CLIP_SIGNALS", "SignalRecorder", "gray_entropy", "pooled_mean", "recording"]
 
 CLIP_SIGNALS = frozenset({"cls_attention", "received", "attention", "keys", "encoder_hidden"})
 """What an encoder with a class token shows."""
@@ -147,7 +147,7 @@ def pooled_mean(patches: Tensor, side: int, pool: int) -> Tensor:
     return tokens
 
 
-def grey_entropy(rgb: NDArray[np.uint8], side: int) -> Tensor:
+def gray_entropy(rgb: NDArray[np.uint8], side: int) -> Tensor:
     """Entropy in bits of the gray levels of each token's pixels.
 
     Args:
@@ -158,9 +158,9 @@ def grey_entropy(rgb: NDArray[np.uint8], side: int) -> Tensor:
         float32 (side²,), row-major, 0 to 8.
     """
     weights = np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
-    grey = np.rint(rgb @ weights).astype(np.int64)
-    step = len(grey) // side
-    blocks = grey.reshape(side, step, side, step).transpose(0, 2, 1, 3).reshape(side * side, -1)
+    gray = np.rint(rgb @ weights).astype(np.int64)
+    step = len(gray) // side
+    blocks = gray.reshape(side, step, side, step).transpose(0, 2, 1, 3).reshape(side * side, -1)
     counts = np.apply_along_axis(np.bincount, 1, blocks, minlength=256)
     shares = counts / blocks.shape[1]
     logs = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)

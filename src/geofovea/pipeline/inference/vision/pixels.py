@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "Colours", "Normalization"]
+__all__ = ["CLIP_MEAN", "CLIP_STD", "Colors", "Normalization"]
 
-Colours = tuple[float, float, float]
+Colors = tuple[float, float, float]
 """A number each for red, green and blue."""
 
-CLIP_MEAN: Colours = (0.48145466, 0.4578275, 0.40821073)
+CLIP_MEAN: Colors = (0.48145466, 0.4578275, 0.40821073)
 """Of the pictures that CLIP was trained with, in [0, 1]."""
-CLIP_STD: Colours = (0.26862954, 0.26130258, 0.27577711)
+CLIP_STD: Colors = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Normalization:
         std: Their standard deviations.
     """
 
-    mean: Colours
-    std: Colours
+    mean: Colors
+    std: Colors
 
     def images(self, pixels: NDArray[np.uint8], device: torch.device, dtype: torch.dtype) -> Tensor:
         """Tiles uint8 (k, T, T, 3) as images (k, 3, T, T); bands beside colors lie in [0, 1]."""

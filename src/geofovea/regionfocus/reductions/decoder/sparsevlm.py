@@ -109,10 +109,10 @@ class SparseVlm(DecoderStage):
         again = removed[: _recycled_count(len(removed))].sort().values
         hidden = view.hidden[view.visual]
         sizes = view.carried.get("sizes", torch.ones(n, device=hidden.device)).float()
-        means, centres, label, mass = _weighted_clusters(
+        means, centers, label, mass = _weighted_clusters(
             hidden[again.to(hidden.device)], k - kept_count, sizes[again.to(hidden.device)]
         )
-        index, order = torch.cat([best_kept, again[centres]]).sort()
+        index, order = torch.cat([best_kept, again[centers]]).sort()
         place = torch.argsort(order)
         groups = torch.full((n,), -1, dtype=torch.int64)
         groups[best_kept] = place[:kept_count]
@@ -207,10 +207,10 @@ def _weighted_clusters(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Means (c, d), centers (c,), labels (m,) and sizes (c,) of clusters, labels on the host."""
     clusters = cluster_by_density(points, count)
-    centres, label = clusters.centres, clusters.assignment
+    centers, label = clusters.centers, clusters.assignment
     mass = summed_by(sizes[:, None], label, count)
     sums = summed_by(points.float() * sizes[:, None], label, count)
-    return sums / mass, centres.cpu(), label.cpu(), mass[:, 0]
+    return sums / mass, centers.cpu(), label.cpu(), mass[:, 0]
 
 
 def _recycled_count(removed: int) -> int:

@@ -19,13 +19,13 @@ class Clusters:
     """A partition of n points into K clusters.
 
     Attributes:
-        centres: int64 ``(K,)``, the best peak first.
-        assignment: int64 ``(n,)``, place in ``centres`` of each point's cluster.
+        centers: int64 ``(K,)``, the best peak first.
+        assignment: int64 ``(n,)``, place in ``centers`` of each point's cluster.
         density: ``(n,)``.
         distance: ``(n,)``, to the nearest point of greater density.
     """
 
-    centres: Tensor
+    centers: Tensor
     assignment: Tensor
     density: Tensor
     distance: Tensor
@@ -33,8 +33,8 @@ class Clusters:
     def means(self, points: Tensor) -> Tensor:
         """Sum over count + 1e-6 of the members' values ``(n, c)``, float32 ``(K, c)``."""
         x = points.to(torch.float32)
-        sums = x.new_zeros(len(self.centres), x.shape[1]).index_add_(0, self.assignment, x)
-        counts = self.assignment.bincount(minlength=len(self.centres))
+        sums = x.new_zeros(len(self.centers), x.shape[1]).index_add_(0, self.assignment, x)
+        counts = self.assignment.bincount(minlength=len(self.centers))
         return sums / (counts[:, None] + 1e-6)
 
 
@@ -63,7 +63,7 @@ def cluster_by_density(points: Tensor, clusters: int) -> Clusters:
     denser = density[None] > density[:, None]
     denser |= (table == 0) & (order[None] < order[:, None])
     distance = torch.where(denser, table, table.max()).amin(dim=1)
-    centres = top_indices(density * distance, clusters)
-    assignment = table[:, centres].argmin(dim=1)
-    assignment[centres] = torch.arange(clusters, device=x.device)
-    return Clusters(centres, assignment, density, distance)
+    centers = top_indices(density * distance, clusters)
+    assignment = table[:, centers].argmin(dim=1)
+    assignment[centers] = torch.arange(clusters, device=x.device)
+    return Clusters(centers, assignment, density, distance)

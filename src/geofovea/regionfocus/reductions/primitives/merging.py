@@ -1,4 +1,4 @@
-"""Tokens that merge: who goes where, what comes out, and what it stands for.
+"""Merging of tokens: groups, output features, and the sizes that they stand for.
 
 Every merger decides only which tokens (sources) go into which others (destinations); the rest is
 the same for all and stands here. A merged value is the mean of its members weighted by their sizes,
@@ -200,10 +200,10 @@ def merge_down(state: MergeState, k: int, match: Callable[[MergeState, int], Pai
 def _central_members(groups: Tensor, boxes_scene: Tensor, count: int) -> Tensor:
     """The member of each group whose box is nearest to their mean, the first of equals."""
     n = len(groups)
-    centres = (boxes_scene[:, :2] + boxes_scene[:, 2:]) / 2
+    centers = (boxes_scene[:, :2] + boxes_scene[:, 2:]) / 2
     members = torch.bincount(groups, minlength=count)[:, None]
-    middle = centres.new_zeros(count, 2).index_add_(0, groups, centres) / members
-    away = (centres - middle[groups]).square().sum(1)
+    middle = centers.new_zeros(count, 2).index_add_(0, groups, centers) / members
+    away = (centers - middle[groups]).square().sum(1)
     least = away.new_full((count,), torch.inf).scatter_reduce(0, groups, away, "amin")
     each = torch.where(away == least[groups], torch.arange(n), n)
     return each.new_full((count,), n).scatter_reduce(0, groups, each, "amin")

@@ -23,7 +23,7 @@ def iqr_outlier_fraction(scores: Tensor) -> float:
     return float((values > q3 + 1.5 * (q3 - q1)).double().mean())
 
 
-def local_outlier_factor(scores: Tensor, neighbours: int = 20) -> Tensor:
+def local_outlier_factor(scores: Tensor, neighbors: int = 20) -> Tensor:
     """Local outlier factor (Breunig et al. 2000) of scalars ``(n,)``, float64 ``(n,)``.
 
     About 1 inside a crowd, large far from one, on either side of it. Values on a line have their
@@ -31,11 +31,11 @@ def local_outlier_factor(scores: Tensor, neighbours: int = 20) -> Tensor:
 
     Args:
         scores: ``(n,)``, finite.
-        neighbours: Others that each value is compared with; capped at n − 1. Without others every
+        neighbors: Others that each value is compared with; capped at n − 1. Without others every
             factor is 1.
     """
     values, order = scores.detach().to("cpu", torch.float64).sort(stable=True)
-    n, k = len(values), min(neighbours, len(values) - 1)
+    n, k = len(values), min(neighbors, len(values) - 1)
     if k < 1:
         return torch.ones(n, dtype=torch.float64)
     offsets = torch.cat([torch.arange(-k, 0), torch.arange(1, k + 1)])
@@ -51,9 +51,9 @@ def local_outlier_factor(scores: Tensor, neighbours: int = 20) -> Tensor:
     return torch.empty_like(factor).scatter_(0, order, factor)
 
 
-def lof_outlier_fraction(scores: Tensor, neighbours: int = 20) -> float:
+def lof_outlier_fraction(scores: Tensor, neighbors: int = 20) -> float:
     """Fraction of scores ``(n,)`` whose local outlier factor is above 1.5; low ones count too."""
     if len(scores) == 0:
         return 0.0
-    factors = local_outlier_factor(scores, neighbours)
+    factors = local_outlier_factor(scores, neighbors)
     return float((factors > LOF_THRESHOLD).double().mean())

@@ -1,4 +1,4 @@
-"""Sums that come out the same whatever the order of their additions."""
+"""Sums that do not depend on the order of their terms."""
 
 from __future__ import annotations
 

@@ -166,13 +166,13 @@ def qwen_budget(tokens: int, rate: float) -> tuple[int, int]:
         tokens: Of the image, at least one.
         rate: Share that stays, rounded down to tokens; at least one stays.
     """
-    kept = max(1, int(tokens * rate))
-    return kept, qwen_crops(tokens, kept)
+    count = max(1, int(tokens * rate))
+    return count, qwen_crops(tokens, count)
 
 
-def qwen_crops(tokens: int, kept: int) -> int:
+def qwen_crops(tokens: int, count: int) -> int:
     """Crops of an image of which some tokens stay: 16 where a ninth of them do."""
-    return max(1, 1024 * tokens // (576 * kept))
+    return max(1, 1024 * tokens // (576 * count))
 
 
 def _rectangles(cells: Tensor, crops: int) -> Tensor:

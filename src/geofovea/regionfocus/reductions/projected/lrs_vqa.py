@@ -26,7 +26,7 @@ from geofovea.regionfocus.reductions.base import Selector, TokenChoice, keep_bes
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
-__all__ = ["LrsVqa", "normalised", "select_by_threshold"]
+__all__ = ["LrsVqa", "normalized", "select_by_threshold"]
 
 
 def select_by_threshold(scores: Tensor, threshold: float, valid: Tensor | None = None) -> Tensor:
@@ -41,10 +41,10 @@ def select_by_threshold(scores: Tensor, threshold: float, valid: Tensor | None =
         int64, ascending; empty where all scores are equal, as in the released code.
     """
     candidates = _candidates(scores, valid)
-    return candidates[normalised(scores[candidates]) > threshold]
+    return candidates[normalized(scores[candidates]) > threshold]
 
 
-def normalised(scores: Tensor) -> Tensor:
+def normalized(scores: Tensor) -> Tensor:
     """Scores between their 5 % and 95 % quantiles, as 0 to 1; NaN where those are equal."""
     values = scores.detach().to(torch.float32)
     if len(values) == 0:

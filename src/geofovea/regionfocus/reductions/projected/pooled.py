@@ -66,8 +66,8 @@ def pool_rectangles(features: Tensor, cells: Tensor, rows: int, cols: int) -> To
     """
     groups = even_cells(cells, rows, cols)
     count = int(groups.max()) + 1
-    centres = group_means(cells.to(torch.float32), groups, count)
-    away = (cells - centres[groups]).square().sum(dim=1)
+    centers = group_means(cells.to(torch.float32), groups, count)
+    away = (cells - centers[groups]).square().sum(dim=1)
     # the first of those nearest to the center
     order = torch.argsort(away, stable=True)
     order = order[torch.argsort(groups[order], stable=True)]

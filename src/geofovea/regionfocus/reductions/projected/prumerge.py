@@ -41,7 +41,7 @@ from geofovea.regionfocus.uniform_sampling import even_positions
 
 __all__ = ["PruMerge", "PruMergePlus"]
 
-NEIGHBOURS = 32
+NEIGHBORS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class PruMerge(PerTile):
         layer: Encoder layer; the deepest that the context has by default.
     """
 
-    neighbours: int = NEIGHBOURS
+    neighbours: int = NEIGHBORS
     layer: int | None = None
     name: ClassVar[str] = "prumerge"
     uses: ClassVar[frozenset[str]] = frozenset({"keys"})
@@ -71,7 +71,7 @@ class PruMerge(PerTile):
         is_rest = torch.ones(n, dtype=torch.bool).index_fill(0, selected, False)
         rest = is_rest.nonzero()[:, 0]
         x = context.features.detach().to(torch.float32)
-        similar = self._neighbours(context, selected)
+        similar = self._neighbors(context, selected)
         summary = group_means(x[rest.to(x.device)], torch.zeros_like(rest), 1, weights[rest])
         outputs = torch.cat([_blend(x, selected, similar, weights), summary])
         position = torch.cat([selected, rest[top_indices(weights[rest], 1)]])
@@ -86,7 +86,7 @@ class PruMerge(PerTile):
         choice = keep_best(mass, count)
         return choice.index, choice.info
 
-    def _neighbours(self, context: TokenContext, selected: Tensor) -> Tensor:
+    def _neighbors(self, context: TokenContext, selected: Tensor) -> Tensor:
         """The others most like each of the selected, int64 ``(m, neighbours)``."""
         unit = unit_rows(context.keys if context.keys is not None else context.features)
         count = min(self.neighbours, len(unit) - 1)

@@ -73,10 +73,10 @@ def patch_entropy(pixels: Tensor, patch: int) -> Tensor:
             f"a picture of {width} x {height} pixels does not consist of patches of {patch}"
         )
     levels = pixels if pixels.dtype == torch.uint8 else (pixels * 255).to(torch.uint8)
-    grey = (0.3333 * levels.to(torch.float32).sum(dim=0)).round().clamp(0, 255).to(torch.int64)
+    gray = (0.3333 * levels.to(torch.float32).sum(dim=0)).round().clamp(0, 255).to(torch.int64)
     rows, cols = height // patch, width // patch
-    patches = grey.reshape(rows, patch, cols, patch).transpose(1, 2).reshape(rows * cols, -1)
-    bins = torch.zeros(len(patches), 256, device=grey.device)
+    patches = gray.reshape(rows, patch, cols, patch).transpose(1, 2).reshape(rows * cols, -1)
+    bins = torch.zeros(len(patches), 256, device=gray.device)
     share = bins.scatter_add_(1, patches, torch.ones_like(patches, dtype=torch.float32))
     share = share / patch**2
     bits: Tensor = -(share * (share + 1e-10).log2()).sum(dim=1)

@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "CATALOGUE",
+    "CATALOG",
     "FOUR_BIT",
+    "QUESTION_TOKENS",
     "RUNTIME_BYTES",
     "KnownModel",
     "bytes_needed",
+    "layer_bytes",
     "smallest_download",
     "working_bytes",
 ]
@@ -25,6 +27,9 @@ RUNTIME_BYTES = 0.8e9
 
 FOUR_BIT = 0.5625
 """Bytes of a quantized parameter: half of one, and a factor of four bytes for every 64 of them."""
+
+QUESTION_TOKENS = 4096
+"""Tokens that a question is taken to have by default: the budget, the words, and some air."""
 
 _TILES_AT_ONCE = 16
 _LINEAR = ("qwen3_5", "qwen3_5_moe")
@@ -46,10 +51,11 @@ class KnownModel:
         layers: Of the decoder, without those that keep a state and no keys.
         kv_heads: Key and value heads of one layer.
         head_width: Of one head.
-        token_kb: What a token of a prompt of 4,096 takes in the busiest moment of a layer, in 10³
-            bytes.
+        token_kb: What a token of a prompt takes in the busiest moment of a layer, in 10³ bytes.
         tile_mb: What a tile takes in the busiest moment of the encoder, in 10⁶ bytes.
         published_bytes: Bytes of a parameter in the files on the hub.
+        pair_bytes: What a pair of tokens takes besides, where the stock attention is not fused and
+            memory grows with the square of a prompt.
     """
 
     name: str
@@ -64,6 +70,7 @@ class KnownModel:
     token_kb: int
     tile_mb: int
     published_bytes: int = 2
+    pair_bytes: int = 0
 
     @property
     def download_gb(self) -> float:
@@ -94,8 +101,13 @@ def bytes_needed(model: KnownModel, bytes_a_parameter: float, tokens: int) -> fl
 
 def working_bytes(model: KnownModel, bytes_a_parameter: float, tokens: int) -> float:
     """What one device needs besides weights, keys and values, its runtime included."""
-    busiest = max(1e3 * model.token_kb * tokens, 1e6 * model.tile_mb * _TILES_AT_ONCE)
+    busiest = max(layer_bytes(model, tokens), 1e6 * model.tile_mb * _TILES_AT_ONCE)
     return busiest * max(2.0, bytes_a_parameter) / 2 + RUNTIME_BYTES
+
+
+def layer_bytes(model: KnownModel, tokens: int) -> float:
+    """What the busiest moment of a layer takes for a prompt, in 16 bits."""
+    return 1e3 * model.token_kb * tokens + float(model.pair_bytes) * tokens**2
 
 
 def smallest_download() -> KnownModel:
@@ -103,7 +115,7 @@ def smallest_download() -> KnownModel:
 
     Decoders with linear layers are slow without kernels of their own.
     """
-    models = [model for model in CATALOGUE if model.family not in _LINEAR]
+    models = [model for model in CATALOG if model.family not in _LINEAR]
     return min(models, key=lambda model: model.download_gb)
 
 
@@ -114,7 +126,7 @@ _GEMMA = "Gemma"
 _MIT = "MIT"
 
 # fmt: off
-CATALOGUE = (
+CATALOG = (
     KnownModel("SmolVLM2 500M", "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
                "smolvlm", _APACHE, 0.51, 0.1, 32, 5, 64, 23, 19, 4),
     KnownModel("Qwen3.5 0.8B", "Qwen/Qwen3.5-0.8B",
@@ -134,7 +146,7 @@ CATALOGUE = (
     KnownModel("InternVL3.5 2B", "OpenGVLab/InternVL3_5-2B-HF",
                "internvl", _APACHE, 2.35, 0.62, 28, 8, 128, 54, 28),
     KnownModel("PaliGemma 2 3B", "google/paligemma2-3b-mix-448",
-               "paligemma", _GEMMA, 3.03, 0.6, 26, 4, 256, 306, 28),
+               "paligemma", _GEMMA, 3.03, 0.6, 26, 4, 256, 27, 28, pair_bytes=68),
     KnownModel("Qwen2.5-VL 3B", "Qwen/Qwen2.5-VL-3B-Instruct",
                "qwen2_5_vl", "Qwen NC", 3.75, 0.31, 36, 2, 128, 83, 27),
     KnownModel("Gemma 3 4B", "google/gemma-3-4b-it",
@@ -168,7 +180,7 @@ CATALOGUE = (
     KnownModel("Qwen3.5 9B", "Qwen/Qwen3.5-9B",
                "qwen3_5", _APACHE, 9.41, 2.04, 8, 4, 256, 238, 28),
     KnownModel("PaliGemma 2 10B", "google/paligemma2-10b-mix-448",
-               "paligemma", _GEMMA, 9.66, 0.92, 42, 8, 256, 588, 28),
+               "paligemma", _GEMMA, 9.66, 0.92, 42, 8, 256, 47, 28, pair_bytes=132),
     KnownModel("GLM-4.1V 9B Thinking", "zai-org/GLM-4.1V-9B-Thinking",
                "glm4v", _MIT, 10.29, 1.27, 40, 2, 128, 143, 32),
     KnownModel("GLM-4.6V Flash", "zai-org/GLM-4.6V-Flash",
@@ -190,7 +202,7 @@ CATALOGUE = (
     KnownModel("Gemma 3 27B", "google/gemma-3-27b-it",
                "gemma3", _GEMMA, 27.43, 1.42, 62, 16, 128, 173, 113),
     KnownModel("PaliGemma 2 28B", "google/paligemma2-28b-mix-448",
-               "paligemma", _GEMMA, 27.65, 1.19, 46, 16, 128, 1118, 28),
+               "paligemma", _GEMMA, 27.65, 1.19, 46, 16, 128, 53, 28, pair_bytes=260),
     KnownModel("InternVL3.5 30B-A3B", "OpenGVLab/InternVL3_5-30B-A3B-HF",
                "internvl", _APACHE, 30.85, 29.63, 48, 4, 128, 149, 28),
     KnownModel("Qwen3-VL 30B-A3B", "Qwen/Qwen3-VL-30B-A3B-Instruct",

@@ -1,0 +1,206 @@
+"""A second look at what the grid cuts: a tile shifted by half holds what lies across a seam.
+
+Native tiles do not overlap, so the model sees a thing on a seam in parts, and may take a part for
+something else. Where a place reaches a seam, the tile that has this seam in its middle is looked
+at. What it shows there stands in place of the parts; parts of what it denies were false alarms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import shapely.affinity
+
+from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.tile_tokens import TileTokens
+from geofovea.pipeline.engine.watching import WatchedCalls, Watcher
+from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
+from geofovea.pipeline.places.place import Place
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+from geofovea.tiling.shifted_reader import ShiftedReader
+
+__all__ = ["look_again"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Window:
+    """A tile of a shifted grid.
+
+    Attributes:
+        shift: Where the grid begins in the scene, x and y in pixels; half a tile or 0 each.
+        tile: Its address there.
+    """
+
+    shift: tuple[int, int]
+    tile: Tile
+
+    def middle(self, side: int) -> Box:
+        """The part that no other window of its kind shows better, in scene pixels.
+
+        Half a tile along an axis that is shifted, and all of it along the other.
+        """
+        edges = []
+        for index, shift in ((self.tile.col, self.shift[0]), (self.tile.row, self.shift[1])):
+            margin = side / 4 if shift else 0
+            edges.append((index * side + shift + margin, (index + 1) * side + shift - margin))
+        (x0, x1), (y0, y1) = edges
+        return Box(x0, y0, x1, y1)
+
+
+def look_again(
+    session: SceneSession, looker: TileLooker, most: int, watch: Watcher | None = None
+) -> None:
+    """Look again where places reach a seam.
+
+    What is seen as a whole takes the place of its parts. Where the model now denies the thing, the
+    parts go. Where it sees one, but elsewhere, they stay.
+
+    Args:
+        session: The scene and the model.
+        looker: What was seen so far; its places are replaced, and its budget is spent.
+        most: Shifted tiles at most; those of the surest places come first.
+        watch: Hears of these looks.
+
+    Raises:
+        GeoFoveaError: As looks do.
+    """
+    cut: dict[_Window, list[Place]] = {}
+    uncut: list[Place] = []
+    for place in merge_places(looker.places):
+        window = _window_of(place, looker.pyramid)
+        if window is None:
+            uncut.append(place)
+        else:
+            cut.setdefault(window, []).append(place)
+    shown = _shown_in(session, looker, list(cut)[: max(0, most)], watch)
+    whole: dict[_Window, list[Place]] = {}
+    for window, parts in cut.items():
+        if window not in shown:
+            uncut += parts
+        elif shown[window]:
+            middle = window.middle(looker.pyramid.tile_size)
+            central = [place for place in shown[window] if _holds(middle, place.center)]
+            whole[window] = [place for place in central if any(_touch(place, p) for p in parts)]
+            uncut += [part for part in parts if not any(_touch(part, p) for p in central)]
+    looker.places = [*uncut, *_each_once(whole, uncut, looker.pyramid)]
+
+
+def _window_of(place: Place, pyramid: Pyramid) -> _Window | None:
+    """The window that has in its middle the seams that a place reaches; None where there is none.
+
+    A place that reaches two seams of one direction is longer than a tile: no window holds it.
+    """
+    if place.outline == "tile":
+        return None
+    box, side = place.box_scene, pyramid.tile_size
+    shift, address = [], []
+    for low, high, size in ((box.x0, box.x1, pyramid.width), (box.y0, box.y1, pyramid.height)):
+        first, last = math.ceil((low - SEAM_PX) / side), math.floor((high + SEAM_PX) / side)
+        seams = [n for n in range(first, last + 1) if 0 < n * side < size]
+        if len(seams) > 1:
+            return None
+        shift.append(side // 2 if seams else 0)
+        # the window begins half a tile before its seam, the grid half a tile after the scene
+        address.append(seams[0] - 1 if seams else int((low + high) / 2 // side))
+    if not any(shift):
+        return None
+    return _Window((shift[0], shift[1]), Tile(0, address[1], address[0]))
+
+
+def _shown_in(
+    session: SceneSession,
+    looker: TileLooker,
+    windows: Sequence[_Window],
+    watch: Watcher | None,
+) -> dict[_Window, list[Place]]:
+    """What windows show, in scene pixels; those that the budget did not hold are left out."""
+    shown: dict[_Window, list[Place]] = {}
+    for shift in sorted({window.shift for window in windows}):
+        reader = ShiftedReader(session.reader, shift)
+        calls: EngineCalls = DirectCalls(session.host, TileTokens(session.host, reader))
+        if watch is not None:
+            calls = WatchedCalls(calls, _Moved(watch, shift), reader.pyramid)
+        other = looker.on_grid(reader.pyramid, calls, _moved_region(looker.region, shift))
+        other.look([window.tile for window in windows if window.shift == shift])
+        looker.spent_tiles = other.spent_tiles
+        looker.looked_again += len(other.looked)
+        shown |= {_Window(shift, tile): [] for tile in other.looked}
+        for place in other.places:
+            box = place.box_scene.moved(*shift)
+            under = tuple(looker.pyramid.tiles_over(0, box))
+            window = _Window(shift, place.evidence[0])
+            shown[window].append(replace(place, box_scene=box, evidence=under))
+    return shown
+
+
+def _each_once(
+    whole: Mapping[_Window, Sequence[Place]], others: Sequence[Place], pyramid: Pyramid
+) -> list[Place]:
+    """Places of several windows without doubles: that of the window that shows it most centrally.
+
+    What another place shows already is left out, too.
+    """
+
+    def distance(window: _Window, place: Place) -> float:
+        (x, y), (x_place, y_place) = window.middle(pyramid.tile_size).center, place.center
+        return max(abs(x - x_place), abs(y - y_place))
+
+    ordered = sorted(
+        ((distance(window, place), window, place) for window in whole for place in whole[window]),
+        key=lambda each: each[:2],
+    )
+    chosen: list[tuple[_Window | None, Place]] = [(None, place) for place in others]
+    for _, window, place in ordered:
+        rivals = [other for of, other in chosen if of != window]
+        if not any(_is_same(place.box_scene, other.box_scene) for other in rivals):
+            chosen.append((window, place))
+    return [place for window, place in chosen if window is not None]
+
+
+def _is_same(one: Box, other: Box) -> bool:
+    common = one.intersection(other)
+    return common is not None and common.area >= COMMON_SHARE * min(one.area, other.area)
+
+
+def _touch(one: Place, other: Place) -> bool:
+    """Whether two boxes overlap, or lie no further apart than the error of one of them."""
+    a, b = one.box_scene, other.box_scene
+    reach = max(one.error_px, other.error_px)
+    apart = max(a.x0 - b.x1, b.x0 - a.x1, a.y0 - b.y1, b.y0 - a.y1)
+    return apart < max(reach, SEAM_PX)
+
+
+def _holds(box: Box, point: tuple[float, float]) -> bool:
+    x, y = point
+    return box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1
+
+
+def _moved_region(region: Region | None, shift: tuple[int, int]) -> Region | None:
+    if region is None:
+        return None
+    dx, dy = shift
+    return Region(shapely.affinity.translate(region.geometry, -dx, -dy))
+
+
+class _Moved(Watcher):
+    """Tells another watcher of looks on a shifted grid, with their boxes in scene pixels."""
+
+    def __init__(self, watcher: Watcher, shift: tuple[int, int]) -> None:
+        self._watcher, self._shift = watcher, shift
+
+    def check(self) -> None:
+        self._watcher.check()
+
+    def looking(self, tiles: Mapping[Tile, Box]) -> None:
+        self._watcher.looking({tile: box.moved(*self._shift) for tile, box in tiles.items()})
+
+    def seen(self, tiles: int, tokens: int) -> None:
+        self._watcher.seen(tiles, tokens)
+
+    def reading(self, tiles: int, tokens: int) -> None:
+        self._watcher.reading(tiles, tokens)

@@ -1,0 +1,109 @@
+"""A question about where named places lie and how large they are, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from geofovea.errors import QuestionError
+from geofovea.pipeline.relations.names import LONGEST, without_article
+
+__all__ = ["Kind", "PlaceQuestion", "distance_between"]
+
+_MOST_PLACES = 8
+
+Kind = Literal[
+    "direction",
+    "bearing",
+    "distance",
+    "nearer",
+    "nearest",
+    "size",
+    "larger",
+    "largest",
+    "between",
+    "farther",
+    "farthest",
+    "order",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceQuestion:
+    """A question whose answer follows from where its places lie.
+
+    Attributes:
+        kind: ``direction`` (is the first in a direction of the second), ``bearing`` (in which
+            direction of the second is the first), ``distance`` (between two), ``nearer`` (is the
+            first nearer to the second than the third), ``nearest`` (which of the rest is nearest to
+            the first), ``size`` (of one), ``larger`` (is the first larger than the second),
+            ``largest`` (which), ``between`` (is the first between two others), ``farther`` (is the
+            first farther in a direction than the second), ``farthest`` (which), ``order`` (of all,
+            along a direction).
+        places: What the question calls its places, without articles.
+        direction: As the vocabulary spells it; empty where none is asked about.
+        measure: ``area``, ``length`` or ``width``, of sizes.
+        is_most: Whether the nearest or largest is meant, and not the farthest or smallest.
+        unit: The unit that was asked for, by its symbol; empty where none was.
+
+    Raises:
+        QuestionError: If there are too few or too many places for its kind.
+    """
+
+    kind: Kind
+    places: tuple[str, ...]
+    direction: str = ""
+    measure: str = ""
+    is_most: bool = True
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        least, most = _COUNTS[self.kind]
+        if not least <= len(self.places) <= most:
+            raise QuestionError(
+                f"a question about {self.kind} names {least} to {most} places, got "
+                f"{len(self.places)}: {', '.join(self.places)}"
+            )
+
+    @property
+    def words(self) -> str:
+        """What is asked, in a few words."""
+        return f"{self.kind} of {' and '.join(self.places)}"
+
+    @property
+    def is_yes_no(self) -> bool:
+        """Whether it is answered by yes or no."""
+        return self.kind in ("direction", "nearer", "larger", "between", "farther")
+
+
+_COUNTS: dict[Kind, tuple[int, int]] = {
+    "direction": (2, 2),
+    "bearing": (2, 2),
+    "distance": (2, 2),
+    "nearer": (3, 3),
+    "nearest": (3, _MOST_PLACES),
+    "size": (1, 1),
+    "larger": (2, 2),
+    "largest": (2, _MOST_PLACES),
+    "between": (3, 3),
+    "farther": (2, 2),
+    "farthest": (2, _MOST_PLACES),
+    "order": (2, _MOST_PLACES),
+}
+
+
+def distance_between(start: str, end: str) -> PlaceQuestion:
+    """The question how far two places are apart, whatever their names are.
+
+    Raises:
+        QuestionError: If a name is empty or too long, or both are the same.
+    """
+    names = tuple(without_article(" ".join(name.split())) for name in (start, end))
+    for name in names:
+        if not name or len(name) > LONGEST:
+            raise QuestionError(
+                f"a place has a name of 1 to {LONGEST} characters, got {name!r:.60}"
+            )
+    if names[0].lower() == names[1].lower():
+        raise QuestionError(f"a distance needs two places, got {names[0]!r} twice")
+    return PlaceQuestion("distance", names)

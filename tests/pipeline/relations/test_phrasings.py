@@ -1,0 +1,209 @@
+"""Phrasings of other people: what they ask for, and what only looks as if it asked for geometry."""
+
+import pytest
+
+from geofovea.errors import QuestionError
+from geofovea.pipeline.relations.grammar import parse_question
+from geofovea.pipeline.relations.superlatives import parse_superlative
+from geofovea.pipeline.relations.vocabulary import unit_called
+from geofovea.pipeline.session.measuring import check_measurable
+
+TWO = ("pond", "mill")
+THREE = ("pond", "mill", "school")
+
+# (kind, places), and what else is asked: a unit, a direction or a measure; "less" for the smaller
+PLACES = {
+    "Please tell me how far the pond is from the mill": ("distance", TWO),
+    "How far is it from the pond to the mill as the crow flies?": ("distance", TWO),
+    "As the crow flies, how far apart are the pond and the mill?": ("distance", TWO),
+    "How far is the pond from the mill, in km?": ("distance", TWO, "km"),
+    "How far is the pond from the mill in kilomters?": ("distance", TWO, "km"),
+    "In kilometers, how far is the pond from the mill?": ("distance", TWO, "km"),
+    "By how many meters are the pond and the mill separated?": ("distance", TWO, "m"),
+    "By what distance is the pond separated from the mill?": ("distance", TWO),
+    "What distance separates the pond from the mill?": ("distance", TWO),
+    "What's the distance from the pond to the mill?": ("distance", TWO),
+    "What is the straight-line distance between the pond and the mill in miles?": (
+        "distance",
+        TWO,
+        "mi",
+    ),
+    "How distant is the pond from the mill?": ("distance", TWO),
+    "How far away from the pond is the mill?": ("distance", TWO),
+    "How close is the pond to the mill?": ("distance", TWO),
+    "How far are the pond and the mill from each other?": ("distance", TWO),
+    "Can you measure the distance between the pond and the mill?": ("distance", TWO),
+    "How many mtrs is the pond from the mill?": ("distance", TWO, "m"),
+    "How much distance is there between the pond and the mill?": ("distance", TWO),
+    "How far is the café from the müllplatz?": ("distance", ("café", "müllplatz")),
+    "Could you tell me whether the pond is north of the mill?": ("direction", TWO, "north"),
+    "Is the pond situated to the south-west of the mill?": ("direction", TWO, "southwest"),
+    "Is the pond north of the mill? Answer with yes or no.": ("direction", TWO, "north"),
+    "Which way is the pond from the mill?": ("bearing", TWO),
+    "From the mill, in which direction is the pond?": ("bearing", TWO),
+    "In what direction do I go from the mill to the pond?": ("bearing", TWO),
+    "What is the position of the pond relative to the mill?": ("bearing", TWO),
+    "Of the pond and the mill, which is larger?": ("largest", TWO, "area"),
+    "Which one of the pond and the mill is smaller?": ("largest", TWO, "area", "less"),
+    "Between the mill and the school, which is closer to the pond?": ("nearest", THREE),
+    "What is closer to the pond, the mill or the school?": ("nearest", THREE),
+    "Is the pond closer to the mill or the school?": ("nearest", THREE),
+    "Is the pond farther from the mill or from the school?": ("nearest", THREE),
+    "Is the pond closer than the school to the mill?": ("nearer", THREE),
+    "Is the pond closer to the mill than the school is?": ("nearer", THREE),
+    "What size is the pond?": ("size", ("pond",), "area"),
+    "How large is the pond in hectares?": ("size", ("pond",), "area", "ha"),
+    "How much area does the pond cover?": ("size", ("pond",), "area"),
+    "How much land is covered by the pond?": ("size", ("pond",), "area"),
+    "What area is occupied by the pond?": ("size", ("pond",), "area"),
+    "How many hectares does the pond cover?": ("size", ("pond",), "area", "ha"),
+    "What is the surface area of the pond in km^2?": ("size", ("pond",), "area", "km²"),
+    "Give me the area of the pond in sqm": ("size", ("pond",), "area", "m²"),
+    "How large is the pond in this image?": ("size", ("pond",), "area"),
+    "How many meters is the pier long?": ("size", ("pier",), "length", "m"),
+    "Does the pond cover a larger area than the mill?": ("larger", TWO, "area"),
+    "Does the pond cover less ground than the mill?": ("larger", TWO, "area", "less"),
+    "Which covers more area: the pond or the mill?": ("largest", TWO, "area"),
+    "Is the pond more northerly than the mill?": ("farther", TWO, "north"),
+    "Does the pond lie farther east than the mill?": ("farther", TWO, "east"),
+    "Which is most southern: the pond, the mill or the school?": ("farthest", THREE, "south"),
+    "In which order do the pond, the mill and the school lie from west to east?": (
+        "order",
+        THREE,
+        "west",
+    ),
+    "From west to east, list the pond, the mill and the school": ("order", THREE, "west"),
+}
+
+# (thing, measure), and what else is asked: a direction, a reference or how many
+CLASSES = {
+    "What is the largest of the lakes?": ("lake", "area"),
+    "Which lake has the largest area?": ("lake", "area"),
+    "What are the 3 largest lakes?": ("lake", "area", 3),
+    "What truck is closest to the harbor?": ("truck", "distance", "harbor"),
+    "Which truck is the closest one to the harbor?": ("truck", "distance", "harbor"),
+    "Which truck is most distant from the harbor?": ("truck", "distance", "harbor"),
+    "In this image, which is the largest lake?": ("lake", "area"),
+    "Could you show me the northernmost truck, please?": ("truck", "direction", "north"),
+    "the northernmost of the trucks": ("truck", "direction", "north"),
+    "What is the biggest lake by area?": ("lake", "area"),
+}
+
+OTHERS = (
+    # of no place
+    "How far along is the construction?",
+    "How far is the construction from completion?",
+    "How close is the plane to landing?",
+    "How close is the bridge to being finished?",
+    "How long is the delay?",
+    "How large is the damage?",
+    "How wide is the variety of crops?",
+    "What is the size of the fleet?",
+    "What is the size of a pixel?",
+    "What is the area of interest?",
+    "What is the length of time between the images?",
+    "What is the biggest problem here?",
+    "What is the biggest difference to the earlier image?",
+    "Which is the closest match to the truck?",
+    "Which company is the largest?",
+    # ways that are no straight lines
+    "How far is the airport from the harbor by car?",
+    "What is the driving distance between the pond and the mill?",
+    "How far is the pond from the mill along the road?",
+    "How far is the pond from the mill on foot?",
+    "How far is the pond from the mill in minutes?",
+    "How many minutes is the pond from the mill?",
+    "How long is the route from the camp to the depot?",
+    # a number, a date, or a part that is not a place
+    "Is the pond larger than 5 hectares?",
+    "Is the pond larger than in 2020?",
+    "Is the pond larger than last year?",
+    "Is the lake larger than usual?",
+    "How much larger is the pond than the lake?",
+    "How large is the pond compared to the lake?",
+    "What is the shortest distance between the pond and the mill?",
+    "How many hectares are covered by forest?",
+    "How many meters above the sea is the camp?",
+    "How many liters is the pond from the mill?",
+    # a state of a place, with a direction or a place beside it
+    "Is the road between the pond and the mill paved?",
+    "Is the road north of the camp flooded?",
+    "Is the region north of the pond a forest?",
+    "Is the area north of the pond rural?",
+    "Is the church south of the square bigger?",
+    "Is the truck heading north of the camp?",
+    "Does the river flow north of the mill?",
+    "Is the wind blowing from the north of the camp?",
+    "What is the direction of traffic from the camp to the depot?",
+    # extremes and numbers of things inside of other questions
+    "Is the largest lake north of the camp?",
+    "How far is the northernmost truck from the camp?",
+    "How far is the camp from the nearest truck?",
+    "Which truck is closest to the largest tent?",
+    "closest truck to the northernmost tent",
+    "Is the pond north of the two mills?",
+    "How far apart are the two trucks?",
+    "Is the other pond north of the mill?",
+    "the second largest lake",
+    "Which lake is the largest by volume?",
+    "Which tank is furthest along?",
+    "Which plane is closest to taking off?",
+    "Which ship is closest to leaving the harbor?",
+    "Which two trucks are closest to each other?",
+    # other languages
+    "Wie weit ist der Teich von der Mühle entfernt?",
+    "Welches ist der größte See?",
+    "Quelle est la distance entre le lac et le moulin?",
+    "Où se trouve le camion le plus au nord?",
+)
+
+
+@pytest.mark.parametrize("question", PLACES)
+def test_other_words_for_a_question_about_places_ask_the_same(question):
+    kind, places, *details = PLACES[question]
+    parsed = parse_question(question)
+    assert parsed is not None
+    assert (parsed.kind, parsed.places) == (kind, places)
+    words = {parsed.direction, parsed.measure, parsed.unit} - {""}
+    if kind in ("larger", "largest") and not parsed.is_most:
+        words.add("less")
+    if kind == "nearest":
+        assert parsed.is_most == ("farther" not in question)
+    assert words == set(details)
+    assert parse_superlative(question) is None
+
+
+@pytest.mark.parametrize("question", CLASSES)
+def test_other_words_for_the_extreme_of_a_class_ask_the_same(question):
+    thing, measure, *details = CLASSES[question]
+    parsed = parse_superlative(question)
+    assert parsed is not None
+    assert (parsed.thing, parsed.measure) == (thing, measure)
+    assert details in ([], [parsed.direction], [parsed.reference], [parsed.count])
+    assert parse_question(question) is None
+
+
+@pytest.mark.parametrize("question", OTHERS)
+def test_what_only_looks_like_geometry_goes_to_the_model(question):
+    assert parse_question(question) is None
+    assert parse_superlative(question) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "symbol"),
+    [("kilomters", "km"), ("hectars", "ha"), ("centimetrs", "cm"), ("kms", "km"), ("sqft", "ft²")],
+)
+def test_a_slip_in_the_name_of_a_unit_is_forgiven(words, symbol):
+    assert unit_called(words).symbol == symbol
+
+
+@pytest.mark.parametrize(
+    "words", ["minutes", "liters", "kilograms", "milliliters", "smiles", "males", "centiliters"]
+)
+def test_another_word_is_no_misspelt_unit(words):
+    assert unit_called(words) is None
+
+
+def test_a_question_that_is_not_understood_is_refused_with_what_is():
+    with pytest.raises(QuestionError, match=r"English.*distance from the pond to the school"):
+        check_measurable("Wie weit ist der Teich von der Mühle entfernt?")
