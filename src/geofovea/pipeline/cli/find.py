@@ -16,6 +16,7 @@ from geofovea.pipeline.cli.options.places import (
     phrase_argument,
     print_end,
     region_options,
+    results_of_regions,
     told_by_a_bar,
 )
 from geofovea.pipeline.cli.options.scene import access_options
@@ -25,6 +26,7 @@ from geofovea.pipeline.system.terminal import echo, fact
 if TYPE_CHECKING:
     from geofovea.pipeline.places.place import Places
     from geofovea.pipeline.session.settings import AskSettings
+    from geofovea.tiling.geo.region import Region
 
 __all__ = ["find"]
 
@@ -127,9 +129,10 @@ def find(
     budget = find_budget(
         session.host, coverage, native_count(session.pyramid), None, settings.limits
     )
-    for name, region in areas:
+
+    def look(_: str | None, region: Region | None) -> Places:
         with told_by_a_bar(f"Looking for {phrase}", budget.tiles) as bar:
-            places = find_places(
+            return find_places(
                 session,
                 phrase,
                 coverage=coverage,
@@ -143,6 +146,8 @@ def find(
                 second_look=second_look,
                 watch=bar,
             )
+
+    for name, places in results_of_regions(areas, look):
         if output:
             places.save(output)
         if as_json:

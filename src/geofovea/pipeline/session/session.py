@@ -383,7 +383,7 @@ class SceneSession:
         search = self._looking(options, usage, calls, watch)
         with builds_within(budget.seconds):
             result = search.run(options, question, budget)
-        check_shown(self.scene, result)
+        check_shown(self.scene, result, options.region)
         return result
 
     def _looking(

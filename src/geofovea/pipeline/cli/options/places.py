@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from geofovea.errors import DataError
+from geofovea.errors import DataError, NothingShownError
 from geofovea.pipeline.cli.options.grouped import in_group, option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.system.terminal import fact, notice
@@ -29,10 +29,12 @@ __all__ = [
     "phrase_argument",
     "print_end",
     "region_options",
+    "results_of_regions",
     "told_by_a_bar",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 _input = in_group("Input options")
 
 phrase_argument = click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
@@ -143,6 +145,31 @@ def open_regions(
         raise click.UsageError("--output is for one region: name a file with one polygon")
     settings = settings.for_scenes([raster])
     return settings.open_session(raster, settings.load_host()), areas
+
+
+def results_of_regions(
+    areas: Sequence[tuple[str | None, Region | None]],
+    look: Callable[[str | None, Region | None], T],
+) -> Iterator[tuple[str | None, T]]:
+    """What each region gives, with its name; one that shows no valid pixel is told and left out.
+
+    Raises:
+        NothingShownError: If none of them shows any.
+    """
+    nothing: NothingShownError | None = None
+    is_any = False
+    for name, region in areas:
+        try:
+            result = look(name, region)
+        except NothingShownError as error:
+            nothing = error
+            if len(areas) > 1:
+                notice(f"  left out   {name}: {error}")
+        else:
+            is_any = True
+            yield name, result
+    if nothing is not None and not is_any:
+        raise nothing
 
 
 @contextmanager
