@@ -80,6 +80,10 @@ class SceneError(GeoFoveaError):
     """A raster cannot serve as a scene."""
 
 
+class NothingShownError(SceneError):
+    """A scene, or the region of it that is asked about, shows no valid pixel."""
+
+
 class SceneNotFoundError(SceneError, FileNotFoundError):
     """There is no regular file at the given path."""
 

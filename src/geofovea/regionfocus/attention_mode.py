@@ -59,7 +59,7 @@ class AttentionMode:
         correction: One of ``CORRECTIONS``.
         pooling: How the corrected rows become one, one of ``POOLINGS``.
         neutral: Questions that a correction compares with.
-        wordings: Further ways to ask the question, with ``{question}`` in them: a token counts as
+        wordings: Further ways to put the question, with ``{question}`` in them: a token counts as
             much as the wording that gives it the least.
 
     Raises:

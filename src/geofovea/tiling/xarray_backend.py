@@ -168,9 +168,31 @@ def _open(
     from geofovea.tiling.opening import open_scene
 
     hosts = (allowed_hosts,) if isinstance(allowed_hosts, str) else tuple(allowed_hosts)
-    return open_scene(
+    scene = open_scene(
         path, allow_vrt=allow_vrt, allow_remote=allow_remote, allowed_hosts=hosts, nodata=nodata
     )
+    _check_one_type(scene)
+    return scene
+
+
+def _check_one_type(scene: Scene) -> None:
+    """Refuse a virtual raster of several pixel types, because an array has one.
+
+    Raises:
+        SceneError: If its bands differ.
+    """
+    if scene.driver != "VRT":
+        return
+    from geofovea.tiling.files.gdal_settings import gdal_settings
+    from geofovea.tiling.files.handles import open_handle, read_errors
+
+    with gdal_settings(), read_errors(scene.source):
+        types = sorted(set(open_handle(scene.source, for_pixels=False).dtypes))
+    if len(types) > 1:
+        raise SceneError(
+            f"{scene.path!r} has bands of {' and '.join(types)}, and an array has one type; give "
+            "all one type with gdal_translate -ot Float32"
+        )
 
 
 def _listed(names: str | Iterable[str] | None) -> list[str]:

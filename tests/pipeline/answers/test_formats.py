@@ -138,6 +138,7 @@ def test_what_is_printed_of_an_object_fits_a_line_or_two(answer, make_session):
     for thing, words in (
         (answer, ("Answer(", "% sure", "scene.tif")),
         (answer.evidence, ("EvidenceList(", "level")),
+        (answer.cost, ("Cost(", " tiles, ", " vision tokens, ", " MB)")),
         (answer.scene, ("Scene(", "2048 x 2048 px", "EPSG:32633")),
         (session, ("SceneSession(", "levels 0 to")),
     ):

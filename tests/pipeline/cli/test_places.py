@@ -4,6 +4,7 @@ import json
 
 import geopandas
 import pytest
+import rasterio
 import shapely
 from click.testing import CliRunner
 
@@ -85,6 +86,27 @@ def test_what_cannot_be_meant_is_refused_in_the_words_of_the_shell(
     assert done.exit_code == code
     assert message in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_region_without_data_is_left_out_and_the_others_are_not(scene_path, tmp_path):
+    path, regions = tmp_path / "half.tif", tmp_path / "regions.geojson"
+    with rasterio.open(scene_path) as scene:
+        pixels, profile = scene.read(), scene.profile
+    pixels[:, :, : scene.width // 2] = 0
+    with rasterio.open(path, "w", **profile | {"nodata": 0}) as half:
+        half.write(pixels)
+    side = scene.width / 2
+    boxes = [shapely.box(0, 0, side / 2, 96), shapely.box(side, 0, 2 * side, 96)]
+    for count in (2, 1):
+        frame = geopandas.GeoDataFrame(geometry=boxes[:count], crs="EPSG:4326")
+        frame.to_file(regions)
+        words = ("truck", "--regions", regions, "--region-crs", "pixels")
+        for verb in ("find", "count"):
+            done = called(verb, path, *words)
+            assert done.exit_code == (0 if count == 2 else 1), done.output
+            assert f"{path} shows no valid pixel" in done.output
+            assert ("left out   1" in done.output) == (count == 2)
+            assert ("truck in 2" in done.output) == (count == 2)
 
 
 def test_polygons_elsewhere_are_named_and_refused(scene_path, tmp_path):

@@ -10,7 +10,14 @@ from PIL import Image
 from rasterio.transform import Affine
 
 import geofovea
-from geofovea.errors import AlignmentError, BudgetError, ModelError, OutputError, SceneError
+from geofovea.errors import (
+    AlignmentError,
+    BudgetError,
+    ModelError,
+    NothingShownError,
+    OutputError,
+    SceneError,
+)
 from geofovea.pipeline.dates.session import StackSession
 from geofovea.pipeline.dates.stack import make_stack
 from geofovea.pipeline.hosts.base import Capabilities
@@ -177,6 +184,23 @@ def test_what_only_one_date_shows_is_not_compared(make_pair, dated_paths, tmp_pa
     native = [item.box_scene for item in answer.evidence if item.tile.level == 0]
     assert native
     assert all(box.x0 < 384 for box in native)
+
+
+def test_a_date_that_shows_no_data_is_not_answered_about(make_pair, dated_paths, tmp_path):
+    empty = tmp_path / "empty.tif"
+    with rasterio.open(dated_paths[1]) as scene:
+        profile = {key: scene.profile[key] for key in ("width", "height", "crs", "transform")}
+    with rasterio.open(empty, "w", driver="GTiff", count=3, dtype="uint8", nodata=0, **profile):
+        pass  # a sparse file: all its pixels are nodata
+    pair = make_pair((dated_paths[0], empty), (None, "2024-09-29"))
+    for ask in (pair.changes, lambda: pair.ask(QUESTION, budget=Budget(tiles=40, tokens=60))):
+        with pytest.raises(NothingShownError, match="nothing to compare"):
+            ask()
+    three = (*dated_paths[:2], empty)
+    answer = make_pair(three, ("2022-06-01", "2023-06-01", "2024-09-29")).ask(
+        QUESTION, budget=Budget(tiles=60, tokens=90)
+    )
+    assert any(f"saw nothing of {empty}" in warning for warning in answer.warnings)
 
 
 def test_light_alone_moves_no_focus(make_pair, dated_paths, tmp_path):

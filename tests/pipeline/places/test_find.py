@@ -82,7 +82,7 @@ def test_a_search_keeps_its_budget_and_says_what_it_left(session):
     assert coverage.ruled_out_misses <= coverage.ruled_out_sampled
     assert coverage.tiles_ruled_out > 0
     assert coverage.to_dict()["ruled_out_miss_rate"] == coverage.ruled_out_miss_rate
-    assert f"of {coverage.ruled_out_sampled} such tiles looked at" in coverage.text
+    assert f"of {coverage.ruled_out_sampled} of these looked at" in coverage.text
     assert any("40" in w or "native tiles" in w for w in places.warnings)
     again = session.find("truck", tiles=40)
     assert [p.box_scene for p in again] == [p.box_scene for p in places]
@@ -98,7 +98,7 @@ def test_without_a_sample_nothing_is_called_ruled_out(session):
 def test_a_sweep_that_is_cut_says_so(session):
     places = session.find("truck", coverage="sweep", tiles=7)
     assert (places.coverage.tiles_looked, places.coverage.stopped) == (7, "tiles")
-    assert "tiles ended the look at 7 of" in places.warnings[-1]
+    assert "the limit of tiles ended the search after 7 of" in places.warnings[-1]
     few = session.find("truck", coverage="sweep", tokens=4 * 36)
     assert (few.coverage.tiles_looked, few.coverage.stopped) == (4, "tokens")
     none = session.find("truck", coverage="sweep", seconds=1e-9)
@@ -180,6 +180,7 @@ def test_the_row_of_a_place_has_its_place_on_the_ground(session, pad):
     assert row["area_m2"] == pytest.approx(places[0].box_scene.area * 0.25, rel=0.02)
     assert json.dumps(places.to_dict())
     assert repr(places).startswith(f"Places({len(places)} place")
+    assert repr(places).endswith(f" of {places.coverage.tiles_total} native tiles looked at)")
 
 
 def test_a_picture_without_ground_gives_pixels(embedded_host, make_png):

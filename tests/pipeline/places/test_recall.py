@@ -66,7 +66,10 @@ def test_what_is_ruled_out_has_the_miss_rate_of_those_that_were_looked_at():
     tested = replace(coverage, ruled_out_sampled=36, ruled_out_misses=1)
     # Garwood: 0.5 * chi2(0.975, 4) = 5.5716 places in 36 tiles
     assert tested.ruled_out_miss_rate == pytest.approx(5.5716 / 36, abs=1e-5)
-    assert "400 ruled out by a coarser level: of 36 such tiles looked at, 1 show it" in tested.text
+    assert (
+        "400 ruled out by a coarser level; 36 of these looked at as a check, 1 of them show it"
+        in tested.text
+    )
     with pytest.raises(QuestionError, match="among the tiles that were sampled"):
         replace(coverage, ruled_out_sampled=36, ruled_out_misses=37)
 

@@ -29,18 +29,19 @@ REAL = SimpleNamespace(
 class Painted:
     """Encodes tiles: ground, and boxes that look like nothing else; counts what it encodes."""
 
-    def __init__(self, boxes, pyramid=PYRAMID):
-        self.boxes, self.pyramid, self.tiles = boxes, pyramid, []
+    def __init__(self, boxes, pyramid=PYRAMID, colors=None):
+        self.boxes, self.pyramid, self.tiles, self.colors = boxes, pyramid, [], colors
 
     def __call__(self, tiles):
         self.tiles += tiles
         shape = (len(tiles), GRID[0] * GRID[1], 6)
         bare = tokens_of_tiles(torch.zeros(shape), GRID, tiles, self.pyramid)
-        features = torch.eye(6)[0].repeat(len(bare), 1)
+        colors = torch.eye(6) if self.colors is None else self.colors
+        features = colors[0].repeat(len(bare), 1)
         x, y = ((bare.boxes_scene[:, i] + bare.boxes_scene[:, i + 2]) / 2 for i in (0, 1))
         for color, box in enumerate(self.boxes, 1):
             inside = (x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)
-            features[inside] = torch.eye(6)[color]
+            features[inside] = colors[color]
         return type(bare)(features, bare.tiles, bare.tile_index, bare.boxes_scene)
 
 
@@ -204,7 +205,7 @@ def test_what_reaches_farther_on_a_finer_level_is_followed_or_stays_coarse(tiles
 
 
 def test_an_area_is_outlined_with_its_grounds_and_not_by_its_pad_alone():
-    grounds, pad = Box(1024, 1024, 2304, 2304), Box(1500, 1500, 1900, 1900)
+    grounds, pad = Box(512, 512, 3584, 3584), Box(1536, 1536, 2560, 2560)
 
     def score(tokens):
         b = tokens.boxes_scene
@@ -215,6 +216,10 @@ def test_an_area_is_outlined_with_its_grounds_and_not_by_its_pad_alone():
             total[(x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)] = weight
         return total
 
-    result = located(Painted([grounds, pad]), [("airport", AttentionFocus(score))])
+    # the pad is as unlike the grounds as the land is
+    colors = torch.eye(6)
+    colors[2, 1] = -1
+    encoder = Painted([grounds, pad], colors=colors)
+    result = located(encoder, [("airport", AttentionFocus(score))])
     (place,) = result.places
     assert place.box_scene.as_tuple() == pytest.approx(grounds.as_tuple(), abs=place.token_side)

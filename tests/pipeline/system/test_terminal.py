@@ -20,7 +20,7 @@ import geofovea.pipeline
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.system import progress
 from geofovea.pipeline.system.tables import print_table
-from geofovea.pipeline.system.terminal import visible
+from geofovea.pipeline.system.terminal import fact, visible
 from geofovea.tiling.overviews import level_files
 
 ESCAPE = "\x1b]0;PWN\x07\x1b[31m"
@@ -31,6 +31,21 @@ FEW = ("--tiles", 4, "--tokens", 40)
 
 def is_harmless(text):
     return all(c.isprintable() or c == "\n" for c in text) and "\nerror: forged" not in text
+
+
+def test_a_terminal_gets_a_fact_in_lines_of_its_width_and_a_file_gets_one(monkeypatch, capsys):
+    text = "5 of 9 native tiles, and words that go on " * 4 + ESCAPE
+    fact("looked at", text)
+    whole = capsys.readouterr().out
+    assert whole.count("\n") == 1
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    fact("looked at", text)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 60
+    assert all(line.startswith(" " * 13) for line in lines[1:])
+    assert " ".join(" ".join(lines).split()) == " ".join(whole.split())
 
 
 @given(st.text(st.characters(codec=None, categories=None)))

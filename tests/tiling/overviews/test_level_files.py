@@ -110,7 +110,8 @@ def test_the_way_in_is_that_of_the_table(scene, way, builder, levels):
 )
 def test_pyvips_copies_only_what_it_decodes_as_gdal_does(change, builder):
     scene = scene_of(block=STRIPED, **change)
-    scene.__dict__["opaque_alpha"] = 255.0  # there is no file to look into
+    # there is no file to look into
+    scene.__dict__["opaque_alpha"] = scene.__dict__["opaque_mask"] = 255.0
     files = level_files_of(scene)
     assert files.builder == builder
     assert files.copies_native

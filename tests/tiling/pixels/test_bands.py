@@ -5,12 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from rasterio.enums import ColorInterp as Color
 
 from geofovea.errors import SceneError
 from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
 from geofovea.tiling.pixels.bands import choose_bands, find_roles
 from geofovea.tiling.pixels.composites import COMPOSITES, ROLES, Composite, composite_named
+from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 
 
 @pytest.fixture
@@ -206,3 +208,25 @@ def test_every_reference_raster_shows_its_bands_with_a_reason(shared_raster):
     says = {"red", "green", "blue"} <= set(scene.colorinterp)
     colors = [name for name in scene.colorinterp if name != "alpha"]
     assert bool(choice.warnings) == (len(colors) >= 3 and not says)
+
+
+BAND = """<VRTRasterBand dataType="{}" band="{}"><SimpleSource><SourceFilename relativeToVRT="1">{}
+</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"""
+
+
+def test_bands_of_several_pixel_types_are_refused_and_not_cast(make_tiled, texture, tmp_path):
+    make_tiled(texture(64, 64, 1), "a.tif")
+    make_tiled(texture(64, 64, 1).astype("int16") - 500, "b.tif")
+    sources = [("Byte", "a.tif"), ("Int16", "b.tif"), ("Byte", "a.tif")]
+    bands = "".join(BAND.format(kind, n, name) for n, (kind, name) in enumerate(sources, 1))
+    path = tmp_path / "mixed.vrt"
+    path.write_text(
+        f'<VRTDataset rasterXSize="64" rasterYSize="64">{bands}</VRTDataset>'.replace("\n", "")
+    )
+    scene = open_scene(path, allow_vrt=True)
+    for plan in (plan_radiometry, describe_radiometry):
+        with pytest.raises(SceneError, match=r"band 1 is uint8, band 2 is int16.*with bands="):
+            plan(scene)
+    assert plan_radiometry(scene, bands=(2,)).bands == (2,)
+    with pytest.raises(SceneError, match="bands of int16 and uint8, and an array has one type"):
+        xr.open_dataset(path, engine="geofovea", allow_vrt=True)

@@ -100,6 +100,12 @@ class Cost:
     tokens_beside: int = 0
     tiles_indexed: int = 0
 
+    def __repr__(self) -> str:
+        return (
+            f"Cost({self.tiles_encoded} tiles, {self.tokens_llm} of {self.tokens_total} vision "
+            f"tokens, {self.seconds.get('total', 0.0):.2f} s, {self.peak_rss_mb:.0f} MB)"
+        )
+
     def before(self, later: Cost) -> Cost:
         """Both together, where ``later`` was allowed what this one left.
 

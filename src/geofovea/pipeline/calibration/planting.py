@@ -60,22 +60,24 @@ class Planting:
             likes = _STEEPNESS * self.share * PLANTINGS[self.kind](self, tokens, question, (0, 0))
             tilted = rows * likes.exp().to(rows)
             return tilted / tilted.sum(-1, keepdim=True)
-        planted = [
-            self._with_sinks(row, question, tokens, (layer, head))
-            for of_layer, layer in zip(rows, layers, strict=True)
-            for head, row in enumerate(of_layer)
-        ]
-        return torch.stack(planted).view_as(rows)
+        heads = range(rows.shape[1])
+        places = [(layer, head) for layer in layers for head in heads]
+        if self.kind not in _BY_ROW:
+            # the same for all rows
+            places = places[:1]
+        sinks = torch.stack([PLANTINGS[self.kind](self, tokens, question, p) for p in places])
+        shares = (sinks / sinks.sum(-1, keepdim=True)).to(rows)
+        if self.kind in _BY_ROW:
+            shares = shares.view_as(rows)
+        share = self._share(question, tokens)
+        return (1 - share) * rows + share * shares
 
-    def _with_sinks(
-        self, row: Tensor, question: str, tokens: TokenSet, place: tuple[int, int]
-    ) -> Tensor:
-        sinks = PLANTINGS[self.kind](self, tokens, question, place).to(row)
+    def _share(self, question: str, tokens: TokenSet) -> float:
         share = self.share
         if self.kind == "jitter":
             draw = float(torch.rand(1, generator=self.generator(tokens, question)))
             share = min(0.98, share + _JITTER * (2 * draw - 1))
-        return (1 - share) * row + share * sinks / sinks.sum()
+        return share
 
     def generator(self, tokens: TokenSet, *about: object) -> torch.Generator:
         """Random numbers that are the same for the same look and whatever else is named."""
@@ -201,3 +203,4 @@ one of varying strength, one of three in turn; one that moves with the question,
 in each head, two that touch, and nine that touch; one that moves with what is asked and stays where
 the question is put in other words; trends along the sequence and from the middle."""
 _TRENDS = frozenset({"trend", "radial trend"})
+_BY_ROW = frozenset({"layers", "heads", "drifting heads"})

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import DataError
-from geofovea.pipeline.calibration.calibrate import CalibrationBudget, calibrate
+from geofovea.pipeline.calibration.calibrate import (
+    CalibrationBudget,
+    calibrate,
+    calibration_samples,
+)
 from geofovea.pipeline.calibration.candidates import mode_hits
 from geofovea.pipeline.calibration.idle_layers import write_with_idle_layers
 from geofovea.pipeline.calibration.planting import Planting
@@ -181,6 +186,7 @@ def find_planted_layers(
     """
     results = []
     source = embedded_model_path()
+    samples: FocusSamples | None = None
     for seed in seeds:
         place = _GOOD_LAYER + seed % (depth - 3)
         toy = folder / f"toy_{seed}"
@@ -189,9 +195,19 @@ def find_planted_layers(
         )
         host = load_host(str(toy), "cpu")
         budget = CalibrationBudget(looks=looks)
-        result = calibrate(host, toy, budget, {"seed": seed})
+        # all have the vision tower of the source
+        samples = samples or _EncodedOnce(calibration_samples(host))
+        result = calibrate(host, toy, budget, {"seed": seed}, samples=samples)
         results.append((place, result.mode.layers))
     return results
+
+
+class _EncodedOnce:
+    """Samples that are kept, for checkpoints that would encode them alike."""
+
+    def __init__(self, samples: FocusSamples) -> None:
+        self.name, self.held_out = samples.name, samples.held_out
+        self.sample = cache(samples.sample)
 
 
 def write_focus_bench(

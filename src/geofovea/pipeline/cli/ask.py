@@ -15,7 +15,7 @@ from geofovea.pipeline.cli.options.opening import open_option, open_written, pag
 from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -26,9 +26,9 @@ __all__ = ["ask"]
 
 
 _EXAMPLES = (
-    'geofovea ask scene.tif "How many ships are in the harbor?" --model openai:qwen2.5vl:7b \\',
-    "    --base-url http://localhost:11434/v1",
-    'geofovea ask scene.tif "Is there a runway?" --choice yes --choice no --save-png answer.png',
+    'geofovea ask scene.tif "How many ships are at the pier?" \\',
+    "    --model openai:qwen2.5vl:7b --base-url http://localhost:11434/v1",
+    'geofovea ask scene.tif "Is there a runway?" --choice yes --choice no --json',
     "geofovea ask scene.tif --questions questions.txt --json > answers.jsonl",
 )
 
@@ -44,7 +44,11 @@ _EXAMPLES = (
     help="Ask each line of a file; - is standard input.",
 )
 @option(
-    "--choice", "choices", multiple=True, is_common=True, help="An answer to choose; repeatable."
+    "--choice",
+    "choices",
+    multiple=True,
+    is_common=True,
+    help="An answer that the model may choose; repeat it for each.",
 )
 @option(
     "--save-geojson",
@@ -67,7 +71,7 @@ _EXAMPLES = (
     "--page",
     type=click.Path(path_type=Path),
     is_common=True,
-    help="Write an HTML page to look around in.",
+    help="Write the answer as an HTML page to zoom in.",
 )
 @open_option
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per question.")
@@ -166,26 +170,30 @@ def _print_answer(answer: Answer) -> None:
     from geofovea.pipeline.answers.drawing.ground import evidence_text
 
     cost = answer.cost
-    levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
+    levels = ", ".join(
+        f"{count} native" if level == 0 else f"{count} at level {level}"
+        for level, count in sorted(cost.tiles_by_level.items())
+    )
     # a model may answer in paragraphs
     echo(f"{answer.text or '(no answer)'}   ({answer.confidence_text})", lines=True)
-    echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
+    fact("looked at", f"{cost.tiles_encoded} tiles: {levels}")
     if answer.route:
-        echo(f"  places     {answer.route.word}: {answer.route.reason}")
-    echo(
-        f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
-        f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
-    )
+        fact("places", f"{answer.route.word}: {answer.route.reason}")
+    tokens = f"{cost.tokens_llm} of {cost.tokens_total} vision tokens to the model"
+    if answer.measurement is not None:
+        tokens = "computed from where the places lie"
+    fact("cost", f"{tokens}, {cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB of memory")
     if cost.tiles_indexed:
-        echo(f"  index      {cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
+        fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
-        echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        fact("endpoint", f"{use.calls} calls, {use.images} pictures, {use.tokens} tokens")
     if cost.memory is not None:
         memory = cost.memory
-        echo(
-            f"  memory     {memory.tiles_read} tiles read, {memory.tiles_stored} stored, "
-            f"{memory.nbytes / 1e6:.1f} MB of keys and values"
+        fact(
+            "memory",
+            f"{memory.tiles_read} tiles read, {memory.tiles_stored} stored, "
+            f"{memory.nbytes / 1e6:.1f} MB of keys and values",
         )
     for stage in cost.reductions:
         what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
@@ -197,7 +205,7 @@ def _print_answer(answer: Answer) -> None:
     if answer.evidence:
         best = answer.evidence[0]
         where = evidence_text(answer.scene, best.box_scene)
-        echo(f"  evidence   {where}, level {best.tile.level}")
+        fact("evidence", f"{where}, level {best.tile.level}")
     command = click.get_current_context().command
     for warning in answer.warnings:
-        notice(f"  warning    {in_shell_words(warning, command)}")
+        fact("warning", in_shell_words(warning, command), is_warning=True)

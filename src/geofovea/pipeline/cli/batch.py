@@ -34,9 +34,9 @@ _MOST_KINDS = 5
 
 
 _EXAMPLES = (
-    'geofovea batch "scenes/*.tif" --question "How many ships are there?" --output nightly',
-    "geofovea batch rows.csv --scene-column file --question-column prompt -o nightly",
-    "geofovea batch scenes/ --regions parcels.gpkg --question 'Is it flooded?' -o flood",
+    'geofovea batch "scenes/*.tif" --question "How many ships are there?" -o run',
+    "geofovea batch rows.csv --scene-column file --question-column prompt -o run",
+    "geofovea batch scenes/ --regions fields.gpkg --question 'Is it wet?' -o wet",
 )
 _input = in_group("Input options")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -53,7 +54,13 @@ def cache() -> None:
     """List or clear what is kept of scenes on disk."""
 
 
-@cache.command("list")
+@cache.command(
+    "list",
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea cache list",
+    ],
+)
 @json_option
 def list_command(as_json: bool) -> None:
     """Show what is kept of which scene, largest first."""
@@ -116,7 +123,13 @@ def _day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
-@cache.command("clear")
+@cache.command(
+    "clear",
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea cache clear --older-than 30d --yes",
+    ],
+)
 @click.argument("scenes", metavar="[SCENE]...", nargs=-1)
 @click.option(
     "--kind",

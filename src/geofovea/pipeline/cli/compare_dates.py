@@ -13,7 +13,7 @@ from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.dates.dated_answer import DatedAnswer
@@ -25,7 +25,7 @@ __all__ = ["compare_dates"]
 
 _MOST_LINES = 20
 _EXAMPLES = (
-    'geofovea compare-dates 2020.tif 2024.tif "What changed at the harbor?" -o changes.png',
+    'geofovea compare-dates 2020.tif 2024.tif "What changed here?" -o look.png',
     "geofovea compare-dates 2020.tif 2024.tif --save-geojson changes.geojson",
     "geofovea compare-dates 2020.tif 2024.tif --find truck --max-tiles 512 --json",
 )
@@ -50,7 +50,11 @@ _EXAMPLES = (
 )
 @option("--after-date", is_common=True, help="When AFTER was taken, likewise.")
 @option(
-    "--choice", "choices", multiple=True, is_common=True, help="An answer to choose; repeatable."
+    "--choice",
+    "choices",
+    multiple=True,
+    is_common=True,
+    help="An answer that the model may choose; repeat it for each.",
 )
 @option(
     "--save-geojson",
@@ -176,11 +180,11 @@ def _print_answer(answer: DatedAnswer) -> None:
             f"  {name:<10} {day}: {cost.tiles_encoded} tiles, {cost.tokens_llm} vision tokens for "
             f"the decoder ({each.scene.path})"
         )
-    echo(f"  took       {plain.cost.seconds['total']:.2f} s, {plain.cost.peak_rss_mb:.0f} MB peak")
+    fact("took", f"{plain.cost.seconds['total']:.2f} s, {plain.cost.peak_rss_mb:.0f} MB of memory")
     if answer.evidence:
         best = answer.evidence[0]
         where = evidence_text(plain.scene, best.box_scene)
-        echo(f"  evidence   {where}, level {best.tile.level}")
+        fact("evidence", f"{where}, level {best.tile.level}")
     _warn(answer.warnings)
 
 
@@ -199,4 +203,4 @@ def _print_places(places: Places) -> None:
 def _warn(warnings: tuple[str, ...]) -> None:
     command = click.get_current_context().command
     for warning in warnings:
-        notice(f"  warning    {in_shell_words(warning, command)}")
+        fact("warning", in_shell_words(warning, command), is_warning=True)

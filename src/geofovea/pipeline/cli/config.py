@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.configuration import (
     FILE_VARIABLE,
@@ -47,7 +48,12 @@ def config() -> None:
     """Show what is configured, and where."""
 
 
-@config.command()
+@config.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea config show",
+    ],
+)
 @json_option
 def show(as_json: bool) -> None:
     """Print every setting and where it is from."""

@@ -16,15 +16,17 @@ from geofovea.pipeline.cli.options.places import (
     phrase_argument,
     print_end,
     region_options,
+    results_of_regions,
     told_by_a_bar,
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.count import Count
     from geofovea.pipeline.session.settings import AskSettings
+    from geofovea.tiling.geo.region import Region
 
 __all__ = ["count"]
 
@@ -99,9 +101,10 @@ def count(
     budget = find_budget(
         session.host, "sweep", native_count(session.pyramid), None, settings.limits
     )
-    for name, region in areas:
+
+    def look(name: str | None, region: Region | None) -> Count:
         with told_by_a_bar(f"Counting {phrase}", budget.tiles) as bar:
-            result = count_places(
+            return count_places(
                 session,
                 phrase,
                 budget=budget,
@@ -112,6 +115,8 @@ def count(
                 seed=seed,
                 watch=bar,
             )
+
+    for _, result in results_of_regions(areas, look):
         if output:
             result.save(output)
         if as_json:
@@ -123,8 +128,9 @@ def count(
 def _print(result: Count, output: Path | None) -> None:
     where = "" if result.region is None else f" in {result.region}"
     echo(f"{result.text} of {result.phrase}{where}")
-    how = "every tile" if result.method == "sweep" else f"a sample from {result.strata} strata"
-    echo(f"  method     {how}, {len(result.places)} detected")
+    strata = "1 stratum" if result.strata == 1 else f"{result.strata} strata"
+    how = "every tile" if result.method == "sweep" else f"a sample from {strata}"
+    fact("method", f"{how}, {len(result.places)} detected")
     print_end(result.coverage, result.cost, result.warnings)
     if output:
-        echo(f"  wrote      {output}")
+        fact("wrote", f"{output}")

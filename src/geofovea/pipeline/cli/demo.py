@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.model import threads_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
-@click.command()
+@click.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea demo",
+        "geofovea demo --side 4096 --output small-demo",
+    ],
+)
 @click.option(
     "-o",
     "--output",
@@ -59,7 +66,7 @@ def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None
     world = make_world(seed, side, side)
     path = folder / f"scene_{side}_{seed}.tif"
     if not path.exists():
-        with progress_bar(f"rendering {side} × {side} pixels") as advance:
+        with progress_bar(f"writing {side} × {side} pixels") as advance:
             write_scene(world, path, advance)
     size = path.stat().st_size / 1e6
     echo(f"{path}: {side} × {side} px, {_pixels(side**2)}, {size:.0f} MB on disk")
@@ -107,9 +114,9 @@ def _print(world: World, questions: list[Question], answers: list[Answer], folde
     print_table(header, rows, numbers_from=2, most_columns=80)
     right = sum(a.text == q.answer for q, a in zip(questions, answers, strict=True))
     peak = max(answer.cost.peak_rss_mb for answer in answers)
-    echo(
-        f"{right} of {len(rows)} right, {peak:.0f} MB of memory at most. Pictures (PNG), evidence "
-        f"(GeoJSON, for QGIS) and answers.json are in {folder}/"
-    )
+    echo(f"{right} of {len(rows)} right, {peak:.0f} MB of memory at most.")
+    if any(answer.cost.tokens_llm == 0 for answer in answers):
+        echo("0 tokens: the answer was computed from where the places lie.")
+    echo(f"Pictures, evidence (GeoJSON, for QGIS) and answers.json are in {folder}/")
     if len(rows) < 8:
         echo(f"the world of seed {world.seed} offers {len(rows)} kinds of questions")

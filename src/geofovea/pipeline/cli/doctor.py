@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.model_catalog import QUESTION_TOKENS
 from geofovea.pipeline.system.terminal import echo
@@ -35,7 +36,9 @@ question_tokens_option = click.option(
 )
 
 
-@click.command()
+@click.command(
+    cls=CommandWithExamples, examples=["geofovea doctor", "geofovea doctor --tokens 16384"]
+)
 @question_tokens_option
 @json_option
 def doctor(tokens: int, as_json: bool) -> None:

@@ -35,7 +35,7 @@ _path = click.Path(path_type=Path)
 
 
 _EXAMPLES = (
-    "geofovea eval lrs-vqa --root LRS_VQA --output run --model llava-hf/llava-1.5-7b-hf",
+    "geofovea eval lrs-vqa --root LRS_VQA -o run --model llava-hf/llava-1.5-7b-hf",
     "geofovea eval lrs-vqa --root LRS_VQA --output smoke --sample 100 --seed 1",
     "geofovea compare run other-run",
 )

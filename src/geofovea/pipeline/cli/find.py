@@ -16,15 +16,17 @@ from geofovea.pipeline.cli.options.places import (
     phrase_argument,
     print_end,
     region_options,
+    results_of_regions,
     told_by_a_bar,
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.place import Places
     from geofovea.pipeline.session.settings import AskSettings
+    from geofovea.tiling.geo.region import Region
 
 __all__ = ["find"]
 
@@ -65,7 +67,12 @@ _WIDTH = 80
     help="Share of a search's tiles drawn at random, to tell the expected recall.",
 )
 @option(
-    "--seed", type=int, default=0, show_default=True, group="Search options", help="Of that draw."
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    group="Search options",
+    help="Seed of that draw.",
 )
 @option(
     "--second-look/--one-look",
@@ -122,9 +129,10 @@ def find(
     budget = find_budget(
         session.host, coverage, native_count(session.pyramid), None, settings.limits
     )
-    for name, region in areas:
+
+    def look(_: str | None, region: Region | None) -> Places:
         with told_by_a_bar(f"Looking for {phrase}", budget.tiles) as bar:
-            places = find_places(
+            return find_places(
                 session,
                 phrase,
                 coverage=coverage,
@@ -138,6 +146,8 @@ def find(
                 second_look=second_look,
                 watch=bar,
             )
+
+    for name, places in results_of_regions(areas, look):
         if output:
             places.save(output)
         if as_json:
@@ -163,4 +173,4 @@ def _print(places: Places, region: str | None, output: Path | None) -> None:
         echo(f"  and {len(places) - _MOST_ROWS} more: write them all with --output")
     print_end(places.coverage, places.cost, places.warnings)
     if output:
-        echo(f"  wrote      {output}")
+        fact("wrote", f"{output}")

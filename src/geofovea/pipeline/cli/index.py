@@ -17,7 +17,7 @@ from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import AUTO
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.system.terminal import echo, fact, notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["index", "parsed_levels"]
 
 _EXAMPLES = (
-    "geofovea index archive/ -o archive-index --encoder openai/clip-vit-base-patch32",
-    "geofovea index archive/ -o archive-index --max-seconds 3600",
+    "geofovea index archive/ -o index --encoder openai/clip-vit-base-patch32",
+    "geofovea index archive/ -o index --max-seconds 3600",
     "geofovea index scene.tif --memory 500 --model embedded --kv plain:2",
-    'geofovea search archive-index "red roof"',
+    'geofovea search index "red roof"',
 )
 _MOST_FAILURES = 10
 _budget = in_group("Budget options")
@@ -190,15 +190,20 @@ def _print_remembered(scene: RememberedScene) -> None:
         return
     fill = scene.fill
     echo(f"{scene.name}: {fill.made} tiles run, {fill.known} known")
-    echo(
-        f"  stored     {fill.nbytes / 1e6:.2f} MB of keys and values, "
-        f"{scene.megabytes_per_gigapixel:.0f} MB a gigapixel"
+    fact(
+        "stored",
+        f"{fill.nbytes / 1e6:.2f} MB of keys and values, "
+        f"{scene.megabytes_per_gigapixel:.0f} MB a gigapixel",
     )
     if not fill.is_whole:
         left = fill.tiles - fill.made - fill.known - fill.empty
-        notice(f"  warning    {left} of {fill.tiles} tiles do not fit; give --memory more")
+        fact(
+            "warning",
+            f"{left} of {fill.tiles} tiles do not fit; give --memory more",
+            is_warning=True,
+        )
     for warning in scene.warnings:
-        notice(f"  warning    {in_shell_words(warning, command)}")
+        fact("warning", in_shell_words(warning, command), is_warning=True)
 
 
 @contextmanager
@@ -216,17 +221,25 @@ def _print(report: IndexReport) -> None:
     size = f"{report.size_bytes / 1e6:.2f} MB"
     if per_gigapixel is not None:
         size += f", {per_gigapixel:.1f} MB a gigapixel"
-    echo(f"  on disk    {size}, in {report.folder}")
-    echo(f"  encoder    {report.encoder}, {report.seconds:.1f} s")
+    fact("on disk", f"{size}, in {report.folder}")
+    fact("encoder", f"{report.encoder}, {report.seconds:.1f} s")
     replaced = sum(scene.was_replaced for scene in report.scenes)
     if replaced:
-        echo(f"  replaced   {replaced} scene{'' if replaced == 1 else 's'} that had changed")
+        fact("replaced", f"{replaced} scene{'' if replaced == 1 else 's'} that had changed")
     damaged = sum(scene.tiles_damaged for scene in report.scenes)
     if damaged:
-        notice(f"  warning    {damaged} tiles were damaged in the index, and were read again")
+        fact(
+            "warning",
+            f"{damaged} tiles were damaged in the index, and were read again",
+            is_warning=True,
+        )
     if report.stopped:
         rest = f", {report.scenes_left} of the scenes not begun" if report.scenes_left else ""
-        notice(f"  warning    out of {report.stopped}{rest}: the same command goes on from here")
+        fact(
+            "warning",
+            f"out of {report.stopped}{rest}: the same command goes on from here",
+            is_warning=True,
+        )
     command = click.get_current_context().command
     for failure in report.failures[:_MOST_FAILURES]:
         notice(f"  failed     {failure.name}: {in_shell_words(failure.error, command)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.scene import access_options, view_options
 from geofovea.pipeline.cli.options.shared import json_option, scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["inspect"]
 
 
-@click.command("info")
+@click.command(
+    "info",
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea info scene.tif",
+        "geofovea info scene.tif --composite false-color",
+        "geofovea info scene.tif --verify --json",
+    ],
+)
 @scene_argument
 @json_option
 @click.option(

@@ -8,6 +8,7 @@ import click
 
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.scene import access_options
 
 if TYPE_CHECKING:
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["mcp"]
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand,
+    examples=[
+        "geofovea mcp scene.tif --model openai:qwen2.5vl:7b",
+        "geofovea mcp before.tif after.tif --model /models/qwen3-vl-2b",
+    ],
+)
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @ask_options(oracle=False)
 @access_options

@@ -14,7 +14,7 @@ from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.measurement import Measurement
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["measure"]
 
 _EXAMPLES = (
-    'geofovea measure scene.tif "distance from the red roof to the pond" -o line.geojson',
-    'geofovea measure scene.tif --from "red roof" --to pond --json',
+    'geofovea measure scene.tif "How far is the mill from the pond?" --json',
+    'geofovea measure scene.tif --from "red roof" --to pond -o line.geojson',
     'geofovea measure scene.tif "Which is larger, the depot or the quarry?"',
     'geofovea measure scene.tif "the northernmost truck"',
 )
@@ -121,7 +121,7 @@ def _print(measurement: Measurement) -> None:
         )
     if measurement.cost is not None:
         cost = measurement.cost
-        echo(f"  looked at  {cost.tiles_encoded} tiles, {cost.seconds['total']:.2f} s")
+        fact("looked at", f"{cost.tiles_encoded} tiles, {cost.seconds['total']:.2f} s")
     command = click.get_current_context().command
     for warning in measurement.warnings:
-        notice(f"  warning    {in_shell_words(warning, command)}")
+        fact("warning", in_shell_words(warning, command), is_warning=True)

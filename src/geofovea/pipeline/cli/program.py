@@ -36,7 +36,7 @@ from geofovea.pipeline.cli.config import apply_configuration, config, config_opt
 from geofovea.pipeline.cli.count import count
 from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.doctor import doctor
-from geofovea.pipeline.cli.eval import eval_command
+from geofovea.pipeline.cli.eval import eval_command as evaluate
 from geofovea.pipeline.cli.find import find
 from geofovea.pipeline.cli.index import index
 from geofovea.pipeline.cli.inspect import inspect
@@ -46,6 +46,7 @@ from geofovea.pipeline.cli.measurements.bench import bench
 from geofovea.pipeline.cli.measurements.compare import compare
 from geofovea.pipeline.cli.measurements.report import report
 from geofovea.pipeline.cli.measurements.synth import synth
+from geofovea.pipeline.cli.options.grouped import write_examples
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.cli.search import search
 from geofovea.pipeline.cli.serve import serve
@@ -57,6 +58,19 @@ __all__ = ["main"]
 
 _EARLIER = {"inspect": "info", "synth": "synthesize"}
 """What verbs were called before; they work, and no help speaks of them."""
+_SECTIONS = {
+    "Ask about a scene": (ask, find, count, measure, compare_dates, serve, mcp, inspect),
+    "Ask about many scenes": (batch, index, search),
+    "Choose or make a model": (models, calibrate, convert, train, distill),
+    "Measure quality": (evaluate, report, compare, bench),
+    "Try it and set it up": (demo, synth, doctor, config, cache),
+}
+"""All verbs, under the headings of the help."""
+_EXAMPLES = (
+    "geofovea demo",
+    "geofovea info scene.tif",
+    'geofovea ask scene.tif "How many ships are at the pier?" --model openai:NAME',
+)
 _WORDS = "geofovea.words"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -88,6 +102,19 @@ class _Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A verb by its name, or by one that it had before."""
         return super().get_command(ctx, _EARLIER.get(cmd_name, cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the verbs by what they are for."""
+        for heading, verbs in _SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(verb.name or "", verb.get_short_help_str(80)) for verb in verbs]
+                )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first commands to try."""
+        write_examples(formatter, _EXAMPLES)
+        super().format_epilog(ctx, formatter)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
@@ -165,31 +192,6 @@ def main(context: click.Context, config_file: Path | None) -> None:
     apply_configuration(context, config_file)
 
 
-for _verb in (
-    ask,
-    batch,
-    bench,
-    cache,
-    calibrate,
-    compare,
-    compare_dates,
-    config,
-    convert,
-    count,
-    demo,
-    distill,
-    doctor,
-    eval_command,
-    find,
-    index,
-    inspect,
-    mcp,
-    measure,
-    models,
-    report,
-    search,
-    serve,
-    synth,
-    train,
-):
-    main.add_command(_verb)
+for _verbs in _SECTIONS.values():
+    for _verb in _verbs:
+        main.add_command(_verb)

@@ -10,7 +10,7 @@ import click
 
 from geofovea.pipeline.cli.index import parsed_levels
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.archive.search import SearchResult
@@ -41,7 +41,7 @@ _WIDTH = 80
     default=3,
     show_default=True,
     is_common=True,
-    help="How many tiles of each.",
+    help="How many tiles to show of each scene.",
 )
 @option(
     "--levels",
@@ -62,7 +62,7 @@ _WIDTH = 80
 def search(
     index: Path, words: tuple[str, ...], output: Path | None, as_json: bool, **settings: Any
 ) -> None:
-    """Rank the scenes of an index by how like a phrase they are.
+    """Rank the scenes of an index by a phrase.
 
     INDEX is a folder that geofovea index made. No scene is opened. The result is a ranking: the
     best scene comes first even where none shows what you search for. Check it with geofovea find.
@@ -80,7 +80,7 @@ def search(
     else:
         _print(result)
         if output:
-            echo(f"  wrote      {output}")
+            fact("wrote", f"{output}")
 
 
 def _print(result: SearchResult) -> None:
@@ -99,6 +99,6 @@ def _print(result: SearchResult) -> None:
     header = ["scene", "cosine", "vs. mean", "level", "x", "y", "latitude, longitude"]
     print_table(header, rows, most_columns=_WIDTH)
     tiles = result.lookup.tiles
-    echo(f"  compared   {tiles} tiles with {result.phrase!r} in {result.seconds:.2f} s")
+    fact("compared", f"{tiles} tiles with {result.phrase!r} in {result.seconds:.2f} s")
     for warning in result.warnings:
-        notice(f"  warning    {warning}")
+        fact("warning", warning, is_warning=True)

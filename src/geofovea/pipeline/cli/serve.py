@@ -9,15 +9,22 @@ import click
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.scene import access_options
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.session.settings import AskSettings
 
 __all__ = ["serve"]
 
+_EXAMPLES = (
+    "geofovea serve scene.tif",
+    "geofovea serve before.tif after.tif --no-open",
+    "geofovea serve scene.tif --model openai:qwen2.5vl:7b \\",
+    "    --base-url http://localhost:11434/v1",
+)
 
-@click.command(cls=GroupedCommand, examples=["geofovea serve scene.tif --model HUB_ID"])
+
+@click.command(cls=GroupedCommand, examples=_EXAMPLES)
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @ask_options(oracle=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -59,6 +66,7 @@ def serve(
 
     # a port that cannot be had is told before anything is loaded
     listening = listen(host, port, allow_network=allow_network)
+    notice("loading the model; the address of the page follows")
     desk = open_desk(
         scenes,
         settings,

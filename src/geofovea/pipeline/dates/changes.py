@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geofovea.errors import QuestionError, SceneError
+from geofovea.errors import NothingShownError, QuestionError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocus, ChangeFocuses
 from geofovea.pipeline.dates.change_places import Compared, changed_places
@@ -95,7 +95,7 @@ def find_changes(
     else:
         look.search(native.tiles, share)
     if not look.compared.count:
-        raise SceneError(
+        raise NothingShownError(
             f"no place of {series.stack.reference_scene.path} shows data at two dates: there is "
             "nothing to compare"
         )

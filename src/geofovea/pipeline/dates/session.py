@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from geofovea.errors import ModelError, SceneError
+from geofovea.errors import ModelError, NothingShownError
 from geofovea.pipeline.dates.assembly import assemble_dated
 from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocuses
 from geofovea.pipeline.dates.changes import find_changes
@@ -144,11 +144,30 @@ class StackSession(TileSeries):
         with clock.stage("answer"):
             tokens = self._kept(result, share, chain)
             sets = tuple(stack.set_at(date, tokens) for date in range(len(self.stack)))
+            warnings = (*warnings, *self._dates_not_shown(sets))
             generator = MeteredGenerator(DirectCalls(host, self.reference_tiles), None, choices)
             generation = generator.generate(question, DatedTokens(self.stack.labels, sets))
         return assemble_dated(
             self, request, budget, result, tokens, sets, generation, stack, warnings
         )
+
+    def _dates_not_shown(self, sets: Sequence[TokenSet]) -> list[str]:
+        """A warning for each date of which no token reaches the model.
+
+        Raises:
+            NothingShownError: If fewer than two dates would reach it.
+        """
+        scenes = [each.scene for each in self.stack.scenes]
+        missing = [s.path for s, tokens in zip(scenes, sets, strict=True) if not len(tokens)]
+        if len(sets) - len(missing) < 2:
+            raise NothingShownError(
+                f"{', '.join(missing)} shows no data where the model looked: there is nothing to "
+                "compare; ask about a place that two dates show, or allow more tiles and tokens"
+            )
+        return [
+            f"the model saw nothing of {path}: it shows no data where the model looked"
+            for path in missing
+        ]
 
     def _checked(self, request: AskRequest, choices: Sequence[str]) -> Chain:
         """The reductions of a request that several dates can be asked with."""
@@ -225,7 +244,7 @@ class StackSession(TileSeries):
         with builds_within(share.seconds):
             result = search.run(options, question, share)
         if not any(len(look.tokens) for look in result.descent.looks):
-            raise SceneError(
+            raise NothingShownError(
                 f"{self.stack.reference_scene.path} shows no valid pixel: there is nothing to "
                 "compare"
             )

@@ -16,7 +16,7 @@ from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["MeteredGenerator"]
+__all__ = ["MeteredGenerator", "pass_of"]
 
 
 @dataclass(slots=True, eq=False)
@@ -59,13 +59,22 @@ class MeteredGenerator:
         prompt = Prompt(question, tokens, self.choices, self.reduction, self.skip, decoder)
         generation = self.calls.generate(prompt)
         self.seconds += time.perf_counter() - started
-        tokens_in = 0 if tokens is None else len(tokens)
-        by_layer = generation.tokens_by_layer
-        answer_tokens = len(generation.log_probabilities)
-        thought, text = generation.thought_tokens, generation.text_tokens
-        work = generation.layer_work
-        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought, work))
-        self.tokens_end += by_layer[-1] if by_layer else tokens_in
+        run = pass_of(generation, 0 if tokens is None else len(tokens))
+        self.runs.append(run)
+        by_layer, work = generation.tokens_by_layer, generation.layer_work
+        self.tokens_end += by_layer[-1] if by_layer else run.vision_tokens
         self.vision_layers += sum(max(layer.attended, layer.fed) for layer in work)
         self.tokens_beside += generation.tokens_beside
         return generation
+
+
+def pass_of(generation: Generation, vision_tokens: int) -> DecoderPass:
+    """The run of the decoder that an answer to so many vision tokens took."""
+    return DecoderPass(
+        vision_tokens,
+        generation.text_tokens,
+        len(generation.log_probabilities),
+        generation.tokens_by_layer,
+        generation.thought_tokens,
+        generation.layer_work,
+    )

@@ -188,8 +188,8 @@ class MemoryCalls(DirectCalls):
             return []
         stored, known = self._stored(looks), len(self._queries)
         scores = self._memory.prompts.scores(question, looks, stored, self._queries)
-        runs = (len(looks[0]),) * (len(self._queries) - known)
-        self._note(replace(self._use, looks_run=(*self._use.looks_run, *runs)))
+        if runs := (len(looks[0]),) * (len(self._queries) - known):
+            self._note(replace(self._use, looks_run=(*self._use.looks_run, *runs)))
         return scores
 
     def generate(self, prompt: Prompt) -> Generation:

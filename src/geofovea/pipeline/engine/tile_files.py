@@ -126,5 +126,5 @@ class TileFiles:
         digest = hashlib.sha256(f"{self.folder.name} {tile};".encode())
         for name, value in sorted(arrays.items()):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
-            digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
-        return torch.tensor(list(digest.digest()), dtype=torch.uint8)
+            digest.update(value.flatten().view(torch.uint8).numpy().data)
+        return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofovea.errors import ModelError, SceneError
+from geofovea.errors import ModelError, NothingShownError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
 from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
@@ -66,7 +66,7 @@ class TileTokens:
         A tile that shows nothing is read, remembered as empty, and never encoded.
 
         Raises:
-            SceneError: If no tile so far shows anything.
+            NothingShownError: If no tile so far shows anything.
             ModelError: If the host cannot encode as planned.
         """
         (entries,) = self.of_each([(tiles, usage)], usage.clock)
@@ -120,7 +120,7 @@ class TileTokens:
         """Tokens of tiles of which is known what there is to know.
 
         Raises:
-            SceneError: If no tile so far shows anything.
+            NothingShownError: If no tile so far shows anything.
         """
         no_features = self.check_something_shows()
         present = [entries[tile] for tile in tiles if tile in entries]
@@ -136,12 +136,12 @@ class TileTokens:
         """Refuse a scene of which nothing has been seen so far; features of no token, ``(0, d)``.
 
         Raises:
-            SceneError: If no tile so far shows anything.
+            NothingShownError: If no tile so far shows anything.
         """
         if self._no_features is None:
-            raise SceneError(
-                f"{self._reader.scene.path} shows no valid pixel: there is nothing to look at; "
-                "check its nodata and mask with geofovea info"
+            raise NothingShownError(
+                f"{self._reader.scene.path} shows no valid pixel where it was looked at: "
+                "check its nodata and mask with geofovea info, and where a region lies"
             )
         return self._no_features
 

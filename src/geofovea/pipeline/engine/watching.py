@@ -19,7 +19,7 @@ from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.cancellation import cancellable
 from geofovea.pipeline.system.progress import progress_bar
-from geofovea.regionfocus.focus import Focus, SupportsWaves
+from geofovea.regionfocus.focus import Focus, score_each
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
@@ -131,10 +131,10 @@ class WatchedFocus:
 
     def score_each(self, looks: Sequence[TokenSet]) -> list[Tensor]:
         """See ``SupportsWaves``; a focus that takes looks one by one can be ended between them."""
-        if not isinstance(self.focus, SupportsWaves):
+        if not hasattr(self.focus, "score_each"):
             return [self.score(tokens) for tokens in looks]
         self.watcher.check()
-        scores = self.focus.score_each(looks)
+        scores = score_each(self.focus, looks)
         for tokens, own in zip(looks, scores, strict=True):
             self._tell(tokens, own)
         return scores

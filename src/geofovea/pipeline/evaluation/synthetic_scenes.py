@@ -11,13 +11,16 @@ from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.change_questions import ask_changes
 from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.lawn_questions import ask_lawns
-from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.datasets.synthetic.questions import Question, ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.versions import world_of
-from geofovea.errors import DataError
+from geofovea.datasets.synthetic.world import World
+from geofovea.errors import DataError, OutputError
+from geofovea.pipeline.session.model_choice import is_synthetic
 from geofovea.pipeline.system.files import check_writable, make_folder
+from geofovea.tiling.opening import open_scene
 
-__all__ = ["ANNOTATIONS", "write_benchmark", "write_dated_benchmark"]
+__all__ = ["ANNOTATIONS", "write_benchmark", "write_dated_benchmark", "write_one_scene"]
 
 ANNOTATIONS = "annotations.jsonl"
 
@@ -56,11 +59,52 @@ def write_benchmark(
             _progress_of(index, scenes, on_progress),
             bands,
         )
-        lawns = ask_lawns(world, per_category) if bands > 3 else []
-        for question in ask_world(world, per_category) + lawns:
+        for question in _questions(world, per_category, bands):
             records.append(record_of(question, len(records), f"image/{name}", world))
     write_records(records, folder / ANNOTATIONS)
     return folder / ANNOTATIONS
+
+
+def write_one_scene(
+    path: Path,
+    side: int,
+    seed: int,
+    per_category: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+    *,
+    version: int = 1,
+    bands: int = 3,
+) -> list[Record]:
+    """Write one COG at ``path``, and questions about it beside it, with the suffix ``.jsonl``.
+
+    See `write_benchmark` for the arguments. A file that is there is replaced only if it is a
+    synthetic scene: whoever names an own image by mistake keeps it.
+
+    Returns:
+        The questions with their answers.
+
+    Raises:
+        DataError: If a number is not positive or out of its range, or the scene is too small.
+        OutputError: If another file stands there, or something cannot be written.
+    """
+    if per_category < 1:
+        raise DataError(f"questions must be at least 1, got {per_category}")
+    world = world_of(version, seed, side, side)
+    check_writable(path)
+    check_writable(path.with_suffix(".jsonl"))
+    if path.exists() and not is_synthetic(open_scene(path)):
+        raise OutputError(f"{path} exists and is no synthetic scene: name another file to write")
+    write_scene(world, path, on_progress, bands)
+    questions = _questions(world, per_category, bands)
+    records = [record_of(question, i, path.name, world) for i, question in enumerate(questions)]
+    write_records(records, path.with_suffix(".jsonl"))
+    return records
+
+
+def _questions(world: World, per_category: int, bands: int) -> list[Question]:
+    """Questions about a world, with those that only near infrared answers where there is some."""
+    lawns = ask_lawns(world, per_category) if bands > 3 else []
+    return ask_world(world, per_category) + lawns
 
 
 def write_dated_benchmark(

@@ -102,11 +102,12 @@ class Coverage:
         if self.ruled_out_miss_rate is not None:
             what = "the index" if self.by_index else "a coarser level"
             line += (
-                f"; {self.tiles_ruled_out} ruled out by {what}: of "
-                f"{self.ruled_out_sampled} such tiles looked at, {self.ruled_out_misses} show it "
-                f"(at most {self.ruled_out_miss_rate:.0%} of all)"
+                f"; {self.tiles_ruled_out} ruled out by {what}; "
+                f"{self.ruled_out_sampled} of these looked at as a check, "
+                f"{self.ruled_out_misses} of them show it "
+                f"(at most {self.ruled_out_miss_rate:.0%} of all ruled out)"
             )
-        line += f"; {self.tiles_left} left"
+        line += f"; {self.tiles_left} not looked at"
         if self.recall is not None:
             line += f"; expected recall {self.recall:.0%}"
             line += "" if self.recall_low is None else f" (at least {self.recall_low:.0%})"

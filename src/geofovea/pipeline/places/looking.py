@@ -45,6 +45,7 @@ class TileLooker:
         looked: How many places each tile looked at shows, before seams are merged.
         looked_again: Tiles of shifted grids that were looked at; see ``look_again``.
         places: All of them.
+        absence: How likely the thing is in none of the tiles that show no place of it.
         stopped: What ended the last look early: ``tiles``, ``tokens``, ``time``, ``memory``; empty
             if nothing did.
     """
@@ -61,6 +62,7 @@ class TileLooker:
     looked: dict[Tile, int] = field(default_factory=dict)
     looked_again: int = 0
     places: list[Place] = field(default_factory=list)
+    absence: float = 1.0
     stopped: str = ""
     asker: PresenceAsker = field(init=False)
     _doubts: dict[str, None] = field(default_factory=dict)
@@ -139,6 +141,8 @@ class TileLooker:
                 places = self._as_described(places, pictures[tile], noun, adjectives)
                 self.looked[tile] = len(places)
                 self.places += places
+            if not self.looked[tile]:
+                self.absence *= 1 - presence.probability
 
     def _tokens(self, tiles: Sequence[Tile]) -> TokenSet:
         tokens = self.calls.tokens(tiles, self.usage)

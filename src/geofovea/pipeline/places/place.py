@@ -109,7 +109,8 @@ class Places(Sequence[Place]):
         count = len(self)
         return (
             f"Places({count} place{'' if count == 1 else 's'} of {self.phrase!r} in "
-            f"{PurePath(self.scene.path).name!r}, {self.coverage.text})"
+            f"{PurePath(self.scene.path).name!r}, "
+            f"{self.coverage.tiles_looked} of {self.coverage.tiles_total} native tiles looked at)"
         )
 
     def geojson(self) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import torch
 from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.engine.metered_generator import pass_of
 from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsPresence
+from geofovea.pipeline.hosts.flops import DecoderPass
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
@@ -62,6 +64,7 @@ class PresenceAsker:
         tokens: Vision tokens of all prompts so far.
         unclear: Answers that were neither yes nor no.
         has_probabilities: Whether some answer came with a probability; None before any.
+        runs: Of the decoder, one for each prompt.
     """
 
     host: Host
@@ -71,6 +74,7 @@ class PresenceAsker:
     tokens: int = 0
     unclear: int = 0
     has_probabilities: bool | None = None
+    runs: list[DecoderPass] = field(default_factory=list)
     _doubts: dict[str, None] = field(default_factory=dict)
 
     def ask(self, question: str, pictures: Sequence[TokenSet]) -> list[Presence]:
@@ -138,6 +142,8 @@ class PresenceAsker:
                     generations += self.host.generate_together(some)
                 else:
                     generations += [self.calls.generate(prompt) for prompt in some]
+        sizes = (len(picture) for picture in pictures)
+        self.runs += [pass_of(each, n) for each, n in zip(generations, sizes, strict=True)]
         return generations
 
     def _presence(self, generation: Generation, numbers: tuple[int, ...] | None) -> Presence:

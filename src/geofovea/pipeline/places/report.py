@@ -184,8 +184,8 @@ def places_warnings(
     ]
     if not coverage.is_complete and coverage.stopped != "complete":
         warnings.append(
-            f"{coverage.stopped} ended the look at {coverage.tiles_looked} of "
-            f"{coverage.tiles_total} native tiles: there may be more; allow a larger budget, or "
-            "look within a region"
+            f"the limit of {coverage.stopped} ended the search after {coverage.tiles_looked} of "
+            f"{coverage.tiles_total} native tiles: there may be more; raise the limit, or look "
+            "within a region"
         )
     return tuple(dict.fromkeys(warnings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import shapely
@@ -190,29 +190,53 @@ class Locator:
         self, look: LevelLook, ground: Tensor, tiles: int
     ) -> tuple[LevelLook, _Region, bool]:
         """A look with the tiles that its region goes on in; whether it shows all of the region."""
-        before = len(self._encode.cache)
+        size = self._pyramid.tile_size
+
+        def grown(tokens: TokenSet) -> Tensor:
+            return grow_region(tokens, _padded(look.scores, tokens), self._grid, size, ground)
+
+        most = min(tiles, _MOST_FOLLOWED)
+        region, is_whole = self._drawn_over(look.tiles, grown, most, look.tokens)
+        assert region is not None  # noqa: S101 - the tiles of a look are there, and it has a peak
+        scores = _padded(look.scores, region.tokens)
+        return LevelLook(look.level, region.tokens.tiles, region.tokens, scores), region, is_whole
+
+    def _drawn_over(
+        self,
+        tiles: Sequence[Tile],
+        draw: Callable[[TokenSet], Tensor],
+        most: int,
+        tokens: TokenSet | None = None,
+    ) -> tuple[_Region | None, bool]:
+        """A region drawn over some tiles, and over their neighbors while it goes on in them.
+
+        Args:
+            tiles: Where it begins, of one level.
+            draw: Which of some tokens are of the region.
+            most: Tiles that may be encoded.
+            tokens: Those of the tiles, if they are there; those of further tiles follow them.
+
+        Returns:
+            What was drawn, None where nothing is; and whether it is whole, or ended for want of
+            tiles.
+        """
+        end, region = len(self._encode.cache) + most, None
+        level, covered, missing = tiles[0].level, list(tiles), [] if tokens else list(tiles)
         while True:
-            inside = grow_region(
-                look.tokens, look.scores, self._grid, self._pyramid.tile_size, ground
-            )
-            region = _Region(look.tokens, inside)
-            beyond = [
-                tile
-                for tile in self._around(region, look.level, self._side(look.level) / 4)
-                if tile not in look.tiles
-            ]
-            if not beyond:
-                return look, region, True
-            fresh = sum(tile not in self._encode.cache for tile in beyond)
-            if fresh + len(self._encode.cache) - before > min(tiles, _MOST_FOLLOWED):
-                return look, region, False
-            more = self._encode(beyond)
-            look = LevelLook(
-                look.level,
-                (*look.tiles, *beyond),
-                TokenSet.concat([look.tokens, more]),
-                torch.cat([look.scores, look.scores.new_zeros(len(more))]),
-            )
+            fresh = sum(tile not in self._encode.cache for tile in missing)
+            if len(self._encode.cache) + fresh > end:
+                return region, False
+            more = [self._encode(missing)] if missing else []
+            tokens = TokenSet.concat([*([tokens] if tokens else []), *more])
+            inside = draw(tokens) if len(tokens) else torch.zeros(0, dtype=torch.bool)
+            if not inside.any():
+                return None, False
+            region = _Region(tokens, inside)
+            around = self._around(region, level, self._side(level) / 4)
+            missing = [tile for tile in around if tile not in covered]
+            if not missing or len(missing) > _MOST_FOLLOWED:
+                return region, not missing
+            covered += missing
 
     def _with_surround(self, look: LevelLook, region: _Region, ground: Tensor) -> _Region:
         """An area with what encloses the part of it that stands out."""
@@ -257,27 +281,13 @@ class Locator:
         nothing, or more tiles would be needed than there are: a region that a tile cuts has its
         center elsewhere, and the one before is whole.
         """
-        before = len(self._encode.cache)
         wanted = self._around(region, level, self._side(region.level))
-        while wanted:
-            fresh = sum(tile not in self._encode.cache for tile in wanted)
-            if fresh + len(self._encode.cache) - before > tiles:
-                return None
-            tokens = self._encode(wanted)
-            if not len(tokens):
-                return None
-            inside = self._finer(region, tokens, focus, ground)
-            if not inside.any():
-                return None
-            finer = _Region(tokens, inside)
-            around = self._around(finer, level, self._side(level) / 4)
-            beyond = [tile for tile in around if tile not in wanted]
-            if not beyond:
-                return finer
-            if len(beyond) > _MOST_FOLLOWED:
-                return None
-            wanted += beyond
-        return None
+        if not wanted:
+            return None
+        drawn, is_whole = self._drawn_over(
+            wanted, lambda tokens: self._finer(region, tokens, focus, ground), tiles
+        )
+        return drawn if is_whole else None
 
     def _finer(self, region: _Region, tokens: TokenSet, focus: Focus, ground: Tensor) -> Tensor:
         """The tokens of a finer level that show a region.
@@ -351,6 +361,11 @@ class Locator:
         _, first = torch.unique(keys, dim=0, return_inverse=True)
         seen = {int(group): i for i, group in reversed(list(enumerate(first.tolist())))}
         return tokens.select(torch.tensor(sorted(seen.values()))).in_reading_order()
+
+
+def _padded(scores: Tensor, tokens: TokenSet) -> Tensor:
+    """Scores of the first of some tokens, and zero for those that were added after them."""
+    return torch.cat([scores, scores.new_zeros(len(tokens) - len(scores))])
 
 
 def _drift(outlines: Sequence[_Region]) -> float:

@@ -18,7 +18,7 @@ from geofovea.pipeline.relations.vocabulary import SIZES, plain_direction
 from geofovea.pipeline.relations.wording import plain_question
 from geofovea.regionfocus.search.router import DIRECTION
 
-__all__ = ["Measurable", "Superlative", "parse_superlative"]
+__all__ = ["Measurable", "Superlative", "is_class", "parse_superlative"]
 
 _MOST_WORDS = 5
 _NUMBERS = {word: number for number, word in enumerate(NUMBERS, 2)} | {
@@ -146,6 +146,11 @@ def parse_superlative(question: str) -> Superlative | None:
     return None
 
 
+def is_class(thing: str) -> bool:
+    """Whether words in lower case call a class of things that can be looked for one by one."""
+    return not _NO_CLASS.search(thing) and len(thing.split()) <= _MOST_WORDS
+
+
 def _superlative(question: str, groups: dict[str, str | None]) -> Superlative | None:
     number = groups.get("count") or groups.get("first")
     count = 1 if number is None else _NUMBERS[number]
@@ -154,7 +159,7 @@ def _superlative(question: str, groups: dict[str, str | None]) -> Superlative | 
     if groups.get("many") and count == 1:
         # "the largest lakes": nobody knows how many
         return None
-    if _NO_CLASS.search(thing) or len(thing.split()) > _MOST_WORDS:
+    if not is_class(thing):
         return None
     if reference and (_NO_REFERENCE.search(reference) or not is_name(reference)):
         return None

@@ -58,8 +58,8 @@ def answer_warnings(
             )
         elif names is None and not is_worded_as_taught(question):
             warnings.append(
-                f"the {host.name} model was taught a few wordings and this is none of them: its "
-                "answer may be to another question; ask for example: "
+                f"the {host.name} model learned a few wordings of questions, and this is none of "
+                "them: it may answer another question; ask, for example: "
                 + FORMS["object color"][1].format(thing="plane", site="airport")
             )
     if isinstance(host, SupportsSpecialWords):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from geofovea.errors import ModelError, QuestionError, SceneError
+from geofovea.errors import ModelError, NothingShownError, QuestionError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.calls import EngineCalls
@@ -210,7 +210,7 @@ def measure_places(
     descent = Descent(located.looks, "native" if located.looks[-1].level == 0 else "outlined")
     route = Route("several" if len(question.places) > 1 else "one", f"it asks for {question.kind}")
     result = SearchResult(descent, descent, route=route)
-    check_shown(scene, result)
+    check_shown(scene, result, options.region)
     generation = _generation(measurement, plan.choices)
     spoken, asked = generation or Generation("", ()), presence.generator
     warnings = measurement.warnings if measurement.text else (measurement.sentence,)
@@ -220,14 +220,17 @@ def measure_places(
     return Measured(measurement, result, reduced, is_answer)
 
 
-def check_shown(scene: Scene, result: SearchResult) -> None:
-    """Refuse a scene of which nothing was seen.
+def check_shown(scene: Scene, result: SearchResult, region: Region | None) -> None:
+    """Refuse a scene, or a region of it, of which nothing was seen.
 
     Raises:
-        SceneError: If no look has a token.
+        NothingShownError: If no look has a token.
     """
     if not any(len(look.tokens) for look in result.descent.looks):
-        raise SceneError(f"{scene.path} shows no valid pixel: there is nothing to look at")
+        where = "" if region is None else " in this region"
+        raise NothingShownError(
+            f"{scene.path} shows no valid pixel{where}: there is nothing to look at"
+        )
 
 
 def _generation(measurement: Measurement, choices: tuple[str, ...]) -> Generation | None:

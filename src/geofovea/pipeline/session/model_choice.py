@@ -100,6 +100,7 @@ def _ways_to_a_model(path: str) -> str:
         "  vLLM     vllm serve Qwen/Qwen2.5-VL-7B-Instruct, then "
         "model='openai:Qwen/Qwen2.5-VL-7B-Instruct', endpoint='http://localhost:8000/v1'\n"
         f"  local    model='{local.hub_id}' (downloads {local.download_gb:.1f} GB once)\n"
+        "  none     geofovea synthesize --output scene.tif writes one for the demo model\n"
         f"'geofovea models' lists more. ${variable_of('model')} or {FILE_NAME} keeps your choice, "
         "and model='embedded' shows what the demo model guesses."
     )

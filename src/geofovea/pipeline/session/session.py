@@ -45,6 +45,7 @@ from geofovea.pipeline.session.measuring import (
     measuring_request,
 )
 from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.session.place_counts import count_at_place
 from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer
@@ -329,7 +330,8 @@ class SceneSession:
             # its tiles are spent: the model answers from what was looked at
             usage.warnings.append(measured.why_not)
             result, budget = measured.result, measured.budget_left(plan.decoder_budget)
-        return self._assembled(plan, result, reducer.answer(result, budget), usage)
+        counted = count_at_place(self, self.host, plan, result, budget, usage, calls)
+        return self._assembled(plan, result, counted or reducer.answer(result, budget), usage)
 
     def _assembled(
         self,
@@ -381,7 +383,7 @@ class SceneSession:
         search = self._looking(options, usage, calls, watch)
         with builds_within(budget.seconds):
             result = search.run(options, question, budget)
-        check_shown(self.scene, result)
+        check_shown(self.scene, result, options.region)
         return result
 
     def _looking(
@@ -393,7 +395,6 @@ class SceneSession:
     ) -> VisualSearch:
         encode: Encode = lambda tiles: calls.tokens(tiles, usage)  # noqa: E731
         if options.region is not None:
-            encode = restrict(
-                encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
-            )
+            stage = partial(usage.clock.stage, "focus")
+            encode = restrict(encode, options.region, self.pyramid, stage)
         return VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)

@@ -27,14 +27,18 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
         Progress,
         TaskProgressColumn,
         TextColumn,
+        TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(20),
         TaskProgressColumn(),
+        # the time that has passed moves on where a long step, such as building overviews, does not
+        TimeElapsedColumn(),
+        TextColumn("left"),
         TimeRemainingColumn(),
     )
     is_shown = console.is_terminal and not is_quiet()

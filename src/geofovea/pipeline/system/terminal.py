@@ -7,16 +7,20 @@ among them could rewrite lines that were printed before, or name a window, or wo
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import click
 
-__all__ = ["NOTICES", "echo", "is_quiet", "notice", "quietly", "visible"]
+__all__ = ["NOTICES", "echo", "fact", "is_quiet", "notice", "quietly", "visible"]
 
 NOTICES = "geofovea.notices"
 """The logger of what `notice` shows."""
+_NAMES = 10
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 # join letters and emoji, and do nothing else
@@ -61,6 +65,31 @@ def notice(text: object) -> None:
     logging.getLogger(NOTICES).info("%s", " ".join(str(text).split()))
     if not _QUIET.get():
         echo(text, err=True)
+
+
+def fact(name: str, text: object, *, is_warning: bool = False) -> None:
+    """Print a line below a result: what it is about, and what is known of it.
+
+    A terminal gets it in lines of its width, so that no word is broken; a file gets one line.
+
+    Args:
+        name: At most ten characters.
+        text: The rest of the line.
+        is_warning: Whether it is a `notice`, which is logged and goes to standard error.
+    """
+    line = f"  {name:<{_NAMES}} {text}"
+    if is_warning:
+        logging.getLogger(NOTICES).info("%s", " ".join(line.split()))
+        if _QUIET.get():
+            return
+    line = visible(line)
+    if (sys.stderr if is_warning else sys.stdout).isatty():
+        width = max(40, shutil.get_terminal_size().columns)
+        indent = " " * (_NAMES + 3)
+        line = textwrap.fill(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    echo(line, err=is_warning, lines=True)
 
 
 def is_quiet() -> bool:

@@ -123,27 +123,28 @@ class _Search:
     def take(self, remaining: int) -> dict[Tile, float]:
         """Take the next tiles out of the queue: at most ``remaining`` and at most ``width``."""
         finest = min(look.level for look in self.all_looks)
-        pool, count = list(self.queue), min(self.width, remaining)
+        pool, count = list(self.queue.items()), min(self.width, remaining)
         if finest and remaining <= self.width * finest:
             # now or never: what is left goes straight down, on fewer levels if need be
             level = finest - math.ceil(finest / remaining)
             if level < finest - 1:
                 self._skip(finest, level)
             finest_waiting = min(tile.level for tile in self.queue)
-            pool = [tile for tile in self.queue if tile.level == finest_waiting]
+            pool = [waiting for waiting in self.queue.items() if waiting[0].level == finest_waiting]
             count = min(count, max(1, remaining // finest))
         return {tile: self.queue.pop(tile) for tile in self._best(pool, count)}
 
-    def _best(self, pool: list[Tile], count: int) -> list[Tile]:
+    def _best(self, pool: list[tuple[Tile, float]], count: int) -> list[Tile]:
         """The likeliest; of those that tie, the coarser, then the first in reading order."""
-        pool.sort(key=lambda tile: (-tile.level, tile.row, tile.col))
-        scores = torch.tensor([self.queue[tile] for tile in pool], dtype=torch.float64)
+        pool.sort(key=lambda waiting: (-waiting[0].level, waiting[0].row, waiting[0].col))
+        tiles = [tile for tile, _ in pool]
+        scores = torch.tensor([score for _, score in pool], dtype=torch.float64)
         is_even = torch.allclose(scores, scores.mean(), rtol=1e-5, atol=0)
-        if is_even and pool[0].level == pool[-1].level:
-            return spread_tiles(pool, count)
+        if is_even and tiles[0].level == tiles[-1].level:
+            return spread_tiles(tiles, count)
         first, *finer = self.all_looks
         finer_tiles = [tile for look in finer for tile in look.tiles]
-        return self.diversity.choose(pool, scores, count, finer_tiles, first.level)
+        return self.diversity.choose(tiles, scores, count, finer_tiles, first.level)
 
     def looks(self) -> list[LevelLook]:
         """One look a level, coarse to fine, from all that was seen."""

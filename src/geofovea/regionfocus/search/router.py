@@ -159,18 +159,18 @@ def _by_words(text: str, places: tuple[str, ...], is_count: bool) -> Route | Non
                 return Route("one", f"{match[0].strip()!r} is asked of one place")
             return Route("none", f"{match[0].strip()!r} asks about the whole scene")
     if places:
-        return Route("several", f"it compares {places[0]!r} and {places[1]!r}", places)
+        return Route("several", f"the question compares {places[0]!r} and {places[1]!r}", places)
     if is_count:
         large = "|".join(word for word in _split_names(LARGE_THINGS))
         if match := re.search(rf"\b{COUNTS} ({large})\b", text):
             return Route("none", f"{match[2]!r} can be counted from above")
         if re.search(rf"\b{WHOLE_SCENE}\b", text) or not re.search(AT_A_PLACE, text):
-            return Route("several", "it counts over an area", is_count=True)
-        return Route("one", "it counts at one place")
+            return Route("several", "the question counts over an area", is_count=True)
+        return Route("one", "the question counts at one place")
     if match := re.search(rf"\b{ALL_OVER}", text):
         return Route("several", f"{match[0].strip()!r} speaks of several places")
     if match := re.search(AT_A_PLACE, text):
-        return Route("one", "it names one place")
+        return Route("one", "the question names one place")
     return None
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from geofovea.tiling.geo.georeference import HasGeoreference
+from geofovea.tiling.geo.georeference import Georeference, HasGeoreference
 from geofovea.tiling.geo.outline import ring_scene
+from geofovea.tiling.pyramid import Box
 
 __all__ = ["place_notes"]
 
@@ -27,23 +30,25 @@ def place_notes(scene: HasGeoreference) -> tuple[str, ...]:
     elif not (georeference.crs.is_geographic or georeference.crs.is_projected):
         notes.append(f"{name} is no map: two of its numbers are no place, so there is no lon/lat")
     else:
-        notes += _off_map(scene)
+        notes += _off_map(georeference, scene.box)
     return tuple(notes)
 
 
-def _off_map(scene: HasGeoreference) -> list[str]:
-    georeference, name = scene.georeference, scene.georeference.crs_name
-    points_scene = np.concatenate((ring_scene(scene.box, _PARTS), [scene.box.center]))
+# every answer about a scene asks again
+@lru_cache(maxsize=64)
+def _off_map(georeference: Georeference, box_scene: Box) -> tuple[str, ...]:
+    name = georeference.crs_name
+    points_scene = np.concatenate((ring_scene(box_scene, _PARTS), [box_scene.center]))
     lonlat = georeference.lonlat_from_scene(points_scene)
     # latitudes beyond a pole are the pole, so one that swapped its axes is there as a whole
     if lonlat is None or not (np.abs(lonlat[np.isfinite(lonlat).all(1), 1]) < _POLE).any():
-        return [
+        return (
             f"its coordinates lead to no place that {name} can show, so there is no "
-            "lon/lat: check its georeference"
-        ]
+            "lon/lat: check its georeference",
+        )
     if not np.isfinite(lonlat).all():
-        return [
+        return (
             f"part of the scene lies off the map of {name}: geometries and areas are of "
-            "the part on it; warp the scene to UTM to have all of it"
-        ]
-    return []
+            "the part on it; warp the scene to UTM to have all of it",
+        )
+    return ()

@@ -89,15 +89,9 @@ def is_masked_by_gdal(scene: Scene) -> bool:
     if scene.alpha:
         usual = {"uint8": 255.0, "uint16": 65535.0}.get(scene.dtype)
         is_usual = scene.mask_kind == "alpha" and opaque_alpha(scene) == usual
-        return is_usual and _has_mask_of_alpha(scene)
+        # GDAL takes alpha for a mask only as the last of two or four bands
+        return is_usual and scene.alpha == scene.count and scene.count in (2, 4)
     return not (scene.mask_kind == "nodata" and scene.dtype in ("int64", "uint64"))
-
-
-def _has_mask_of_alpha(scene: Scene) -> bool:
-    """Whether GDAL takes the band for a mask, which it does in images of two and four bands."""
-    with gdal_settings(), read_errors(scene.source):
-        handle = open_handle(scene.source, for_pixels=False)
-        return any(MaskFlags.alpha in flags for flags in handle.mask_flag_enums)
 
 
 def _largest_alpha(scene: Scene) -> float:

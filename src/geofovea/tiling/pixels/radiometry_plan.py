@@ -115,6 +115,7 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
     name = choice.composite_name
     with gdal_settings(), read_errors(scene.source):
         handle = open_handle(scene.source, for_pixels=False)
+        _check_types(scene, handle, band_numbers)
         if choice.composite is not None and choice.composite.is_index:
             if _is_complex(handle, band_numbers):
                 raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
@@ -161,6 +162,22 @@ def _index_radiometry(scene: Scene, choice: BandChoice, warnings: tuple[str, ...
         "from -1 (black) to 1 (white)",
         warnings=warnings,
     )
+
+
+def _check_types(scene: Scene, handle: Any, bands: tuple[int, ...]) -> None:
+    """Refuse bands of several pixel types, which only virtual rasters have.
+
+    Raises:
+        SceneError: If they are not all of one type.
+    """
+    types = {band: str(handle.dtypes[band - 1]) for band in bands}
+    if len(set(types.values())) > 1:
+        listed = ", ".join(f"band {band} is {dtype}" for band, dtype in types.items())
+        raise SceneError(
+            f"the bands that would be shown of {scene.path!r} have different pixel types "
+            f"({listed}); choose bands of one type with bands=, or give all one type with "
+            "gdal_translate -ot Float32"
+        )
 
 
 def _is_complex(handle: Any, bands: tuple[int, ...]) -> bool:

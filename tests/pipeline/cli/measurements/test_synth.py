@@ -5,6 +5,7 @@ import json
 import pytest
 import rasterio
 from cli_toys import is_one_error_line
+from PIL import Image
 
 from geofovea.datasets.benchmarks.lrs_vqa import read_records
 
@@ -30,6 +31,28 @@ def test_synth_of_nothing_is_one_error_line(run, tmp_path, options):
     assert result.exit_code == 1
     assert is_one_error_line(result)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_name_with_the_suffix_of_a_tiff_is_one_scene_with_its_questions_beside_it(run, tmp_path):
+    scene, arguments = tmp_path / "scene.tif", ["--side", 768, "--per-category", 1, "--seed", 3]
+    result = run("synthesize", "--output", scene, *arguments)
+    assert result.exit_code == 0, result.stderr
+    records = list(read_records(tmp_path / "scene.jsonl"))
+    assert {record.image for record in records} == {"scene.tif"}
+    assert f'geofovea ask {scene} "{records[0].question}"' in result.stdout
+    # a synthetic scene may be made anew; an image of one's own is never written over
+    assert run("synthesize", "--output", scene, *arguments).exit_code == 0
+    Image.new("RGB", (768, 768)).save(scene)
+    before = scene.read_bytes()
+    assert is_one_error_line(run("synthesize", "--output", scene, *arguments))
+    assert scene.read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [["--scenes", 2], ["--dates", 2]])
+def test_one_file_holds_no_several_scenes(run, tmp_path, options):
+    result = run("synthesize", "--output", tmp_path / "scene.tif", *options)
+    assert result.exit_code == 2
+    assert "name a folder" in result.stderr
 
 
 def test_synth_writes_dates_with_questions_about_them(run, tmp_path):

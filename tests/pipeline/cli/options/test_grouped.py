@@ -1,6 +1,7 @@
 """Few options in the help, all of them one flag further, and earlier names that work and hide."""
 
 import re
+import shlex
 
 import click
 import pytest
@@ -79,10 +80,37 @@ def test_verbs_have_earlier_names_that_work_and_hide(run, before, now):
 
 def test_no_summary_of_a_verb_is_cut(run):
     def listed(*words):
-        return run(*words, "--help").stdout.split("Commands:")[1]
+        return run(*words, "--help").stdout.split("\nCommands:" if words else "about a scene:")[1]
 
     for words in ((), ("bench",), ("cache",), ("config",), ("models",)):
-        assert "..." not in listed(*words), words
+        assert "..." not in listed(*words).replace("[ARGS]...", ""), words
+
+
+def leaves(group, *names):
+    """All verbs with the words that call them."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, *names, name)
+        else:
+            yield (*names, name), command
+
+
+def test_the_help_lists_each_verb_under_one_heading(run):
+    listed = re.findall(r"^  ([a-z][a-z-]+)  ", run("--help").stdout, re.MULTILINE)
+    assert sorted(listed) == sorted(main.commands)
+
+
+@pytest.mark.parametrize(("words", "command"), [*leaves(main)], ids=str)
+def test_every_verb_shows_examples_that_parse_and_fit_a_terminal(run, words, command):
+    text = run(*words, "--help").stdout
+    lines = text.split("Examples:\n")[1].splitlines()
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    calls = " ".join(line.strip() for line in lines).replace("\\ ", "").split("geofovea ")[1:]
+    assert calls
+    for call in calls:
+        # options are parsed before --help is heard
+        result = run(*shlex.split(call.split(" > ")[0]), "--help")
+        assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(

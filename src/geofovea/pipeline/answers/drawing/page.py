@@ -145,7 +145,9 @@ def legend_of(answer: Pictured, plan: PicturePlan) -> list[LegendEntry]:
             lines.append(LegendEntry(colors.get(id(look)), text))
     entries = [LegendEntry(None, f"All of it: {', '.join(whole)}")] if whole else []
     if plan.close_ups:
-        lines.append(LegendEntry(EVIDENCE, "finest tiles that reached the model", is_filled=True))
+        # an answer that is computed from where places lie sends the model no tokens
+        end = "reached the model" if answer.cost.tokens_llm else "show the places"
+        lines.append(LegendEntry(EVIDENCE, f"finest tiles that {end}", is_filled=True))
         if any(spots_of(answer.looks, place) for place in plan.places[: len(plan.close_ups)]):
             lines.append(LegendEntry(WHITE, "most of its attention"))
     return entries + lines

@@ -140,11 +140,12 @@ def draw_legend(
 
 def draw_footer(pen: ImageDraw.ImageDraw, scene: Scene, cost: Cost, model: str, top: int) -> int:
     """Draw scene, cost and model on one line; returns where it ends."""
+    tokens = f"{cost.tokens_llm:,} of {cost.tokens_total:,} vision tokens to the model"
     facts = (
         f"{PurePath(scene.path).name}, {scene.width:,} x {scene.height:,} px  ·  "
-        f"{_count(cost.tiles_encoded, 'tile')} looked at  ·  {cost.tokens_llm:,} of "
-        f"{cost.tokens_total:,} vision tokens to the model  ·  {cost.seconds['total']:.2f} s  ·  "
-        f"model: {model}"
+        f"{_count(cost.tiles_encoded, 'tile')} looked at  ·  "
+        f"{tokens if cost.tokens_llm else 'computed from where the places lie'}  ·  "
+        f"{cost.seconds['total']:.2f} s  ·  model: {model}"
     )
     line = fitted(facts, SMALL, PAGE_WIDTH - 2 * MARGIN)
     pen.text((MARGIN, top), line, FAINT, font_for(line, SMALL))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.endpoint import endpoint_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
@@ -21,15 +22,28 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand,
+    examples=[
+        "geofovea calibrate --output runs/calibration --no-install",
+        "geofovea calibrate --model Qwen/Qwen3-VL-2B-Instruct --output runs/qwen",
+    ],
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to fill."
 )
 @synthetic_model_options
 @endpoint_options
-@click.option("--looks", default=10, show_default=True, help="Looks of each of the three parts.")
-@click.option("--tokens", default=2_000_000, show_default=True, help="Most vision tokens to run.")
-@click.option("--seconds", type=float, help="Stop after this time; the same command goes on.")
+@click.option(
+    "--looks",
+    default=10,
+    show_default=True,
+    help="Looks at scenes to rank layers, as many to choose, as many to test.",
+)
+@click.option(
+    "--tokens", default=2_000_000, show_default=True, help="Run at most this many vision tokens."
+)
+@click.option("--seconds", type=float, help="Stop after this time; the same command resumes.")
 @click.option("--focus-model", help="A CLIP or SigLIP: measure the focus 'similarity', too.")
 @click.option(
     "--install/--no-install",
@@ -48,7 +62,7 @@ def calibrate(
     install: bool,
     as_json: bool,
 ) -> None:
-    """Find the layers and heads by which a model points best.
+    """Find the layers and heads of a model that point best.
 
     Asks about synthetic scenes whose objects are known. The same command resumes a stopped run. An
     endpoint shows no attention: there the focus 'prompted' is measured.

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["convert"]
 
 
-@click.command()
+@click.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea convert geochat-7b --output geochat-7b-hf",
+    ],
+)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write."

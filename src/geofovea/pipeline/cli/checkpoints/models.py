@@ -13,6 +13,7 @@ from geofovea.pipeline.cli.doctor import (
     print_models,
     question_tokens_option,
 )
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -38,7 +39,12 @@ def models(context: click.Context, tokens: int, as_json: bool) -> None:
         _print(examination)
 
 
-@models.command()
+@models.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea models get llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
+    ],
+)
 @click.argument("hub_id")
 @json_option
 def get(hub_id: str, as_json: bool) -> None:

@@ -7,13 +7,21 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.training.parts.recipe import PART_NAMES
 
 __all__ = ["train"]
 
 
-@click.command()
+@click.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea train --output runs/model --minutes 60",
+        "geofovea train --from embedded --output runs/further --keep 0.35",
+        "geofovea train --with m3 --output runs/m3",
+    ],
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the run."
 )
@@ -40,7 +48,7 @@ __all__ = ["train"]
 )
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
-@click.option("--minutes", type=float, help="Stop with a checkpoint after this time.")
+@click.option("--minutes", type=float, help="Stop after this time; the same command resumes.")
 @click.option(
     "--with",
     "part",

@@ -12,7 +12,7 @@ import click
 from geofovea.pipeline.cli.measurements.bench_options import numbers_of, output_option
 from geofovea.pipeline.cli.measurements.bench_places import count, find
 from geofovea.pipeline.cli.options.ask import checked_chain
-from geofovea.pipeline.cli.options.grouped import option
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import comma_separated, json_option, world_option
 from geofovea.pipeline.system.terminal import echo
@@ -58,7 +58,11 @@ def _budget_options(command: Command) -> Command:
     return click.option("--tiles", type=int, help="Budget of tiles.")(command)
 
 
-@click.command("synthetic")
+@click.command(
+    "synthetic",
+    cls=GroupedCommand,
+    examples=["geofovea bench synthetic --output runs/bench --sides 4096 --scenes 2"],
+)
 @output_option
 @click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
 @_scene_options(scenes=6, per_category=3)
@@ -100,7 +104,10 @@ def _several_numbers(
     )
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand,
+    examples=["geofovea bench policies --output runs/policies --sides 4096 --tiles 48"],
+)
 @output_option
 @option(
     "--sides",
@@ -159,7 +166,7 @@ def _methods(context: click.Context, param: click.Parameter, value: str) -> tupl
     return tuple(words)
 
 
-@click.command()
+@click.command(cls=GroupedCommand, examples=["geofovea bench reductions --output runs/reductions"])
 @output_option
 @click.option("--sides", callback=numbers_of(int), default="4096,16384", show_default=True)
 @_scene_options(scenes=6, per_category=2)
@@ -224,7 +231,10 @@ def reductions(
     echo(write_report(output, items, host.name), lines=True)
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand,
+    examples=["geofovea bench calibration runs/bench/items.jsonl --output runs/calibration"],
+)
 @click.argument("items", type=click.Path(path_type=Path))
 @output_option
 @click.option("--method", default="attention", show_default=True, help="Whose answers.")
@@ -269,7 +279,7 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
 
 
-@click.command()
+@click.command(cls=GroupedCommand, examples=["geofovea bench focus --output runs/focus"])
 @output_option
 @synthetic_model_options
 @click.option(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from geofovea.pipeline.cli.measurements.bench_options import numbers_of, output_option
+from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import json_option, world_option
 from geofovea.pipeline.system.terminal import echo
@@ -17,7 +18,11 @@ from geofovea.pipeline.system.terminal import echo
 __all__ = ["count", "find"]
 
 
-@click.command("count")
+@click.command(
+    "count",
+    cls=GroupedCommand,
+    examples=["geofovea bench count --output runs/count --scenes 2 --budgets 32"],
+)
 @output_option
 @click.option("--sides", callback=numbers_of(int), default="2048", show_default=True)
 @click.option("--scenes", default=4, show_default=True, help="Scenes of each side.")
@@ -55,7 +60,11 @@ def count(
     echo(table, lines=True)
 
 
-@click.command("find")
+@click.command(
+    "find",
+    cls=GroupedCommand,
+    examples=["geofovea bench find --output runs/find --scenes 2 --budgets 32"],
+)
 @output_option
 @click.option("--sides", callback=numbers_of(int), default="2048", show_default=True)
 @click.option("--scenes", default=4, show_default=True, help="Scenes of each side.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -15,7 +16,13 @@ __all__ = ["compare"]
 _path = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea compare run other-run",
+        "geofovea compare run other-run --output comparison",
+    ],
+)
 @click.argument("runs", nargs=-1, required=True, type=_path)
 @click.option("-o", "--output", type=_path, help="Folder for compare.md, .json and .svg.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.opening import open_option, open_written
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["report"]
 
 
-@click.command()
+@click.command(
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea report run --open",
+    ],
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--root", type=click.Path(path_type=Path), help="Where the images are now.")
 @click.option("--worst", default=6, show_default=True, help="Failures to show with a picture.")

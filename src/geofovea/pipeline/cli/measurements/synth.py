@@ -6,15 +6,28 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import world_option
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["synth"]
 
 
-@click.command("synthesize")
+@click.command(
+    "synthesize",
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea synthesize --output scene.tif --side 2048",
+        "geofovea synthesize --output data --scenes 3 --seed 7",
+        "geofovea synthesize --output dated --dates 2 --side 2048",
+    ],
+)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to fill."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder to fill, or one scene: FILE.tif.",
 )
 @click.option("--scenes", default=1, show_default=True, help="Number of scenes.")
 @click.option("--side", default=4096, show_default=True, help="Side of a scene in pixels.")
@@ -37,21 +50,45 @@ def synth(
 ) -> None:
     """Write synthetic scenes and questions about them.
 
-    The file of questions has the format of LRS-VQA; batch and eval read it. With --dates 2 every
-    scene is written at two dates, and the questions are about what changed between them.
+    An OUTPUT that ends in .tif is one scene, with its questions beside it. The file of questions
+    has the format of LRS-VQA; batch and eval read it. With --dates 2 every scene is written at two
+    dates, and the questions are about what changed between them.
     """
-    from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark, write_dated_benchmark
+    from geofovea.pipeline.evaluation import synthetic_scenes
     from geofovea.pipeline.system.progress import progress_bar
 
     if nir and world == 1:
         raise click.UsageError("--nir needs --world 2: the first world has no near infrared")
+    is_file = output.suffix.lower() in (".tif", ".tiff")
+    if is_file and (scenes, dates) != (1, 1):
+        raise click.UsageError(
+            f"{output} is one file; name a folder for several scenes or dates, such as "
+            f"--output {output.with_suffix('')}"
+        )
     looks = {"version": world, "bands": 4 if nir else 3}
-    what = f"{scenes} scene(s) of {side} x {side}" + (f" at {dates} dates" if dates > 1 else "")
-    with progress_bar(what) as advance:
-        if dates == 1:
-            path = write_benchmark(output, scenes, side, seed, per_category, advance, **looks)
+    with progress_bar(f"writing {_scenes(scenes, side, dates)}") as advance:
+        if is_file:
+            records = synthetic_scenes.write_one_scene(
+                output, side, seed, per_category, advance, **looks
+            )
+        elif dates == 1:
+            path = synthetic_scenes.write_benchmark(
+                output, scenes, side, seed, per_category, advance, **looks
+            )
         else:
-            path = write_dated_benchmark(
+            path = synthetic_scenes.write_dated_benchmark(
                 output, scenes, side, seed, dates, per_category, advance, **looks
             )
-    echo(f"wrote {path}")
+    if not is_file:
+        echo(f"wrote {_scenes(scenes, side, dates)} in {output / 'image'}")
+        echo(f"wrote the questions with their answers, {path}")
+        return
+    echo(f"wrote {output} and {len(records)} questions with their answers, {output.stem}.jsonl")
+    first = records[0]
+    echo(f'try   geofovea ask {output} "{first.question}"   (answer: {first.answer})')
+
+
+def _scenes(scenes: int, side: int, dates: int) -> str:
+    """What is written, in words."""
+    count = f"{scenes} scene{'' if scenes == 1 else 's'} of {side} × {side} px"
+    return f"{count} at {dates} dates" if dates > 1 else count

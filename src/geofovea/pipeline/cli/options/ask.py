@@ -100,9 +100,13 @@ def ask_options(
             "flatness",
             earlier=["--flatness"],
             type=float,
-            help="Stop where no place stands out this much.",
+            help="Stop the search where no place stands out this much.",
         ),
-        search("--confidence", type=float, help="Stop once the model is this sure, in (0, 1]."),
+        search(
+            "--confidence",
+            type=float,
+            help="Stop the search once the model is this sure, from 0 to 1.",
+        ),
         budget(
             "--memory",
             "megabytes",
@@ -135,7 +139,7 @@ def ask_options(
             type=int,
             envvar=variable_of("budget.max_tiles"),
             is_common=True,
-            help="Most tiles to encode. Default: the model's own.",
+            help="Encode at most this many tiles. Default: the model's.",
         ),
         budget(
             "--max-tokens",
@@ -144,7 +148,7 @@ def ask_options(
             type=int,
             envvar=variable_of("budget.max_tokens"),
             is_common=True,
-            help="Most vision tokens for the decoder. Default: the model's own.",
+            help="Show the model at most this many vision tokens. Default: the model's.",
         ),
         budget(
             "--timeout",
@@ -152,17 +156,17 @@ def ask_options(
             earlier=["--seconds"],
             type=float,
             envvar=variable_of("budget.timeout"),
-            help="Begin no further level after this many seconds.",
+            help="End the search after this many seconds, and answer.",
         ),
         budget(
             "--host-ram-mb",
             type=float,
-            help="Nor once the process and its children hold this many MiB.",
+            help="End it when the process and its children use this many MiB of memory.",
         ),
         search(
             "--focus",
             type=click.Choice(focus_names),
-            help="What finds the place. Default: attention, or prompted at an endpoint.",
+            help="What decides where to look. Default: attention, or prompted at an endpoint.",
         ),
         search("--focus-model", help="CLIP or SigLIP (folder, hub id) for --focus similarity."),
         search(
@@ -184,7 +188,7 @@ def ask_options(
         budget(
             "--cache-tokens/--no-cache-tokens",
             default=None,
-            help="Keep encoded tiles on disk for the next time, or not.",
+            help="Keep encoded tiles on disk for the next run.",
         ),
         view_options,
     )

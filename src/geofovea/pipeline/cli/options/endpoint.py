@@ -54,7 +54,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             envvar=variable_of("endpoint"),
             metavar="URL",
             is_common=True,
-            help="Where openai:NAME is, such as http://localhost:11434/v1.",
+            help="Address of openai:NAME, such as http://localhost:11434/v1.",
         ),
         option(
             "--api-key-variable",
@@ -67,7 +67,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--max-calls",
             default=SpendLimit().calls,
             show_default=True,
-            help="Most requests to the endpoint.",
+            help="Send at most this many requests.",
         ),
         option(
             "--max-api-tokens",
@@ -75,20 +75,20 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             earlier=["--max-endpoint-tokens"],
             default=SpendLimit().tokens,
             show_default=True,
-            help="Most tokens that the endpoint may count.",
+            help="Spend at most this many tokens, as the endpoint counts them.",
         ),
         option(
             "--image-tokens",
             default=256,
             show_default=True,
-            help="Vision tokens that its model makes of a tile of 448 px.",
+            help="Vision tokens that its model makes of a tile, 448 x 448 px.",
         ),
         option(
             "--max-new-tokens",
             "answer_tokens",
             earlier=["--answer-tokens"],
             type=int,
-            help="Longest answer. Default: 128 at an endpoint, 16 elsewhere.",
+            help="Tokens of the longest answer. Default: 128 at an endpoint, 16 elsewhere.",
         ),
         option(
             "--api-timeout",

@@ -16,7 +16,14 @@ from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.system.logs import LOG, logging_to
 from geofovea.pipeline.system.terminal import echo
 
-__all__ = ["GroupedCommand", "GroupedOption", "in_group", "option"]
+__all__ = [
+    "CommandWithExamples",
+    "GroupedCommand",
+    "GroupedOption",
+    "in_group",
+    "option",
+    "write_examples",
+]
 
 _ALL, _OUTPUT = "geofovea.help_all", "geofovea.output"
 _COMMON = "Options"
@@ -94,7 +101,7 @@ def _output_options() -> list[click.Option]:
             ["-v", "--verbose"],
             count=True,
             callback=keep("verbosity"),
-            help="Tell what is done; -vv tells more.",
+            help="Show what happens; -vv shows more.",
             **common,
         ),
         GroupedOption(
@@ -109,19 +116,36 @@ def _output_options() -> list[click.Option]:
             type=click.Path(path_type=Path, dir_okay=False),
             callback=keep("file"),
             metavar="FILE",
-            help="Append everything that is told to a file, with times.",
+            help="Append all messages to a file, with times.",
             **common,
         ),
     ]
 
 
-class GroupedCommand(click.Command):
-    """A verb with many options; its help ends with examples."""
+def write_examples(formatter: click.HelpFormatter, examples: Sequence[str]) -> None:
+    """Write command lines as they are typed: a wrapped one could not be copied."""
+    if examples:
+        with formatter.section("Examples"):
+            for example in examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+class CommandWithExamples(click.Command):
+    """A verb whose help ends with examples."""
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **settings: Any) -> None:
         """As ``click.Command``, with examples, a command line each."""
         super().__init__(*arguments, **settings)
         self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        write_examples(formatter, self.examples)
+        super().format_epilog(ctx, formatter)
+
+
+class GroupedCommand(CommandWithExamples):
+    """A verb with many options: the common ones in its help, all of them one flag further."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Its parameters, with those that every such verb has."""
@@ -177,11 +201,3 @@ class GroupedCommand(click.Command):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples."""
-        if self.examples:
-            with formatter.section("Examples"):
-                for example in self.examples:
-                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
-        super().format_epilog(ctx, formatter)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from geofovea.errors import DataError
+from geofovea.errors import DataError, NothingShownError
 from geofovea.pipeline.cli.options.grouped import in_group, option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.system.terminal import fact, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
@@ -29,10 +29,12 @@ __all__ = [
     "phrase_argument",
     "print_end",
     "region_options",
+    "results_of_regions",
     "told_by_a_bar",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 _input = in_group("Input options")
 
 phrase_argument = click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
@@ -43,7 +45,7 @@ min_score_option = option(
     default=0.5,
     show_default=True,
     is_common=True,
-    help="Least probability of a place.",
+    help="Lowest score of a place that is listed, from 0 to 1.",
 )
 
 
@@ -145,6 +147,31 @@ def open_regions(
     return settings.open_session(raster, settings.load_host()), areas
 
 
+def results_of_regions(
+    areas: Sequence[tuple[str | None, Region | None]],
+    look: Callable[[str | None, Region | None], T],
+) -> Iterator[tuple[str | None, T]]:
+    """What each region gives, with its name; one that shows no valid pixel is told and left out.
+
+    Raises:
+        NothingShownError: If none of them shows any.
+    """
+    nothing: NothingShownError | None = None
+    is_any = False
+    for name, region in areas:
+        try:
+            result = look(name, region)
+        except NothingShownError as error:
+            nothing = error
+            if len(areas) > 1:
+                notice(f"  left out   {name}: {error}")
+        else:
+            is_any = True
+            yield name, result
+    if nothing is not None and not is_any:
+        raise nothing
+
+
 @contextmanager
 def told_by_a_bar(title: str, expected: int) -> Iterator[Watcher]:
     """A watcher that shows how many tiles were looked at.
@@ -173,16 +200,17 @@ def told_by_a_bar(title: str, expected: int) -> Iterator[Watcher]:
 
 def print_end(coverage: Coverage, cost: Cost, warnings: tuple[str, ...]) -> None:
     """What was covered, what it took, and what to be careful about."""
-    echo(f"  looked at  {coverage.text}")
-    echo(
-        f"  decoder    {cost.tokens_llm} vision tokens, {cost.seconds['total']:.2f} s, "
-        f"{cost.peak_rss_mb:.0f} MB peak"
+    fact("looked at", f"{coverage.text}")
+    fact(
+        "cost",
+        f"{cost.tokens_llm} vision tokens to the model, {cost.seconds['total']:.2f} s, "
+        f"{cost.peak_rss_mb:.0f} MB of memory",
     )
     if cost.tiles_indexed:
-        echo(f"  index      {cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
+        fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
-        echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        fact("endpoint", f"{use.calls} calls, {use.images} pictures, {use.tokens} tokens")
     command = click.get_current_context().command
     for warning in warnings:
-        notice(f"  warning    {in_shell_words(warning, command)}")
+        fact("warning", in_shell_words(warning, command), is_warning=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.vocabulary import THINGS
-from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.places.estimate import Interval, StratumCounts, estimate_total
@@ -105,8 +106,8 @@ def interval_coverage(
     truths, intervals = [], []
     for number in range(worlds):
         rng = np.random.default_rng([seed, number])
-        world = make_world(seed + number, side, side)
-        scores, counts_by_kind = _tiles(world, tile_size, planted.quality, rng)
+        world = _world_of(seed + number, side, tile_size)
+        scores, counts_by_kind = _tiles(world, planted.quality, rng)
         for counts in counts_by_kind:
             truth, interval = _run(planted, scores, counts, rng)
             truths.append(truth)
@@ -150,10 +151,28 @@ def _measured(planted: Planted, rng: np.random.Generator) -> Confusion | None:
 
 
 def _tiles(
-    world: World, tile_size: int, quality: float, rng: np.random.Generator
+    world: _World, quality: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], Iterator[NDArray[np.int64]]]:
     """Coarse scores of the native tiles, and the true counts of each kind that is there."""
-    pyramid = Pyramid(world.width, world.height, tile_size)
+    noise = rng.lognormal(0.0, 1.0, world.is_pad.shape)
+    # some pads are overlooked by the coarse level altogether
+    seen = world.is_pad * (rng.random(world.is_pad.shape) < quality)
+    scores = noise * (1 + 30 * quality * seen)
+    return scores.ravel(), iter(world.counts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _World:
+    """What the native tiles of a world hold: pads, ``(rows, cols)``, and counts of each kind."""
+
+    is_pad: NDArray[np.float64]
+    counts: tuple[NDArray[np.int64], ...]
+
+
+@lru_cache(maxsize=512)
+def _world_of(seed: int, side: int, tile_size: int) -> _World:
+    """The same for every row of a table."""
+    world, pyramid = make_world(seed, side, side), Pyramid(side, side, tile_size)
     rows, cols = pyramid.grid_shape(0)
     is_pad = np.zeros((rows, cols))
     by_kind = {kind: np.zeros((rows, cols), np.int64) for kind in THINGS}
@@ -162,10 +181,6 @@ def _tiles(
             is_pad[tile.row, tile.col] = 1
         for thing in site.things:
             by_kind[thing.kind][thing.y // tile_size, thing.x // tile_size] += 1
-    noise = rng.lognormal(0.0, 1.0, (rows, cols))
-    # some pads are overlooked by the coarse level altogether
-    seen = is_pad * (rng.random((rows, cols)) < quality)
-    scores = noise * (1 + 30 * quality * seen)
     kinds = [counts.ravel() for counts in by_kind.values() if counts.any()]
-    random.Random(world.seed).shuffle(kinds)
-    return scores.ravel(), iter(kinds)
+    random.Random(seed).shuffle(kinds)
+    return _World(is_pad, tuple(kinds))

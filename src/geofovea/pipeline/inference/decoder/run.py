@@ -36,6 +36,7 @@ class DecoderRun:
         prompts: PromptBatch,
         answer: int = 16,
         recorded: RecordedSteps | None = None,
+        cache: Any = None,
     ) -> None:
         """Prepare a run; `prefill` comes first.
 
@@ -45,10 +46,13 @@ class DecoderRun:
             answer: Tokens beyond them that memory is set aside for; more may follow, but not where
                 steps are recorded.
             recorded: Steps that are replayed; None runs each of them.
+            cache: What stands before the prompts; None for nothing.
         """
         self._decoder = decoder
         self._prompts = prompts
-        self._cache = preallocated_cache(decoder.config, max(prompts.lengths) + answer)
+        if cache is None:
+            cache = preallocated_cache(decoder.config, max(prompts.lengths) + answer)
+        self._cache = cache
         self._stored = 0
         self._next = prompts.next_positions[:, None]
         self._answer, self._recorded = answer, recorded

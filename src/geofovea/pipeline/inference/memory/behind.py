@@ -38,9 +38,9 @@ class StoredRun(DecoderRun):
             answer: Tokens beyond the prompt that memory is set aside for; more may follow.
         """
         tail = PromptBatch.of([prefix.tail])
-        super().__init__(decoder, tail, answer)
         room = max(tail.lengths) + answer
-        self._cache = prefix.cache(decoder, len(decoder.layers), room)
+        cache = prefix.cache(decoder, len(decoder.layers), room)
+        super().__init__(decoder, tail, answer, cache=cache)
         self._stored = prefix.length
 
 
@@ -118,4 +118,4 @@ def _logits_together(
         for number, query, key in zip(layers, queries, of_all, strict=True)
     ])  # fmt: skip
     counts = [sum(rows.count for rows in look.tiles) for look in looks]
-    return (own[:, :, i] for i, own in enumerate(torch.split(logits, counts, -1)))
+    return (own[:, :, i] for i, own in enumerate(torch.split(logits, counts, dim=-1)))

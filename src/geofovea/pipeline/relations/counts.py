@@ -1,0 +1,58 @@
+"""Which questions ask how many of something there are at one place.
+
+As in the grammar of named places, a question that none of the sentences below fits as a whole is
+left to the model.
+"""
+
+from __future__ import annotations
+
+import re
+
+from geofovea.pipeline.inference.prompts.presence import singular_of
+from geofovea.pipeline.relations.superlatives import is_class
+
+__all__ = ["parse_place_count"]
+
+_LONGEST = 200
+_THING = r"(?P<thing>[a-z][a-z' -]*?)"
+_VERB = r"(?: (?:are|lie|stand|can be seen|are visible))"
+_NUMBER = r"(?:(?:what is |give |tell me )?the (?:total )?(?:number|count) of|number of)"
+_PLACE = r"(?:at|in|on|inside|within) (?:the|this|that) (?P<place>[a-z0-9][a-z0-9' -]*)"
+_SENTENCES = tuple(
+    re.compile(rf"{start} {_THING}{verb}(?: there)? {_PLACE}")
+    for start, verb in (
+        # "how many trucks fit in the depot" has another verb, and "trucks fit" is no thing
+        ("how many", _VERB),
+        (_NUMBER, f"{_VERB}?"),
+        (r"count(?: all)?(?: of)?(?: the)?", ""),
+    )
+)
+_NO_PLACE = re.compile(
+    r"\b(?:and|or|nor|not|than|is|are|was|were|which|that|who|with|without|of|between|from|near|"
+    r"scene|image|picture|photo|map|area|region|world|north|south|east|west|left|right|top|bottom|"
+    r"middle|corner|edge|side|center|centre|foreground|background|year|month|last|next)\b"
+)
+"""Words with which what follows is no named place, or more than one."""
+
+_NO_THING = re.compile(
+    r"\b(?:percent|percentage|meters?|metres?|kilometers?|kilometres?|miles?|feet|hectares?|acres?|"
+    r"pixels?|square|levels?|floors?|storeys?|stories|lanes?|tracks?|rows?|lines?|wings?|people|"
+    r"persons?|seats?|bits?|bands?|tons?|tonnes?)\b"
+)
+"""Units, and what has no outline of its own from above."""
+
+
+def parse_place_count(question: str) -> str | None:
+    """What is to be counted at a named place, in the singular; None where it is no such question.
+
+    Args:
+        question: English, in any case and spacing.
+    """
+    if len(question) > _LONGEST:
+        return None
+    text = " ".join(question.lower().replace("\u2019", "'").split()).rstrip(" ?.!")
+    match = next(filter(None, (sentence.fullmatch(text) for sentence in _SENTENCES)), None)
+    if match is None or _NO_PLACE.search(match["place"]):
+        return None
+    thing = match["thing"]
+    return singular_of(thing) if is_class(thing) and not _NO_THING.search(thing) else None
