@@ -5,7 +5,7 @@ model, and the estimator knows these rates from as many things and tiles as that
 coarse scores have a planted quality. The first rows have no such measurement: their intervals are
 compared with what a whole sweep would detect.
 
-    python benchmarks/count_intervals.py --worlds 200 --side 8192
+    python benchmarks/count_intervals.py --worlds 40 --side 8192
 """
 
 from __future__ import annotations

@@ -178,3 +178,12 @@ def test_what_is_said_of_the_numbers_goes_before_what_the_file_says(geopackage):
 def test_an_address_is_no_file(name):
     with pytest.raises(DataError, match="no vector file"):
         read_regions(name)
+
+
+def test_a_ring_of_one_point_is_an_error_that_names_its_row(tmp_path):
+    broken = {"type": "Polygon", "coordinates": [[[15, 45]]]}
+    features = [FEATURE, FEATURE | {"geometry": broken}, FEATURE]
+    file = tmp_path / "regions.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.raises(DataError, match=r"regions\.geojson, row 2 cannot be read"):
+        read_regions(file)

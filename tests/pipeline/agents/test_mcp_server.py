@@ -127,6 +127,11 @@ REFUSED = [
     ("ask_scene", {"question": "Where?", "scene": "9"}, "there is no scene '9'"),
     ("ask_scene", {"question": "Where?", "max_tiles": 10_000}, "up to 12"),
     ("find_places", {"phrase": "truck", "max_tiles": 10_000}, "up to 16"),
+    (
+        "measure",
+        {"question": "What is the closest truck to the airport?", "max_tiles": 1},
+        "max_tiles=1 cannot",
+    ),
     ("count_places", {"phrase": "truck", "max_tiles": 0}, "at least 1"),
     ("find_places", {"phrase": "truck", "scene": "9"}, "there is no scene '9'"),
     ("ask_scene", {"question": "Where?", "box": [5, 5, 1, 1]}, "x0 < x1"),

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.pipeline.agents.plain import MOST_TEXT, plain_text, plain_values
+from geofovea.pipeline.agents.plain import MOST_TEXT, in_tool_words, plain_text, plain_values
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -20,6 +20,12 @@ def test_a_text_is_visible_and_bounded(text, most):
     assert len(shown) <= most
     assert not any(ord(c) < 32 and c not in "\n\t" for c in shown)
     assert shown == text or len(text) > most or not text.isprintable()
+
+
+def test_arguments_are_named_as_the_tool_calls_them():
+    text = "tiles=1 cannot hold both; give tokens= or nodata=0"
+    assert in_tool_words(text, ["max_tiles"]) == text.replace("tiles=", "max_tiles=")
+    assert in_tool_words("max_tiles=1", ["max_tiles"]) == "max_tiles=1"
 
 
 def test_escapes_are_shown_and_long_texts_cut():

@@ -82,7 +82,7 @@ def test_a_search_keeps_its_budget_and_says_what_it_left(session):
     assert coverage.ruled_out_misses <= coverage.ruled_out_sampled
     assert coverage.tiles_ruled_out > 0
     assert coverage.to_dict()["ruled_out_miss_rate"] == coverage.ruled_out_miss_rate
-    assert f"of {coverage.ruled_out_sampled} of these looked at" in coverage.text
+    assert f"{coverage.ruled_out_sampled} such tiles looked at" in coverage.text
     assert any("40" in w or "native tiles" in w for w in places.warnings)
     again = session.find("truck", tiles=40)
     assert [p.box_scene for p in again] == [p.box_scene for p in places]

@@ -67,7 +67,7 @@ def test_what_is_ruled_out_has_the_miss_rate_of_those_that_were_looked_at():
     # Garwood: 0.5 * chi2(0.975, 4) = 5.5716 places in 36 tiles
     assert tested.ruled_out_miss_rate == pytest.approx(5.5716 / 36, abs=1e-5)
     assert (
-        "400 ruled out by a coarser level; 36 of these looked at as a check, 1 of them show it"
+        "400 ruled out by a coarser level; 36 such tiles looked at as a check, 1 of them show it"
         in tested.text
     )
     with pytest.raises(QuestionError, match="among the tiles that were sampled"):

@@ -124,6 +124,9 @@ OTHERS = (
     "What is the shortest distance between the pond and the mill?",
     "How many hectares are covered by forest?",
     "How many meters above the sea is the camp?",
+    "How large is the proportion of forest?",
+    "What is the width of the field of view?",
+    "Is the truck on the left larger than the truck on the right?",
     "How many liters is the pond from the mill?",
     # a state of a place, with a direction or a place beside it
     "Is the road between the pond and the mill paved?",

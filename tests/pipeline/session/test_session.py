@@ -339,7 +339,7 @@ def test_unknown_words_and_a_missing_georeference_are_told(make_session, make_pn
 )
 def test_a_model_of_few_wordings_says_so_of_any_other(make_session, question, is_told):
     warnings = make_session().ask(question, budget=FEW).warnings
-    assert any("taught a few wordings" in warning for warning in warnings) is is_told
+    assert any("learned a few wordings" in warning for warning in warnings) is is_told
 
 
 def test_ask_takes_a_path_or_a_scene_and_a_name_or_a_host(tiny_host, tiny_folder, scene_path):

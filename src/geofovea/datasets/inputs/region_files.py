@@ -159,4 +159,23 @@ def _frame(file: Path, layer: str | None) -> Any:
                 f"{file} cannot be read without its index {file.stem}.shx: copy it, and the .dbf "
                 "and .prj, to the same folder"
             ) from error
-        raise DataError(f"{file} cannot be read as a vector file: {error}") from error
+        row = _broken_row(file, layer)
+        where = "" if row is None else f", row {row}"
+        raise DataError(f"{file}{where} cannot be read as a vector file: {error}") from error
+
+
+def _broken_row(file: Path, layer: str | None) -> int | None:
+    """The first row whose geometry is none, counted from 1; None if no single row is to blame."""
+    import pyogrio  # type: ignore[import-untyped]
+    import shapely
+
+    try:
+        geometries = pyogrio.raw.read(file, layer=_layer(file, layer), columns=[])[2]
+    except Exception:  # as above: then the file itself is broken
+        return None
+    for number, geometry in enumerate(geometries, 1):
+        try:
+            shapely.from_wkb(geometry)
+        except shapely.errors.GEOSException:
+            return number
+    return None

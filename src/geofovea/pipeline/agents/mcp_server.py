@@ -26,7 +26,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.agents.plain import plain_text, plain_values
+from geofovea.pipeline.agents.plain import in_tool_words, plain_text, plain_values
 from geofovea.pipeline.agents.tools import TOOLS, Tool
 from geofovea.pipeline.agents.window_picture import WindowPicture
 from geofovea.pipeline.system.failure import failure_of
@@ -129,7 +129,7 @@ def _offered(tool: Tool, desk: Desk) -> Callable[..., Any]:
         try:
             return _content(await tool(desk, tell, **values))
         except GeoFoveaError as error:
-            raise ToolError(plain_text(error)) from error
+            raise ToolError(in_tool_words(plain_text(error), signature.parameters)) from error
         except Exception as error:
             # its words may hold anything, a path among them
             echo("".join(traceback.format_exception(failure_of(error))), err=True, lines=True)

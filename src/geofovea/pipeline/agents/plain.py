@@ -7,12 +7,13 @@ them here, and perhaps a person in a terminal after it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from geofovea.pipeline.system.terminal import visible
 
-__all__ = ["MOST_TEXT", "plain_text", "plain_values"]
+__all__ = ["MOST_TEXT", "in_tool_words", "plain_text", "plain_values"]
 
 MOST_TEXT = 4000
 """Most characters of one text; an answer of a model has a few, a description may have a million."""
@@ -30,6 +31,21 @@ def plain_text(text: object, most: int = MOST_TEXT) -> str:
     whole = str(text)
     harmless = visible(whole[: most + 1], lines=True)
     return harmless if len(harmless) <= most else harmless[: most - 1] + "…"
+
+
+def in_tool_words(text: str, parameters: Collection[str]) -> str:
+    """A message of the package with its arguments as a tool calls them: ``max_tiles=`` for a limit.
+
+    Args:
+        text: Names arguments as ``name=value``.
+        parameters: What the tool can be given.
+    """
+
+    def renamed(match: re.Match[str]) -> str:
+        longer = f"max_{match[1]}"
+        return f"{longer}=" if longer in parameters else match[0]
+
+    return re.sub(r"\b([a-z]+)=", renamed, text)
 
 
 def plain_values(values: Any) -> Any:

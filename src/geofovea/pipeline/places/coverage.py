@@ -103,9 +103,9 @@ class Coverage:
             what = "the index" if self.by_index else "a coarser level"
             line += (
                 f"; {self.tiles_ruled_out} ruled out by {what}; "
-                f"{self.ruled_out_sampled} of these looked at as a check, "
+                f"{self.ruled_out_sampled} such tiles looked at as a check, "
                 f"{self.ruled_out_misses} of them show it "
-                f"(at most {self.ruled_out_miss_rate:.0%} of all ruled out)"
+                f"(at most {self.ruled_out_miss_rate:.0%} of all such tiles)"
             )
         line += f"; {self.tiles_left} not looked at"
         if self.recall is not None:

@@ -33,7 +33,8 @@ ABSTRACT = (
     r"depths?|weights?|speeds?|temperatures?|deals?|details?|issues?|challenges?|mistakes?|"
     r"interests?|focus|concerns?|attention|match(?:es)?|examples?|options?|answers?|choices?|"
     r"levels?(?! crossing)|pixels?|swaths?|resolutions?|similarit(?:y|ies)|contrasts?|trends?|"
-    r"shares?|percentages?|densit(?:y|ies)|prices?|costs?"
+    r"shares?|percentages?|proportions?|fractions?|yields?|(?:field|angle)s? of view|objects?|"
+    r"densit(?:y|ies)|prices?|costs?"
 )
 """Words for what has no place of its own, however large or near it may be called."""
 
@@ -52,7 +53,7 @@ _NO_NAME = re.compile(
     r"other|others|another|else|anything|everything|something|nothing|everywhere|anywhere|home|"
     r"same|both|either|neither|going|likely|able|supposed|"
     r"scene|image|picture|photo|map|"
-    r"covered|combined|together|surrounded|along|via|through|around|across|compared|relative|regarding|starting|"
+    r"left|right|upper|lower|top|bottom|covered|combined|together|surrounded|along|via|through|around|across|compared|relative|regarding|starting|"
     r"(?:on|by) (?:foot|road|car|bus|train|bike|boat|ship|plane|air|sea|land|rail|truck|bicycle)|"
     r"(?:(?:larg|bigg|small|long|short|wid|narrow|broad|near|clos|old|new|tall|high|low|deep|dark|"
     r"bright)est|farthest|furthest)|\w+[- ]?most)\b"
