@@ -93,7 +93,7 @@ def test_the_search_compares_with_neutral_questions_before_somebody_chooses(mode
     tokens = tokens_of(host, 2)
     chosen = host.with_attention(host.default_attention_mode)
     for again in (False, True):
-        found = DirectCalls(host, None).scores(QUESTION, tokens, again=again)
+        (found,) = DirectCalls(host, None).scores(QUESTION, [tokens], again=again)
         torch.testing.assert_close(found, chosen.scores(QUESTION, tokens), atol=1e-5, rtol=0)
     assert (found - host.scores(QUESTION, tokens)).abs().max() > 1e-3
 
