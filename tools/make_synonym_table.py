@@ -65,7 +65,7 @@ def exceptions(folder: Path, part: str) -> dict[str, list[str]]:
     return {fields[0]: fields[1:] for fields in (line.split() for line in lines)}
 
 
-def license(folder: Path) -> str:
+def license_notice(folder: Path) -> str:
     """The notice that must go with every copy; it opens each data file, behind line numbers."""
     lines = (folder / "data.adv").read_text(encoding="utf-8").splitlines()
     return "\n".join(line[4:].strip() for line in lines if line.startswith("  "))
@@ -84,7 +84,7 @@ def make_table(folder: Path) -> dict[str, object]:
             derived[number[address]] = " ".join(sorted(names))
     return {
         "version": "3.0",
-        "licence": license(folder),
+        "licence": license_notice(folder),
         "senses": {
             part: {
                 lemma: [number[part, offset] for offset in offsets]
