@@ -6,22 +6,27 @@ tokens at once.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.visual_search import BASELINES, SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.relations.counts import parse_place_count
+from geofovea.pipeline.session.counting import number_in
 from geofovea.pipeline.session.doors import door_to
 from geofovea.pipeline.session.plan import AnswerPlan
-from geofovea.pipeline.session.reducer import ReducedAnswer
+from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["count_at_place"]
+__all__ = ["counted_or_read"]
+
+_SEVERAL = 2
 
 
-def count_at_place(
+def counted_or_read(
     session: object,
     host: Host,
     plan: AnswerPlan,
@@ -29,8 +34,14 @@ def count_at_place(
     budget: Budget,
     usage: QuestionUsage,
     calls: EngineCalls,
-) -> ReducedAnswer | None:
-    """The answer to a question for a number at one place.
+    reducer: Reducer,
+) -> ReducedAnswer:
+    """The answer from what was looked at: a number at one place is counted, the rest is read.
+
+    The model also reads the number where the search did not come down to one place, the budget is
+    too small, the options leave it to the model, or its errors of detection are unknown. Where
+    several are found, it reads the number as well, and the larger one is the answer: both ways miss
+    things of a crowd rather than invent them.
 
     Args:
         session: A ``SceneSession``.
@@ -40,20 +51,39 @@ def count_at_place(
         budget: What is left; its tokens hold all native tiles, or nothing is counted.
         usage: What the question spends.
         calls: How tiles and the host are asked.
-
-    Returns:
-        None where the model has to answer: the question asks for something else, the search did not
-        come down to one place, the budget is too small, the options leave it to the model, or its
-        errors of detection are unknown.
+        reducer: Lets the model answer.
     """
     thing = _thing(plan, host)
     shown = None if thing is None else _shown(result)
     if shown is None or len(shown.tiles) * host.grid[0] * host.grid[1] > budget.tokens:
-        return None
+        return reducer.answer(result, budget)
     counted: ReducedAnswer = door_to("places.counting", "count_shown")(
         session, thing, shown, plan.request, budget, usage, calls
     )
-    return counted
+    left = budget.tokens - counted.reply.tokens_llm
+    if int(counted.reply.generation.text) < _SEVERAL or left < 1:
+        return counted
+    return _larger(counted, reducer.answer(result, replace(budget, tokens=left)))
+
+
+def _larger(counted: ReducedAnswer, read: ReducedAnswer) -> ReducedAnswer:
+    """The answer with the larger number, with what both took."""
+    number, found = number_in(read.reply.generation.text), int(counted.reply.generation.text)
+    warnings, better = counted.reply.warnings, counted
+    if number is not None and number > found:
+        note = f"the model read {number} from all tokens together; {found} were found one by one"
+        warnings, better = (note, *warnings[1:]), read
+    return replace(
+        better,
+        reply=replace(
+            better.reply,
+            tokens_llm=counted.reply.tokens_llm + read.reply.tokens_llm,
+            warnings=(*warnings, *read.reply.warnings),
+        ),
+        stages=read.stages,
+        tokens_end=counted.tokens_end + read.tokens_end,
+        runs=(*counted.runs, *read.runs),
+    )
 
 
 def _thing(plan: AnswerPlan, host: Host) -> str | None:

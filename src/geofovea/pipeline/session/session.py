@@ -45,7 +45,7 @@ from geofovea.pipeline.session.measuring import (
     measuring_request,
 )
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.place_counts import count_at_place
+from geofovea.pipeline.session.place_counts import counted_or_read
 from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer
@@ -330,8 +330,8 @@ class SceneSession:
             # its tiles are spent: the model answers from what was looked at
             usage.warnings.append(measured.why_not)
             result, budget = measured.result, measured.budget_left(plan.decoder_budget)
-        counted = count_at_place(self, self.host, plan, result, budget, usage, calls)
-        return self._assembled(plan, result, counted or reducer.answer(result, budget), usage)
+        reduced = counted_or_read(self, self.host, plan, result, budget, usage, calls, reducer)
+        return self._assembled(plan, result, reduced, usage)
 
     def _assembled(
         self,
