@@ -76,6 +76,7 @@ class HostSettings:
             not.
         thought_tokens: The longest thought where there is room for one; at most 4096.
         presence_confusion: Measured errors of detection; see ``PresenceWords``.
+        presence_share: Measured share of attention on a place that is there; likewise.
         parts: What was trained beside the weights, by kind; see ``PartCard``.
     """
 
@@ -99,6 +100,7 @@ class HostSettings:
     thinking: str = "off"
     thought_tokens: int = 1024
     presence_confusion: tuple[int, int, int, int] | None = None
+    presence_share: float | None = None
     parts: Mapping[str, PartCard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -141,6 +143,7 @@ class HostSettings:
             self.presence_answers,
             self.attribute_question,
             self.presence_confusion,
+            self.presence_share,
         )
 
     @classmethod

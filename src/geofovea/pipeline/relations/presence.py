@@ -2,7 +2,8 @@
 
 A model that can score choices is asked. The demo model was never taught that question; of it, and
 of a model that gives no probabilities, the share of the focus that falls on the place is all there
-is: a name that the scene does not show scatters it.
+is: a name that the scene does not show scatters it. How small a share that leaves is measured for
+some models (``PresenceWords.share``).
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Presence:
 
     def is_there(self, score: float) -> bool:
         """Whether a score is enough to compute with the place."""
-        return score >= _LEAST
+        least = None if self.is_asked else self._words.share
+        return score >= (_LEAST if least is None else least)
 
     def is_rival(self, name: str, region: TokenSet, share: float) -> bool:
         """Whether a region that draws the focus shows the same, as far as that can be asked."""

@@ -20,6 +20,7 @@ from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
 from geofovea.pipeline.session.answer_warnings import (
     answer_warnings,
     budget_warnings,
+    scattered_warnings,
     uncalibrated_warnings,
 )
 from geofovea.pipeline.session.model_choice import is_beyond
@@ -82,6 +83,12 @@ def assemble_answer(
         ),
         (),
     )
+    scattered = after.attempt(
+        "the doubt about the place",
+        lambda: scattered_warnings(host, plan.question, result.route, items),
+        (),
+    )
+    scattered = () if measurement is not None else scattered
     # tiles that show nothing were read and found empty, not encoded
     encoded = {k.level: len(k.tokens.tiles) for k in descent.looks if len(k.tokens)}
     cost = Cost(
@@ -106,6 +113,7 @@ def assemble_answer(
     )
     warnings = (
         *warned,
+        *scattered,
         *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
         *plan.warnings,
         *(uncalibrated_warnings(host) if usage.tokens_scored else ()),
@@ -120,8 +128,9 @@ def assemble_answer(
     return Answer(
         question=plan.request.question,
         text=generation.text,
-        confidence=0.0 if is_demo else confidence_of(generation.log_probabilities),
-        confidence_known=bool(generation.log_probabilities) and not is_demo,
+        confidence=0.0 if is_demo or scattered else confidence_of(generation.log_probabilities),
+        # how sure the model is of a place that may not be there says nothing
+        confidence_known=bool(generation.log_probabilities) and not is_demo and not scattered,
         is_demo=is_demo,
         model=host.name,
         scene=scene,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from geofovea.errors import ModelError, QuestionError
 from geofovea.regionfocus.strategies import ROUTE_NAMES
 
-__all__ = ["DIRECTION", "Route", "is_area", "route_question"]
+__all__ = ["DIRECTION", "Route", "is_area", "is_at_place", "route_question"]
 
 GLOBAL_PHRASES = (
     r"(rural or (an )?urban|urban or (a )?rural)",
@@ -129,7 +129,7 @@ def route_question(
     """
     if wanted not in ROUTE_NAMES:
         raise ModelError(f"unknown route {wanted!r}; choose one of {', '.join(ROUTE_NAMES)}")
-    text = " ".join(question.lower().replace("?", " ?").split()).replace(" ?", "?")
+    text = _plain(question)
     places = _compared(text)
     is_count = bool(re.search(rf"\b{COUNTS}\b", text))
     if wanted != "auto":
@@ -176,9 +176,17 @@ def _by_words(text: str, places: tuple[str, ...], is_count: bool) -> Route | Non
 
 def _names_one_place(text: str) -> bool:
     """Whether something is asked of one place or thing, and not of the scene around it."""
-    if re.search(THE_ONE, text):
-        return True
+    return bool(re.search(THE_ONE, text)) or is_at_place(text)
+
+
+def is_at_place(question: str) -> bool:
+    """Whether a question is about what is at a place, and not in all of the scene."""
+    text = _plain(question)
     return bool(re.search(AT_A_PLACE, text)) and not re.search(rf"\b{WHOLE_SCENE}\b", text)
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.lower().replace("?", " ?").split()).replace(" ?", "?")
 
 
 def _by_scores(peak: Callable[[], float] | None) -> Route:

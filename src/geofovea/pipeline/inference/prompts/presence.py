@@ -28,15 +28,19 @@ class PresenceWords:
             which most models understand.
         confusion: Hits, misses, false alarms and native tiles of a measurement of its errors; None
             where nobody has measured them.
+        share: The least share of its attention that falls on a place which the scene shows, in
+            (0, 1]; None where nobody has measured it.
 
     Raises:
-        ModelError: If the questions lack their places, or there are fewer than two answers.
+        ModelError: If the questions lack their places, there are fewer than two answers, or the
+            share is none.
     """
 
     question: str = _QUESTION
     answers: tuple[str, ...] = _ANSWERS
     attribute: str | None = None
     confusion: tuple[int, int, int, int] | None = None
+    share: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.answers, tuple):
@@ -58,6 +62,8 @@ class PresenceWords:
                 f"the attribute question {self.attribute!r} must contain {{noun}} and {{attribute}}"
             )
 
+        if self.share is not None and not (_is_number(self.share) and 0 < self.share <= 1):
+            raise ModelError(f"a presence share is a number in (0, 1], got {self.share!r:.60}")
         if self.confusion is not None and not _are_counts(self.confusion):
             raise ModelError(
                 f"a confusion is four counts (hits, misses, false alarms, tiles), got "
@@ -84,6 +90,10 @@ class PresenceWords:
         """The question whether something is as an adjective says."""
         question = self.attribute or ""
         return question.replace("{noun}", singular_of(noun)).replace("{attribute}", adjective)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _are_counts(values: object) -> bool:
