@@ -16,6 +16,8 @@ SENTENCES = {
     "Count the tanks in the depot.": "tank",
     "count all of the churches in the town": "church",
     "Number of boats at the car park": "boat",
+    "Please tell me the number of tents at the camp": "tent",
+    "Can you tell me how many trucks are at the depot in this image?": "truck",
     "How many storage tanks lie at the power plant 2?": "storage tank",
 }
 

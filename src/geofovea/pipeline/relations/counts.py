@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 
 from geofovea.pipeline.inference.prompts.presence import singular_of
+from geofovea.pipeline.relations.names import is_name
 from geofovea.pipeline.relations.superlatives import is_class
+from geofovea.pipeline.relations.wording import plain_question
 
 __all__ = ["parse_place_count"]
 
-_LONGEST = 200
 _THING = r"(?P<thing>[a-z][a-z' -]*?)"
 _VERB = r"(?: (?:are|lie|stand|can be seen|are visible))"
-_NUMBER = r"(?:(?:what is |give |tell me )?the (?:total )?(?:number|count) of|number of)"
+_NUMBER = r"(?:(?:what is |give )?the (?:total )?(?:number|count) of|number of)"
 _PLACE = r"(?:at|in|on|inside|within) (?:the|this|that) (?P<place>[a-z0-9][a-z0-9' -]*)"
 _SENTENCES = tuple(
     re.compile(rf"{start} {_THING}{verb}(?: there)? {_PLACE}")
@@ -28,11 +29,10 @@ _SENTENCES = tuple(
     )
 )
 _NO_PLACE = re.compile(
-    r"\b(?:and|or|nor|not|than|is|are|was|were|which|that|who|with|without|of|between|from|near|"
-    r"scene|image|picture|photo|map|area|region|world|north|south|east|west|left|right|top|bottom|"
-    r"middle|corner|edge|side|center|centre|foreground|background|year|month|last|next)\b"
+    r"\b(?:with|without|of|from|near|area|region|world|north|south|east|west|middle|corner|edge|"
+    r"side|center|centre|foreground|background|bottom|last|next)\b"
 )
-"""Words with which what follows is no named place, or more than one."""
+"""With these, too, it is a part of a place, or of the picture."""
 
 _NO_THING = re.compile(
     r"\b(?:percent|percentage|meters?|metres?|kilometers?|kilometres?|miles?|feet|hectares?|acres?|"
@@ -48,11 +48,9 @@ def parse_place_count(question: str) -> str | None:
     Args:
         question: English, in any case and spacing.
     """
-    if len(question) > _LONGEST:
-        return None
-    text = " ".join(question.lower().replace("\u2019", "'").split()).rstrip(" ?.!")
+    text = plain_question(question)
     match = next(filter(None, (sentence.fullmatch(text) for sentence in _SENTENCES)), None)
-    if match is None or _NO_PLACE.search(match["place"]):
+    if match is None or not is_name(match["place"]) or _NO_PLACE.search(match["place"]):
         return None
     thing = match["thing"]
     return singular_of(thing) if is_class(thing) and not _NO_THING.search(thing) else None
