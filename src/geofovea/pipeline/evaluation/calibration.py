@@ -100,7 +100,7 @@ class Calibration:
 
 
 def read_confidences(path: Path, method: str) -> list[SureAnswer]:
-    """The answers of one method out of the ``items.jsonl`` of a bench.
+    """The answers of one method out of the ``items.jsonl`` of a bench, if they have a confidence.
 
     Raises:
         DataError: If the file is none, or holds no answer of the method.
@@ -117,6 +117,8 @@ def read_confidences(path: Path, method: str) -> list[SureAnswer]:
             item = json.loads(line)
             methods.add(str(item["method"]))
             scene = int(item["side"]), int(item["scene"])
+            if item["confidence"] is None:
+                continue
             answer = SureAnswer(scene, float(item["confidence"]), item["answer"] == item["truth"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"line {number} of {path} is no item of a bench") from error

@@ -40,7 +40,7 @@ class MethodItem(BenchAnswer):
     Attributes:
         method: One of ``METHODS``.
         question: Its text.
-        confidence: As answered.
+        confidence: As answered; None where the answer has none.
         tiles: Tiles looked at.
         tokens: Vision tokens that reached the decoder.
         seconds: Wall time of the question.
@@ -49,7 +49,7 @@ class MethodItem(BenchAnswer):
 
     method: str
     question: str
-    confidence: float
+    confidence: float | None
     tiles: int
     tokens: int
     seconds: float
@@ -122,7 +122,7 @@ def _ask_once(
     return MethodItem(
         **common,
         answer=answer.text,
-        confidence=answer.confidence,
+        confidence=answer.confidence if answer.confidence_known else None,
         hit=is_hit(tile_share(answer, [question.box])) if question.box else None,
         tiles=answer.cost.tiles_encoded,
         tokens=answer.cost.tokens_llm,

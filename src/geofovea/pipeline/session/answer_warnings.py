@@ -141,8 +141,9 @@ def scattered_warnings(
     if least is None or not is_one or not native or (share := sum(native)) >= least:
         return ()
     return (
-        f"the scene may not show the place: {share:.0%} of the attention at native resolution "
-        f"falls on what was read, and at least {least:.0%} does where a place is there",
+        "the scene may not show the place, or the search did not find it: "
+        f"{share:.0%} of the attention at native resolution falls on what was read, and at least "
+        f"{least:.0%} does where a place is there",
     )
 
 
