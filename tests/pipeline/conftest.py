@@ -31,6 +31,13 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.opening import open_scene
 
 
+@pytest.fixture(scope="session")
+def embedded_host() -> LvlmHost:
+    """The demo model as it is shipped."""
+    host: LvlmHost = load_host("embedded")
+    return host
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A server that speaks the protocol of endpoints; no key is set."""

@@ -7,14 +7,8 @@ import shapely
 
 import geofovea as gf
 from geofovea.errors import BudgetError, OutputError, QuestionError
-from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.tiling.geo.region import Region
-
-
-@pytest.fixture(scope="module")
-def embedded_host():
-    return load_host("embedded")
 
 
 @pytest.fixture

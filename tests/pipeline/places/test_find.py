@@ -11,14 +11,8 @@ from shapely.geometry import shape
 import geofovea as gf
 from geofovea.errors import BudgetError, CancelledError, ModelError, OutputError, QuestionError
 from geofovea.pipeline.engine.watching import Watcher
-from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.places.find import find_places
 from geofovea.tiling.geo.region import Region
-
-
-@pytest.fixture(scope="module")
-def embedded_host():
-    return load_host("embedded")
 
 
 @pytest.fixture

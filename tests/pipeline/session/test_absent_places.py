@@ -10,7 +10,6 @@ from geofovea.datasets.synthetic.vocabulary import SITES
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import ModelError
 from geofovea.pipeline.answers.evidence import Evidence
-from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.session.answer_warnings import scattered_warnings
 from geofovea.regionfocus.search.router import Route
@@ -18,11 +17,6 @@ from geofovea.tiling.pyramid import Box, Tile
 
 SIGN = "the scene may not show the place"
 QUESTION = "What color is the plane at the {}?"
-
-
-@pytest.fixture(scope="module")
-def embedded_host():
-    return load_host("embedded")
 
 
 @pytest.fixture

@@ -6,15 +6,9 @@ import pytest
 
 import geofovea as gf
 from geofovea.datasets.synthetic.questions import ask_world
-from geofovea.pipeline.hosts.load import load_host
 from geofovea.regionfocus.budget import Budget
 
 ONE_BY_ONE = "found one by one"
-
-
-@pytest.fixture(scope="module")
-def embedded_host():
-    return load_host("embedded")
 
 
 @pytest.fixture
