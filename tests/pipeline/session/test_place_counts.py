@@ -6,6 +6,8 @@ import pytest
 
 import geofovea as gf
 from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.pipeline.engine.metered_generator import MeteredGenerator
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.budget import Budget
 
 ONE_BY_ONE = "found one by one"
@@ -59,6 +61,25 @@ def test_the_model_reads_the_number_where_the_options_or_the_budget_leave_it_to_
     assert answer.text
     if "budget" in options:
         assert answer.cost.tokens_llm <= options["budget"].tokens
+
+
+@pytest.mark.parametrize(
+    ("read", "number", "has_note"), [("5", "5", True), ("2", "3", False), ("unclear", "3", False)]
+)
+def test_of_two_numbers_for_several_things_the_larger_is_the_answer(
+    session, question, monkeypatch, read, number, has_note
+):
+    counted = session.ask(question.text)
+    assert counted.text == "3"
+    told = Generation(read, (-0.1,))
+    monkeypatch.setattr(MeteredGenerator, "generate", lambda *_: told)
+    answer = session.ask(question.text)
+    assert answer.text == number
+    notes = [w for w in answer.warnings if "from all tokens together" in w]
+    assert [f"read {read} " in note and "3 were found" in note for note in notes] == [
+        True
+    ] * has_note
+    assert answer.cost.tokens_llm == counted.cost.tokens_llm
 
 
 def test_a_model_whose_errors_are_not_measured_reads_the_number(

@@ -30,6 +30,7 @@ __all__ = [
     "build_progress",
     "current_watcher",
     "watched_by",
+    "watched_calls",
 ]
 
 _current: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
@@ -174,3 +175,8 @@ def build_progress(title: str) -> AbstractContextManager[Callable[[float], None]
 def _heard_by(watcher: Watcher) -> Iterator[Callable[[float], None]]:
     watcher.preparing(0.0)
     yield watcher.preparing
+
+
+def watched_calls(calls: EngineCalls, watch: Watcher | None, pyramid: Pyramid) -> EngineCalls:
+    """Calls that tell a watcher of tiles of a pyramid, if there is one."""
+    return calls if watch is None else WatchedCalls(calls, watch, pyramid)

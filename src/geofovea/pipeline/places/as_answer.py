@@ -17,8 +17,8 @@ from geofovea.pipeline.answers.evidence import Evidence
 from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
-from geofovea.pipeline.engine.watching import WatchedCalls, Watcher
+from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.engine.watching import Watcher, watched_calls
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
@@ -165,9 +165,8 @@ def _second_look(
     watch: Watcher | None,
 ) -> SecondLook:
     """What looks again, with all that a search left."""
-    calls: EngineCalls = DirectCalls(session.host, session.tiles)
-    if watch is not None:
-        calls = WatchedCalls(calls, watch, session.pyramid)
+    direct = DirectCalls(session.host, session.tiles)
+    calls = watched_calls(direct, watch, session.pyramid)
     usage = QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now))
     allowed, seconds = search.budget, search.budget.seconds
     left = Budget(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
-from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, watched_by
+from geofovea.pipeline.engine.watching import Watcher, watched_by, watched_calls
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.coverage import Coverage
@@ -150,7 +150,7 @@ def count_shown(
         calls: How tiles and the host are asked.
     """
     host = session.host
-    own = QuestionUsage.of(host, QuestionUsage().encoding, usage.clock)
+    own = QuestionUsage.of(host, EncodePlan(), usage.clock)
     limits = replace(limits, tiles=len(shown.tiles))
     looker = TileLooker(host, session.pyramid, phrase, calls, own, limits, request.region)
     looker.look(shown.tiles)
@@ -220,14 +220,13 @@ class _Counting:
     def _looker(self, watch: Watcher | None) -> TileLooker:
         session = self.session
         direct = DirectCalls(session.host, session.tiles)
-        calls: Any = direct if watch is None else WatchedCalls(direct, watch, session.pyramid)
-        plain = QuestionUsage().encoding
+        calls = watched_calls(direct, watch, session.pyramid)
         return TileLooker(
             session.host,
             session.pyramid,
             self.phrase,
             calls,
-            QuestionUsage.of(session.host, plain, StageClock(calls.now)),
+            QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now)),
             self.budget,
             self.native.region,
             self.min_score,

@@ -6,19 +6,21 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
-from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, watched_by
+from geofovea.pipeline.engine.watching import Watcher, watched_by, watched_calls
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.indexed import indexed_likeness
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.index.likeness import SceneLikeness
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.coverage import Mode, checked_mode
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
@@ -187,12 +189,10 @@ def _watched(
     region: Region | None,
     watch: Watcher | None,
 ) -> Places:
-    calls: EngineCalls = DirectCalls(session.host, session.tiles)
-    if watch is None:
-        return _find(session, phrase, options, budget, limits, region, calls, None)
-    with watched_by(watch):
-        watched = WatchedCalls(calls, watch, session.pyramid)
-        return _find(session, phrase, options, budget, limits, region, watched, watch)
+    direct = DirectCalls(session.host, session.tiles)
+    calls = watched_calls(direct, watch, session.pyramid)
+    with nullcontext() if watch is None else watched_by(watch):
+        return _find(session, phrase, options, budget, limits, region, calls, watch)
 
 
 def _find(
@@ -206,7 +206,7 @@ def _find(
     watch: Watcher | None,
 ) -> Places:
     check_current(session.scene.source)
-    usage = QuestionUsage.of(session.host, QuestionUsage().encoding, StageClock(calls.now))
+    usage = QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now))
     native = NativeTiles.of(session.pyramid, region)
     allowed = find_budget(session.host, options.coverage, len(native.tiles), budget, limits)
     looker = TileLooker(

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import shapely.affinity
 
-from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.engine.watching import WatchedCalls, Watcher
+from geofovea.pipeline.engine.watching import Watcher, watched_calls
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
 from geofovea.pipeline.places.place import Place
@@ -122,9 +122,9 @@ def _shown_in(
     shown: dict[_Window, list[Place]] = {}
     for shift in sorted({window.shift for window in windows}):
         reader = ShiftedReader(session.reader, shift)
-        calls: EngineCalls = DirectCalls(session.host, TileTokens(session.host, reader))
-        if watch is not None:
-            calls = WatchedCalls(calls, _Moved(watch, shift), reader.pyramid)
+        direct = DirectCalls(session.host, TileTokens(session.host, reader))
+        moved = None if watch is None else _Moved(watch, shift)
+        calls = watched_calls(direct, moved, reader.pyramid)
         other = looker.on_grid(reader.pyramid, calls, _moved_region(looker.region, shift))
         other.look([window.tile for window in windows if window.shift == shift])
         looker.spent_tiles = other.spent_tiles

@@ -83,12 +83,13 @@ def assemble_answer(
         ),
         (),
     )
-    scattered = after.attempt(
-        "the doubt about the place",
-        lambda: scattered_warnings(host, plan.question, result.route, items),
-        (),
-    )
-    scattered = () if measurement is not None else scattered
+    scattered: tuple[str, ...] = ()
+    if measurement is None:
+        scattered = after.attempt(
+            "the doubt about the place",
+            lambda: scattered_warnings(host, plan.question, result.route, items),
+            (),
+        )
     # tiles that show nothing were read and found empty, not encoded
     encoded = {k.level: len(k.tokens.tiles) for k in descent.looks if len(k.tokens)}
     cost = Cost(

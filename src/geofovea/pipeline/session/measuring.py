@@ -46,6 +46,7 @@ __all__ = [
     "asks_of_places",
     "check_measurable",
     "check_shown",
+    "leaves_all_to_model",
     "measure_places",
     "measurement_of",
     "measuring_request",
@@ -91,29 +92,40 @@ class Measured:
 def asks_of_places(plan: AnswerPlan) -> Measurable | None:
     """What a plan asks of the geometry of places; None where the model answers it.
 
-    Ways of looking that ignore the question, or are given the place, leave all to the model; so do
-    the finished prompts of a benchmark. An extreme of a class is none of the answers to choose
-    from, so that the model chooses.
+    An extreme of a class is none of the answers to choose from, so that the model chooses.
 
     Raises:
         ModelError: If it has to be measured, and the focus looks for no named place.
     """
-    options = plan.request.options
     focus = plan.search.focus
     if plan.request.measure is not None:
-        if focus in BASELINES or focus == "oracle":
+        if _is_blind(focus):
             raise ModelError(
                 f"focus={focus!r} does not look for named places; choose attention, rfm, "
                 "similarity or prompted"
             )
         return plan.request.measure
-    if options.geometry == "off" or plan.request.kind == "prompt":
-        return None
-    if focus in BASELINES or focus == "oracle" or options.route == "none":
+    if leaves_all_to_model(plan):
         return None
     return parse_question(plan.question) or (
         None if plan.choices else parse_superlative(plan.question)
     )
+
+
+def leaves_all_to_model(plan: AnswerPlan) -> bool:
+    """Whether the model answers whatever is asked.
+
+    Ways of looking that ignore the question, or are given the place, leave all to it; so do the
+    finished prompts of a benchmark.
+    """
+    options = plan.request.options
+    is_left = options.geometry == "off" or plan.request.kind == "prompt"
+    return is_left or _is_blind(plan.search.focus) or options.route == "none"
+
+
+def _is_blind(focus: str) -> bool:
+    """Whether a focus looks for no named place."""
+    return focus in BASELINES or focus == "oracle"
 
 
 def measuring_request(

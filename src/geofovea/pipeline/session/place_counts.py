@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
-from geofovea.pipeline.focus.visual_search import BASELINES, SearchResult
+from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.relations.counts import parse_place_count
 from geofovea.pipeline.session.counting import number_in
 from geofovea.pipeline.session.doors import door_to
+from geofovea.pipeline.session.measuring import leaves_all_to_model
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.regionfocus.budget import Budget
@@ -88,12 +89,11 @@ def _larger(counted: ReducedAnswer, read: ReducedAnswer) -> ReducedAnswer:
 
 def _thing(plan: AnswerPlan, host: Host) -> str | None:
     """What is to be counted one by one; None where the model reads the number."""
-    options, focus = plan.request.options, plan.search.focus
-    is_left = options.geometry == "off" or plan.choices or plan.request.kind == "prompt"
+    options = plan.request.options
     # what stops early has asked the model already, and the others are about how it reads tokens
     studied = (options.stop, options.skip, options.resampler)
     is_studied = any(studied) or options.reduction != DEFAULT_REDUCTION
-    if is_left or is_studied or focus in BASELINES or focus == "oracle":
+    if plan.choices or is_studied or leaves_all_to_model(plan):
         return None
     is_measured = isinstance(host, SupportsPresence) and host.presence.confusion is not None
     return parse_place_count(plan.question) if is_measured else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,35 @@ from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["count", "find"]
 
+_Command = Callable[..., None]
+
+
+def _scene_options(seed: int, budgets: str) -> Callable[[_Command], Any]:
+    """Where results go, which scenes are drawn, and tiles in plenty and in short supply."""
+    options = (
+        output_option,
+        click.option("--sides", callback=numbers_of(int), default="2048", show_default=True),
+        click.option("--scenes", default=4, show_default=True, help="Scenes of each side."),
+        click.option("--seed", default=seed, show_default=True, help="Seed of the first scene."),
+        click.option(
+            "--budgets", callback=numbers_of(int), default="32,64", show_default=True, help=budgets
+        ),
+    )
+
+    def add_all(command: _Command) -> Any:
+        for add in reversed(options):
+            command = add(command)
+        return command
+
+    return add_all
+
 
 @click.command(
     "count",
     cls=GroupedCommand,
     examples=["geofovea bench count --output runs/count --scenes 2 --budgets 32"],
 )
-@output_option
-@click.option("--sides", callback=numbers_of(int), default="2048", show_default=True)
-@click.option("--scenes", default=4, show_default=True, help="Scenes of each side.")
-@click.option("--seed", default=920_000, show_default=True, help="Seed of the first scene.")
-@click.option(
-    "--budgets",
-    callback=numbers_of(int),
-    default="32,64",
-    show_default=True,
-    help="Tiles of the counts by a sample; the search has the most of them.",
-)
+@_scene_options(920_000, "Tiles of the counts by a sample; the search has the most of them.")
 @world_option
 @synthetic_model_options
 def count(
@@ -65,17 +78,7 @@ def count(
     cls=GroupedCommand,
     examples=["geofovea bench find --output runs/find --scenes 2 --budgets 32"],
 )
-@output_option
-@click.option("--sides", callback=numbers_of(int), default="2048", show_default=True)
-@click.option("--scenes", default=4, show_default=True, help="Scenes of each side.")
-@click.option("--seed", default=995_000, show_default=True, help="Seed of the first scene.")
-@click.option(
-    "--budgets",
-    callback=numbers_of(int),
-    default="32,64",
-    show_default=True,
-    help="Tiles of the searches.",
-)
+@_scene_options(995_000, "Tiles of the searches.")
 @click.option(
     "--colors/--no-colors",
     default=True,

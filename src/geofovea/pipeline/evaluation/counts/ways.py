@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.inference.prompts.presence import plural_of
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.presence import presence_words
@@ -91,7 +92,7 @@ def _exhaustive(session: SceneSession, kind: str, tiles: int) -> tuple[float, in
     asks_for_number = words.numbers is not None
     question = words.ask(kind) if asks_for_number else f"How many {plural_of(kind)} are there?"
     calls = DirectCalls(host, session.tiles)
-    usage = QuestionUsage.of(host, QuestionUsage().encoding, StageClock(calls.now))
+    usage = QuestionUsage.of(host, EncodePlan(), StageClock(calls.now))
     native = NativeTiles.of(session.pyramid, None).tiles
     total = shown = 0
     for start in range(0, len(native), _TILES_AT_ONCE):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.find import find_places
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.session.session import SceneSession
@@ -81,7 +82,7 @@ def _in_thumbnail(session: SceneSession, phrase: str) -> Finding:
     """Ask about the overview as if it were a native tile."""
     host = session.host
     calls = DirectCalls(host, session.tiles)
-    usage = QuestionUsage.of(host, QuestionUsage().encoding, StageClock(calls.now))
+    usage = QuestionUsage.of(host, EncodePlan(), StageClock(calls.now))
     looker = TileLooker(host, session.pyramid, phrase, calls, usage, host.default_budget)
     looker.look([session.pyramid.overview])
     boxes = tuple(place.box_scene for place in looker.places)
