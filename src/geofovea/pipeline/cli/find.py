@@ -63,6 +63,7 @@ _WIDTH = 80
     type=float,
     default=0.2,
     show_default=True,
+    goes_with=["--coverage search"],
     group="Search options",
     help="Share of a search's tiles drawn at random, to tell the expected recall.",
 )
@@ -71,6 +72,7 @@ _WIDTH = 80
     type=int,
     default=0,
     show_default=True,
+    goes_with=["--coverage search"],
     group="Search options",
     help="Seed of that draw.",
 )
