@@ -190,3 +190,18 @@ def test_a_sure_model_ends_the_descent_and_pays_for_being_asked(make_tiff):
     assert any("sure enough" in warning for warning in sure.warnings)
     unsure = session.ask(QUESTION, budget=budget, stop=StopAt(confidence=0.95))
     assert (unsure.stopped, unsure.cost.tokens_llm) == ("native", 300)
+
+
+def test_no_probe_asks_with_the_few_tokens_that_three_probes_leave(make_tiff):
+    host, probed = CountingHost(), []
+    generate = host.generate
+
+    def noted(question, tokens):
+        probed.append(len(tokens))
+        return generate(question, tokens)
+
+    host.generate = noted
+    session = gf.SceneSession(gf.open_scene(make_tiff(bright_squares())), host)
+    # half of 70 tokens are 3 times 11, and 2
+    session.ask(QUESTION, budget=Budget(tiles=40, tokens=70), stop=StopAt(confidence=0.95))
+    assert probed == [11, 11, 11, 37]
