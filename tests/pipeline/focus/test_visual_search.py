@@ -15,7 +15,6 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.inference.decoder.outputs import Generation
-from geofovea.pipeline.session.counting import number_in
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.router import route_question
 from geofovea.regionfocus.strategies import DESCENT_NAMES, ROUTE_NAMES
@@ -115,14 +114,6 @@ def test_impossible_ways_are_refused(make_session):
     for limits in ({"confidence": 0}, {"confidence": 1.1}, {"flatness": -1}):
         with pytest.raises(BudgetError):
             StopAt(**limits)
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("3", 3), ("There are 12 ships.", 12), ("Seven", 7), ("none at all", None), ("", None)],
-)
-def test_numbers_are_read_from_digits_and_words(text, number):
-    assert number_in(text) == number
 
 
 class CountingHost:
