@@ -55,7 +55,7 @@ class Mistral3Family(Family):
             most: The longest side of an image that its stock processor does not shrink.
         """
         step = config.vision_config.patch_size * cls._merge(config)
-        tokens_a_side: int = max(1, min(cls.tokens_a_side, most // step))
+        tokens_a_side = int(max(1, min(cls.tokens_a_side, most // step)))
         return tokens_a_side * int(step)
 
     @staticmethod

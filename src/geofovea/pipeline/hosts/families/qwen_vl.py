@@ -65,8 +65,8 @@ class Qwen25VLFamily(Family):
         vision = config.vision_config
         step = vision.patch_size * vision.spatial_merge_size
         fewest = math.ceil(math.sqrt(least / cls.frames(config)) / step)
-        most_a_side = math.sqrt(most / cls.frames(config)) // step
-        tokens_a_side: int = max(1, min(max(_TOKENS_A_SIDE, fewest), int(most_a_side)))
+        most_a_side = math.sqrt(most / cls.frames(config)) / step
+        tokens_a_side = int(max(1, min(max(_TOKENS_A_SIDE, fewest), most_a_side)))
         return tokens_a_side * int(step)
 
     @staticmethod
