@@ -116,3 +116,17 @@ def test_polygons_elsewhere_are_named_and_refused(scene_path, tmp_path):
     done = called("count", scene_path, "truck", "--regions", path)
     assert done.exit_code == 1
     assert "shows none of the polygons" in done.output
+
+
+def test_polygons_that_name_no_crs_are_taken_for_pixels_with_a_warning(scene_path, tmp_path):
+    path = tmp_path / "pixels.parquet"
+    geopandas.GeoDataFrame(geometry=[shapely.box(5, 5, 190, 190)], crs=None).to_parquet(path)
+    for verb in ("find", "count"):
+        shown = called(verb, scene_path, "truck", "--regions", path)
+        assert shown.exit_code == 0, shown.output
+        assert "taken for pixels" in shown.stdout
+        assert "--region-crs pixels" in shown.stdout
+        told = json.loads(called(verb, scene_path, "truck", "--regions", path, "--json").stdout)
+        assert any("taken for pixels" in warning for warning in told["warnings"])
+        said = called(verb, scene_path, "truck", "--regions", path, "--region-crs", "pixels")
+        assert "taken for pixels" not in said.stdout

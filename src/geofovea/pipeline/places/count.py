@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -82,6 +83,10 @@ class Count:
     def text(self) -> str:
         """The number and its interval, for people."""
         return f"{self.value:.0f} (95 % interval {self.low:.0f} to {self.high:.0f})"
+
+    def with_warnings(self, warnings: Sequence[str]) -> Count:
+        """The same count, with further warnings."""
+        return replace(self, places=self.places.with_warnings(warnings)) if warnings else self
 
     def __repr__(self) -> str:
         return (
