@@ -22,9 +22,10 @@ from geofovea.tiling.geo.geodesic import Point, geodesic_pieces
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = ["LocatedPlace", "Measurement", "Quantity"]
+__all__ = ["FORMATS", "LocatedPlace", "Measurement", "Quantity"]
 
-_SUFFIXES = (".geojson", ".json")
+FORMATS = (".geojson", ".json")
+"""Suffixes of the files that a measurement is saved as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +229,10 @@ class Measurement:
             OutputError: If the suffix is neither, or the file cannot be written.
         """
         suffix = Path(path).suffix.lower()
-        if suffix not in _SUFFIXES:
+        if suffix not in FORMATS:
             raise OutputError(
                 f"{os.fspath(path)} has the suffix {suffix!r}, and a measurement is saved as one "
-                f"of: {', '.join(_SUFFIXES)}"
+                f"of: {', '.join(FORMATS)}"
             )
         content = self.geojson() if suffix == ".geojson" else self.to_json()
         write_text(path, json.dumps(content, indent=1))

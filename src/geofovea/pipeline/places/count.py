@@ -17,7 +17,11 @@ from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.scene import Scene
 
-__all__ = ["Count", "CountMethod"]
+__all__ = ["FORMATS", "Count", "CountMethod"]
+
+_PLACES = (".geojson", ".gpkg", ".parquet", ".csv")
+FORMATS = (".json", *_PLACES)
+"""Suffixes of the files that a count is saved as."""
 
 CountMethod = Literal["sweep", "sample"]
 
@@ -123,9 +127,9 @@ class Count:
         if file.suffix.lower() == ".json":
             write_text(file, json.dumps(self.to_dict(), indent=1))
             return
-        if file.suffix.lower() not in (".geojson", ".gpkg", ".parquet", ".csv"):
+        if file.suffix.lower() not in _PLACES:
             raise OutputError(
                 f"{file} has the suffix {file.suffix!r}, and a count is saved as .json, its places "
-                "as .csv, .geojson, .gpkg or .parquet"
+                f"as {', '.join(_PLACES[:-1])} or {_PLACES[-1]}"
             )
         self.places.save(file)
