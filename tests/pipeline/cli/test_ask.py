@@ -197,7 +197,7 @@ def test_a_name_that_promises_another_format_is_refused_before_the_work(
 
 
 def test_the_suffix_of_the_output_chooses_the_format(ask, tmp_path):
-    starts = {".json": b'{\n "question"', ".geojson": b'{"type": "Feature', ".png": b"\x89PNG"}
+    starts = {".json": b'{\n "question"', ".geojson": b'{\n "type": "Feature', ".png": b"\x89PNG"}
     for suffix, start in starts.items():
         result = ask("-o", tmp_path / f"answer{suffix}")
         assert result.exit_code == 0, result.stderr

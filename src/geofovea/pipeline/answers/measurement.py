@@ -141,7 +141,7 @@ class Measurement:
 
     Attributes:
         question: As it was asked.
-        kind: What was asked; see ``PlaceQuestion``.
+        kind: What was asked, such as ``distance``, ``direction``, ``size`` or ``order``.
         text: The answer as one word, or a number with its unit; empty where there is none.
         sentence: The answer as a sentence with its numbers.
         confidence: How likely it is right, in [0, 1]: by the scores of the places, and by how far
