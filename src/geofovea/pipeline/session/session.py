@@ -161,14 +161,14 @@ class SceneSession:
         Args:
             question: In the words of the model.
             budget: What may be spent; the host's own default if None.
-            focus: A name as for ``geofovea.ask``; by default ``similarity`` with an index, ``prompted`` for
-                a model behind an endpoint, and else ``attention``.
+            focus: As for ``geofovea.ask``; by default ``similarity`` with an index, ``prompted``
+                for a model behind an endpoint, and else ``attention``.
             reduction: What drops tokens: a name, or several with ``+`` between them, one for each
                 place (encoder, projected tokens, decoder), such as ``divprune+fastv:0.25``.
-            descent: A name as for ``geofovea.ask``; ``published`` needs a published model and its own
+            descent: As for ``geofovea.ask``; ``published`` needs a published model and its own
                 focus, ``rfm``, and keeps tokens in its own way.
             route: How many places to look at closely: ``none``, ``one``, ``several``, or ``auto``,
-                which decides by the words of the question. Ways of looking without a focus take no route.
+                which decides by the words. Ways of looking without a focus take no route.
             stop: When to end a descent before its tiles are spent.
             boxes: Where the evidence is, for ``focus="oracle"``.
             concentrated: Whether fine tokens come from the best places alone, or from all.
