@@ -95,6 +95,7 @@ _EXAMPLES = (
     "--box",
     "boxes",
     multiple=True,
+    goes_with=["--focus oracle"],
     group="Search options",
     help="x0,y0,x1,y1 in pixels, for --focus oracle.",
 )

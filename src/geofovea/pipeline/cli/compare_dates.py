@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
@@ -29,6 +30,12 @@ _EXAMPLES = (
     'geofovea compare-dates 2020.tif 2024.tif "What changed here?" -o look.png',
     "geofovea compare-dates 2020.tif 2024.tif --save-geojson changes.geojson",
     "geofovea compare-dates 2020.tif 2024.tif --find truck --max-tiles 512 --json",
+)
+# tokens and memories of one scene, and what is computed or resampled there
+_OF_ONE_DATE = ("geometry", "skip", "resampler", "megabytes", "policy", "cache_tokens")
+_OF_A_QUESTION = (
+    *("focus", "focus_model", "rfm", "reduction", "descent", "route"),
+    *("flatness", "confidence"),
 )
 
 
@@ -88,7 +95,7 @@ _EXAMPLES = (
     group="Scene options",
     help="Show both dates in one light, or each in its own.",
 )
-@ask_options(oracle=False)
+@ask_options(oracle=False, without=_OF_ONE_DATE)
 @access_options
 def compare_dates(
     before: str,
@@ -122,6 +129,8 @@ def compare_dates(
     from geofovea.tiling.opening import open_scene
 
     _check_words(question, phrase, choices, picture)
+    if question is None:
+        check_absent(_OF_A_QUESTION, "belongs to a QUESTION, and none is given")
     if question is not None and min_score is not None:
         raise click.UsageError("--min-score is for the list of changes; leave out the QUESTION")
     if settings.index is not None:

@@ -58,7 +58,7 @@ _EXAMPLES = (
 @option("--seed", type=int, default=0, show_default=True, help="Of the draw of tiles.")
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per region.")
 @region_options
-@ask_options(oracle=False, answers=False)
+@ask_options(oracle=False, answers=False, without=("focus", "focus_model", "rfm"))
 @access_options
 def count(
     scene: str,

@@ -75,10 +75,11 @@ def _focus_of_models() -> dict[str, str]:
     from geofovea.errors import GeoFoveaError
     from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
     from geofovea.pipeline.system.configuration import read_configuration
+    from geofovea.pipeline.system.files import is_folder
 
     configured = read_configuration().get("model")
     folders = {EMBEDDED: embedded_model_path()}
-    if configured and configured != EMBEDDED and Path(configured).is_dir():
+    if configured and configured != EMBEDDED and is_folder(configured):
         folders[configured] = Path(configured)
     states = {}
     for name, folder in folders.items():

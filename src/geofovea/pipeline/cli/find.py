@@ -64,6 +64,7 @@ _WIDTH = 80
     type=float,
     default=0.2,
     show_default=True,
+    goes_with=["--coverage search"],
     group="Search options",
     help="Share of a search's tiles drawn at random, to tell the expected recall.",
 )
@@ -72,6 +73,7 @@ _WIDTH = 80
     type=int,
     default=0,
     show_default=True,
+    goes_with=["--coverage search"],
     group="Search options",
     help="Seed of that draw.",
 )

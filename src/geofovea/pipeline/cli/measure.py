@@ -29,6 +29,10 @@ _EXAMPLES = (
     'geofovea measure scene.tif "Which is larger, the depot or the quarry?"',
     'geofovea measure scene.tif "the northernmost truck"',
 )
+# the model finds places, and no tokens are chosen for an answer of its own
+_OF_AN_ANSWER = (
+    *("reduction", "route", "geometry", "skip", "resampler", "flatness", "confidence"),
+)
 
 
 @click.command(cls=GroupedCommand, examples=_EXAMPLES)
@@ -44,7 +48,7 @@ _EXAMPLES = (
     help="Write places and lines (.geojson) or all numbers (.json).",
 )
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object.")
-@ask_options(oracle=False)
+@ask_options(oracle=False, without=_OF_AN_ANSWER)
 @access_options
 def measure(
     scene: str,
