@@ -44,7 +44,7 @@ def test_find_prints_a_table_of_eighty_columns_and_writes_a_file(
     assert max(map(len, table)) <= 80
     assert "100.0% of the area" in done.stdout
     features = json.loads(output.read_text())["features"]
-    assert done.stdout.startswith(f"{len(features)} place")
+    assert done.stdout.startswith(f"{kind} in 1: {len(features)} place")
     assert all(f["properties"]["label"] == kind for f in features)
 
 

@@ -181,7 +181,7 @@ def print_models(examination: Examination, *, only_fitting: bool = False) -> Non
         # rich is among what is missing
         echo(markdown_table(header, rows), lines=True)
     if others := len(examination.fits) - len(fits):
-        echo(f"{counted(others, 'more model')} need a larger machine: geofovea models lists them")
+        echo(f"not fitting here: {counted(others, 'model')}; geofovea models lists all")
     paragraph(
         "GB is the download. RAM is the memory, in GB, of a question of "
         f"{examination.question_tokens} tokens in bfloat16, and 4bit that with --quantization "
