@@ -71,9 +71,7 @@ def main() -> None:
 
 def phrases_of(worlds: Sequence[World]) -> list[tuple[str, str]]:
     """Kind and text of every phrase."""
-    colored = {
-        f"{thing.color} {thing.kind}" for w in worlds for s in w.sites for thing in s.things
-    }
+    colored = {f"{thing.color} {thing.kind}" for w in worlds for s in w.sites for thing in s.things}
     return [
         *(("site", site) for site in SITES),
         *(("thing", thing) for thing in THINGS),
@@ -154,9 +152,7 @@ def ranked_rows(ranked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def lines_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """The table of rankings."""
-    lines = [
-        ["phrases for a", "phrases", "average precision", "chance", "best scene", "best tile"]
-    ]
+    lines = [["phrases for a", "phrases", "average precision", "chance", "best scene", "best tile"]]
     for row in rows:
         interval = f"{row['average_precision']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
         shares = (row["chance"], row["best_scene"], row["best_tile"])
@@ -206,7 +202,13 @@ def found_lines(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     for row in rows:
         recall = f"{row['recall']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
         lines.append(
-            [row["led by"], str(row["tiles"]), str(row["things"]), recall, f"{row['precision']:.2f}"]
+            [
+                row["led by"],
+                str(row["tiles"]),
+                str(row["things"]),
+                recall,
+                f"{row['precision']:.2f}",
+            ]
         )
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -140,6 +140,14 @@ class IndexStore:
         records = sorted((self.folder / _SCENES).glob(f"*/{_SCENE}"))
         scenes = (_read(path, self._scene_of, _NO_SCENE) for path in records)
         return sorted(scenes, key=lambda scene: scene.name)
+
+    def readable_scenes(self) -> list[IndexedScene]:
+        """The scenes whose records are not damaged: a run makes the others anew."""
+        scenes = []
+        for path in sorted((self.folder / _SCENES).glob(f"*/{_SCENE}")):
+            with suppress(DataError):
+                scenes.append(_read(path, self._scene_of, _NO_SCENE))
+        return scenes
 
     def scene_named(self, name: str) -> IndexedScene | None:
         """A scene by its lasting name; None if the index does not hold it.

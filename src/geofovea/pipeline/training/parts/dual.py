@@ -41,7 +41,9 @@ class DualPart(nn.Module):
         """See ``TrainedPart``; the lessons are all there is."""
         del lessons
 
-    def loss(self, lessons: PhraseLessons, draw: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, lessons: PhraseLessons, draw: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """See ``TrainedPart``: of all phrases, each in one of its wordings."""
         rng = random.Random(int(torch.randint(2**62, (1,), generator=draw)))
         logits = self._logits(lessons, [worded(phrase, rng) for phrase in PHRASES])

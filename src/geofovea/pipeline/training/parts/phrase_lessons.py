@@ -26,7 +26,7 @@ from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import LessonArrays, LessonStore
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["PhraseLessonStore", "PhraseLessons"]
+__all__ = ["PhraseLessonStore", "PhraseLessons", "tokens_alone"]
 
 _TILES = 16
 _CROWDS = 3
@@ -67,11 +67,19 @@ class PhraseLessonStore(LessonStore):
         rng = random.Random(f"geofovea-phrases-{(self._seed << 40) + number}")
         shape = self._model.shape
         made = list(islice(_lessons(rng, shape, self._spec), store.LESSONS_A_SHARD))
-        tiles, level, shown = (torch.from_numpy(np.stack(parts)) for parts in zip(*made, strict=True))
-        alone = Pyramid(shape.tile_size, shape.tile_size, shape.tile_size)
-        places = torch.from_numpy(token_places(alone, alone.overview, shape.grid))
-        tokens = self._model.tokens(tiles.flatten(0, 1)[:, None], places[None])
+        tiles, level, shown = (
+            torch.from_numpy(np.stack(parts)) for parts in zip(*made, strict=True)
+        )
+        tokens = tokens_alone(self._model, tiles.flatten(0, 1))
         return PhraseLessons(tokens.unflatten(0, level.shape), level.long(), shown.long())
+
+
+def tokens_alone(model: FrozenModel, tiles: Tensor) -> Tensor:
+    """Vision tokens ``(k, n, d)`` of tiles uint8 ``(k, T, T, 3)``, each as a scene of its own."""
+    side = model.shape.tile_size
+    alone = Pyramid(side, side, side)
+    places = torch.from_numpy(token_places(alone, alone.overview, model.shape.grid))
+    return model.tokens(tiles[:, None], places[None])
 
 
 _Lesson = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int8]]
