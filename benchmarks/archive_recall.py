@@ -3,8 +3,8 @@
     python benchmarks/archive_recall.py --scenes 40 --side 2048
     python benchmarks/archive_recall.py --scenes 8 --side 4096 --tiles 32,64
 
-Fresh synthetic scenes are indexed, and the archive is searched for each site, each kind of thing and
-each colored thing that some of the scenes show and others do not. *Average precision* is of the
+Fresh synthetic scenes are indexed, and the archive is searched for each site, each kind of thing
+and each colored thing that some scenes show and others do not. *Average precision* is of the
 ranking of scenes, beside what a random order would have. *Best tile* is the share of phrases whose
 first tile shows what is named. Then `find` looks for each kind of thing in the first scenes, led by
 the index and by the model's attention, with the same tiles. Intervals are over phrases, and over

@@ -14,8 +14,9 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.clip_pair import load_clip_pair
 from geofovea.pipeline.focus.token_pair import TokenPair
-from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
 from geofovea.pipeline.hosts.learned.part_files import read_cards
+from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
+from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.tiling.scene import Scene
 
 __all__ = ["DualEncoder", "load_dual_encoder"]
@@ -73,7 +74,7 @@ def load_dual_encoder(name: str) -> DualEncoder:
         ModelError: If there is none, it is of another kind, or its weights are not safetensors.
     """
     folder = embedded_model_path() if name == EMBEDDED else Path(name)
-    if name == EMBEDDED or (folder / "config.json").is_file() and _PART in read_cards(folder):
+    if name == EMBEDDED or ((folder / "config.json").is_file() and _PART in read_cards(folder)):
         return _load_token_pair(name)
     return load_clip_pair(name)
 
@@ -81,10 +82,12 @@ def load_dual_encoder(name: str) -> DualEncoder:
 @lru_cache(maxsize=2)
 def _load_token_pair(name: str) -> TokenPair:
     host = load_host(name, "cpu")
-    space = host.parts.shared_space(host) if getattr(host, "parts", None) else None
-    if space is None:
-        raise ModelError(
-            f"{name} carries no dual encoder: make one with geofovea train --with {_PART} "
-            "--output RUN and name RUN/model, or name a CLIP or SigLIP"
-        )
-    return TokenPair(name, host, space)
+    # no other host has parts
+    if isinstance(host, LvlmHost) and host.parts is not None:
+        space = host.parts.shared_space(host)
+        if space is not None:
+            return TokenPair(name, host, space)
+    raise ModelError(
+        f"{name} carries no dual encoder: make one with geofovea train --with {_PART} --output "
+        "RUN and name RUN/model, or name a CLIP or SigLIP"
+    )

@@ -142,7 +142,7 @@ _FORMS_AT_A_SITE = (
 
 def worded(phrase: Phrase, rng: random.Random) -> str:
     """A phrase as somebody may word it, in words of the demo model."""
-    forms = _FORMS
+    forms: tuple[str, ...] = _FORMS
     if phrase.site:
         forms = _FORMS_AT_A_SITE if phrase.thing in THINGS else _FORMS_OF_A_SITE
     elif phrase.thing in THINGS:

@@ -22,6 +22,9 @@ from geofovea.pipeline.training.parts.recipe import PartRecipe
 
 __all__ = ["DualPart"]
 
+_COARSE = 2
+"""From this level on, a tile counts as coarse: sites show there, and things do not."""
+
 _WEIGHT_OF_A_TRUE_PHRASE = 4.0
 """Most phrases are false of a tile."""
 
@@ -61,12 +64,12 @@ class DualPart(nn.Module):
         """Mean average precision of held-out tiles, by what a phrase names and by level."""
         logits = torch.cat([self._logits(some, _TEXTS) for some in lessons.batches(8)])
         shown, level = lessons.shown.flatten(0, 1), lessons.level.flatten()
+        rows = {"native": level == 0, "coarse": level >= _COARSE}
         record = {}
         for name, places in _GROUPS.items():
-            for which, rows in (("native", level == 0), ("coarse", level >= 2)):  # noqa: PLR2004
-                if which == "coarse" and name != "site":
-                    continue
-                found = [average_precision(logits[rows, p], shown[rows, p]) for p in places]
+            for which in ("native", "coarse") if name == "site" else ("native",):
+                of_level = rows[which]
+                found = [average_precision(logits[of_level, p], shown[of_level, p]) for p in places]
                 known = [value for value in found if value is not None]
                 if known:
                     record[f"{name}_{which}"] = round(sum(known) / len(known), 4)

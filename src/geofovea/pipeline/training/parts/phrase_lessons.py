@@ -71,7 +71,9 @@ class PhraseLessonStore(LessonStore):
             torch.from_numpy(np.stack(parts)) for parts in zip(*made, strict=True)
         )
         tokens = tokens_alone(self._model, tiles.flatten(0, 1))
-        return PhraseLessons(tokens.unflatten(0, level.shape), level.long(), shown.long())
+        return PhraseLessons(
+            tokens.view(*level.shape, *tokens.shape[1:]), level.long(), shown.long()
+        )
 
 
 def tokens_alone(model: FrozenModel, tiles: Tensor) -> Tensor:
