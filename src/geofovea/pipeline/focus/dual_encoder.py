@@ -17,6 +17,7 @@ from geofovea.pipeline.focus.token_pair import TokenPair
 from geofovea.pipeline.hosts.learned.part_files import read_cards
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
 from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.system.files import is_file
 from geofovea.tiling.scene import Scene
 
 __all__ = ["DualEncoder", "load_dual_encoder"]
@@ -74,7 +75,7 @@ def load_dual_encoder(name: str) -> DualEncoder:
         ModelError: If there is none, it is of another kind, or its weights are not safetensors.
     """
     folder = embedded_model_path() if name == EMBEDDED else Path(name)
-    if name == EMBEDDED or ((folder / "config.json").is_file() and _PART in read_cards(folder)):
+    if name == EMBEDDED or (is_file(folder / "config.json") and _PART in read_cards(folder)):
         return _load_token_pair(name)
     return load_clip_pair(name)
 
