@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from geofovea.datasets.synthetic.vocabulary import domain_of, version_of
+from geofovea.datasets.synthetic.vocabulary import is_in_domain
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.pipeline.hosts.lvlm import LvlmHost
@@ -83,9 +83,8 @@ class TokenPair:
     def doubts(self, text: str, scene: Scene | None = None) -> tuple[str, ...]:
         """See ``DualEncoder``."""
         doubts = []
-        domain = self._host.capabilities.domain
-        version = None if scene is None else version_of(scene.description)
-        if domain != "general" and (version is None or domain_of(version) != domain):
+        description = "" if scene is None else scene.description
+        if not is_in_domain(self._host.capabilities.domain, description):
             doubts.append(
                 f"the dual encoder {self.name!r} learned synthetic scenes alone: of other scenes, "
                 "its ranking says nothing"
