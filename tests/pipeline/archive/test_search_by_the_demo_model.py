@@ -1,4 +1,4 @@
-"""An index of the demo model's own encoder leads to what words name, and says what it cannot know."""
+"""The demo model's own encoder fills an index that leads to what words name, and says its limits."""
 
 from pathlib import Path
 
