@@ -1,4 +1,4 @@
-"""The demo model's own encoder fills an index that leads to what words name, and says its limits."""
+"""The demo model's encoder fills an index that leads to what words name, and says its limits."""
 
 from pathlib import Path
 
