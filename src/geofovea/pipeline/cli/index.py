@@ -66,7 +66,8 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     callback=parsed_levels,
     metavar="0,1,...",
     is_common=True,
-    help="Levels to embed, 0 for native. Default: from the base level to native.",
+    help="Levels to embed, 0 for native. Default: those of the index; from base to native in a new "
+    "one.",
 )
 @option(
     "--tile-size",
@@ -95,9 +96,27 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
         "megabytes a scene, for geofovea ask --cache-tokens --memory."
     ),
 )
-@_memory("--kv", default="plain", show_default=True, help="How to store them; see geofovea ask.")
-@_memory("--model", default=EMBEDDED, show_default=True, help="A folder or a hub id.")
-@_memory("--device", default=AUTO, show_default=True, help="A torch device.")
+@_memory(
+    "--kv",
+    default="plain",
+    show_default=True,
+    goes_with=["--memory"],
+    help="How to store them; see geofovea ask.",
+)
+@_memory(
+    "--model",
+    default=EMBEDDED,
+    show_default=True,
+    goes_with=["--memory"],
+    help="A folder or a hub id.",
+)
+@_memory(
+    "--device",
+    default=AUTO,
+    show_default=True,
+    goes_with=["--memory"],
+    help="A torch device.",
+)
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
 @view_options
 @access_options
@@ -223,6 +242,9 @@ def _print(report: IndexReport) -> None:
         size += f", {per_gigapixel:.1f} MB a gigapixel"
     fact("on disk", f"{size}, in {report.folder}")
     fact("encoder", f"{report.encoder}, {report.seconds:.1f} s")
+    levels = sorted({level for scene in report.scenes for level in scene.levels})
+    if levels:
+        fact("levels", f"{', '.join(map(str, levels))} (0 is native)")
     replaced = sum(scene.was_replaced for scene in report.scenes)
     if replaced:
         fact("replaced", f"{replaced} scene{'' if replaced == 1 else 's'} that had changed")

@@ -8,6 +8,7 @@ print is used only if the image and the question stand in it once, in this order
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,7 @@ class PromptTemplate:
         template: str | None,
         instruction: str,
         thought_tokens: int = 0,
+        written: Callable[[str], str] | None = None,
     ) -> None:
         """Choose the template.
 
@@ -62,6 +64,7 @@ class PromptTemplate:
             template: From the settings; None takes the chat template, or else the family's.
             instruction: Added to every question.
             thought_tokens: Tokens that the model may think before it answers; 0 lets it not.
+            written: Writes a question as the model has learned to read one; None leaves it.
 
         Raises:
             ModelError: If it shall think and its template knows of no thought, or the tokenizer
@@ -71,6 +74,7 @@ class PromptTemplate:
         self._vocabulary_size = style.vocabulary
         self._prompts: dict[tuple[bool, str, str | None], PromptIds] = {}
         self._instruction = instruction
+        self._written = written
         self._marks = style.markers
         self._image = _image_word(tokenizer, style.image_id)
         # where no word stands for an image, none of the ids does
@@ -159,6 +163,8 @@ class PromptTemplate:
 
     def _render(self, question: str, instruction: str | None) -> PromptIds:
         text = self.plain(question)
+        if self._written is not None and not isinstance(question, FinishedPrompt):
+            text = self._written(text)
         if instruction is not None:
             text += instruction
         elif not isinstance(question, FinishedPrompt):
@@ -239,7 +245,8 @@ class PromptTemplate:
         unknown = self._tokenizer.unk_token_id
         if unknown is None:
             return []
-        words = question.lower().replace("?", " ").split()
+        text = question if self._written is None else self._written(question)
+        words = text.lower().replace("?", " ").split()
         return [w for w in words if unknown in self._encode(w, special=False)]
 
     def _mark_ids(self, marks: str) -> list[int]:
