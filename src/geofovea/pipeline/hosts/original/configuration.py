@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-from geofovea.pipeline.hosts.checkpoint import read_json
 
 __all__ = ["GEOCHAT_SIDE", "answer_rules", "host_settings", "stock_config"]
 
@@ -85,19 +82,14 @@ def host_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"pool": 2} if config.get("mm_patch_merge_type") == POOLED else {}
 
 
-def answer_rules(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def answer_rules(config: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, Any]:
     """A ``generation_config.json``: what ends an answer, and what it must not repeat.
 
     Args:
-        source: The folder of the original, which may have one.
-        config: Its ``config.json``, where older releases kept the same.
-
-    Raises:
-        ModelError: If that file is no JSON object.
+        config: The original ``config.json``, where older releases kept the same.
+        rules: The original ``generation_config.json``; empty where there is none.
     """
-    path = source / "generation_config.json"
-    own = read_json(path) if path.is_file() else {}
-    both = {**config, **own}
+    both = {**config, **rules}
     return {key: both[key] for key in _ANSWER_FIELDS if both.get(key) is not None}
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.checkpoint import read_json
 from geofovea.pipeline.hosts.original.configuration import (
     answer_rules,
     host_settings,
@@ -65,7 +66,9 @@ def write_llava(
     write_json(part / "preprocessor_config.json", _processor(made["vision_config"]["image_size"]))
     if settings := host_settings(config):
         write_json(part / SETTINGS_FILE, settings)
-    write_json(part / "generation_config.json", answer_rules(source, config))
+    rules = source / "generation_config.json"
+    kept = answer_rules(config, read_json(rules) if rules.is_file() else {})
+    write_json(part / rules.name, kept)
     patches = made["vision_config"]["image_size"] // made["vision_config"]["patch_size"]
     weights = _fitting(_all_weights(files, folder, own=own), vocabulary, patches)
     if made["model_type"] != "llava_next":
