@@ -16,7 +16,7 @@ import click
 
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import counted, echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -72,7 +72,8 @@ def list_command(as_json: bool) -> None:
         echo(json.dumps(kept.to_json()))
         return
     _print_levels(kept)
-    echo(f"{kept.findings} finding(s) of contrast and borders, {kept.findings_bytes / 1e6:.1f} MB")
+    findings, megabytes = counted(kept.findings, "finding"), kept.findings_bytes / 1e6
+    echo(f"{findings} of contrast and borders, {megabytes:.1f} MB")
     _print_tokens(kept)
 
 
@@ -143,7 +144,7 @@ def _print_levels(kept: _Kept) -> None:
     ]
     _print_rows(("MB", "levels", "built by", "state", "last used", "scene"), rows)
     echo(
-        f"{len(rows)} scene(s), {kept.levels_bytes / 1e6:.1f} MB of at most "
+        f"levels of {counted(len(rows), 'scene')}, {kept.levels_bytes / 1e6:.1f} MB of at most "
         f"{kept.levels_limit / 1e9:g} GB in {kept.folder}"
     )
     if kept.leftover:
@@ -157,7 +158,7 @@ def _print_tokens(kept: _Kept) -> None:
     ]
     _print_rows(("MB", "tiles", "kind", "last used", "encoded by", "scene"), rows)
     echo(
-        f"{sum(k.tiles for k in kept.tokens)} encoded tile(s), "
+        f"{counted(sum(k.tiles for k in kept.tokens), 'encoded tile')}, "
         f"{kept.tokens_bytes / 1e6:.1f} MB of at most {kept.tokens_limit / 1e9:g} GB"
     )
 
@@ -229,8 +230,9 @@ def clear_command(
         echo(json.dumps(record))
         return
     echo(
-        f"removed {removed['scenes']} scene(s), {removed['findings']} finding(s) and "
-        f"{removed['tiles']} encoded tile(s), {size / 1e6:.1f} MB from {folder}"
+        f"removed levels of {counted(removed['scenes'], 'scene')}, "
+        f"{counted(removed['findings'], 'finding')} and "
+        f"{counted(removed['tiles'], 'encoded tile')}, {size / 1e6:.1f} MB from {folder}"
     )
     if foreign:
         names = ", ".join(map(ascii, foreign[:_MOST_NAMES]))

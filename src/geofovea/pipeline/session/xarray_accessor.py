@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling.geo.region import Region
     from geofovea.tiling.pyramid import Box
     from geofovea.tiling.scene import Scene
 
@@ -83,6 +84,7 @@ class FoveaAccessor:
         composite: str | None = None,
         band_map: Mapping[str, int] | None = None,
         boxes: Sequence[Box] = (),
+        region: Region | None = None,
         choices: Sequence[str] = (),
         device: str = "auto",
         dtype: str | None = None,
@@ -144,6 +146,7 @@ class FoveaAccessor:
             route=route,
             stop=stop,
             boxes=boxes,
+            region=region,
             choices=choices,
             focus_model=focus_model,
             geometry=geometry,

@@ -54,7 +54,7 @@ class Mistral3Family(Family):
             least: Nothing: its processor enlarges no image.
             most: The longest side of an image that its stock processor does not shrink.
         """
-        step = config.vision_config.patch_size * cls._merge(config)
+        step: int = config.vision_config.patch_size * cls._merge(config)
         return int(max(1, min(cls.tokens_a_side, most // step))) * step
 
     @staticmethod
