@@ -15,7 +15,7 @@ from geofovea.pipeline.cli.options.opening import open_option, open_written, pag
 from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -177,7 +177,7 @@ def _print_answer(answer: Answer) -> None:
     )
     # a model may answer in paragraphs
     echo(f"{answer.text or '(no answer)'}   ({answer.confidence_text})", lines=True)
-    fact("looked at", f"{cost.tiles_encoded} tiles: {levels}")
+    fact("looked at", f"{counted(cost.tiles_encoded, 'tile')}: {levels}")
     if answer.route:
         fact("places", f"{answer.route.word}: {answer.route.reason}")
     tokens = f"{cost.tokens_llm} of {cost.tokens_total} vision tokens to the model"
@@ -185,15 +185,19 @@ def _print_answer(answer: Answer) -> None:
         tokens = "computed from where the places lie"
     fact("cost", f"{tokens}, {cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB of memory")
     if cost.tiles_indexed:
-        fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
+        fact("index", f"{counted(cost.tiles_indexed, 'tile')} compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
-        fact("endpoint", f"{use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        fact(
+            "endpoint",
+            f"{counted(use.calls, 'call')}, {counted(use.images, 'picture')}, "
+            f"{counted(use.tokens, 'token')}",
+        )
     if cost.memory is not None:
         memory = cost.memory
         fact(
             "memory",
-            f"{memory.tiles_read} tiles read, {memory.tiles_stored} stored, "
+            f"{counted(memory.tiles_read, 'tile')} read, {memory.tiles_stored} stored, "
             f"{memory.nbytes / 1e6:.1f} MB of keys and values",
         )
     for stage in cost.reductions:

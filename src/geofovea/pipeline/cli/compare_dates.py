@@ -14,7 +14,7 @@ from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.dates.dated_answer import DatedAnswer
@@ -186,8 +186,8 @@ def _print_answer(answer: DatedAnswer) -> None:
     for name, each, cost in zip(answer.stack.names, answer.stack.scenes, answer.costs, strict=True):
         day = each.date.text or "date not known"
         echo(
-            f"  {name:<10} {day}: {cost.tiles_encoded} tiles, {cost.tokens_llm} vision tokens for "
-            f"the decoder ({each.scene.path})"
+            f"  {name:<10} {day}: {counted(cost.tiles_encoded, 'tile')}, "
+            f"{counted(cost.tokens_llm, 'vision token')} for the decoder ({each.scene.path})"
         )
     fact("took", f"{plain.cost.seconds['total']:.2f} s, {plain.cost.peak_rss_mb:.0f} MB of memory")
     if answer.evidence:
@@ -201,7 +201,7 @@ def _print_places(places: Places) -> None:
     from geofovea.pipeline.answers.drawing.ground import evidence_text
 
     count = len(places)
-    echo(f"{count} change{'' if count == 1 else 's'}; compared {places.coverage.text}")
+    echo(f"{counted(count, 'change')}; compared {places.coverage.text}")
     for place in places[:_MOST_LINES]:
         echo(f"  {place.score:.3f}  {place.label}: {evidence_text(places.scene, place.box_scene)}")
     if count > _MOST_LINES:

@@ -21,7 +21,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.place import Places
@@ -163,7 +163,7 @@ def _print(places: Places, region: str | None, output: Path | None) -> None:
     from geofovea.pipeline.system.tables import print_table
 
     where = "" if region is None else f" in {region}"
-    echo(f"{len(places)} place{'' if len(places) == 1 else 's'} of {places.phrase}{where}")
+    echo(f"{counted(len(places), 'place')} of {places.phrase}{where}")
     rows = []
     for place in places[:_MOST_ROWS]:
         x0, y0, x1, y1 = (round(value) for value in place.box_scene.as_tuple())

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 
 import click
 
-__all__ = ["NOTICES", "echo", "fact", "is_quiet", "notice", "quietly", "visible"]
+__all__ = ["NOTICES", "counted", "echo", "fact", "is_quiet", "notice", "quietly", "visible"]
 
 NOTICES = "geofovea.notices"
 """The logger of what `notice` shows."""
@@ -65,6 +65,11 @@ def notice(text: object) -> None:
     logging.getLogger(NOTICES).info("%s", " ".join(str(text).split()))
     if not _QUIET.get():
         echo(text, err=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """How many of something there are, in words: ``1 tile``, ``2 tiles``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def fact(name: str, text: object, *, is_warning: bool = False) -> None:
