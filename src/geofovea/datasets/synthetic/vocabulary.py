@@ -10,6 +10,7 @@ __all__ = [
     "DIRECTIONS",
     "FILLER_SITES",
     "LAWNS",
+    "ROOFS",
     "SETTINGS",
     "SHAPES",
     "SITES",
@@ -106,6 +107,9 @@ SURFACES = ("concrete", "asphalt", "grass", "sand", "brick", "gravel")
 
 LAWNS = ("healthy", "dry")
 """States of the grass around a pad of version 2; both look the same but in near infrared."""
+
+ROOFS = ("planted", "painted")
+"""Green roofs, which halls of version 2 can have; both look the same but in near infrared."""
 
 DIRECTIONS = ("north", "south", "east", "west")
 

@@ -187,9 +187,8 @@ def _print(summary: BatchSummary) -> None:
     s = summary
     echo(f"{s.answered} of {counted(s.rows, 'row')} answered, {s.failed} failed, {s.left} left")
     rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
-    echo(
-        f"  this run   {counted(s.answered_now, 'item')} in {s.seconds:.1f} s{rate}; {s.kept} kept"
-    )
+    now = counted(s.answered_now, "item")
+    echo(f"  this run   {now} in {s.seconds:.1f} s{rate}; {s.kept} kept from earlier runs")
     each = max(1, s.answered)
     echo(
         f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
@@ -209,7 +208,8 @@ def _print(summary: BatchSummary) -> None:
     command = click.get_current_context().command
     for kind in s.errors[:_MOST_KINDS]:
         more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
-        echo(f"  failed     {kind['id']}: {in_shell_words(kind['error'], command)}{more}", err=True)
+        error = in_shell_words(kind["error"], command)
+        echo(f"  failed     {kind['id']}: {error}{more}", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
         text = in_shell_words(warning["warning"], command)
         notice(f"  warning    {counted(warning['rows'], 'row')}: {text}")

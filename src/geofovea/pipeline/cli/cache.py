@@ -100,8 +100,8 @@ def list_command(as_json: bool) -> None:
         ]
         header = ("MB", "levels", "built by", "state", "last used", "scene")
         print_table(header, rows, numbers_from=len(header))
-    scenes = counted(len(entries), "scene")
-    echo(f"{scenes}, {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in {folder}")
+    kept = f"{total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in {folder}"
+    echo(f"levels of {counted(len(entries), 'scene')}, {kept}")
     if leftover:
         echo(f"{leftover / 1e6:.1f} MB of these are of builds under way or given up")
     echo(f"{counted(findings, 'finding')} of contrast and borders, {findings_bytes / 1e6:.1f} MB")
@@ -180,8 +180,9 @@ def clear_command(
         echo(json.dumps(record))
         return
     echo(
-        f"removed {counted(removed['scenes'], 'scene')}, {counted(removed['findings'], 'finding')} "
-        f"and {counted(removed['tiles'], 'encoded tile')}, {size / 1e6:.1f} MB from {folder}"
+        f"removed levels of {counted(removed['scenes'], 'scene')}, "
+        f"{counted(removed['findings'], 'finding')} and "
+        f"{counted(removed['tiles'], 'encoded tile')}, {size / 1e6:.1f} MB from {folder}"
     )
     if foreign:
         names = ", ".join(map(ascii, foreign[:_MOST_NAMES]))

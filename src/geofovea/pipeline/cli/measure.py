@@ -14,6 +14,7 @@ from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.written import check_format
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
@@ -69,12 +70,14 @@ def measure(
     from.
     """
     _check_words(words, start, end)
+    from geofovea.pipeline.answers.measurement import FORMATS
     from geofovea.pipeline.relations.place_question import distance_between
     from geofovea.pipeline.system.files import check_writable
     from geofovea.tiling.opening import open_scene
 
     question = " ".join(words) if words else distance_between(start or "", end or "")
     if output:
+        check_format(output, FORMATS, "measurements")
         check_writable(output, keep=scene)
     started = time.perf_counter()
     raster = open_scene(
@@ -96,12 +99,15 @@ def measure(
         descent=options.descent,
         focus_model=options.focus_model,
     )
-    if output:
-        measurement.save(output)
+    # printed first: a file that cannot be written does not cost the result
     if as_json:
         echo(json.dumps(measurement.to_json()))
     else:
         _print(measurement)
+    if output:
+        measurement.save(output)
+        if not as_json:
+            fact("wrote", f"{output}")
 
 
 def _check_words(words: tuple[str, ...], start: str | None, end: str | None) -> None:
@@ -128,4 +134,7 @@ def _print(measurement: Measurement) -> None:
         fact("looked at", f"{counted(cost.tiles_encoded, 'tile')}, {cost.seconds['total']:.2f} s")
     command = click.get_current_context().command
     for warning in measurement.warnings:
+        if warning == measurement.sentence:
+            # it stands above
+            continue
         fact("warning", in_shell_words(warning, command), is_warning=True)

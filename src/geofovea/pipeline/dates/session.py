@@ -120,7 +120,7 @@ class StackSession(TileSeries):
             budget: What may be spent on all dates together; None looks at every native tile.
             region: What alone is looked at, in the reference scene.
             min_score: The least score of a place that is listed, in (0, 1); 0.99 by default, and
-                0.5 with a phrase. See ``dates.changes``.
+                0.5 with a phrase.
 
         Raises:
             GeoFoveaError: As `ask` does.
