@@ -73,7 +73,7 @@ def test_half_a_question_is_wrong_usage(measure, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("What is it?",), "no question about where places lie"),
+        (("What is it?",), "not understood as a question about where"),
         (("--from", "pond", "--to", "the pond"), "needs two places"),
         (("How large is the camp?", "--focus", "overview"), "--focus"),
         (("How large is the camp?", "-o", "x.png"), "one of: .geojson, .json"),

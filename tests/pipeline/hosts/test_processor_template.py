@@ -82,6 +82,22 @@ TILE = FAKE + "<global-img>{image}" + FAKE
 # family, chat template, word of an image, word that begins a text, other special words, prompt
 STRUCTURES = {
     "LLaVA-1.5": ("llava", VICUNA, "<image>", "<s>", (), "USER: {image}\n{q} ASSISTANT:"),
+    "a line before the word that begins": (
+        "llava",
+        "\n{{ bos_token }}" + VICUNA,
+        "<image>",
+        "<s>",
+        (),
+        "\n<s>USER: {image}\n{q} ASSISTANT:",
+    ),
+    "the word that begins within": (
+        "llava",
+        VICUNA.replace("{{ 'ASSISTANT:' }}", "<s>ASSISTANT:"),
+        "<image>",
+        "<s>",
+        (),
+        "USER: {image}\n{q} <s>ASSISTANT:",
+    ),
     "v1.6 Mistral": ("llava_next", MISTRAL, "<image>", "<s>", (), "[INST] {image}\n{q} [/INST]"),
     "v1.6 Yi-34B": (
         "llava_next",
@@ -151,6 +167,18 @@ def byte_tokenizer(special, begin):
             single=f"{begin} $A", special_tokens=[(begin, made.token_to_id(begin))]
         )
     return PreTrainedTokenizerFast(tokenizer_object=made, bos_token=begin)
+
+
+def test_a_tokenizer_that_begins_no_text_begins_none_with_an_image():
+    words = byte_tokenizer(["<image>", "<s>"], None)
+    words.bos_token = "<s>"
+    chat = "{% for c in messages[0].content %}{{ c.text or '<image>' }}{% endfor %}"
+    words.chat_template = chat
+    style = PromptStyle(FAMILIES["llava"].words, "none", len(words), 256)
+    ids = PromptTemplate(words, style, None, "").ids(QUESTION)
+    assert words.convert_ids_to_tokens(256) == "<image>"
+    assert ids.before == []
+    assert ids.after == words.encode(QUESTION, add_special_tokens=False)
 
 
 def structure(name):

@@ -19,6 +19,7 @@ from geofovea.pipeline.hosts.learned.band_reading import refuse_extra_bands
 from geofovea.pipeline.index.indexed_scene import IndexedScene, identity_of, lasting_name
 from geofovea.pipeline.index.settings import IndexSettings, NumberFormat
 from geofovea.pipeline.index.store import IndexStore
+from geofovea.pipeline.system.files import is_folder
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
@@ -105,7 +106,7 @@ def _encoder(name: str | None, older: IndexSettings | None) -> DualEncoder:
         )
     chosen = name or (older.encoder if older else "")
     # the index outlives the working folder
-    return load_dual_encoder(str(Path(chosen).absolute()) if Path(chosen).is_dir() else chosen)
+    return load_dual_encoder(str(Path(chosen).absolute()) if is_folder(chosen) else chosen)
 
 
 def _settings(

@@ -15,7 +15,8 @@ from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import access_options, verify_option
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.system.terminal import counted, echo, notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -186,11 +187,12 @@ def _print(summary: BatchSummary) -> None:
     s = summary
     echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
     rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
-    echo(f"  this run   {s.answered_now} items in {s.seconds:.1f} s{rate}; {s.kept} kept")
+    now = counted(s.answered_now, "item")
+    echo(f"  this run   {now} in {s.seconds:.1f} s{rate}; {s.kept} kept from earlier runs")
     each = max(1, s.answered)
     echo(
         f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
-        f"tokens an answer, over {s.scenes} scene(s)"
+        f"tokens an answer, over {counted(s.scenes, 'scene')}"
     )
     if s.deaths or s.overdue:
         echo(f"  workers    {s.deaths} died, {s.overdue} were ended over items without an end")
@@ -203,11 +205,14 @@ def _print(summary: BatchSummary) -> None:
     for path in s.files:
         echo(f"  wrote      {path}")
     echo(f"  report     geofovea report {s.folder}")
+    command = click.get_current_context().command
     for kind in s.errors[:_MOST_KINDS]:
         more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
-        echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
+        error = in_shell_words(kind["error"], command)
+        echo(f"  failed     {kind['id']}: {error}{more}", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
-        notice(f"  warning    {warning['rows']} rows: {warning['warning']}")
+        text = in_shell_words(warning["warning"], command)
+        notice(f"  warning    {counted(warning['rows'], 'row')}: {text}")
     for note in s.mended:
         notice(f"  journal    {note}")
     for note in s.notes[:_MOST_KINDS]:

@@ -16,7 +16,7 @@ import click
 
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import counted, echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,10 +100,11 @@ def list_command(as_json: bool) -> None:
         ]
         header = ("MB", "levels", "built by", "state", "last used", "scene")
         print_table(header, rows, numbers_from=len(header))
-    echo(f"{len(entries)} scene(s), {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in {folder}")
+    kept = f"{total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in {folder}"
+    echo(f"levels of {counted(len(entries), 'scene')}, {kept}")
     if leftover:
         echo(f"{leftover / 1e6:.1f} MB of these are of builds under way or given up")
-    echo(f"{findings} finding(s) of contrast and borders, {findings_bytes / 1e6:.1f} MB")
+    echo(f"{counted(findings, 'finding')} of contrast and borders, {findings_bytes / 1e6:.1f} MB")
     if token_entries:
         from geofovea.pipeline.system.tables import print_table
 
@@ -114,7 +115,7 @@ def list_command(as_json: bool) -> None:
         columns = ("MB", "tiles", "kind", "last used", "encoded by", "scene")
         print_table(columns, of_tiles, numbers_from=len(columns))
     echo(
-        f"{sum(k.tiles for k in token_entries)} encoded tile(s), "
+        f"{counted(sum(k.tiles for k in token_entries), 'encoded tile')}, "
         f"{tokens_total / 1e6:.1f} MB of at most {tokens_limit / 1e9:g} GB"
     )
 
@@ -179,8 +180,9 @@ def clear_command(
         echo(json.dumps(record))
         return
     echo(
-        f"removed {removed['scenes']} scene(s), {removed['findings']} finding(s) and "
-        f"{removed['tiles']} encoded tile(s), {size / 1e6:.1f} MB from {folder}"
+        f"removed levels of {counted(removed['scenes'], 'scene')}, "
+        f"{counted(removed['findings'], 'finding')} and "
+        f"{counted(removed['tiles'], 'encoded tile')}, {size / 1e6:.1f} MB from {folder}"
     )
     if foreign:
         names = ", ".join(map(ascii, foreign[:_MOST_NAMES]))

@@ -20,7 +20,7 @@ from geofovea.pipeline.system.configuration import (
     usual_files,
     variable_of,
 )
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, paragraph
 
 __all__ = ["apply_configuration", "config", "config_option"]
 
@@ -72,7 +72,9 @@ def show(as_json: bool) -> None:
         echo(f"{setting.key:<24}{value}   ({setting.about}; ${setting.variable})")
     read = ", ".join(str(path) for path in configuration.files) or "none"
     places = " and ".join(str(path) for path in usual_files()[::-1])
-    echo(f"files read: {read}; looked for: {places}, or the one of --config or ${FILE_VARIABLE}")
+    paragraph(
+        f"files read: {read}; looked for: {places}, or the one of --config or ${FILE_VARIABLE}"
+    )
 
 
 def _shown(value: Any) -> str:

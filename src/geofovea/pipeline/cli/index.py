@@ -96,9 +96,27 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
         "megabytes a scene, for geofovea ask --cache-tokens --memory."
     ),
 )
-@_memory("--kv", default="plain", show_default=True, help="How to store them; see geofovea ask.")
-@_memory("--model", default=EMBEDDED, show_default=True, help="A folder or a hub id.")
-@_memory("--device", default=AUTO, show_default=True, help="A torch device.")
+@_memory(
+    "--kv",
+    default="plain",
+    show_default=True,
+    goes_with=["--memory"],
+    help="How to store them; see geofovea ask.",
+)
+@_memory(
+    "--model",
+    default=EMBEDDED,
+    show_default=True,
+    goes_with=["--memory"],
+    help="A folder or a hub id.",
+)
+@_memory(
+    "--device",
+    default=AUTO,
+    show_default=True,
+    goes_with=["--memory"],
+    help="A torch device.",
+)
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
 @view_options
 @access_options

@@ -10,6 +10,7 @@ import click
 
 from geofovea.pipeline.cli.index import parsed_levels
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
+from geofovea.pipeline.cli.options.written import check_format
 from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
@@ -71,15 +72,17 @@ def search(
     from geofovea.pipeline.system.files import check_writable
 
     if output:
+        check_format(output, (".geojson", ".json"), "tiles")
         check_writable(output)
     result = search_index(index, " ".join(words), **settings)
-    if output:
-        result.save(output)
+    # printed first: a file that cannot be written does not cost the result
     if as_json:
         echo(json.dumps(result.to_dict()))
     else:
         _print(result)
-        if output:
+    if output:
+        result.save(output)
+        if not as_json:
             fact("wrote", f"{output}")
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from geofovea.pipeline.hosts.checkpoint import (
 )
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
+from geofovea.pipeline.system.files import is_file, is_folder
 from geofovea.pipeline.system.model_lock import LOADING, lock_of, models_at_rest, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
 
@@ -154,7 +154,7 @@ def _load(name: str) -> DualEncoder:
 def _loaded(name: str) -> DualEncoder:
     _check_name(name)
     try:
-        if not Path(name).is_dir():
+        if not is_folder(name):
             ask_hub_once(name)
         with quiet_transformers():
             model, report = _model(name)
@@ -174,10 +174,9 @@ def _loaded(name: str) -> DualEncoder:
 
 def _check_name(name: str) -> None:
     """Refuse what is neither a folder nor a hub id."""
-    path = Path(name)
-    if path.exists() and not path.is_dir():
+    if is_file(name):
         raise ModelError(f"the dual encoder {name!r} is a file; name its folder")
-    if not path.exists() and name.count("/") != 1:
+    if not is_folder(name) and name.count("/") != 1:
         raise ModelError(
             f"there is no dual encoder {name!r}: name a folder or hub id of a CLIP or SigLIP, such "
             "as 'openai/clip-vit-base-patch32'"

@@ -9,7 +9,7 @@ import click
 
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import world_option
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import counted, echo
 
 __all__ = ["synth"]
 
@@ -90,14 +90,15 @@ def synth(
             )
     if not is_file:
         echo(f"wrote {_scenes(scenes, side, dates)} in {output / 'image'}")
-        echo(f"wrote the questions with their answers, {path}")
+        echo(f"wrote questions with their answers to {path}")
         return
-    echo(f"wrote {output} and {len(records)} questions with their answers, {output.stem}.jsonl")
+    echo(f"wrote {output}")
+    echo(f"wrote {counted(len(records), 'question')} with answers to {output.stem}.jsonl")
     first = records[0]
     echo(f'try   geofovea ask {output} "{first.question}"   (answer: {first.answer})')
 
 
 def _scenes(scenes: int, side: int, dates: int) -> str:
     """What is written, in words."""
-    count = f"{scenes} scene{'' if scenes == 1 else 's'} of {side} × {side} px"
+    count = f"{counted(scenes, 'scene')} of {side} × {side} px"
     return f"{count} at {dates} dates" if dates > 1 else count

@@ -50,7 +50,8 @@ class QuestionInput:
         """
         if self.only is None and any(paths):
             raise click.UsageError(
-                "--save-geojson, --save-png, --page and --open are for one question: ask it alone. "
+                "--output, --save-geojson, --save-png, --page and --open are for one question: ask "
+                "it alone. "
                 "With --json each answer holds its evidence; geofovea batch writes one file of all"
             )
 
