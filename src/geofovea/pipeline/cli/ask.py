@@ -207,15 +207,19 @@ def _print_answer(answer: Answer) -> None:
         tokens = "computed from where the places lie"
     fact("cost", f"{tokens}, {cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB of memory")
     if cost.tiles_indexed:
-        fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
+        fact("index", f"{counted(cost.tiles_indexed, 'tile')} compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
-        fact("endpoint", f"{use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        fact(
+            "endpoint",
+            f"{counted(use.calls, 'call')}, {counted(use.images, 'picture')}, "
+            f"{counted(use.tokens, 'token')}",
+        )
     if cost.memory is not None:
         memory = cost.memory
         fact(
             "memory",
-            f"{memory.tiles_read} tiles read, {memory.tiles_stored} stored, "
+            f"{counted(memory.tiles_read, 'tile')} read, {memory.tiles_stored} stored, "
             f"{memory.nbytes / 1e6:.1f} MB of keys and values",
         )
     for stage in cost.reductions:

@@ -167,7 +167,7 @@ def batch(
         _print(summary)
     if summary.stopped:
         raise RunError(
-            f"stopped because {summary.stopped}; {summary.left} rows are left: run the same "
+            f"stopped because {summary.stopped}; {counted(summary.left, 'row')} left: run the same "
             "command again to go on"
         )
     if summary.failed and not allow_failures:
@@ -185,7 +185,7 @@ def _scenes_of(rows: Sequence[ManifestRow]) -> Iterator[str]:
 def _print(summary: BatchSummary) -> None:
     """Print it in a few lines; what went wrong goes to standard error."""
     s = summary
-    echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
+    echo(f"{s.answered} of {counted(s.rows, 'row')} answered, {s.failed} failed, {s.left} left")
     rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
     now = counted(s.answered_now, "item")
     echo(f"  this run   {now} in {s.seconds:.1f} s{rate}; {s.kept} kept from earlier runs")
@@ -199,8 +199,8 @@ def _print(summary: BatchSummary) -> None:
     if s.endpoint is not None:
         use = s.endpoint
         echo(
-            f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens in this "
-            "folder, lost answers included"
+            f"  endpoint   {counted(use.calls, 'call')}, {counted(use.images, 'picture')}, "
+            f"{counted(use.tokens, 'token')} in this folder, lost answers included"
         )
     for path in s.files:
         echo(f"  wrote      {path}")

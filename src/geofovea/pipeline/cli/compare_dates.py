@@ -208,8 +208,8 @@ def _print_answer(answer: DatedAnswer) -> None:
     for name, each, cost in zip(answer.stack.names, answer.stack.scenes, answer.costs, strict=True):
         day = each.date.text or "date not known"
         echo(
-            f"  {name:<10} {day}: {cost.tiles_encoded} tiles, {cost.tokens_llm} vision tokens for "
-            f"the decoder ({each.scene.path})"
+            f"  {name:<10} {day}: {counted(cost.tiles_encoded, 'tile')}, "
+            f"{counted(cost.tokens_llm, 'vision token')} for the decoder ({each.scene.path})"
         )
     fact("took", f"{plain.cost.seconds['total']:.2f} s, {plain.cost.peak_rss_mb:.0f} MB of memory")
     if answer.evidence:

@@ -21,6 +21,7 @@ from geofovea.pipeline.system.configuration import (
     variable_of,
 )
 from geofovea.pipeline.system.terminal import echo, paragraph
+from geofovea.tiling.machine.proj_data import proj_data_variable
 
 __all__ = ["apply_configuration", "config", "config_option"]
 
@@ -100,6 +101,8 @@ def apply_configuration(context: click.Context, file: Path | None) -> None:
         # those that ask; what measures the synthetic world is not configured
         if any(parameter.name == "endpoint_url" for parameter in verb.params)
     }
+    # the process is ours, and so are the workers that inherit from it
+    context.with_resource(_environment(proj_data_variable()))
     context.with_resource(
         _environment({variable_of(k): _text(v) for k, v in values.items() if k.startswith(_CACHE)})
     )

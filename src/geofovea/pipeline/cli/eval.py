@@ -16,7 +16,7 @@ from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, opti
 from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import verify_option
 from geofovea.pipeline.cli.options.shared import json_option
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import counted, echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -322,8 +322,10 @@ def _print_leaks(leaks: Leaks) -> None:
         ]
         print_table(("benchmark image", "training image", "difference"), rows)
     echo(
-        f"{len(leaks.matches)} of {leaks.images} benchmark images ({leaks.questions} questions) "
-        f"are among {leaks.others} training images; {leaks.missing} benchmark image(s) are not "
-        f"here, {leaks.undecoded} image(s) were compared as files only. Tiles and crops of a "
+        f"{len(leaks.matches)} of {leaks.images} benchmark images "
+        f"({counted(leaks.questions, 'question')}) "
+        f"are among {counted(leaks.others, 'training image')}; not here: "
+        f"{counted(leaks.missing, 'benchmark image')}; compared as files only: "
+        f"{counted(leaks.undecoded, 'image')}. Tiles and crops of a "
         "scene are not found."
     )

@@ -15,7 +15,7 @@ from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.cli.options.written import check_format
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.measurement import Measurement
@@ -131,7 +131,7 @@ def _print(measurement: Measurement) -> None:
         )
     if measurement.cost is not None:
         cost = measurement.cost
-        fact("looked at", f"{cost.tiles_encoded} tiles, {cost.seconds['total']:.2f} s")
+        fact("looked at", f"{counted(cost.tiles_encoded, 'tile')}, {cost.seconds['total']:.2f} s")
     command = click.get_current_context().command
     for warning in measurement.warnings:
         if warning == measurement.sentence:

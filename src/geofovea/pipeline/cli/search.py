@@ -11,7 +11,7 @@ import click
 from geofovea.pipeline.cli.index import parsed_levels
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.written import check_format
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.archive.search import SearchResult
@@ -102,6 +102,6 @@ def _print(result: SearchResult) -> None:
     header = ["scene", "cosine", "vs. mean", "level", "x", "y", "latitude, longitude"]
     print_table(header, rows, most_columns=_WIDTH)
     tiles = result.lookup.tiles
-    fact("compared", f"{tiles} tiles with {result.phrase!r} in {result.seconds:.2f} s")
+    fact("compared", f"{counted(tiles, 'tile')} with {result.phrase!r} in {result.seconds:.2f} s")
     for warning in result.warnings:
         fact("warning", warning, is_warning=True)

@@ -13,7 +13,7 @@ import click
 from geofovea.errors import DataError, NothingShownError
 from geofovea.pipeline.cli.options.grouped import in_group, option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import fact, notice
+from geofovea.pipeline.system.terminal import counted, fact, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
@@ -222,14 +222,18 @@ def print_end(coverage: Coverage, cost: Cost, warnings: tuple[str, ...]) -> None
     fact("looked at", f"{coverage.text}")
     fact(
         "cost",
-        f"{cost.tokens_llm} vision tokens to the model, {cost.seconds['total']:.2f} s, "
+        f"{counted(cost.tokens_llm, 'vision token')} to the model, {cost.seconds['total']:.2f} s, "
         f"{cost.peak_rss_mb:.0f} MB of memory",
     )
     if cost.tiles_indexed:
-        fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
+        fact("index", f"{counted(cost.tiles_indexed, 'tile')} compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
-        fact("endpoint", f"{use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        fact(
+            "endpoint",
+            f"{counted(use.calls, 'call')}, {counted(use.images, 'picture')}, "
+            f"{counted(use.tokens, 'token')}",
+        )
     command = click.get_current_context().command
     for warning in warnings:
         fact("warning", in_shell_words(warning, command), is_warning=True)
