@@ -78,14 +78,14 @@ def load_lvlm(
     if focus := companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
     if settings.parts:
-        files = {kind: companion(name, PART_FILES[kind]) for kind in settings.parts}
 
         def rebuild(change: Any) -> LvlmHost:
             other, words, own = change(model, tokenizer, settings)
-            made = LvlmHost(host.name, type(family)(other, own.tile_size), words, own, position)
+            made = LvlmHost(host.name, kind(other, own.tile_size), words, own, position)
             made.threads = host.threads
             return made
 
+        files = {part: companion(name, PART_FILES[part]) for part in settings.parts}
         host.parts = TrainedParts(name, settings.parts, files, rebuild)
     return host
 

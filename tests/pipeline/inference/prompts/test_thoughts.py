@@ -37,6 +37,12 @@ SWITCHES_OPEN = TURN + (
         ("{question}<think></think>\n", ("{question}<think></think>\n", True)),
         ("<think>{question}", ("<think>{question}", False)),
         ("{question}<think>\nI look.", ("{question}<think>\n\n</think>\n\n", True)),
+        ("{question}[THINK]", ("{question}[THINK]\n\n[/THINK]\n\n", True)),
+        ("{question}[/INST][THINK]a[/THINK]", ("{question}[/INST][THINK]a[/THINK]", True)),
+        (
+            "{question}\nThink in <think> first.\nASSISTANT:",
+            ("{question}\nThink in <think> first.\nASSISTANT:", False),
+        ),
         ("{question}<think>No.</think>", ("{question}<think>No.</think>", True)),
     ],
 )

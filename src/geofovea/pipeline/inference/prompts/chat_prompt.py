@@ -14,19 +14,27 @@ from typing import Any
 from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
-__all__ = ["THOUGHT_MARKS", "chat_prompt", "opened_thought", "without_open_thought"]
+__all__ = [
+    "THOUGHT_MARKS",
+    "chat_prompt",
+    "closing_mark",
+    "opened_thought",
+    "without_open_thought",
+]
 
 _STAND_IN = "GEOFOVEAQUESTION"
 # what writes more is no prompt, and left out
 _LONGEST_CHAT = 20_000
-THOUGHT_MARKS = ("<think>", "<thinking>", "<thought>", "<reasoning>")
+THOUGHT_MARKS = ("<think>", "<thinking>", "<thought>", "<reasoning>", "[THINK]")
 """What opens a thought in the vocabularies of models that think."""
 _SWITCH = "enable_thinking"
-_MARK = f"(?P<mark>{'|'.join(THOUGHT_MARKS)})"
+_MARK = f"(?P<mark>{'|'.join(map(re.escape, THOUGHT_MARKS))})"
 # some templates write the first words of a thought, or of the thought that they close
-_BEGUN = r"[^<{}]{0,500}"
+_BEGUN = r"[^<{}:\[]{0,80}"
 _OPEN_THOUGHT = re.compile(rf"{_MARK}{_BEGUN}\Z")
-_CLOSED_THOUGHT = re.compile(rf"{_MARK}{_BEGUN}</(?:think|thinking|thought|reasoning)>\s*\Z")
+_CLOSED_THOUGHT = re.compile(
+    rf"{_MARK}{_BEGUN}(?:</(?:think|thinking|thought|reasoning)>|\[/THINK\])\s*\Z"
+)
 
 
 def chat_prompt(
@@ -93,6 +101,11 @@ def _answering_at_once(
     return prompt
 
 
+def closing_mark(mark: str) -> str:
+    """What closes the thought that a mark of `THOUGHT_MARKS` opens."""
+    return f"{mark[0]}/{mark[1:]}"
+
+
 def without_open_thought(prompt: str) -> tuple[str, bool]:
     """A prompt that ends outside of any thought, and whether it ends with a closed one.
 
@@ -101,7 +114,7 @@ def without_open_thought(prompt: str) -> tuple[str, bool]:
     """
     if opened := _OPEN_THOUGHT.search(prompt):
         mark = opened["mark"]
-        return f"{prompt[: opened.start()]}{mark}\n\n</{mark[1:]}\n\n", True
+        return f"{prompt[: opened.start()]}{mark}\n\n{closing_mark(mark)}\n\n", True
     return prompt, _CLOSED_THOUGHT.search(prompt) is not None
 
 

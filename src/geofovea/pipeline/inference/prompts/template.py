@@ -16,6 +16,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.inference.prompts.chat_prompt import (
     THOUGHT_MARKS,
     chat_prompt,
+    closing_mark,
     opened_thought,
     without_open_thought,
 )
@@ -132,13 +133,13 @@ class PromptTemplate:
             )
         mark, is_open = thought
         opening, closing = (
-            tuple(self._encode(word, special=False)) for word in (mark, f"</{mark[1:]}")
+            tuple(self._encode(word, special=False)) for word in (mark, closing_mark(mark))
         )
         if not closing or self._tokenizer.unk_token_id in (*opening, *closing):
             raise ModelError(
-                f"the tokenizer of this model has no words {mark} and </{mark[1:]}, so that the "
-                "end of a thought would not be noticed: load it with thinking='off', or copy or "
-                "download it again, tokenizer included"
+                f"the tokenizer of this model has no words {mark} and {closing_mark(mark)}, so "
+                "that the end of a thought would not be noticed: load it with thinking='off', or "
+                "copy or download it again, tokenizer included"
             )
         return ThoughtMarks(
             () if is_open else opening,
