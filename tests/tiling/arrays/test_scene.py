@@ -1,7 +1,9 @@
 """xarray objects are scenes: the same pixels and places as files, whatever their form."""
 
 import gc
+import itertools
 import pickle
+import re
 import threading
 import weakref
 
@@ -173,6 +175,19 @@ def test_a_pass_over_the_scene_computes_each_chunk_once_in_bounded_pieces(monkey
         assert (pixels.rgb[pixels.valid] == 77).all()
 
 
+def test_copies_for_many_choices_of_bands_stay_within_their_bytes(monkeypatch, texture):
+    monkeypatch.setattr(array_levels_module, "READ_AT_ONCE", 0)
+    monkeypatch.setattr(array_levels_module, "KEPT_BYTES", 2**12)
+    monkeypatch.setattr(array_levels_module, "_MOST_KEPT_BYTES", 2**14)
+    levels = open_scene(placed(texture(200, 200, 6))).source.levels
+    whole = [slice(0, side) for side in reversed(levels.size(4))]
+    first = levels.read((1, 2), 4, *whole).values
+    for bands in itertools.permutations(range(1, 7), 2):
+        levels.read(bands, 4, *whole)
+        assert 0 < levels._patches.nbytes <= 2**14
+    assert np.array_equal(levels.read((1, 2), 4, *whole).values, first)
+
+
 def test_the_stretch_of_an_array_is_that_of_the_file(make_tiled, texture):
     image = texture(300, 400, 1, "uint16") * 31
     image[0, :150] = 0
@@ -288,6 +303,35 @@ def test_degrees_without_a_datum_are_wgs_84_as_climate_files_mean_them():
     assert scene.transform == pytest.approx((0.1, 0, 10, 0, -0.1, 51), abs=1e-5)
 
 
+@pytest.mark.parametrize("form", ["numpy", "dask", "one variable per band"])
+def test_signed_bytes_that_are_meant_unsigned_are_those_of_the_unsigned_array(texture, form):
+    image = texture(200, 300, 3, "uint8")
+    image[:, :90] = 255
+    attrs = {"_Unsigned": "true", "_FillValue": np.int8(-1)}
+    stored = image.astype("int8")
+    if form == "one variable per band":
+        names = ("red", "green", "blue")
+        obj = xr.Dataset({n: (("y", "x"), p, attrs) for n, p in zip(names, stored, strict=True)})
+        fill = {"_FillValue": 255}
+        plain = xr.Dataset({n: (("y", "x"), p, fill) for n, p in zip(names, image, strict=True)})
+    else:
+        data = stored if form == "numpy" else dask.array.from_array(stored, chunks=(1, 64, 64))
+        obj = xr.DataArray(data, dims=("band", "y", "x"), attrs=attrs)
+        plain = xr.DataArray(image, dims=("band", "y", "x"), attrs={"_FillValue": 255})
+    assert open_scene(obj).dtype == "uint8"
+    assert_same_tiles(reader_of(obj, bands=(1, 2, 3)), reader_of(plain, bands=(1, 2, 3)))
+
+
+def test_a_missing_value_that_is_kept_as_text_counts(texture):
+    image = texture(60, 80, 1, "int16")[0]
+    image[:20] = -9999
+    array = xr.DataArray(image, dims=("y", "x"), attrs={"missing_value": "-9999"})
+    _, valid = reader_of(array, tile_size=96).read_box(Box(0, 0, 80, 60), (60, 80))
+    assert (valid == (image != -9999)).all()
+    no_number = array.assign_attrs(missing_value="none")
+    assert open_scene(no_number).mask_kind == "none"
+
+
 def test_pixels_counted_without_a_crs_are_no_place(texture):
     plain = xr.DataArray(texture(30, 40), dims=("band", "y", "x"))
     counted = plain.assign_coords(x=np.arange(40), y=np.arange(30))
@@ -308,6 +352,16 @@ REFUSED = {
     "a series": (
         xr.DataArray(IMAGE, dims=("time", "y", "x"), coords={"time": TIMES}), r"isel\(time=0\)"
     ),
+    "a series that was not decoded": (
+        xr.DataArray(IMAGE, dims=("time", "y", "x"), coords={"time": [1, 2, 3]}), "isel"
+    ),
+    "a series without labels": (xr.DataArray(IMAGE, dims=("date", "y", "x")), r"isel\(date=0\)"),
+    "a series by its units": (
+        xr.DataArray(IMAGE, dims=("k", "y", "x")).assign_coords(
+            k=("k", [0, 6, 12], {"units": "hours since 2020-01-01"})
+        ),
+        r"isel\(k=0\)",
+    ),
     "no rows": (xr.DataArray(IMAGE[:, :0], dims=("band", "y", "x")), "is empty"),
     "no bands": (xr.DataArray(IMAGE[:0], dims=("band", "y", "x")), "is empty"),
     "words": (xr.DataArray(np.full((4, 4), "a"), dims=("y", "x")), "allowed are integers"),
@@ -321,6 +375,27 @@ REFUSED = {
     "equal places": (
         xr.DataArray(IMAGE[0], dims=("y", "x"), coords={"x": np.ones(9), "y": np.arange(8)}),
         "irregular",
+    ),
+    **{
+        f"the place {bad:g}": (
+            xr.DataArray(IMAGE[0], {"x": [bad, *range(8)], "y": np.arange(8)}, ("y", "x")),
+            re.escape(f"the coordinate {bad:g} at pixel 0"),
+        )
+        for bad in (np.inf, -np.inf, np.nan, 1e300)
+    },
+    "an infinite transform": (
+        xr.DataArray(
+            IMAGE[0], {"spatial_ref": ((), 0, {"GeoTransform": "0 inf 0 0 0 -1"})}, ("y", "x")
+        ),
+        "six finite numbers",
+    ),
+    "control points in too many brackets": (
+        xr.DataArray(IMAGE[0], {"spatial_ref": ((), 0, {"gcps": "[" * 100_000})}, ("y", "x")),
+        "control points that cannot be read",
+    ),
+    "RPCs in too many brackets": (
+        xr.DataArray(IMAGE[0], {"spatial_ref": ((), 0, {"rpcs": "[" * 100_000})}, ("y", "x")),
+        "RPCs that cannot be read",
     ),
     "an unknown CRS": (
         xr.DataArray(IMAGE[0], dims=("y", "x"), attrs={"crs": "EPSG:nowhere"}), "PROJ does not know"
@@ -337,6 +412,17 @@ REFUSED = {
     "a number": (7, "allowed are"),
     "a numpy array of few pixels": (IMAGE, "both its first and its last axis"),
 }  # fmt: skip
+
+
+def test_a_transform_without_an_inverse_does_not_replace_coordinates():
+    coords = {"x": np.arange(9) * 10 + 5, "y": np.arange(8) * -10 + 500}
+    mapping = (
+        (),
+        0,
+        {"GeoTransform": "0 0 0 0 0 0", "crs_wkt": rasterio.crs.CRS.from_epsg(32633).to_wkt()},
+    )
+    array = xr.DataArray(IMAGE[0], coords | {"spatial_ref": mapping}, ("y", "x"))
+    assert open_scene(array).transform == (10, 0, 0, 0, -10, 505)
 
 
 @pytest.mark.parametrize("what", REFUSED)

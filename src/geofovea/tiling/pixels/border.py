@@ -12,6 +12,7 @@ from rasterio.features import rasterize, shapes
 from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import open_handle
+from geofovea.tiling.files.layout import band_colors
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.marks import Number, is_missing_part, out_of_type
 from geofovea.tiling.nodata import DeclaredMissing, DeclaredNodata
@@ -88,7 +89,7 @@ def _overview_warning(dataset: Any) -> tuple[str, ...]:
 
 
 def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissing:
-    bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"]
+    bands = [b for b, color in enumerate(band_colors(dataset), 1) if color.name != "alpha"]
     picture = _coarse_picture(source, dataset, bands, overviews)
     is_complex = np.iscomplexobj(picture)
     if is_complex:
@@ -101,12 +102,12 @@ def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissin
     kind = str(dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", dataset.driver)).upper()
     is_lossy = any(name in kind for name in _LOSSY) and dataset.dtypes[0] == "uint8"
     tolerance = _LOSSY_TOLERANCE if is_lossy else 0.0
-    matches = (np.abs(picture.astype(np.float64) - color[:, None, None]) <= tolerance).all(axis=0)
     # of radar only what has no power is missing: a magnitude says nothing of the phase
     if share < _LEAST_OUTLINE or not np.isfinite(color).all() or (is_complex and color.any()):
         return DeclaredMissing(
             (), warnings=("nodata='auto' found no constant color at the border of the scene",)
         )
+    matches = (np.abs(picture.astype(np.float64) - color[:, None, None]) <= tolerance).all(axis=0)
     outline = _touching_the_border(matches)
     color_text = ", ".join(f"{value:g}" for value in color)
     warning = (
