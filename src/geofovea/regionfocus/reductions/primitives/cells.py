@@ -42,10 +42,11 @@ def _steps(starts: Tensor) -> Tensor:
 
     Ranks would close up where a whole row or column is missing.
     """
-    own = starts.unique()
+    own: Tensor = torch.unique(starts)
     if len(own) < 2:
         return torch.zeros(len(starts), dtype=torch.int64)
-    return ((starts - own[0]) / own.diff().min()).round().long()
+    steps: Tensor = (starts - own[0]) / own.diff().min()
+    return steps.round().long()
 
 
 def even_cells(cells: Tensor, rows: int, cols: int) -> Tensor:
