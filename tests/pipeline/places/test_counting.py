@@ -90,7 +90,7 @@ def test_a_count_is_saved_as_a_number_or_as_its_places(session, kind_and_region,
     assert json.loads((tmp_path / "count.json").read_text())["low"] == count.low
     count.save(tmp_path / "count.csv")
     assert len((tmp_path / "count.csv").read_text().splitlines()) == len(count.places) + 1
-    with pytest.raises(OutputError, match=r"\.csv, \.geojson"):
+    with pytest.raises(OutputError, match=r"as \.json, its places as \.geojson.*\.csv"):
         count.save(tmp_path / "count.doc")
 
 

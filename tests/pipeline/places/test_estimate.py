@@ -31,11 +31,15 @@ def test_the_likeliest_tiles_are_all_looked_at():
     assert first.is_certain
     assert len(others) > 1
     assert all(o.weight > 1 for o in others)
+    # the mean score is 49.5; a quarter of it is added to both
+    assert first.expected == pytest.approx((94.5 / 49.5 + 0.25) / 1.25)
+    assert first.expected > others[0].expected > others[-1].expected > 0.2
 
 
 def test_scores_that_say_nothing_are_drawn_from_evenly():
     (only,) = make_strata(np.ones(50), 10)
     assert (len(only.members), len(only.drawn), only.weight) == (50, 10, 5.0)
+    assert only.expected == 1
 
 
 def test_a_draw_of_nothing_is_refused():
@@ -48,6 +52,42 @@ def test_the_estimate_is_the_expansion_of_each_stratum():
     result = estimate_total(strata)
     assert result.value == 6 + 100 * 2 / 5
     assert 8 <= result.low < result.value < result.high
+
+
+def test_the_ends_are_those_of_a_poisson_count_where_one_tile_stands_for_very_many():
+    # four tiles with one thing each among a hundred: Garwood has 1.09 and 10.24
+    result = estimate_total([StratumCounts(10**6, (1,) * 4 + (0,) * 96)])
+    assert 1.09e4 < result.low < 1.35e4
+    assert 9.2e4 < result.high < 10.24e4
+
+
+def test_where_nothing_was_seen_the_upper_end_is_between_those_of_jeffreys_and_mid_p():
+    # 2.51 is the quantile of half a chi-square; half of e to the minus 3 is 2.5 %
+    result = estimate_total([StratumCounts(10**6, (0,) * 100)])
+    assert (result.low, result.value) == (0, 0)
+    assert 2.45e4 < result.high < 3e4
+
+
+def test_what_a_coarse_level_calls_rare_may_hide_less():
+    seen = StratumCounts(4, (3, 1, 0, 2))
+    rare, usual, likely = (
+        estimate_total([seen, StratumCounts(100, (0,) * 10, expected)]).high
+        for expected in (0.2, 1.0, 5.0)
+    )
+    assert 6 < rare < usual == likely
+
+
+def test_tiles_with_many_things_make_the_interval_wider_than_as_many_with_one():
+    even = estimate_total([StratumCounts(100, (1,) * 6 + (0,) * 14)])
+    crowded = estimate_total([StratumCounts(100, (6,) + (0,) * 19)])
+    assert crowded.value == even.value
+    assert crowded.high - crowded.low > 1.5 * (even.high - even.low)
+
+
+@pytest.mark.parametrize("expected", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_impossible_density_is_refused(expected):
+    with pytest.raises(DataError, match="density above 0"):
+        StratumCounts(2, (1,), expected)
 
 
 def test_a_sweep_without_errors_has_no_doubt():

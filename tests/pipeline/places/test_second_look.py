@@ -9,13 +9,17 @@ import shapely
 import torch
 
 import geofovea as gf
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.find import find_places
+from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import Region
-from geofovea.tiling.pyramid import Tile
+from geofovea.tiling.pyramid import Box, Tile
 
 TILE, CELL, SIDE = 32, 8, 128
 
@@ -136,6 +140,21 @@ def test_a_region_is_that_of_the_scene(session_of):
     region = Region(shapely.box(40, 0, 96, 32))
     assert corners(swept(session, region=region)) == [ON_COLUMN]
     assert len(swept(session, region=Region(shapely.box(0, 0, 30, 30)))) == 0
+
+
+def test_a_look_at_one_place_shows_the_region_alone(session_of):
+    session = session_of(WHOLE)
+    calls = DirectCalls(session.host, session.tiles)
+    usage = QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now))
+    again = SecondLook(
+        *(session.tiles, session.pyramid, "red thing", calls, usage, Budget(8, 4096), 8)
+    )
+    assert again.probability(Box(*WHOLE)) == pytest.approx(0.9)
+    # half of it, which is two cells, and nothing of it
+    again.region = Region(shapely.box(48, 40, 56, 56))
+    assert again.probability(Box(*WHOLE)) == pytest.approx(0.1)
+    again.region = Region(shapely.box(0, 0, 30, 30))
+    assert again.probability(Box(*WHOLE)) is None
 
 
 def test_a_watcher_hears_where_the_second_look_goes(session_of):

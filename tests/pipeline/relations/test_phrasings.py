@@ -33,6 +33,7 @@ PLACES = {
     "How close is the pond to the mill?": ("distance", TWO),
     "How far are the pond and the mill from each other?": ("distance", TWO),
     "Can you measure the distance between the pond and the mill?": ("distance", TWO),
+    "How far is the crossroads from the bank?": ("distance", ("crossroads", "bank")),
     "How many mtrs is the pond from the mill?": ("distance", TWO, "m"),
     "How much distance is there between the pond and the mill?": ("distance", TWO),
     "How far is the café from the müllplatz?": ("distance", ("café", "müllplatz")),
@@ -174,6 +175,8 @@ OTHERS = (
     # all of a kind
     "How far is the camp from water?",
     "Is the camp closer to water or forest?",
+    "the closest crane to the water",
+    "How wide is the estuary?",
     "Which is larger, ships or boats?",
     "Which of the ships and boats is the largest?",
     "How large is a typical field?",

@@ -124,7 +124,7 @@ def answer_extreme(
         watch=watch,
         **limits,
     )
-    again = _second_look(session, question.thing, places.cost, reserve, watch)
+    again = _second_look(session, request, question.thing, places.cost, reserve, watch)
     measurement = compute_extreme(
         question,
         [located_place(place) for place in places],
@@ -159,6 +159,7 @@ def _reserve(
 
 def _second_look(
     session: SceneSession,
+    request: AskRequest,
     phrase: str,
     search: Cost,
     reserve: dict[str, int],
@@ -175,7 +176,9 @@ def _second_look(
         seconds=None if seconds is None else max(1e-3, seconds - search.seconds["total"]),
     )
     most = left.tiles if reserve["tiles"] else 0
-    return SecondLook(session.tiles, session.pyramid, phrase, calls, usage, left, most)
+    return SecondLook(
+        *(session.tiles, session.pyramid, phrase, calls, usage, left, most), region=request.region
+    )
 
 
 def places_as_answer(session: SceneSession, request: AskRequest, result: Places | Count) -> Answer:

@@ -335,11 +335,13 @@ def _counts(
         seen = [native[i] for i in stratum.drawn if native[i] in looker.looked]
         if seen:
             counted = tuple(by_tile.get((t.row, t.col), 0) for t in seen)
-            counts.append(StratumCounts(len(stratum.members), counted))
+            counts.append(StratumCounts(len(stratum.members), counted, stratum.expected))
         elif counts:
             # nothing is known of it: it is taken for like the one before
             last = counts.pop()
-            counts.append(StratumCounts(last.tiles + len(stratum.members), last.counts))
+            counts.append(
+                StratumCounts(last.tiles + len(stratum.members), last.counts, last.expected)
+            )
     return counts
 
 

@@ -21,7 +21,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["TileLooker", "tokens_in"]
+__all__ = ["TileLooker", "tokens_in", "within"]
 
 _TILES_AT_ONCE = 16
 
@@ -146,9 +146,7 @@ class TileLooker:
         tokens = self.calls.tokens(tiles, self.usage)
         # a sweep sees every tile once: what is known of each would fill the memory
         self.usage.entries.clear()
-        if self.region is None:
-            return tokens
-        return tokens.select(torch.from_numpy(self.region.overlap_mask(tokens.boxes_scene.numpy())))
+        return within(self.region, tokens)
 
     def _places_in(
         self, tile: Tile, tokens: TokenSet, noun: str, presence: Presence
@@ -195,6 +193,13 @@ class TileLooker:
                 if place.score * share >= self.min_score
             ]
         return places
+
+
+def within(region: Region | None, tokens: TokenSet) -> TokenSet:
+    """The tokens that share area with a region; all of them where there is none."""
+    if region is None:
+        return tokens
+    return tokens.select(torch.from_numpy(region.overlap_mask(tokens.boxes_scene.numpy())))
 
 
 def tokens_in(tokens: TokenSet, box: Box) -> TokenSet:

@@ -20,7 +20,7 @@ from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.watching import Watcher, watched_calls
 from geofovea.pipeline.hosts.base import SupportsImages
-from geofovea.pipeline.places.looking import TileLooker, tokens_in
+from geofovea.pipeline.places.looking import TileLooker, tokens_in, within
 from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.presence import PresenceAsker, presence_words
@@ -49,6 +49,7 @@ class SecondLook:
         usage: Counts what that takes.
         budget: A window counts as a tile.
         most: Windows at most; 0 looks at nothing.
+        region: What alone is shown; None for the whole scene.
         looked: Windows so far.
     """
 
@@ -59,6 +60,7 @@ class SecondLook:
     usage: QuestionUsage
     budget: Budget
     most: int
+    region: Region | None = None
     looked: int = 0
     asker: PresenceAsker = field(init=False)
 
@@ -79,6 +81,7 @@ class SecondLook:
         check_cancelled()
         self.looked += 1
         tokens = tokens_in(self.tiles.around(box.center, self.usage), box)
+        tokens = within(self.region, tokens)
         words = presence_words(self.tiles.host)
         noun, adjectives = words.parts(self.phrase)
         # a prompt that may deny it, one that scores all answers, and one for each adjective

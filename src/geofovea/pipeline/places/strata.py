@@ -25,6 +25,8 @@ __all__ = ["Stratum", "make_strata"]
 _CERTAIN_SHARE = 0.5
 _STRATA = 3
 _FEWEST_DRAWN = 4
+# of the average score: what a group of no score may hold all the same
+_FLOOR = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Stratum:
         members: Indices of its tiles.
         drawn: Those that are looked at: all of them, or a simple random sample without replacement,
             in the order of the draw.
+        expected: How dense things are here by the scores, over the average of all tiles; 1 where
+            scores say nothing, and never below a fifth, for they may be wrong.
 
     Raises:
         BudgetError: If nothing is drawn from tiles that are there, or a stranger is.
@@ -42,6 +46,7 @@ class Stratum:
 
     members: tuple[int, ...]
     drawn: tuple[int, ...]
+    expected: float = 1.0
 
     def __post_init__(self) -> None:
         if bool(self.members) != bool(self.drawn) or not set(self.drawn) <= set(self.members):
@@ -84,11 +89,22 @@ def make_strata(scores: ArrayLike, count: int, seed: int = 0) -> list[Stratum]:
         return [Stratum(everything, everything)]
     # what cannot be told apart is drawn from evenly
     certain = int(_CERTAIN_SHARE * count) if float(np.ptp(known)) > 0 else 0
-    strata = [Stratum(tuple(order[:certain]), tuple(order[:certain]))] if certain else []
+    strata = []
+    if certain:
+        surest = tuple(order[:certain])
+        strata.append(Stratum(surest, surest, _expected(known, surest)))
     groups = _groups(known, order[certain:], count - certain)
     for group, number in zip(groups, _allotted(known, groups, count - certain), strict=True):
-        strata.append(Stratum(tuple(group), tuple(rng.sample(group, number))))
+        drawn = tuple(rng.sample(group, number))
+        strata.append(Stratum(tuple(group), drawn, _expected(known, group)))
     return strata
+
+
+def _expected(known: NDArray[np.float64], group: Sequence[int]) -> float:
+    """How dense things are expected in a group, over the average: the mean score, with a floor."""
+    average = float(known.mean())
+    density = float(known[list(group)].mean()) / average if average else 1.0
+    return (density + _FLOOR) / (1 + _FLOOR)
 
 
 def _groups(known: NDArray[np.float64], order: Sequence[int], count: int) -> list[list[int]]:
@@ -111,10 +127,7 @@ def _allotted(known: NDArray[np.float64], groups: Sequence[Sequence[int]], count
     A count that is rare has a variance like its mean, so this is the optimum of Neyman.
     """
     fewest = [min(len(group), _FEWEST_DRAWN, max(1, count // len(groups))) for group in groups]
-    floor = float(known.mean()) or 1.0
-    weights = np.array(
-        [len(group) * np.sqrt(known[list(group)].mean() + floor / 4) for group in groups]
-    )
+    weights = np.array([len(group) * np.sqrt(_expected(known, group)) for group in groups])
     numbers = list(fewest)
     while sum(numbers) < count:
         room = [len(group) > number for group, number in zip(groups, numbers, strict=True)]

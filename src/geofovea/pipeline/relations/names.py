@@ -86,6 +86,8 @@ _NO_NAME = re.compile(
     r"|^(?:in|at|on|by|for|to|from|of|with|near|last|next|during|since|after|first|second|third|"
     rf"occupied|taken|one|{'|'.join(NUMBERS)}) "
     r"|^[a-z]+ing (?:the|an?) |^.$"
+    # of a kind without bounds, also with an article: "the crane closest to the water"
+    r"|^(?:water|vegetation|grass|snow|ice|sand|soil|concrete|asphalt)$"
     r"|^(?:area|land|region|ground|side|part|terrain|space|place|places|sun|wind|shadow|light|view)$"
 )
 """Words that no name of a place holds: with one of them the question is about something else."""
@@ -116,10 +118,11 @@ _NO_END = re.compile(
 _MEASURED = re.compile(rf"\b(?:\d[\d.,]*|one|half|few|several|{'|'.join(NUMBERS)}) ?([a-z²]+)$")
 
 _LINES = re.compile(
-    r"(?:rivers?|streams?|creeks?|brooks?|canals?|roads?|streets?|highways?|motorways?|freeways?|"
+    r"\b(?:rivers?|channels?|estuar(?:y|ies)|fjords?|straits?|"
+    r"streams?|creeks?|brooks?|canals?|roads?|streets?|highways?|motorways?|freeways?|"
     r"avenues?|paths?|trails?|railways?|railroads?|(?:rail|power)[ -]?lines?|pipelines?|fences?|"
-    r"walls?|hedges?|ditch(?:es)?|dikes?|levees?|valleys?|(?:coast|shore)(?:line)?s?|"
-    r"(?:river)?banks?|seashores?)$"
+    r"(?:sea)?walls?|hedges?|ditch(?:es)?|dikes?|levees?|valleys?|(?:coast|shore)(?:line)?s?|"
+    r"riverbanks?|seashores?)$"
 )
 _BEHIND_HEAD = re.compile(r" (?:at|of|in|on|over|across|with|to)\b.*")
 

@@ -136,7 +136,8 @@ def _run(
     looked = max(1, round(planted.share * len(counts)))
     strata = make_strata(scores, looked, int(rng.integers(2**31)))
     table = [
-        StratumCounts(len(s.members), tuple(int(detected[i]) for i in s.drawn)) for s in strata
+        StratumCounts(len(s.members), tuple(int(detected[i]) for i in s.drawn), s.expected)
+        for s in strata
     ]
     confusion = _measured(planted, rng) if planted.is_known else None
     interval = estimate_total(table, confusion, int(rng.integers(2**31)))
