@@ -21,6 +21,7 @@ from geofovea.tiling.files.layout import (
     mask_file_warnings,
     mask_kind,
     nodata_by_band,
+    nodata_tag_warnings,
     nodata_warnings,
     placed,
     structure,
@@ -30,6 +31,7 @@ from geofovea.tiling.files.limits import (
     check_held_whole,
     check_sequential,
 )
+from geofovea.tiling.files.orientation import orientation_warnings
 from geofovea.tiling.files.pages import choose_page
 from geofovea.tiling.files.rasterio_datasets import (
     check_same_image,
@@ -196,6 +198,8 @@ def _scene(
             *(*notes, *color_notes),
             *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
             *mask_file_warnings(dataset, source),
+            *(() if is_declared else nodata_tag_warnings(dataset, source)),
+            *orientation_warnings(dataset, source),
         ),
     )
 

@@ -11,7 +11,11 @@ from geofovea.datasets.synthetic.change_questions import CHANGE_CATEGORIES, ask_
 from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.questions import SITE_QUESTIONS, ask_site, ask_world
 from geofovea.datasets.synthetic.vocabulary import COLORS, SITES, THINGS
-from geofovea.datasets.synthetic.wordings import is_worded_as_taught, other_wording
+from geofovea.datasets.synthetic.wordings import (
+    as_written_in_training,
+    is_worded_as_taught,
+    other_wording,
+)
 from geofovea.datasets.synthetic.world import make_world
 
 
@@ -85,3 +89,30 @@ def test_questions_about_two_dates_have_three_wordings_too(kind: str) -> None:
 
 def test_a_question_of_no_form_keeps_its_words() -> None:
     assert other_wording("Where is the harbour?", random.Random(0)) == "Where is the harbour?"
+
+
+ASKED = "What color is the plane at the airport?"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ASKED,
+        ASKED[:-1],
+        f"  {ASKED[:-1]} . ",
+        ASKED.replace("?", "\uff1f"),
+        ASKED.replace("?", "\u061f\u200f"),
+        ASKED.replace(" ", "\u00a0"),
+        f"\ufeff\u200b{ASKED}",
+        f"\u00bf{ASKED}",
+        ASKED.replace("plane", "pl\u00adane") + "?!",
+    ],
+)
+def test_marks_and_letters_that_look_alike_make_one_question(typed):
+    assert as_written_in_training(typed) == ASKED
+    assert is_worded_as_taught(typed)
+
+
+@pytest.mark.parametrize("text", ["Is the st. pond red?", "Welche Farbe?", "\u4ed3\u5e93?"])
+def test_what_is_written_in_a_question_stays(text):
+    assert as_written_in_training(text) == text

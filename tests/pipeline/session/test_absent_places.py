@@ -85,3 +85,13 @@ def test_a_model_of_which_no_share_is_known_doubts_nothing(embedded_host, monkey
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(ModelError, match="presence share"):
         PresenceWords(share=share)
+
+
+@pytest.mark.parametrize("end", ["", " ", ".", "\uff1f", "\u061f\u200f"])
+def test_a_question_without_its_mark_has_the_answer_and_no_doubt_about_the_place(
+    session, world, end
+):
+    question = QUESTION.format(world.named_sites[0].kind)
+    asked, typed = session.ask(question), session.ask(question.removesuffix("?") + end)
+    assert (typed.text, typed.confidence) == (asked.text, asked.confidence)
+    assert typed.warnings == asked.warnings

@@ -158,6 +158,27 @@ def test_a_question_that_is_empty_or_endless_is_refused(make_session, question):
         make_session().ask(question, budget=FEW)
 
 
+@pytest.mark.parametrize("text", ["caf\udce9 ?", "what \ud800 is it?"])
+def test_half_a_character_is_refused_in_words_wherever_a_text_is_taken(make_session, text):
+    session = make_session()
+    asked = {
+        "question": lambda: session.ask(text, budget=FEW),
+        "choice": lambda: session.ask(QUESTION, budget=FEW, choices=["one", text]),
+        "phrase": lambda: session.find(text, budget=FEW),
+        "to count": lambda: session.count(text, budget=FEW),
+        "to measure": lambda: session.measure(text, budget=FEW),
+    }
+    for ask in asked.values():
+        with pytest.raises(QuestionError, match="no character: write it in UTF-8"):
+            ask()
+
+
+@pytest.mark.parametrize("question", [None, 7, b"what is it?"])
+def test_what_is_no_text_is_refused_in_words(make_session, question):
+    with pytest.raises(QuestionError, match="the question is a text, got"):
+        make_session().ask(question, budget=FEW)
+
+
 def test_the_longest_question_is_answered(make_session):
     words = ("what " * MAX_QUESTION_LENGTH)[: MAX_QUESTION_LENGTH - 1] + "?"
     assert make_session().ask(words, budget=FEW).question == words

@@ -303,6 +303,35 @@ def test_degrees_without_a_datum_are_wgs_84_as_climate_files_mean_them():
     assert scene.transform == pytest.approx((0.1, 0, 10, 0, -0.1, 51), abs=1e-5)
 
 
+@pytest.mark.parametrize("form", ["numpy", "dask", "one variable per band"])
+def test_signed_bytes_that_are_meant_unsigned_are_those_of_the_unsigned_array(texture, form):
+    image = texture(200, 300, 3, "uint8")
+    image[:, :90] = 255
+    attrs = {"_Unsigned": "true", "_FillValue": np.int8(-1)}
+    stored = image.astype("int8")
+    if form == "one variable per band":
+        names = ("red", "green", "blue")
+        obj = xr.Dataset({n: (("y", "x"), p, attrs) for n, p in zip(names, stored, strict=True)})
+        fill = {"_FillValue": 255}
+        plain = xr.Dataset({n: (("y", "x"), p, fill) for n, p in zip(names, image, strict=True)})
+    else:
+        data = stored if form == "numpy" else dask.array.from_array(stored, chunks=(1, 64, 64))
+        obj = xr.DataArray(data, dims=("band", "y", "x"), attrs=attrs)
+        plain = xr.DataArray(image, dims=("band", "y", "x"), attrs={"_FillValue": 255})
+    assert open_scene(obj).dtype == "uint8"
+    assert_same_tiles(reader_of(obj, bands=(1, 2, 3)), reader_of(plain, bands=(1, 2, 3)))
+
+
+def test_a_missing_value_that_is_kept_as_text_counts(texture):
+    image = texture(60, 80, 1, "int16")[0]
+    image[:20] = -9999
+    array = xr.DataArray(image, dims=("y", "x"), attrs={"missing_value": "-9999"})
+    _, valid = reader_of(array, tile_size=96).read_box(Box(0, 0, 80, 60), (60, 80))
+    assert (valid == (image != -9999)).all()
+    no_number = array.assign_attrs(missing_value="none")
+    assert open_scene(no_number).mask_kind == "none"
+
+
 def test_pixels_counted_without_a_crs_are_no_place(texture):
     plain = xr.DataArray(texture(30, 40), dims=("band", "y", "x"))
     counted = plain.assign_coords(x=np.arange(40), y=np.arange(30))
@@ -322,6 +351,16 @@ REFUSED = {
     ),
     "a series": (
         xr.DataArray(IMAGE, dims=("time", "y", "x"), coords={"time": TIMES}), r"isel\(time=0\)"
+    ),
+    "a series that was not decoded": (
+        xr.DataArray(IMAGE, dims=("time", "y", "x"), coords={"time": [1, 2, 3]}), "isel"
+    ),
+    "a series without labels": (xr.DataArray(IMAGE, dims=("date", "y", "x")), r"isel\(date=0\)"),
+    "a series by its units": (
+        xr.DataArray(IMAGE, dims=("k", "y", "x")).assign_coords(
+            k=("k", [0, 6, 12], {"units": "hours since 2020-01-01"})
+        ),
+        r"isel\(k=0\)",
     ),
     "no rows": (xr.DataArray(IMAGE[:, :0], dims=("band", "y", "x")), "is empty"),
     "no bands": (xr.DataArray(IMAGE[:0], dims=("band", "y", "x")), "is empty"),

@@ -401,6 +401,35 @@ def png_chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
+def _with_tag(path, tag, value, out):
+    """A copy of a little-endian TIFF with one tag of two bytes added, its directory at the end."""
+    data = path.read_bytes()
+    (place,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, place)
+    entries = [data[place + 2 + 12 * i :][:12] for i in range(count)]
+    entries.append(struct.pack("<HHIHH", tag, 3, 1, value, 0))
+    entries.sort(key=lambda entry: struct.unpack_from("<H", entry))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    out.write_bytes(data[:4] + struct.pack("<I", len(data)) + data[8:] + directory)
+    return out
+
+
+@pytest.mark.parametrize(("tag", "value"), [(274, 0), (274, 9), (296, 0), (296, 7), (266, 0)])
+def test_a_tag_without_a_known_value_that_no_pixel_needs_refuses_no_file(
+    make_raster, texture, tmp_path, tag, value
+):
+    # orientation, unit of the resolution, order of bits: some programs write 0
+    plain = make_raster(texture(90, 130), photometric="rgb")
+    odd = _with_tag(plain, tag, value, tmp_path / "odd.tif")
+    with rasterio.open(plain) as dataset:
+        stored = np.moveaxis(dataset.read(), 0, -1)
+    for nodata in (None, "auto"):
+        scene = open_scene(odd, nodata=nodata)
+        reader = TileReader(scene, scene.pyramid(64), plan_radiometry(scene))
+        rgb, _ = reader.read_box(scene.box, (90, 130))
+        assert (rgb == stored).all()
+
+
 @pytest.mark.parametrize("rows", [0, 1, 150, 299])
 @pytest.mark.parametrize(("color", "numbers"), [(0, 1), (2, 3), (6, 4)])
 def test_a_png_whose_pixels_end_early_is_an_error_with_all_checksums_right(

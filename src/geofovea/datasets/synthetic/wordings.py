@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from functools import cache
 
 from geofovea.datasets.synthetic.vocabulary import COLORS, DIRECTIONS, SITES, SPELLINGS, THINGS
@@ -15,7 +16,9 @@ __all__ = [
     "LATER_FORMS",
     "LAWN_FORM",
     "PRESENCE",
+    "ROOF_FORM",
     "VERIFY",
+    "as_written_in_training",
     "is_worded_as_taught",
     "other_wording",
 ]
@@ -55,6 +58,7 @@ FORMS = {
 VERIFY = "Is the {thing} at the {site} {color}?"
 COMPARE = "Is the {site} {direction} of the {other}?"
 LAWN_FORM = "Is the lawn at the {site} healthy?"
+ROOF_FORM = "Is the roof of the hall at the {site} a lawn?"
 PRESENCE = "Is there a {phrase} in the picture?"
 
 LATER_FORMS = {
@@ -108,6 +112,9 @@ CHANGE_FORMS = {
 }
 """Wordings of questions about two dates; a bench asks in the first."""
 
+_MARKS = " .,:;!?\u00a1\u00bf\u037e\u061f\u3002"
+"""Marks at the ends of a question: of Latin, Spanish, Greek, Arabic and Chinese."""
+
 _MEANT = {
     "thing": THINGS,
     "site": SITES,
@@ -124,15 +131,32 @@ def is_worded_as_taught(question: str) -> bool:
     return _known_forms().fullmatch(_plain(question)) is not None
 
 
+def as_written_in_training(question: str) -> str:
+    """A question in the characters of those above, and with the mark that each of them ends with.
+
+    People leave the mark out, and phones and other scripts have letters, blanks and marks that
+    look alike or cannot be seen. A model that learned from these forms alone takes them for words
+    that it does not know, and without the mark it waits for the rest of the question.
+    """
+    alike = unicodedata.normalize("NFKC", question)
+    seen = "".join(
+        " " if unicodedata.category(letter) == "Cc" else letter
+        for letter in alike
+        if unicodedata.category(letter) != "Cf"
+    )
+    return " ".join(seen.split()).strip(_MARKS) + "?"
+
+
 def _plain(text: str) -> str:
-    words = re.sub(r"[?.,!]", " ", text.lower()).split()
+    words = re.sub(r"[?.,!]", " ", as_written_in_training(text).lower()).split()
     return " ".join(SPELLINGS.get(word, word) for word in words)
 
 
 @cache
 def _known_forms() -> re.Pattern[str]:
     forms = []
-    wordings = [LAWN_FORM, *(wording for some in _wordings().values() for wording in some)]
+    taught = (wording for some in _wordings().values() for wording in some)
+    wordings = [LAWN_FORM, ROOF_FORM, *taught]
     for wording in wordings:
         form = _plain(wording)
         for name, words in _MEANT.items():

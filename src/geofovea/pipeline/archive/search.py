@@ -16,6 +16,7 @@ from geofovea.errors import DataError, QuestionError
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.index.lookup import Hit, Lookup, SceneHits, look_up
 from geofovea.pipeline.index.store import IndexStore
+from geofovea.pipeline.session.request import writable
 from geofovea.pipeline.system.files import write_text
 
 __all__ = ["SearchResult", "search_index"]
@@ -156,12 +157,15 @@ def search_index(
     seconds = time.monotonic() - started
     partial = sum(store.share_done(scene) < 1 for scene in usable)
     missing = sum(state == "missing" for _, state in states)
-    warnings = _warnings(len(states) - len(usable), missing, partial)
+    warnings = (
+        *model.doubts(words),
+        *_warnings(len(states) - len(usable), missing, partial),
+    )
     return SearchResult(words, model.name, lookup, seconds, warnings)
 
 
 def _checked(phrase: str, scenes: int, tiles: int) -> str:
-    words = " ".join(phrase.split())
+    words = " ".join(writable(phrase, "the phrase").split())
     if not words or len(words) > _LONGEST_PHRASE:
         raise QuestionError(
             f"a phrase of {len(words)} characters cannot be searched for; give 1 to "

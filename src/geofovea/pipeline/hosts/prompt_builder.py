@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geofovea.datasets.synthetic.wordings import as_written_in_training
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
@@ -89,6 +90,8 @@ class PromptBuilder:
             settings.template,
             settings.instruction,
             settings.thought_tokens if settings.thinking == "room" else 0,
+            # a model of the synthetic world has read no others
+            as_written_in_training if settings.domain != "general" else None,
         )
         layout = PromptLayout(
             policy,

@@ -13,7 +13,7 @@ from geofovea.errors import DataError, ModelError, OutputError
 from geofovea.pipeline.index.indexed_scene import IndexedScene, key_of
 from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
 from geofovea.pipeline.index.settings import FORMAT, IndexSettings
-from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.files import is_file, make_folder, write_text
 
 __all__ = ["IndexStore"]
 
@@ -47,7 +47,7 @@ class IndexStore:
     @staticmethod
     def exists(folder: Path) -> bool:
         """Whether a folder holds an index."""
-        return (folder / _SETTINGS).is_file()
+        return is_file(folder / _SETTINGS)
 
     @staticmethod
     def open(folder: Path) -> IndexStore:

@@ -11,7 +11,7 @@ from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.geo.region import Region
+from geofovea.tiling.geo.region import Region, checked_region
 from geofovea.tiling.pyramid import Box
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "AskRequest",
     "checked_budget",
     "checked_choices",
+    "writable",
 ]
 
 MAX_QUESTION_LENGTH = 2000
@@ -55,6 +56,7 @@ class AskRequest:
 
     def __post_init__(self) -> None:
         checked_budget(self.budget)
+        checked_region(self.region)
 
     @property
     def can_be_batched(self) -> bool:
@@ -67,9 +69,9 @@ class AskRequest:
         """The question without blanks around it; a finished prompt as it is.
 
         Raises:
-            QuestionError: If it is empty or too long.
+            QuestionError: If it is no text, empty or too long, or holds what no encoding can write.
         """
-        words = self.question.strip()
+        words = writable(self.question, "the question").strip()
         if not words:
             raise QuestionError("the question is empty: ask something about the scene")
         if len(words) > (most := _LONGEST[self.kind]):
@@ -78,6 +80,29 @@ class AskRequest:
                 "thing at a time"
             )
         return FinishedPrompt(self.question) if self.kind == "prompt" else words
+
+
+def writable(text: object, what: str) -> str:
+    """A text that can be written down.
+
+    Args:
+        text: As it was given.
+        what: What it is, for the message.
+
+    Raises:
+        QuestionError: If it is no text, or holds half a character, as bytes of another encoding
+            become on the command line.
+    """
+    if not isinstance(text, str):
+        raise QuestionError(f"{what} is a text, got {text!r:.60}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise QuestionError(
+            f"{what} holds {text[error.start]!r} at place {error.start + 1}, which is no character:"
+            " write it in UTF-8"
+        ) from error
+    return text
 
 
 def checked_budget(budget: Budget | None) -> Budget | None:
@@ -102,7 +127,7 @@ def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(choices, str):
         raise QuestionError(f"choices are a list of answers, got the one text {choices!r:.60}")
-    cleaned = tuple(" ".join(str(choice).split()) for choice in choices)
+    cleaned = tuple(" ".join(writable(str(one), "a choice").split()) for one in choices)
     if not cleaned:
         return ()
     if not 2 <= len(cleaned) <= MOST_CHOICES:

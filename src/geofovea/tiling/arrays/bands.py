@@ -10,13 +10,25 @@ from numpy.typing import NDArray
 
 from geofovea.errors import GeoFoveaError, SceneError, SceneReadError
 
-__all__ = ["ArrayBands", "Pixels"]
+__all__ = ["ArrayBands", "Pixels", "meant_dtype"]
 
 Pixels = NDArray[Any]
 
 _ALLOWED_KINDS = "buifc"
 # a numpy array has no blocks: a read costs what its window holds
 _UNCHUNKED_SIDE = 256
+
+
+def meant_dtype(layer: Any) -> np.dtype[Any]:
+    """The type of the numbers of a variable or DataArray that was not decoded.
+
+    Formats without unsigned types store those as signed ones and say so by ``_Unsigned``, and the
+    other way round. Decoding takes the attribute away.
+    """
+    dtype = np.dtype(layer.dtype)
+    says = str(layer.attrs.get("_Unsigned", "")).strip().lower()
+    meant = {("i", "true"): "u", ("u", "false"): "i"}.get((dtype.kind, says))
+    return np.dtype(f"{meant}{dtype.itemsize}") if meant else dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +86,7 @@ class ArrayBands:
     def dtype(self) -> np.dtype[Any]:
         """The type that holds every band's numbers, in the machine's byte order."""
         common: np.dtype[Any] = np.result_type(
-            *(layer.dtype for layer in self.layers)
+            *(meant_dtype(layer) for layer in self.layers)
         ).newbyteorder("=")
         # known to numpy and to no raster library
         replacements = {"bool": "uint8", "float16": "float32"}
@@ -122,4 +134,5 @@ class ArrayBands:
     @staticmethod
     def _ordered(layer: Any, order: tuple[str, ...]) -> Pixels:
         # transposed as numpy: some lazy arrays cannot be
-        return np.transpose(layer.to_numpy(), [layer.dims.index(dim) for dim in order])
+        pixels = np.transpose(layer.to_numpy(), [layer.dims.index(dim) for dim in order])
+        return pixels.astype(meant_dtype(layer), copy=False)

@@ -26,6 +26,7 @@ _DIMS = (
     *(("rlat", "rlon"), ("grid_latitude", "grid_longitude"), ("yc", "xc")),
     ("projection_y_coordinate", "projection_x_coordinate"),
 )
+_TIME_DIMS = ("time", "t", "times", "valid_time", "date", "dates", "datetime", "year", "month")
 _BAND_DIMS = ("band", "bands", "channel", "channels", "wavelength", "variable")
 
 
@@ -112,14 +113,29 @@ def _is_band_dim(array: xr.DataArray, dim: Hashable) -> bool:
     long = [d for d in others if array.sizes[d] != 1]
     by_name = [d for d in others if str(d).lower() in _BAND_DIMS]
     band_dims = long or by_name[:1]
-    is_time = array[dim].dtype.kind in "mM" if dim in array.coords else str(dim) == "time"
-    if len(long) > 1 or (dim in long and is_time):
+    if len(long) > 1 or (dim in long and _counts_time(array, dim)):
         raise SceneError(
             f"a scene is one image, and the DataArray has dimensions {dict(array.sizes)}; allowed "
             f"are rows, columns and at most one of bands: select one of {', '.join(map(str, long))}"
             f", for example with isel({long[0]}=0)"
         )
     return dim in band_dims
+
+
+def _counts_time(array: xr.DataArray, dim: Hashable) -> bool:
+    """Whether a dimension is that of dates, whose colors would be those of no place.
+
+    Labels that were not decoded are plain numbers; then names and attributes of CF say it.
+    """
+    if str(dim).lower() in _TIME_DIMS:
+        return True
+    if dim not in array.coords:
+        return False
+    labels = array.coords[dim]
+    if labels.dtype.kind in "mM" or " since " in f" {labels.attrs.get('units', '')} ":
+        return True
+    is_date = labels.dtype.kind == "O" and all(hasattr(v, "strftime") for v in labels.to_numpy())
+    return is_date or str(labels.attrs.get("axis", "")).upper() == "T"
 
 
 def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:

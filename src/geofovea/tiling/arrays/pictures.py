@@ -14,11 +14,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from geofovea.errors import SceneError
+from geofovea.tiling.files.orientation import ORIENTATION, turned_warnings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MOST_BANDS", "as_xarray"]
+__all__ = ["MOST_BANDS", "as_xarray", "picture_warnings"]
 
 MOST_BANDS = 16
 """The longest axis of a numpy array that can be that of the bands."""
@@ -41,7 +42,8 @@ def as_xarray(picture: Any) -> Any:
     Three bands are red, green and blue; others have no names. Its pixels are not copied. What a
     masked array masks is missing.
 
-    A PIL image is shown as Pillow stores it: what its EXIF says about turning it is left out.
+    A PIL image is shown as Pillow stores it. Where its EXIF says that it is to be turned,
+    ``picture_warnings`` tells.
 
     Raises:
         SceneError: If it is not plain which axis is that of the bands, or a mode of Pillow has
@@ -54,6 +56,15 @@ def as_xarray(picture: Any) -> Any:
     if pillow is not None and isinstance(picture, pillow.Image):
         return _of_image(picture)
     return picture
+
+
+def picture_warnings(picture: Any) -> tuple[str, ...]:
+    """What a reader should know of a picture after ``as_xarray`` read it."""
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is None or not isinstance(picture, pillow.Image):
+        return ()
+    # Pillow turns a TIFF by itself, and then forgets the tag
+    return turned_warnings(picture.getexif().get(ORIENTATION))
 
 
 def _of_numpy(pixels: NDArray[Any]) -> xr.DataArray:

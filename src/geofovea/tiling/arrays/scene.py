@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geofovea.tiling.arrays.axes import Axis
-from geofovea.tiling.arrays.bands import ArrayBands
+from geofovea.tiling.arrays.bands import ArrayBands, meant_dtype
 from geofovea.tiling.arrays.georeference import read_georeference
 from geofovea.tiling.arrays.images import ArrayImage, find_images
 from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
 from geofovea.tiling.arrays.overviews import levels_of_images
-from geofovea.tiling.arrays.pictures import as_xarray
+from geofovea.tiling.arrays.pictures import as_xarray, picture_warnings
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.marks import Number, out_of_type
@@ -63,7 +64,8 @@ def open_array(picture: object) -> Scene:
     name = getattr(obj, "name", None) or type(obj).__name__
     # a picture that was no xarray object is known by its own kind
     package = "xarray" if obj is picture else type(picture).__module__.partition(".")[0]
-    return _scene(levels, f"{package}:{name}", obj.attrs, left_out)
+    notes = (*left_out, *picture_warnings(picture))
+    return _scene(levels, f"{package}:{name}", obj.attrs, notes)
 
 
 def _scene(
@@ -222,7 +224,7 @@ def _nodata_of(image: ArrayImage) -> tuple[Number | None, ...]:
     """The declared value of each band, where pixels can have it; empty where no band has one."""
     declared = [_given_nodata(image, band) for band in range(image.bands.count)]
     nodata = tuple(
-        None if value is None or out_of_type(value, np.dtype(image.band_obj(band).dtype)) else value
+        None if value is None or out_of_type(value, meant_dtype(image.band_obj(band))) else value
         for band, value in enumerate(declared)
     )
     return nodata if any(value is not None for value in nodata) else ()
@@ -234,7 +236,7 @@ def _nodata_warnings(image: ArrayImage) -> tuple[str, ...]:
         value = _given_nodata(image, band)
         # NaN is what decoding leaves behind, whatever the type
         if value is not None and value == value:
-            reasons.add(out_of_type(value, np.dtype(image.band_obj(band).dtype)))
+            reasons.add(out_of_type(value, meant_dtype(image.band_obj(band))))
     return tuple(f"the array says {reason}" for reason in sorted(filter(None, reasons)))
 
 
@@ -248,9 +250,28 @@ def _given_nodata(image: ArrayImage, band: int) -> Number | None:
     places = [obj.attrs] + ([obj.encoding] if dtype.kind in "ui" else [])
     for key in _NODATA_KEYS:
         for place in places:
-            values = np.asarray(place[key]).ravel() if key in place else np.empty(0)
-            if len(values) and values.dtype.kind in "uif":
+            values = _numbers(place.get(key))
+            if len(values):
                 # one for each band, as rasterio's nodatavals
                 value: Number = values[band if len(values) == image.bands.count else 0].item()
-                return value
+                return _as_meant(value, obj)
     return None
+
+
+def _numbers(given: Any) -> NDArray[Any]:
+    """The numbers of an attribute, which some writers keep as text; none where it holds others."""
+    values = np.asarray(() if given is None else given).ravel()
+    if values.dtype.kind in "US":
+        try:
+            values = values.astype(np.float64)
+        except ValueError:
+            return np.empty(0)
+    return values if values.dtype.kind in "uif" else np.empty(0)
+
+
+def _as_meant(value: Number, obj: Any) -> Number:
+    """A nodata value in the type that the pixels are meant in: -1 of signed bytes is 255."""
+    stored, meant = np.dtype(obj.dtype), meant_dtype(obj)
+    if stored == meant or out_of_type(value, stored):
+        return value
+    return int(np.array(int(value), stored).astype(meant))

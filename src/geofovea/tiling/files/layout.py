@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +13,12 @@ import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 
 from geofovea.errors import SceneRefusedError
+from geofovea.tiling.files.faults import is_damage
+from geofovea.tiling.files.handles import open_bytes, read_errors
 from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.files.source import Source
+from geofovea.tiling.files.tiff_directories import directories
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
 from geofovea.tiling.marks import out_of_type
@@ -20,6 +26,7 @@ from geofovea.tiling.remote.sidecars import read_world_file
 
 __all__ = [
     "MaskKind",
+    "band_colors",
     "block_place",
     "bytes_pixel",
     "check_mask_file",
@@ -30,6 +37,7 @@ __all__ = [
     "mask_file_warnings",
     "mask_kind",
     "nodata_by_band",
+    "nodata_tag_warnings",
     "nodata_warnings",
     "palette_of",
     "placed",
@@ -38,6 +46,7 @@ __all__ = [
 
 MaskKind = Literal["none", "nodata", "alpha", "internal", "declared"]
 
+_NODATA_TAG = 42113
 # looked at for gaps, about 10 microseconds each
 _MOST_BLOCKS = 4096
 
@@ -78,10 +87,26 @@ def structure(dataset: Any, key: str) -> str:
     return str(dataset.tags(ns="IMAGE_STRUCTURE").get(key, ""))
 
 
+def band_colors(dataset: Any) -> tuple[ColorInterp, ...]:
+    """What each band of an open dataset shows, by GDAL's enumeration.
+
+    Raises:
+        CPLE_BaseError: If GDAL has said that pixels are damaged.
+    """
+    try:
+        return tuple(dataset.colorinterp)
+    except GDAL_ERRORS as error:
+        # Rasterio takes the number of a color for a failure. It then raises what GDAL said last,
+        # such as that a tag of the header has no known value, and has forgotten it by that.
+        if is_damage(str(error)):
+            raise
+    return tuple(dataset.colorinterp)
+
+
 def color_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What each band shows, and what is wrong with that."""
     names, warnings = [], []
-    for band, color in enumerate(dataset.colorinterp, start=1):
+    for band, color in enumerate(band_colors(dataset), start=1):
         name = str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
         if name == "palette" and not _has_palette(dataset, band):
             name = "gray"
@@ -120,6 +145,44 @@ def nodata_warnings(dataset: Any) -> tuple[str, ...]:
         if value is not None and not dtype.startswith("complex")
     }
     return tuple(f"the file says {reason}" for reason in sorted(filter(None, reasons)))
+
+
+def nodata_tag_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
+    """A nodata value of a TIFF that GDAL passes over, or takes for another number than it is.
+
+    It stands there as text. GDAL reads ``none`` as 0, and of ``1e+18`` the first digit alone where
+    pixels have 64 bits. A number that no pixel can hold is None to rasterio.
+
+    Raises:
+        SceneReadError: If the file cannot be read.
+    """
+    value = dataset.nodatavals[0]
+    if source.driver != "GTiff":
+        return ()
+    with read_errors(source), open_bytes(source) as file:
+        first = (source.page or 1) - 1
+        directory = next(islice(directories(file), first, first + 1), None)
+        text = "" if directory is None else directory.text(_NODATA_TAG, file)
+    if not text or _is_number(text, value):
+        return ()
+    if value is None:
+        return (f"the file says nodata={text:.40}, which marks nothing: no pixel can hold it",)
+    return (
+        f"the file writes its nodata value as {text!r:.40}, which GDAL reads as {value:.17g}; "
+        "declare the right one with nodata=, or correct the file with gdal_edit.py -a_nodata",
+    )
+
+
+def _is_number(text: str, value: float | None) -> bool:
+    """Whether a text says a number, up to the digits that writers leave out; NaN is None, too."""
+    try:
+        written = float(text.replace(",", "."))
+    except ValueError:
+        # some compilers write 1.#QNAN and -1.#INF
+        return value is not None and not math.isfinite(value)
+    if value is None or math.isnan(value):
+        return math.isnan(written)
+    return written == value or math.isclose(written, value, rel_tol=1e-5)
 
 
 def check_mask_file(dataset: Any, source: Source) -> None:
@@ -205,5 +268,5 @@ def mask_kind(dataset: Any, *, is_declared: bool) -> MaskKind:
     if MaskFlags.nodata in flags:
         return "nodata"
     # GDAL makes no mask of alpha that is not of eight or sixteen bits
-    has_alpha = dataset.count > 1 and ColorInterp.alpha in dataset.colorinterp
+    has_alpha = dataset.count > 1 and ColorInterp.alpha in band_colors(dataset)
     return "alpha" if has_alpha else "none"

@@ -22,7 +22,7 @@ _OFFSETS, _SIZES = (324, 273), (325, 279)
 _NEW_SUBFILE, _OLD_SUBFILE = 254, 255
 _REDUCED, _MASK = 1, 4
 _OLD_REDUCED = 2
-_TYPES = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+_TYPES = {1: "u1", 2: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 _MOST_ENTRIES = 4096
 # of blocks in one image; their places take eight bytes each
 _MOST_BLOCKS = 2**22
@@ -84,6 +84,12 @@ class Directory:
         if len(raw) < size:
             return None
         return np.frombuffer(raw[:size], self.order + dtype).astype(np.uint64)
+
+    def text(self, tag: int, file: Any) -> str:
+        """What a tag of text says, up to its first zero; empty where there is none."""
+        letters = self.numbers(tag, file)
+        raw = b"" if letters is None else letters.astype(np.uint8).tobytes()
+        return raw.partition(b"\0")[0].decode("latin-1").strip()
 
 
 def directories(file: Any) -> Iterator[Directory]:

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from geofovea.errors import SceneReadError
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import open_handle, read_errors
-from geofovea.tiling.files.layout import has_block
+from geofovea.tiling.files.layout import band_colors, has_block
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.machine.rasterio_warnings import without_shadow_warning
 
@@ -126,7 +126,7 @@ def _first_wrong(source: Source, dataset: Any, sizes: list[Size]) -> int:
     if not checked:
         return len(sizes)
     side = max(_LEAST_SIDE, round(_OVERVIEW_SIDE * factors[checked[-1]]))
-    bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"][:3]
+    bands = [b for b, color in enumerate(band_colors(dataset), 1) if color.name != "alpha"][:3]
     for window in _windows(dataset, side, source.remote is not None):
         part = _native_part(source, bands, window)
         is_telling = bool(part.valid.any()) and bool(np.ptp(part.values[:, part.valid]) > 0)

@@ -12,6 +12,7 @@ from rasterio.features import rasterize, shapes
 from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import open_handle
+from geofovea.tiling.files.layout import band_colors
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.marks import Number, is_missing_part, out_of_type
 from geofovea.tiling.nodata import DeclaredMissing, DeclaredNodata
@@ -88,7 +89,7 @@ def _overview_warning(dataset: Any) -> tuple[str, ...]:
 
 
 def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissing:
-    bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"]
+    bands = [b for b, color in enumerate(band_colors(dataset), 1) if color.name != "alpha"]
     picture = _coarse_picture(source, dataset, bands, overviews)
     is_complex = np.iscomplexobj(picture)
     if is_complex:

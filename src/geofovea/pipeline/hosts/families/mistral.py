@@ -54,9 +54,8 @@ class Mistral3Family(Family):
             least: Nothing: its processor enlarges no image.
             most: The longest side of an image that its stock processor does not shrink.
         """
-        step = config.vision_config.patch_size * cls._merge(config)
-        tokens_a_side: int = max(1, min(cls.tokens_a_side, most // step))
-        return tokens_a_side * int(step)
+        step: int = config.vision_config.patch_size * cls._merge(config)
+        return int(max(1, min(cls.tokens_a_side, most // step))) * step
 
     @staticmethod
     def _merge(config: Any) -> int:

@@ -63,10 +63,10 @@ class Qwen25VLFamily(Family):
             most: Likewise of the largest.
         """
         vision = config.vision_config
-        step = vision.patch_size * vision.spatial_merge_size
+        step: int = vision.patch_size * vision.spatial_merge_size
         fewest = math.ceil(math.sqrt(least / cls.frames(config)) / step)
-        most_a_side = math.sqrt(most / cls.frames(config)) // step
-        tokens_a_side: int = max(1, min(max(_TOKENS_A_SIDE, fewest), int(most_a_side)))
+        most_a_side = math.sqrt(most / cls.frames(config)) / step
+        tokens_a_side = int(max(1, min(max(_TOKENS_A_SIDE, fewest), most_a_side)))
         return tokens_a_side * int(step)
 
     @staticmethod

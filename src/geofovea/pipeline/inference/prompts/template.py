@@ -8,6 +8,7 @@ print is used only if the image and the question stand in it once, in this order
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,7 @@ class PromptTemplate:
         thought_ids: Single tokens that open a thought.
         closes_thought: Whether the model would think first, and its thought is closed empty.
         thought: How it writes the thought that it gets room for; None where it gets none.
+        ignores_chat: Whether the model brings a chat template, and the prompt is none of its.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PromptTemplate:
         template: str | None,
         instruction: str,
         thought_tokens: int = 0,
+        written: Callable[[str], str] | None = None,
     ) -> None:
         """Choose the template.
 
@@ -61,6 +64,7 @@ class PromptTemplate:
             template: From the settings; None takes the chat template, or else the family's.
             instruction: Added to every question.
             thought_tokens: Tokens that the model may think before it answers; 0 lets it not.
+            written: Writes a question as the model has learned to read one; None leaves it.
 
         Raises:
             ModelError: If it shall think and its template knows of no thought, or the tokenizer
@@ -70,6 +74,7 @@ class PromptTemplate:
         self._vocabulary_size = style.vocabulary
         self._prompts: dict[tuple[bool, str, str | None], PromptIds] = {}
         self._instruction = instruction
+        self._written = written
         self._marks = style.markers
         self._image = _image_word(tokenizer, style.image_id)
         # where no word stands for an image, none of the ids does
@@ -79,22 +84,26 @@ class PromptTemplate:
         self._special_words = sorted(words, key=len, reverse=True)
         self.thought_ids = self._thought_ids()
         thinks = thought_tokens > 0
-        full = template or self._stock_template(style, thinks=thinks)
+        chat = None if template else self._chat_template(style, thinks=thinks)
+        self.ignores_chat = not (template or chat) and bool(
+            getattr(tokenizer, "chat_template", None)
+        )
+        full = template or chat or style.template_for(self._special_words)
         self._template, self.closes_thought = (
             (full, False) if thinks else without_open_thought(full)
         )
         self.thought = self._thought_marks(full, thought_tokens) if thinks else None
         # some templates write the word that begins a text by themselves, PaliGemma's behind images
         begin = str(tokenizer.bos_token or "")
-        self._adds_special = not (begin and begin in self._template)
+        first = self._template if chat else self._template.removeprefix("{image}")
+        self._adds_special = not (begin and first.startswith(begin))
         self.marks = self._marker_ids()
 
-    def _stock_template(self, style: PromptStyle, *, thinks: bool) -> str:
-        """The chat template of the tokenizer, or else that of the family."""
-        chat = chat_prompt(
+    def _chat_template(self, style: PromptStyle, *, thinks: bool) -> str | None:
+        """The chat template of the tokenizer, if it writes one image before one question."""
+        return chat_prompt(
             self._tokenizer, self._image, self._marks, style.chat_image, thinks=thinks
         )
-        return chat or style.template_for(self._special_words)
 
     def _thought_ids(self) -> set[int]:
         """Single tokens that open a thought."""
@@ -154,6 +163,8 @@ class PromptTemplate:
 
     def _render(self, question: str, instruction: str | None) -> PromptIds:
         text = self.plain(question)
+        if self._written is not None and not isinstance(question, FinishedPrompt):
+            text = self._written(text)
         if instruction is not None:
             text += instruction
         elif not isinstance(question, FinishedPrompt):
@@ -183,7 +194,7 @@ class PromptTemplate:
         start, end = place - len(first), place + 1 + len(last)
         if ids[max(0, start) : place] != first or ids[place + 1 : end] != last:
             return None
-        return PromptIds(ids[:start] or self._encode("", special=self._adds_special), ids[end:])
+        return PromptIds(ids[:start], ids[end:])
 
     @property
     def shows_first(self) -> bool:
@@ -234,7 +245,8 @@ class PromptTemplate:
         unknown = self._tokenizer.unk_token_id
         if unknown is None:
             return []
-        words = question.lower().replace("?", " ").split()
+        text = question if self._written is None else self._written(question)
+        words = text.lower().replace("?", " ").split()
         return [w for w in words if unknown in self._encode(w, special=False)]
 
     def _mark_ids(self, marks: str) -> list[int]:
