@@ -89,7 +89,7 @@ def make_raster(tmp_path: Path) -> Callable[..., Path]:
         bands, height, width = array.shape
         shape = {"count": bands, "height": height, "width": width, "dtype": array.dtype}
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=False):
-            with rasterio.open(path, "w", driver=driver, **shape, **profile) as dataset:
+            with rasterio.open(path, "w", driver=driver, **(shape | profile)) as dataset:
                 dataset.write(array)
                 if colorinterp:
                     dataset.colorinterp = colorinterp

@@ -183,6 +183,21 @@ def test_radar_is_averaged_as_power(make_tiled, reader_of, tmp_path):
     assert np.abs(shown - np.clip((mean_db - low) / (high - low), 0, 1) * 255).max() < 3
 
 
+@pytest.mark.parametrize("layout", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}])
+def test_radar_of_sixteen_bits_is_averaged_as_power_too(make_raster, reader_of, tmp_path, layout):
+    parts = np.random.default_rng(0).integers(-900, 900, (2, 1, 512, 512))
+    slc = (parts[0] + 1j * parts[1]).astype("complex64")
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(2, 0, 5e5, 0, -2, 5e6)}
+    path = make_raster(slc, dtype="complex_int16", **place, **layout)
+    built = build(reader_of(path).scene, tmp_path / "levels")
+    truth = np.square(np.abs(slc[0]))
+    if not layout:
+        # rows are copied into tiles first
+        assert np.allclose(pixels(built[0])[0], truth, rtol=1e-5)
+    means = truth.reshape(256, 2, 256, 2).mean(axis=(1, 3))
+    assert np.allclose(pixels(built[0 if layout else 1])[0], means, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

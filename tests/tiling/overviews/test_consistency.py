@@ -55,6 +55,16 @@ def erase_blocks(path, width, first=0):
     path.write_bytes(content)
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])
+def test_overviews_of_radar_are_used_whatever_its_type(make_raster, dtype):
+    parts = np.random.default_rng(0).integers(-900, 900, (2, 1, SIDE, SIDE))
+    slc = (parts[0] + 1j * parts[1]).astype("complex64")
+    options = {"tiled": True, "blockxsize": 64, "blockysize": 64, "dtype": dtype}
+    scene = open_scene(make_raster(slc, overviews=(2, 4), resampling=Resampling.nearest, **options))
+    assert (scene.dtype, scene.overviews) == (dtype, (2, 4))
+    assert scene.warnings == ()
+
+
 @pytest.mark.parametrize("first", [0, 8])
 def test_an_overview_whose_blocks_were_never_written_is_not_used(make_overviews, first):
     path = make_overviews(np.full((3, SIDE, SIDE), 150, np.uint8))

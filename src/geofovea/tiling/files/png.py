@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Protocol
 
 __all__ = ["damage_in_png"]
@@ -38,38 +39,45 @@ def damage_in_png(file: Readable) -> str:
     The file is read once from start to end, in pieces of a megabyte.
     """
     file.read(_SIGNATURE_BYTES)
-    has_pixels, is_inflated = False, True
+    has_pixels = False
     pixels: _Pixels | None = None
     while True:
         header = file.read(8)
         if len(header) < 8:
             return "it ends before its last chunk"
-        (length,) = struct.unpack(">I", header[:4])
-        kind = header[4:]
+        (length,), kind = struct.unpack(">I", header[:4]), header[4:]
         checksum = zlib.crc32(kind)
         if kind == b"IHDR" and length == _HEADER.size:
             head = file.read(length)
             checksum, length = zlib.crc32(head, checksum), length - len(head)
             pixels = _Pixels(head) if len(head) == _HEADER.size else None
-        while length > 0:
-            piece = file.read(min(length, _PIECE_BYTES))
+        for piece in _pieces(file, length):
             if not piece:
                 return "it ends within a chunk"
             checksum = zlib.crc32(piece, checksum)
-            length -= len(piece)
-            if kind == b"IDAT" and pixels is not None and not pixels.take(piece):
-                is_inflated = False
+            if kind == b"IDAT" and pixels is not None:
+                pixels.take(piece)
         # a capital first letter: the pixels cannot be understood without the chunk
         matters = kind[:1].isupper() or kind == b"tRNS"
         if file.read(4) != struct.pack(">I", checksum) and matters:
             return f"the checksum of a {kind.decode('latin-1')} chunk is wrong"
         has_pixels = has_pixels or kind == b"IDAT"
-        if not is_inflated:
+        if pixels is not None and pixels.is_broken:
             return "its pixels cannot be inflated"
         if kind == b"IEND":
             if not has_pixels:
                 return "it holds no pixels"
-            return "" if pixels is None else pixels.complaint
+            return "" if pixels is None else pixels.finish()
+
+
+def _pieces(file: Readable, length: int) -> Iterator[bytes]:
+    """The next bytes of a file in pieces; an empty one where it ends before the length."""
+    while length > 0:
+        piece = file.read(min(length, _PIECE_BYTES))
+        yield piece
+        if not piece:
+            return
+        length -= len(piece)
 
 
 class _Pixels:
@@ -79,24 +87,23 @@ class _Pixels:
         """Take the content of the header chunk."""
         self.expected_bytes = _pixel_bytes(*_HEADER.unpack(header))
         self.inflated_bytes = 0
+        self.is_broken = False
         self._stream = zlib.decompressobj()
 
-    def take(self, piece: bytes) -> bool:
-        """Count a piece of the stream; False where it is no such stream."""
+    def take(self, piece: bytes) -> None:
+        """Count a piece of the stream; it is broken from where it is no such stream."""
         while piece and self.inflated_bytes < self.expected_bytes and not self._stream.eof:
             try:
                 self.inflated_bytes += len(self._stream.decompress(piece, _PIECE_BYTES))
             except zlib.error:
-                return False
+                self.is_broken = True
+                return
             piece = self._stream.unconsumed_tail
-        return True
 
-    @property
-    def complaint(self) -> str:
-        """What is wrong once all is counted; empty if nothing."""
-        self.inflated_bytes += (
-            len(self._stream.flush()) if self.inflated_bytes < self.expected_bytes else 0
-        )
+    def finish(self) -> str:
+        """Count what is still in the stream; what is wrong with it then, empty if nothing."""
+        if self.inflated_bytes < self.expected_bytes:
+            self.inflated_bytes += len(self._stream.flush())
         if self.inflated_bytes >= self.expected_bytes:
             return ""
         share = self.inflated_bytes / self.expected_bytes

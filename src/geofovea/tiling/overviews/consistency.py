@@ -8,8 +8,9 @@ overview is compared with the native pixels below it for the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,11 +128,10 @@ def _first_wrong(source: Source, dataset: Any, sizes: list[Size]) -> int:
     side = max(_LEAST_SIDE, round(_OVERVIEW_SIDE * factors[checked[-1]]))
     bands = [b for b, color in enumerate(band_colors(dataset), 1) if color.name != "alpha"][:3]
     for window in _windows(dataset, side, source.remote is not None):
-        native = _real(open_handle(source).read(bands, window=window))
-        valid = open_handle(source).read_masks(bands, window=window).all(axis=0)
-        is_telling = bool(valid.any()) and bool(np.ptp(native[:, valid]) > 0)
+        part = _native_part(source, bands, window)
+        is_telling = bool(part.valid.any()) and bool(np.ptp(part.values[:, part.valid]) > 0)
         for index in checked:
-            is_right = _agrees(source, dataset, index, sizes[index], bands, window, native, valid)
+            is_right = _agrees(source, dataset, index, sizes[index], bands, part)
             if is_right is False:
                 return index
             is_telling = is_telling and is_right is True
@@ -153,49 +153,98 @@ def _real(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(np.isfinite(real), real, np.nan)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _NativePart:
+    """A part of the native image, which overviews over it are compared with.
+
+    Attributes:
+        window: Where it lies, in native pixels.
+        values: float64 ``(bands, h, w)``, NaN where a number is not finite.
+        valid: bool ``(h, w)``, by the masks of the file.
+    """
+
+    window: Window
+    values: NDArray[np.float64]
+    valid: NDArray[np.bool_]
+
+
+class _Below(NamedTuple):
+    """What lies below each pixel of a part of an overview and, of numbers, around it.
+
+    Attributes:
+        low: Least native number, ``(bands, h, w)``.
+        high: Largest one.
+        finite_share: Share of the native numbers right below that are finite.
+        is_counted: bool ``(h, w)``, where all native pixels are known.
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    finite_share: NDArray[np.float64]
+    is_counted: NDArray[np.bool_]
+
+
+def _native_part(source: Source, bands: list[int], window: Window) -> _NativePart:
+    values = _real(open_handle(source).read(bands, window=window))
+    valid = open_handle(source).read_masks(bands, window=window).all(axis=0)
+    return _NativePart(window, values, valid)
+
+
 def _agrees(
-    source: Source,
-    dataset: Any,
-    index: int,
-    size: Size,
-    bands: list[int],
-    window: Window,
-    native: NDArray[np.float64],
-    valid: NDArray[np.bool_],
+    source: Source, dataset: Any, index: int, size: Size, bands: list[int], part: _NativePart
 ) -> bool | None:
     """Whether most pixels of a part of an overview lie between the native ones below them.
 
     Only pixels count around which all native ones are known; None where there are none.
     """
+    window = part.window
     ratio_x, ratio_y = size[0] / dataset.width, size[1] / dataset.height
     cols = _inside(window.col_off, window.width, ratio_x)
     rows = _inside(window.row_off, window.height, ratio_y)
     if len(cols) < 2 or len(rows) < 2:
         return None
-    part = Window(cols[0], rows[0], len(cols) - 1, len(rows) - 1)
+    below = _below(part, cols / ratio_x, rows / ratio_y)
+    if not below.is_counted.any():
+        return None
     handle = open_handle(source, index)
-    values = _real(handle.read(bands, window=part))
-    masked = ~handle.read_masks(bands, window=part).all(axis=0)
-    edges_x = np.clip(np.round(cols / ratio_x - window.col_off), 0, window.width).astype(int)
-    edges_y = np.clip(np.round(rows / ratio_y - window.row_off), 0, window.height).astype(int)
-    block = np.s_[..., edges_y[0] : edges_y[-1], edges_x[0] : edges_x[-1]]
-    starts = edges_y[:-1] - edges_y[0], edges_x[:-1] - edges_x[0]
-    low = _around(np.fmin, native[block], starts)
-    high = _around(np.fmax, native[block], starts)
-    is_counted = _around(np.minimum, valid[block].astype(float), starts) > 0
-    finite = _reduced(np.add, np.isfinite(native[block]).astype(float), starts)
-    finite /= _reduced(np.add, np.ones(native[block].shape), starts)
-    step = 1.0 if np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) else 0.0
-    step = _LOSSY_STEPS if dataset.dtypes[0] == "uint8" else step
+    over = Window(cols[0], rows[0], len(cols) - 1, len(rows) - 1)
+    values = _real(handle.read(bands, window=over))
+    is_masked = ~handle.read_masks(bands, window=over).all(axis=0)
+    is_off = _is_off(values, below, dataset.dtypes[0]).any(axis=0)
+    vanished = np.isnan(values) & (below.finite_share > _MOST_WRONG)
+    is_lost = np.asarray(vanished.any(axis=0))
+    is_wrong = np.asarray(is_off | is_masked | is_lost)
+    share_wrong, share_lost = is_wrong[below.is_counted].mean(), is_lost[below.is_counted].mean()
+    return bool(share_wrong <= _MOST_WRONG and share_lost <= _MOST_LOST)
+
+
+def _is_off(values: NDArray[np.float64], below: _Below, dtype: str) -> NDArray[np.bool_]:
+    """Which numbers lie farther outside the native ones than resampling and codecs bring them."""
+    # numpy does not know all types of files, such as complex_int16
+    step = _LOSSY_STEPS if dtype == "uint8" else 1.0 if "int" in dtype else 0.0
+    low, high = below.low, below.high
     with np.errstate(invalid="ignore"):
         room = _OVERSHOOT * (high - low) + step + 1e-5 * np.maximum(abs(low), abs(high))
-        wrong = (values < low - room) | (values > high + room)
-    vanished = (np.isnan(values) & (finite > _MOST_WRONG)).any(axis=0) & is_counted
-    wrong = (wrong.any(axis=0) | masked | vanished) & is_counted
-    if not is_counted.any():
-        return None
-    share_wrong, share_lost = wrong.sum() / is_counted.sum(), vanished.sum() / is_counted.sum()
-    return bool(share_wrong <= _MOST_WRONG and share_lost <= _MOST_LOST)
+        return np.asarray((values < low - room) | (values > high + room))
+
+
+def _below(
+    part: _NativePart, edges_x_native: NDArray[np.float64], edges_y_native: NDArray[np.float64]
+) -> _Below:
+    """The native numbers below the pixels of an overview whose edges are given."""
+    window = part.window
+    edges_x = np.clip(np.round(edges_x_native - window.col_off), 0, window.width).astype(int)
+    edges_y = np.clip(np.round(edges_y_native - window.row_off), 0, window.height).astype(int)
+    block = np.s_[..., edges_y[0] : edges_y[-1], edges_x[0] : edges_x[-1]]
+    starts = edges_y[:-1] - edges_y[0], edges_x[:-1] - edges_x[0]
+    values, valid = part.values[block], part.valid[block]
+    finite = _reduced(np.add, np.isfinite(values).astype(float), starts)
+    return _Below(
+        _around(np.fmin, values, starts),
+        _around(np.fmax, values, starts),
+        finite / _reduced(np.add, np.ones(values.shape), starts),
+        _around(np.minimum, valid.astype(float), starts) > 0,
+    )
 
 
 def _inside(start: float, length: float, ratio: float) -> NDArray[np.intp]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geofovea.tiling.files.layout import bytes_pixel
 from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.overviews.level_files import BLOCK_SIDE, LevelImage
 
@@ -54,14 +55,14 @@ def pieces_to_halve(
         is_sparse: Whether some blocks are not stored, so that small pieces may be left out.
     """
     height_block, width_block = (_aligned(side // 2) for side in source.block_shapes[0])
-    bytes_pixel = source.count * np.dtype(source.dtypes[0]).itemsize
-    step = max(1, _STRIP_BYTES // (image.width * bytes_pixel * height_block)) * height_block
+    pixel_bytes = bytes_pixel(source)
+    step = max(1, _STRIP_BYTES // (image.width * pixel_bytes * height_block)) * height_block
     reach = image.width
     if is_sparse:
         step, reach = height_block, max(width_block, _SPARSE_SIDE)
-    if min(step, image.height) * min(reach, image.width) * bytes_pixel > _MOST_BYTES:
-        reach = _within(_MOST_BYTES // (bytes_pixel * min(step, image.height)), width_block)
-        most_rows = _MOST_BYTES // (bytes_pixel * min(reach, image.width))
+    if min(step, image.height) * min(reach, image.width) * pixel_bytes > _MOST_BYTES:
+        reach = _within(_MOST_BYTES // (pixel_bytes * min(step, image.height)), width_block)
+        most_rows = _MOST_BYTES // (pixel_bytes * min(reach, image.width))
         step = min(step, _within(most_rows, BLOCK_SIDE))
     for row in range(0, image.height, step):
         for col in range(0, image.width, reach):
@@ -78,8 +79,8 @@ def pieces_to_copy(source: Any) -> Iterator[Window]:
 
     Rows of a PNG or JPEG are never cut, or it would be decoded from its top again for each part.
     """
-    bytes_pixel = source.count * np.dtype(source.dtypes[0]).itemsize
-    reach = _within(MAX_BLOCK_BYTES // (bytes_pixel * BLOCK_SIDE), BLOCK_SIDE)
+    pixel_bytes = bytes_pixel(source)
+    reach = _within(MAX_BLOCK_BYTES // (pixel_bytes * BLOCK_SIDE), BLOCK_SIDE)
     for row in range(0, source.height, BLOCK_SIDE):
         for col in range(0, source.width, reach):
             yield Window(

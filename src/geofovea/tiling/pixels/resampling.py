@@ -57,15 +57,11 @@ def resample_known(
         where at least half of what it covers is.
     """
     dtype = values.dtype
-    is_by_band = len(masks) > 1
-    mark = None
-    if is_by_band or dtype.kind == "f":
-        mark = np.nan if dtype.kind == "f" or nodata is None else as_stored(nodata, dtype)
-        if mark is None or (dtype.kind in "ui" and dtype.itemsize == 8):
-            mark = np.nan
-        if dtype.kind != "f" and np.isnan(mark):
-            values = values.astype(np.float64)
-        values = _marked(values, masks, mark)
+    # one mask for bands of whole numbers goes beside them, all else into them
+    mark = None if len(masks) == 1 and dtype.kind != "f" else _mark_of(dtype, nodata)
+    if mark is not None:
+        has_room = dtype.kind == "f" or not np.isnan(mark)
+        values = _marked(values if has_room else values.astype(np.float64), masks, mark)
     profile: dict[str, Any] = {"driver": "GTiff", "dtype": values.dtype, "count": len(values)}
     profile |= {"height": values.shape[1], "width": values.shape[2], "nodata": mark}
     # any place will do: without one rasterio warns
@@ -82,6 +78,15 @@ def resample_known(
     if read.dtype != dtype:
         read = rounded(np.where(masks_read, read, 0), dtype)
     return read, masks_read
+
+
+def _mark_of(dtype: np.dtype[Any], nodata: Number | None) -> Any:
+    """What marks missing numbers of a type: nodata, or NaN where the type cannot tell it."""
+    # GDAL compares nodata as a double, which does not hold all whole numbers of 64 bits
+    if dtype.kind == "f" or dtype.itemsize == 8 or nodata is None:
+        return np.nan
+    mark = as_stored(nodata, dtype)
+    return np.nan if mark is None else mark
 
 
 def _marked(values: NDArray[Any], valid: NDArray[np.bool_], nodata: Any) -> NDArray[Any]:
