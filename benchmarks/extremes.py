@@ -31,8 +31,8 @@ from geofovea.pipeline.evaluation.synthetic_bench import (
 )
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.places.as_answer import located_place
-from geofovea.pipeline.places.looking import SecondLook
 from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.relations.extremes import Extent, compute_extreme
 from geofovea.pipeline.relations.superlatives import Superlative, parse_superlative
 from geofovea.pipeline.session.session import SceneSession

@@ -1,6 +1,8 @@
 """What ``import geofovea`` offers, and what it costs."""
 
+import inspect
 import pickle
+import re
 import subprocess
 import sys
 
@@ -20,6 +22,40 @@ def test_the_public_names_are_exactly_those_that_are_declared():
     assert listed == sorted(geofovea.__all__)
     assert len(set(geofovea.__all__)) == len(geofovea.__all__)
     assert sorted(geofovea.__all__) == geofovea.__all__
+
+
+def public_docstrings():
+    """Docstrings of public names and of their methods, with the class that each belongs to."""
+    for name in geofovea.__all__:
+        thing = getattr(geofovea, name)
+        owner = thing if inspect.isclass(thing) else None
+        yield name, owner, inspect.getdoc(thing) or ""
+        for member in () if owner is None else dir(owner):
+            static = inspect.getattr_static(owner, member)
+            function = getattr(static, "fget", None) or getattr(static, "__func__", static)
+            if not member.startswith("_") and inspect.isfunction(function):
+                yield f"{name}.{member}", owner, inspect.getdoc(function) or ""
+
+
+def is_found(reference, owner):
+    """Whether somebody who has imported the package alone can look up a name."""
+    first, *rest = reference.removeprefix("geofovea.").split(".")
+    thing = errors if first == "errors" else getattr(geofovea, first, None)
+    thing = getattr(owner, first, None) if thing is None else thing
+    for part in rest:
+        thing = getattr(thing, part, None)
+    return thing is not None or first in getattr(owner, "__dataclass_fields__", {})
+
+
+def test_what_a_public_docstring_refers_to_is_public():
+    sees = re.compile(r"\b[Ss]ee (?:also )?`+([\w.]+)`|\b[Ss]ee (there)\b")
+    lost = [
+        (name, found[1] or found[2])
+        for name, owner, text in public_docstrings()
+        for found in sees.finditer(text)
+        if found[2] or not is_found(found[1], owner)
+    ]
+    assert lost == []
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -26,7 +27,6 @@ DOCS = ROOT / "docs"
 KEY = "geofovea-rows"
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _PANEL = 240
-_SHARES = (0.05, 0.10, 0.25, 0.50)
 
 Row = list[str]
 
@@ -108,35 +108,28 @@ def _first(cell: str) -> float:
 
 
 def draw_accuracy(tables: list[list[Row]], path: Path) -> None:
-    """Accuracy against tokens.
+    """Accuracy of each method at its shares against the bytes that answers are read from."""
+    from reduction_table import SHARES
 
-    The table has the tokens at a tenth. Methods that keep exactly their share have a point at each
-    share, others at a tenth alone.
-    """
     from geofovea.pipeline.evaluation.reduction_picture import ReductionRow, draw_reductions
-    from geofovea.pipeline.evaluation.reduction_sweep import ALL_TOKENS, LOOKS
+    from geofovea.pipeline.evaluation.reduction_sweep import LOOKS
 
-    shown, whole = 489, 0.88
-    rows = [(ALL_TOKENS, 1.0, float(shown), whole)]
-    for method, *cells in tables[0]:
-        end = _first(cells[6])
-        shares = _SHARES if end == round(0.1 * shown) else (0.10,)
-        for share in shares:
-            tokens = share * shown if len(shares) > 1 else end
-            rows.append((method, share, tokens, _first(cells[_SHARES.index(share)])))
     *_, look = LOOKS
-    nothing = {"questions": 192, "refused": 0, "by_category": {}, "hit_rate": None}
-    unused = {"entered": 0.0, "selection_ms": 0.0, "decoder_ms": 0.0, "peak_mb": 0.0}
-    draw_reductions(
-        [
-            ReductionRow(
-                look=look, method=method, share=share, looked=float(shown), end=end,
-                accuracy=accuracy, interval=(accuracy, accuracy), **nothing, **unused,
-            )
-            for method, share, end, accuracy in rows
-        ],
-        path,
-    )  # fmt: skip
+    unused: dict[str, Any] = {"questions": 0, "refused": 0, "by_category": {}, "hit_rate": None}
+    unused |= dict.fromkeys(("looked", "entered", "end", "selection_ms", "decoder_ms"), 0.0)
+    rows = []
+    for method, place, *cells in tables[0]:
+        for share, cell in zip(SHARES.values(), cells, strict=False):
+            if cell:
+                accuracy, kilobytes = map(float, _NUMBER.findall(cell)[:2])
+                rows.append(
+                    ReductionRow(
+                        look=look, method=method, place=place, share=share, accuracy=accuracy,
+                        interval=(accuracy, accuracy), cache_bytes=1000 * kilobytes, peak_mb=0.0,
+                        **unused,
+                    )
+                )  # fmt: skip
+    draw_reductions(rows, path)
 
 
 def draw_cost(tables: list[list[Row]], path: Path) -> None:
@@ -204,7 +197,7 @@ FIGURES = (
         ("| seed | side | level",),
         draw_windows,
     ),
-    Figure("reductions.png", "reductions.md", ("| method | 5 % | 10 % | 25 %",), draw_accuracy),
+    Figure("reductions.png", "reductions.md", ("| method | place | 5 %",), draw_accuracy),
     Figure(
         "reduction_cost.png",
         "reductions.md",

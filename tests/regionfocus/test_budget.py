@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.budget import Budget, share_down, share_up
 
 
 @pytest.mark.parametrize("name", ["tiles", "tokens"])
@@ -33,6 +33,13 @@ def test_a_budget_is_written_as_json_with_null_for_no_limit():
         "host_ram_mb": None,
         "device_ram_mb": None,
     }
+
+
+@pytest.mark.parametrize("percent", range(1, 101))
+def test_a_share_is_rounded_as_its_decimals_say(percent):
+    for count in range(400):
+        assert share_up(percent / 100, count) == -(-percent * count // 100)
+        assert share_down(percent / 100, count) == percent * count // 100
 
 
 def test_budget_and_names_are_imported_without_torch():

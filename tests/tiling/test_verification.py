@@ -6,6 +6,7 @@ import rasterio
 from rasterio.enums import Resampling
 
 from geofovea.errors import SceneReadError
+from geofovea.tiling import verification
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.verification import verify_scene
 
@@ -34,6 +35,24 @@ def test_as_many_values_are_read_as_there_are(tmp_path, profile):
     assert verify_scene(scene, shares.append) == 700 * 900 * 3
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [{"blockysize": 1}, {"blockysize": 16}, {"tiled": True, "blockxsize": 64, "blockysize": 64}],
+    ids=["rows", "strips", "tiles"],
+)
+@pytest.mark.parametrize("size", [(40, 3000), (3000, 40)], ids=["wide", "high"])
+def test_no_read_holds_more_pixels_than_allowed(tmp_path, monkeypatch, profile, size):
+    monkeypatch.setattr(verification, "_READ_PIXELS", 64 * 1024)
+    scene = open_scene(written(tmp_path / "a.tif", *size, 1, **profile))
+    with rasterio.open(scene.path) as file:
+        windows = list(verification._windows(file))
+    assert max(window.width * window.height for window in windows) <= 64 * 1024
+    seen = np.zeros(size, int)
+    for window in windows:
+        seen[window.toslices()] += 1
+    assert (seen == 1).all()
 
 
 def test_overviews_are_read_too(tmp_path):

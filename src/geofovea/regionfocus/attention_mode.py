@@ -187,10 +187,13 @@ def _are_layers(layers: object) -> bool:
 
 
 def _are_heads(heads: object, layers: tuple[int, ...]) -> bool:
-    if not isinstance(heads, tuple) or not heads or len(set(heads)) < len(heads):
+    if not isinstance(heads, tuple) or not heads or not _are_layers(layers):
         return False
-    pairs = all(isinstance(pair, tuple) and len(pair) == 2 for pair in heads)
-    return pairs and all(_is_index(head) and layer in layers for layer, head in heads)
+    if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in heads):
+        return False
+    if not all(layer in layers and _is_index(head) for layer, head in heads):
+        return False
+    return len(set(heads)) == len(heads)
 
 
 def _are_questions(neutral: object) -> bool:
@@ -200,8 +203,9 @@ def _are_questions(neutral: object) -> bool:
 
 
 def _are_wordings(wordings: object) -> bool:
-    if not isinstance(wordings, tuple) or len(set(wordings)) < len(wordings):
+    if not isinstance(wordings, tuple) or len(wordings) > _MOST_WORDINGS:
         return False
-    texts = [each for each in wordings if isinstance(each, str) and each.count(_QUESTION) == 1]
-    says_more = all(text.strip() != _QUESTION for text in texts)
-    return len(wordings) <= _MOST_WORDINGS and len(texts) == len(wordings) and says_more
+    if not all(isinstance(each, str) and each.count(_QUESTION) == 1 for each in wordings):
+        return False
+    says_more = all(each.strip() != _QUESTION for each in wordings)
+    return says_more and len(set(wordings)) == len(wordings)

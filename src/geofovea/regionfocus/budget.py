@@ -7,7 +7,20 @@ from dataclasses import dataclass, fields
 
 from geofovea.errors import BudgetError
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "share_down", "share_up"]
+
+_NOISE = 1e-9
+"""Products of shares and counts are off by less: 0.07 of 100 is above 7, 0.29 of 100 below 29."""
+
+
+def share_up(share: float, count: int) -> int:
+    """A share of some things, rounded up."""
+    return math.ceil(share * count - _NOISE)
+
+
+def share_down(share: float, count: int) -> int:
+    """A share of some things, rounded down."""
+    return math.floor(share * count + _NOISE)
 
 
 @dataclass(frozen=True, slots=True)

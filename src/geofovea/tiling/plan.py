@@ -115,7 +115,7 @@ def plan_level(scene: Scene, level: int, part: tuple[int, int, int, int]) -> Rea
         GeometryError: If the part is empty or reaches outside the level.
     """
     step = 1 << level
-    width_level, height_level = _level_size(scene, level)
+    width_level, height_level = scene.level_size(level)
     x0, y0, width, height = part
     is_inside = x0 + width <= width_level and y0 + height <= height_level
     if min(x0, y0, width - 1, height - 1) < 0 or not is_inside:
@@ -128,7 +128,7 @@ def plan_level(scene: Scene, level: int, part: tuple[int, int, int, int]) -> Rea
     image = _coarsest_image(scene, step, step)
     step_x, step_y = (step * image.width, scene.width), (step * image.height, scene.height)
     for finer in range(level):
-        if (image.width, image.height) == _level_size(scene, finer):
+        if (image.width, image.height) == scene.level_size(finer):
             step_x = step_y = 1 << (level - finer), 1
     rows = GridAxis(y0, height, step_y, image.height)
     cols = GridAxis(x0, width, step_x, image.width)
@@ -144,7 +144,7 @@ def plan_box(scene: Scene, box: Box, out_shape: tuple[int, int]) -> ReadPlan:
     Raises:
         GeometryError: If the box reaches outside the scene or the result is empty.
     """
-    if box.share_inside(scene.box) < 1 or box.intersection(scene.box) != box:
+    if box.intersection(scene.box) != box:
         raise GeometryError(f"{box} reaches outside the scene {scene.box}; intersect the two first")
     if min(out_shape) < 1:
         raise GeometryError(f"a result needs at least one pixel, got {out_shape}")
@@ -153,11 +153,6 @@ def plan_box(scene: Scene, box: Box, out_shape: tuple[int, int]) -> ReadPlan:
         return plan_level(scene, *level_part)
     image = _coarsest_image(scene, box.width / out_shape[1], box.height / out_shape[0])
     return _plan(scene, image, _window(scene, image, box), out_shape)
-
-
-def _level_size(scene: Scene, level: int) -> tuple[int, int]:
-    step = 1 << level
-    return -(-scene.width // step), -(-scene.height // step)
 
 
 def _floats(window: tuple[int, int, int, int]) -> tuple[float, float, float, float]:

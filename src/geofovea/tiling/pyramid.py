@@ -17,7 +17,17 @@ from functools import cached_property
 
 from geofovea.errors import GeometryError
 
-__all__ = ["Box", "Pyramid", "Tile"]
+__all__ = ["Box", "Pyramid", "Tile", "level_size"]
+
+
+def level_size(size: tuple[int, int], level: int) -> tuple[int, int]:
+    """``(width, height)`` of a level in its own pixels, from that of the native image.
+
+    The last column and row of a level may reach beyond the scene.
+    """
+    width, height = size
+    step = 1 << level
+    return -(-width // step), -(-height // step)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -154,8 +164,7 @@ class Pyramid:
 
     def level_size(self, level: int) -> tuple[int, int]:
         """``(width, height)`` of a level in level pixels."""
-        step = 1 << level
-        return -(-self.width // step), -(-self.height // step)
+        return level_size((self.width, self.height), level)
 
     def grid_shape(self, level: int) -> tuple[int, int]:
         """``(rows, cols)`` of the tile grid of a level."""

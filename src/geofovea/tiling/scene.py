@@ -16,7 +16,7 @@ from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference, GeorefKind
 from geofovea.tiling.marks import Number
 from geofovea.tiling.nodata import DeclaredMissing
-from geofovea.tiling.pyramid import Box, Pyramid
+from geofovea.tiling.pyramid import Box, Pyramid, level_size
 
 __all__ = ["MaskKind", "Scene", "once_per_scene"]
 
@@ -119,6 +119,10 @@ class Scene:
     def box(self) -> Box:
         """The whole scene."""
         return Box(0, 0, self.width, self.height)
+
+    def level_size(self, level: int) -> tuple[int, int]:
+        """``(width, height)`` of a level of its pyramid, in level pixels."""
+        return level_size((self.width, self.height), level)
 
     @property
     def georef(self) -> GeorefKind:

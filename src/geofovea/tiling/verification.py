@@ -15,6 +15,7 @@ __all__ = ["verify_scene"]
 
 # pixels of a read: large enough to be quick, small enough for any machine
 _READ_PIXELS = 2**22
+_MOST_ROWS = 2048
 
 
 def verify_scene(scene: Scene, progress: Callable[[float], None] = lambda _: None) -> int:
@@ -55,7 +56,9 @@ def _windows(handle: Any) -> Iterator[Window]:
     """Windows of whole blocks that cover an image, each block in one of them."""
     width, height = handle.width, handle.height
     block_height, block_width = handle.block_shapes[0]
-    rows = block_height * max(1, 2048 // block_height)
+    # rows of a strip are as long as the image, so their length decides how many are read at once
+    most_rows = min(_MOST_ROWS, _READ_PIXELS // block_width)
+    rows = block_height * max(1, most_rows // block_height)
     cols = block_width * max(1, _READ_PIXELS // (rows * block_width))
     for top in range(0, height, rows):
         for left in range(0, width, cols):

@@ -210,7 +210,7 @@ def _levels(scene: Scene) -> list[Level]:
     levels = [Level(0, scene.width, scene.height, -1, False, scene.block_shape)]
     while max(levels[-1].width, levels[-1].height) > _SMALLEST_LEVEL and len(levels) < 32:
         number = len(levels)
-        size = -(-scene.width >> number), -(-scene.height >> number)
+        size = scene.level_size(number)
         overview, image = overviews.get(size), level_images.get(number)
         block = levels[-1].block_shape
         if overview is not None:

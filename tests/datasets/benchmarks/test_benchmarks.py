@@ -283,8 +283,23 @@ def test_rsvqa_joins_its_files_and_skips_what_is_not_active(folders):
 def test_rsvqa_names_a_question_without_answer(tmp_path):
     write_rsvqa(tmp_path)
     (tmp_path / "LR_split_test_answers.json").write_text('{"answers": []}')
-    with pytest.raises(DataError, match="question 4: the column or the answer 9 is missing"):
+    with pytest.raises(DataError, match="question 4: the column or the answer '9' is missing"):
         read_benchmark(load_benchmark("rsvqa-lr"), tmp_path)
+
+
+def test_rsvqa_names_what_has_ids_that_are_none(tmp_path):
+    write_rsvqa(tmp_path)
+    (tmp_path / "LR_split_test_answers.json").write_text('{"answers": [{"id": [9]}]}')
+    with pytest.raises(DataError, match="question 4: the column or the answer '9' is missing"):
+        read_benchmark(load_benchmark("rsvqa-lr"), tmp_path)
+
+
+def test_vstar_refuses_more_options_than_letters(tmp_path):
+    row = {"question_id": "1", "image": "a.png", "question": "what?", "category": "kind"}
+    options = [f"thing {number}" for number in range(27)]
+    (tmp_path / "a.jsonl").write_text(json.dumps(row | {"options": options}) + "\n")
+    with pytest.raises(DataError, match="column 'options': expected at most 26 choices"):
+        read_benchmark(load_benchmark("vstar"), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,9 @@ def test_ids_are_unique_in_their_collection_only(tmp_path):
         ({"data": {"href": "a.tif", "roles": [["thumbnail"]]}}, ""),
         ({"data": {"href": "a.tif", "roles": 5}}, ""),
         ({"data": 5}, "not one raster but 0"),
+        ({"data": {"href": "http://[a.tif"}}, "neither a path nor a URL"),
+        ({"data": {"href": "http://[a.tif", "type": COG}}, "neither a path nor a URL"),
+        ({"data": {"href": "a" * 5000 + ".tif"}}, ""),
     ],
 )
 def test_an_item_without_a_plain_scene_is_a_row_that_fails_by_itself(assets, words, tmp_path):
@@ -89,6 +92,20 @@ def test_an_item_without_a_plain_scene_is_a_row_that_fails_by_itself(assets, wor
     assert (words in bad.problem) if words else not bad.problem
     assert good.problem == ""
     assert good.scene == str(tmp_path / "visual.tif")
+
+
+def test_a_link_to_itself_that_is_no_url_fails_its_row_alone(tmp_path):
+    lost = item("lost") | {"links": [{"rel": "self", "href": "http://[lost.json"}]}
+    bad, good = rows_of(tmp_path, lost, item("good"))
+    assert "neither a path nor a URL" in bad.problem
+    assert good.problem == ""
+
+
+@pytest.mark.parametrize("query", ["?a=1", "#page", "?b=x.json#c"])
+def test_what_follows_the_path_of_a_reference_does_not_hide_a_raster(query, tmp_path):
+    assets = {"scene": {"href": f"https://example.org/scene.tif{query}"}}
+    (row,) = rows_of(tmp_path, item("a") | {"assets": assets})
+    assert row.scene == assets["scene"]["href"]
 
 
 @pytest.mark.parametrize("links", [5, "self", [5], [{"rel": "self"}], [{"rel": "self", "href": 5}]])

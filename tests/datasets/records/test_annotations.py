@@ -178,6 +178,9 @@ MALFORMED = {
     "a box in words": json.dumps(ROW | {"hbox": "1, 2, 3, 4"}),
     "no size": json.dumps(ROW | {"image_size": None}),
     "a size of one number": json.dumps(ROW | {"image_size": [100]}),
+    "a size of halves": json.dumps(ROW | {"image_size": [100.5, 100]}),
+    "no image": json.dumps(ROW | {"image": None}),
+    "a question in pieces": json.dumps(ROW | {"text": ["a", "b"]}),
 }
 IMPOSSIBLE_BOXES = {
     "a box without area": json.dumps(ROW | {"hbox": [30, 20, 10, 40]}),

@@ -69,6 +69,14 @@ def test_a_list_of_hashes_stands_for_the_images(benchmark, tmp_path):
     ]
 
 
+def test_hashes_in_capital_letters_are_the_same_hashes(benchmark, tmp_path):
+    rows = [image.to_json() for image in hash_folder(benchmark)]
+    capitals = [{"sha256": rows[0]["sha256"].upper()}, {"dhash": rows[1]["dhash"].upper()}]
+    path = json_lines(tmp_path / "train.jsonl", *capitals)
+    found = find_leaks(hash_folder(benchmark), read_hashes(path))
+    assert [(m.image, m.bits) for m in found] == [("0.png", None), ("1.png", 0)]
+
+
 def test_a_file_that_is_no_image_is_compared_as_a_file(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     (image,) = hash_folder(tmp_path)
@@ -77,7 +85,14 @@ def test_a_file_that_is_no_image_is_compared_as_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "message"), [({"name": "x"}, "'sha256'"), ({"dhash": "xyz"}, "column 'dhash'")]
+    ("row", "message"),
+    [
+        ({"name": "x"}, "'sha256'"),
+        ({"dhash": "xyz"}, "column 'dhash': expected 16 hexadecimal"),
+        ({"dhash": "f" * 17}, "column 'dhash': expected 16 hexadecimal"),
+        ({"dhash": "-f0f0f0f0f0f0f0f"}, "column 'dhash': expected 16 hexadecimal"),
+        ({"sha256": "f" * 32}, "column 'sha256': expected 64 hexadecimal"),
+    ],
 )
 def test_a_malformed_list_is_named(tmp_path, row, message):
     with pytest.raises(DataError, match=message):

@@ -1,12 +1,9 @@
 """Free answers: what the published rule accepts, and what the other two make of it."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from geofovea.datasets.benchmarks.lrs_vqa import BENCHMARK
 from geofovea.datasets.records.sample import Sample
-from geofovea.datasets.scoring.word_scorers import number_of
 from geofovea.datasets.scoring.wordnet import synonyms
 
 SCORERS = BENCHMARK.scorers(synonyms("table"))
@@ -49,29 +46,6 @@ def test_without_a_dictionary_only_equal_words_are_right():
     sample = Sample("1", ("a.tif",), "what?", ("grey",), "object color")
     assert not scorers["official"](sample, "gray").correct
     assert scorers["official"](sample, "GREY").correct
-
-
-@given(st.integers(-(10**15), 10**15))
-def test_digits_are_their_number(number):
-    assert number_of(str(number)) == number
-
-
-@pytest.mark.parametrize(
-    ("words", "number"),
-    [
-        ("zero", 0),
-        ("nineteen", 19),
-        ("forty two", 42),
-        ("nine hundred", 900),
-        ("many", None),
-        ("hundred", None),
-        ("", None),
-        ("two hundred ships", None),
-        ("two ships", None),
-    ],
-)
-def test_number_words_are_read_and_others_are_not(words, number):
-    assert number_of(words) == number
 
 
 @pytest.mark.parametrize(

@@ -18,3 +18,19 @@ def test_a_line_that_is_no_json_is_named_after_those_before_it(line):
     with pytest.raises(BadLineError) as caught:
         next(values)
     assert (caught.value.line, caught.value.number) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"scene": "a.tif", "scene": "b.tif"}',
+        '{"scene": "a.tif", "box": [{"x": 1, "x": 1}]}',
+        '{"\\u0073cene": "a.tif", "scene": "a.tif"}',
+    ],
+)
+def test_a_name_that_stands_twice_is_refused_with_its_line(line):
+    values = json_lines(['{"scene": "a.tif"}', "", line])
+    assert next(values) == (1, {"scene": "a.tif"})
+    with pytest.raises(BadLineError, match="stands twice in one object; leave out") as caught:
+        next(values)
+    assert caught.value.line == 3

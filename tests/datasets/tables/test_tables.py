@@ -117,6 +117,13 @@ def test_an_unclosed_quotation_mark_in_a_manifest_is_one_too(tmp_path):
         read_manifest(file)
 
 
+def test_a_swallowed_line_too_long_for_a_name_is_no_row(tmp_path):
+    file = tmp_path / "m.csv"
+    file.write_text(f'scene,question\na.png,"Why?\n{"b" * 5000},Where"\n')
+    (row,) = read_manifest(file)
+    assert row.question.startswith("Why?")
+
+
 def test_an_answer_of_several_lines_is_one_answer(tmp_path):
     (tmp_path / "a.csv").write_text('id,prediction\n1,"red, or\nnot, white"\n2,b\n')
     found = read_predictions(tmp_path / "a.csv", known={"1", "2"}).answers

@@ -44,3 +44,13 @@ def test_values_become_json_whatever_is_in_them(values):
 def test_lists_are_bounded():
     assert len(plain_values(list(range(10_000)))) == 256
     assert plain_values({"a": float("nan"), "b": (1, "\x00")}) == {"a": None, "b": [1, "\\x00"]}
+
+
+def test_a_geometry_is_whole_or_none():
+    ring = [[float(n), 1.0] for n in range(500)]
+    shape = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    assert plain_values({"geometry": shape}) == {"geometry": shape}
+    shape["coordinates"] = [ring * 20]
+    assert plain_values({"geometry": shape}) == {"geometry": None}
+    shape["coordinates"] = [[]] * 5000
+    assert plain_values({"geometry": shape}) == {"geometry": None}

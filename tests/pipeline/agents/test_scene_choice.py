@@ -58,6 +58,8 @@ def test_a_box_in_degrees_is_the_box_in_pixels(serve_scene):
         ([-50, -50, -1, -1], None, "lies outside the scene of 2048 x 2048 pixels$"),
         (None, [100, -50, 101, -49], "outside the scene; it is .west, south, east, north"),
         (None, [0, 0, 10, 500], "no latitude is 500"),
+        # not a turn around the earth
+        (None, [10, 40, 10, 50], "west != east"),
         ([0, 0, 1, 1], [0, 0, 1, 1], "not both"),
     ],
 )

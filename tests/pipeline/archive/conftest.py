@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,12 @@ def write_archive(folder: Path) -> Path:
 def archive(tmp_path: Path) -> Path:
     """Three scenes that a test may change."""
     return write_archive(tmp_path / "archive")
+
+
+@pytest.fixture
+def add_scene(archive: Path) -> Callable[[str, int, int], None]:
+    """``add_scene(name, height, width)``: one more scene of the archive."""
+    return lambda name, height, width: write_raster(archive / name, texture(height, width))
 
 
 @pytest.fixture(scope="session")

@@ -179,6 +179,63 @@ def test_levels_that_a_scene_does_not_have_are_left_out_for_it(build, tmp_path):
     assert all("has the levels 0 to 4 only" in scene.error for scene in report.scenes)
 
 
+def levels_in(folder):
+    """The levels of each scene of an index that have vectors."""
+    found = {}
+    for name, level, _ in vectors_in(folder):
+        found.setdefault(name, set()).add(level)
+    return found
+
+
+def test_a_run_that_names_no_levels_keeps_those_of_the_index(build, tmp_path, archive):
+    build(levels=COARSE)
+    path = max((tmp_path / "index").rglob("L01-*"))
+    path.write_bytes(path.read_bytes()[:-3])
+    assert build(encoder=None).tiles_read == TILES[1]
+    # a scene that changed, and one that is new
+    os.utime(archive / "b.tif", ns=(1, 1))
+    shutil.copy(archive / "a.tif", archive / "d.tif")
+    report = build(encoder=None)
+    assert report.is_whole
+    assert report.tiles_read == 2 * (TILES[1] + TILES[2])
+    assert {scene.levels for scene in report.scenes} == {COARSE}
+    names = ("a.tif", "b.tif", "c.tif", "d.tif")
+    assert levels_in(tmp_path / "index") == {name: set(COARSE) for name in names}
+
+
+def test_levels_that_one_scene_has_besides_stay_with_it(build, tmp_path, archive):
+    build(levels=[2])
+    build_index(tmp_path / "index", [str(archive / "b.tif")], levels=[0])
+    assert build(encoder=None).tiles_read == 0
+    expected = {"a.tif": {2}, "b.tif": {0, 2}, "c.tif": {2}}
+    assert levels_in(tmp_path / "index") == expected
+    (archive / "a.tif").rename(archive / "e.tif")
+    build(encoder=None)
+    assert levels_in(tmp_path / "index") == expected | {"e.tif": {0, 2}}
+
+
+def test_a_whole_index_gives_a_larger_scene_all_its_own_levels(build, tmp_path, add_scene):
+    build()
+    add_scene("large.tif", 400, 640)
+    assert build(encoder=None).is_whole
+    assert levels_in(tmp_path / "index")["large.tif"] == {0, 1, 2, 3}
+
+
+def test_a_scene_without_the_levels_of_the_index_says_so(build, add_scene):
+    build(levels=[4])
+    add_scene("small.tif", 64, 64)
+    (failure,) = build(encoder=None).failures
+    assert "none of levels=4, which are those of the index" in failure.error
+
+
+def test_a_damaged_record_does_not_bring_levels_back(build, tmp_path):
+    build(levels=COARSE)
+    record = min((tmp_path / "index").rglob("scene.json"))
+    record.write_text("{")
+    assert build(encoder=None).is_whole
+    assert set().union(*levels_in(tmp_path / "index").values()) == set(COARSE)
+
+
 def test_a_new_index_needs_an_encoder_and_an_old_one_its_own(build, tmp_path):
     with pytest.raises(ModelError, match="needs a dual encoder; name one"):
         build(encoder=None)

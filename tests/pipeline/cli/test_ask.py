@@ -163,19 +163,53 @@ def test_a_budget_that_cannot_be_kept_is_one_error_line(ask, options):
     assert "is no budget: it needs a" in result.stderr
 
 
-@pytest.mark.parametrize("option", ["--picture", "--evidence", "--page"])
+WRITTEN = {"--picture": ".png", "--evidence": ".geojson", "--page": ".html", "--output": ".gpkg"}
+
+
+@pytest.mark.parametrize("option", WRITTEN)
 def test_a_result_that_cannot_be_written_is_told_before_the_work(ask, option, tmp_path):
     # the scene is missing too: had it been opened first, the error would be another
-    result = ask(option, tmp_path / "nowhere" / "file.png", scene=tmp_path / "missing.tif")
+    file = tmp_path / "nowhere" / f"file{WRITTEN[option]}"
+    result = ask(option, file, scene=tmp_path / "missing.tif")
     assert result.exit_code == 1
     assert is_one_error_line(result)
     assert "there is no folder" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--picture", "--evidence", "--page"])
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--save-png", "look.geojson", "--save-png writes a file with the suffix .png"),
+        ("--save-geojson", "evidence.gpkg", "--save-geojson writes a file with the suffix"),
+        ("--page", "page.png", "--page writes a file with the suffix .html"),
+        ("-o", "answer.doc", "answers are saved as one of"),
+    ],
+)
+def test_a_name_that_promises_another_format_is_refused_before_the_work(
+    ask, option, name, message, tmp_path
+):
+    result = ask(option, tmp_path / name, scene=tmp_path / "missing.tif")
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+    assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_suffix_of_the_output_chooses_the_format(ask, tmp_path):
+    starts = {".json": b'{\n "question"', ".geojson": b'{\n "type": "Feature', ".png": b"\x89PNG"}
+    for suffix, start in starts.items():
+        result = ask("-o", tmp_path / f"answer{suffix}")
+        assert result.exit_code == 0, result.stderr
+        assert (tmp_path / f"answer{suffix}").read_bytes().startswith(start)
+        assert f"wrote      {tmp_path / f'answer{suffix}'}" in result.stdout
+
+
+@pytest.mark.parametrize("option", WRITTEN)
 def test_the_scene_itself_is_never_written_over(ask, option, make_png):
+    # a name that the option could write
     scene = make_png(80, 90)
+    scene = scene.rename(scene.with_suffix(WRITTEN[option]))
     before = scene.read_bytes()
     result = ask(option, scene.parent / "." / scene.name, scene=scene)
     assert result.exit_code == 1

@@ -36,9 +36,9 @@ def striped(tmp_path):
 def test_an_empty_cache_is_listed_and_cleared(run, tmp_path):
     shown = run("cache", "list").stdout
     assert shown == (
-        f"0 scene(s), 0.0 MB of at most 32 GB in {tmp_path / 'cache'}\n"
-        "0 finding(s) of contrast and borders, 0.0 MB\n"
-        "0 encoded tile(s), 0.0 MB of at most 8 GB\n"
+        f"levels of 0 scenes, 0.0 MB of at most 32 GB in {tmp_path / 'cache'}\n"
+        "0 findings of contrast and borders, 0.0 MB\n"
+        "0 encoded tiles, 0.0 MB of at most 8 GB\n"
     )
     row = json.loads(run("cache", "clear", "--yes", "--json").stdout)
     removed = {"scenes": 0, "findings": 0, "tiles": 0, "bytes": 0, "left_alone": []}
@@ -57,7 +57,7 @@ def test_what_was_built_is_listed_and_cleared(run, striped, monkeypatch):
     shown = run("cache", "list").stdout
     assert "of at most 2.5 GB" in shown
     assert "striped.tif" in shown
-    assert "1 scene(s)" in shown
+    assert "levels of 1 scene," in shown
     assert json.loads(run("cache", "clear", "--yes", "--json").stdout)["scenes"] == 1
     assert json.loads(run("cache", "list", "--json").stdout)["scenes"] == []
 
@@ -71,12 +71,12 @@ def test_what_was_found_is_listed_and_cleared(run, tmp_path, monkeypatch):
     plan_radiometry(open_scene(path))
     listed = json.loads(run("cache", "list", "--json").stdout)
     assert (listed["findings"], listed["scenes"]) == (1, [])
-    assert "1 finding(s) of contrast and borders" in run("cache", "list").stdout
+    assert "1 finding of contrast and borders" in run("cache", "list").stdout
     cleared = json.loads(run("cache", "clear", "--yes", "--json").stdout)
     assert (cleared["findings"], cleared["bytes"]) == (1, listed["findings_bytes"])
     assert json.loads(run("cache", "list", "--json").stdout)["findings"] == 0
     plan_radiometry(open_scene(path))
-    assert "1 finding(s) and 0 encoded" in run("cache", "clear", "--yes").stdout
+    assert "1 finding and 0 encoded tiles" in run("cache", "clear", "--yes").stdout
 
 
 def test_inspect_tells_what_a_question_will_build_and_builds_nothing(run, striped, tmp_path):

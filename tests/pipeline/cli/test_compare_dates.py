@@ -65,6 +65,24 @@ def test_without_a_question_changes_are_listed(compare, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["-o", "changes.png"], "changes are saved as one of"),
+        (["What?", "-o", "answer.csv"], "answers about dates are saved as one of"),
+        (["--save-geojson", "changes.gpkg"], "--save-geojson writes a file with the suffix"),
+    ],
+)
+def test_a_name_that_promises_another_format_is_refused_before_the_work(
+    compare, words, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = compare(*words)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
         (["What?", "--find", "truck"], "give a QUESTION or --find, not both"),
         (["--choice", "yes", "--choice", "no"], "belong to a QUESTION"),
         (["What?", "--min-score", "0.9"], "--min-score is for the list of changes"),

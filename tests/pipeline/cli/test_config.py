@@ -141,6 +141,8 @@ def test_a_file_in_the_current_folder_names_no_endpoint_on_another_machine(
         ("[budget.x]\nmax_tiles = 1", "no setting"),
         ("[cache]\ntokens = 'yes'", "has to be true or false"),
         ("x = '" + "a" * 70_000 + "'", "larger than"),
+        ("endpoint = 'http://[::1'", "which is no address; write it in full"),
+        ("endpoint = 'localhost:11434/v1'", "which is no address; write it in full"),
         ("\xff\xfe", "not TOML"),
     ],
 )
@@ -184,3 +186,9 @@ def test_a_key_of_a_provider_goes_to_that_provider_alone(monkeypatch):
         assert settings(url).key() is None
     monkeypatch.setenv("GEOFOVEA_API_KEY", "ours")
     assert settings("https://api.openai.com/v1").key() == "ours"
+
+
+def test_a_folder_of_the_user_that_cannot_be_looked_at_holds_no_file(monkeypatch, tmp_path):
+    files = (tmp_path / ("x" * 300) / "geofovea.toml", Path("geofovea.toml"))
+    monkeypatch.setattr(configuration, "usual_files", lambda: files)
+    assert read_configuration().files == ()

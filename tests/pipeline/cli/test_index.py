@@ -22,6 +22,7 @@ def folder(run, tmp_path, scene_path, encoder):
     result = run("index", scene_path, *options)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("1 scene, 20 tiles read\n")
+    assert "levels     4, 5 (0 is native)" in result.stdout
     assert "MB a gigapixel" in result.stdout
     return folder
 

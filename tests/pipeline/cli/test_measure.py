@@ -73,7 +73,7 @@ def test_half_a_question_is_wrong_usage(measure, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("What is it?",), "no question about where places lie"),
+        (("What is it?",), "not understood as a question about where"),
         (("--from", "pond", "--to", "the pond"), "needs two places"),
         (("How large is the camp?", "--focus", "overview"), "--focus"),
         (("How large is the camp?", "-o", "x.png"), "one of: .geojson, .json"),
@@ -102,4 +102,4 @@ def test_a_batch_takes_rows_that_measure(run, scene_path, site, tmp_path):
     assert rows["size"]["answer"] == rows["size"]["measurement"]["answer"]
     assert rows["plain"]["measurement"] is None
     assert rows["wrong"]["status"] == "failed"
-    assert "no question about where places lie" in rows["wrong"]["error"]
+    assert "not understood as a question about where" in rows["wrong"]["error"]

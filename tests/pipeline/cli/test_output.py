@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from cli_toys import FEW
 from pipeline_toys import QUESTION, texture
+from repository import ROOT
 
 from geofovea.pipeline.answers import showing
 
@@ -36,6 +37,29 @@ def test_a_failure_with_json_is_an_object_with_the_exit_code(
     # people read the same on the other stream, in one style
     assert f"error: {error['message']}" in result.stderr
     assert run(*words).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "nested"),
+    [
+        (["ask", "SCENE", QUESTION], ("scene", "evidence", "cost")),
+        (["find", "SCENE", "truck"], ("places", "coverage")),
+        (["count", "SCENE", "truck"], ("coverage",)),
+        (["info", "SCENE"], ("levels",)),
+    ],
+    ids=lambda value: value[0],
+)
+def test_every_field_of_the_json_is_documented(run, scene_path, words, nested):
+    page = (ROOT / "docs" / "reference" / "outputs.md").read_text("utf-8")
+    documented = set(re.findall(r"`(\w+)`", page))
+    more = [] if words[0] == "info" else ["--model", "embedded", "--max-tiles", "12"]
+    result = run(*(scene_path if word == "SCENE" else word for word in words), "--json", *more)
+    record = json.loads(result.stdout)
+    assert set(record) <= documented
+    for name in nested:
+        part = record[name]
+        for each in part if isinstance(part, list) else [part]:
+            assert set(each) <= documented
 
 
 def test_an_error_speaks_of_options(run, tmp_path, make_tiff):

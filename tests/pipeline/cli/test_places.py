@@ -8,7 +8,10 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 
+from geofovea.errors import OutputError
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.places.count import Count
+from geofovea.pipeline.places.place import Places
 from geofovea.tiling.geo.coordinates import geometry_crs
 from geofovea.tiling.opening import open_scene
 
@@ -41,7 +44,7 @@ def test_find_prints_a_table_of_eighty_columns_and_writes_a_file(
     assert max(map(len, table)) <= 80
     assert "100.0% of the area" in done.stdout
     features = json.loads(output.read_text())["features"]
-    assert done.stdout.startswith(f"{len(features)} place")
+    assert done.stdout.startswith(f"{kind} in 1: {len(features)} place")
     assert all(f["properties"]["label"] == kind for f in features)
 
 
@@ -69,7 +72,8 @@ def test_count_takes_measured_errors_out(world, scene_path, pad_file, tmp_path):
     ("words", "code", "message"),
     [
         (("find", "SCENE", " "), 1, "the phrase is empty"),
-        (("find", "SCENE", "truck", "-o", "places.doc"), 2, "places are saved as one of"),
+        (("find", "SCENE", "truck", "-o", "places.doc"), 1, "places are saved as one of"),
+        (("count", "SCENE", "truck", "-o", "trucks.xlsx"), 1, "counts are saved as one of"),
         (("find", "SCENE", "truck", "--max-tiles", "0"), 1, "--max-tiles 0 is no budget"),
         (("find", "SCENE", "truck", "--max-tokens", "3"), 1, "--max-tokens 3 cannot hold"),
         (("find", "SCENE", "truck", "--min-score", "2"), 1, "--min-score 2.0 is no probability"),
@@ -116,3 +120,33 @@ def test_polygons_elsewhere_are_named_and_refused(scene_path, tmp_path):
     done = called("count", scene_path, "truck", "--regions", path)
     assert done.exit_code == 1
     assert "shows none of the polygons" in done.output
+
+
+def test_polygons_that_name_no_crs_are_taken_for_pixels_with_a_warning(scene_path, tmp_path):
+    path = tmp_path / "pixels.parquet"
+    geopandas.GeoDataFrame(geometry=[shapely.box(5, 5, 190, 190)], crs=None).to_parquet(path)
+    for verb in ("find", "count"):
+        shown = called(verb, scene_path, "truck", "--regions", path)
+        assert shown.exit_code == 0, shown.output
+        assert "taken for pixels" in shown.stderr
+        assert "--region-crs pixels" in shown.stderr
+        told = json.loads(called(verb, scene_path, "truck", "--regions", path, "--json").stdout)
+        assert any("taken for pixels" in warning for warning in told["warnings"])
+        said = called(verb, scene_path, "truck", "--regions", path, "--region-crs", "pixels")
+        assert "taken for pixels" not in said.output
+
+
+@pytest.mark.parametrize(("verb", "result"), [("find", Places), ("count", Count)])
+def test_a_file_that_fails_at_the_end_does_not_cost_the_result(
+    scene_path, pad_file, tmp_path, monkeypatch, verb, result
+):
+    def fail(*_):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(result, "save", fail)
+    words = (verb, scene_path, "truck", "--regions", pad_file, "-o", tmp_path / "trucks.json")
+    done = called(*words, "--max-tiles", 12, "--json")
+    assert done.exit_code == 1
+    first = done.stdout.splitlines()[0]
+    assert json.loads(first)["phrase"] == "truck"
+    assert "the disk is full" in done.stderr

@@ -22,8 +22,8 @@ def half_empty(make_session, make_tiff, tmp_path, monkeypatch):
     return session
 
 
-def fill(session):
-    return fill_memory(session.memory, tiles_of_levels(session.pyramid, [0]), 2**26)
+def fill(session, limit_bytes=2**26):
+    return fill_memory(session.memory, tiles_of_levels(session.pyramid, [0]), limit_bytes)
 
 
 def test_a_second_fill_runs_and_reads_no_tile_again(half_empty, monkeypatch):
@@ -41,3 +41,14 @@ def test_a_scene_that_shows_nothing_is_no_empty_memory(make_session, make_tiff):
     session = make_session(path, memory=gf.MemoryOptions(64))
     with pytest.raises(SceneError, match="shows no valid pixel"):
         fill(session)
+
+
+def test_a_fill_ends_where_the_limit_is_and_says_that_more_was_wanted(half_empty):
+    session = half_empty()
+    whole = fill(session)
+    a_tile = whole.nbytes // whole.made
+    few = fill(half_empty(), limit_bytes=4 * a_tile + 1)
+    assert few.known == 4 < whole.made
+    assert few.nbytes <= 4 * a_tile + 1
+    assert few.tiles == whole.tiles
+    assert not few.is_whole

@@ -166,7 +166,10 @@ def test_places_and_bytes_of_the_cache_are_those_of_the_method(bench, tiny_host)
         elif i.method == "plain:2":
             assert i.cache_bytes < 0.2 * whole
         elif i.method == "compresskv":
-            assert i.cache_bytes == pytest.approx(i.share * whole, rel=0.1)
+            assert i.cache_bytes == round(i.share * whole)
+    # the same tiles take the same bytes, whatever else the memory holds by then
+    base = {i.cache_bytes for i in items if (i.method, i.look) == ("plain:2", "base")}
+    assert len(base) == 1
     places = {i.method: i.place for i in items}
     assert [places[m] for m in (ALL_TOKENS, *METHODS)] == [
         "", "prefill", "cache", "decode", "projector", "projector", "prefill", "encoder",

@@ -139,6 +139,7 @@ def test_what_is_no_dual_encoder_is_refused(tmp_path, make_session, monkeypatch)
         return str(raised.value)
 
     assert "name a folder or hub id" in error(tmp_path / "nowhere")
+    assert "name a folder or hub id" in error("x" * 300)
     (tmp_path / "file").write_text("x")
     assert "is a file" in error(tmp_path / "file")
     config = BertConfig(

@@ -15,7 +15,6 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.inference.decoder.outputs import Generation
-from geofovea.pipeline.session.counting import number_in
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.router import route_question
 from geofovea.regionfocus.strategies import DESCENT_NAMES, ROUTE_NAMES
@@ -117,14 +116,6 @@ def test_impossible_ways_are_refused(make_session):
             StopAt(**limits)
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("3", 3), ("There are 12 ships.", 12), ("Seven", 7), ("none at all", None), ("", None)],
-)
-def test_numbers_are_read_from_digits_and_words(text, number):
-    assert number_in(text) == number
-
-
 class CountingHost:
     """Sees pixels, looks at bright ones, and counts what is connected in what it is shown."""
 
@@ -190,3 +181,30 @@ def test_a_sure_model_ends_the_descent_and_pays_for_being_asked(make_tiff):
     assert any("sure enough" in warning for warning in sure.warnings)
     unsure = session.ask(QUESTION, budget=budget, stop=StopAt(confidence=0.95))
     assert (unsure.stopped, unsure.cost.tokens_llm) == ("native", 300)
+
+
+def test_no_probe_asks_with_the_few_tokens_that_three_probes_leave(make_tiff):
+    host, probed = CountingHost(), []
+    generate = host.generate
+
+    def noted(question, tokens):
+        probed.append(len(tokens))
+        return generate(question, tokens)
+
+    host.generate = noted
+    session = gf.SceneSession(gf.open_scene(make_tiff(bright_squares())), host)
+    # half of 70 tokens are 3 times 11, and 2
+    session.ask(QUESTION, budget=Budget(tiles=40, tokens=70), stop=StopAt(confidence=0.95))
+    assert probed == [11, 11, 11, 37]
+
+
+def test_a_share_of_tokens_is_that_of_the_answer_whatever_probes_took(make_tiff):
+    session = gf.SceneSession(gf.open_scene(make_tiff(bright_squares())), CountingHost())
+    answer = session.ask(
+        QUESTION,
+        budget=Budget(tiles=40, tokens=300),
+        reduction="focus_spread:0.005",
+        stop=StopAt(confidence=0.95),
+    )
+    (stage,) = answer.cost.reductions
+    assert answer.cost.tokens_llm == 3 * 50 + round(0.005 * stage.tokens_in)

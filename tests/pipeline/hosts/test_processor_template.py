@@ -15,6 +15,7 @@ from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.processor_template import processor_template
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.inference.prompts.markers import CHAT_ML as CHAT_ML_PROMPT
 from geofovea.pipeline.inference.prompts.markers import PromptStyle
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 
@@ -82,6 +83,22 @@ TILE = FAKE + "<global-img>{image}" + FAKE
 # family, chat template, word of an image, word that begins a text, other special words, prompt
 STRUCTURES = {
     "LLaVA-1.5": ("llava", VICUNA, "<image>", "<s>", (), "USER: {image}\n{q} ASSISTANT:"),
+    "a line before the word that begins": (
+        "llava",
+        "\n{{ bos_token }}" + VICUNA,
+        "<image>",
+        "<s>",
+        (),
+        "\n<s>USER: {image}\n{q} ASSISTANT:",
+    ),
+    "the word that begins within": (
+        "llava",
+        VICUNA.replace("{{ 'ASSISTANT:' }}", "<s>ASSISTANT:"),
+        "<image>",
+        "<s>",
+        (),
+        "USER: {image}\n{q} <s>ASSISTANT:",
+    ),
     "v1.6 Mistral": ("llava_next", MISTRAL, "<image>", "<s>", (), "[INST] {image}\n{q} [/INST]"),
     "v1.6 Yi-34B": (
         "llava_next",
@@ -153,6 +170,18 @@ def byte_tokenizer(special, begin):
     return PreTrainedTokenizerFast(tokenizer_object=made, bos_token=begin)
 
 
+def test_a_tokenizer_that_begins_no_text_begins_none_with_an_image():
+    words = byte_tokenizer(["<image>", "<s>"], None)
+    words.bos_token = "<s>"
+    chat = "{% for c in messages[0].content %}{{ c.text or '<image>' }}{% endfor %}"
+    words.chat_template = chat
+    style = PromptStyle(FAMILIES["llava"].words, "none", len(words), 256)
+    ids = PromptTemplate(words, style, None, "").ids(QUESTION)
+    assert words.convert_ids_to_tokens(256) == "<image>"
+    assert ids.before == []
+    assert ids.after == words.encode(QUESTION, add_special_tokens=False)
+
+
 def structure(name):
     """Our template, its tokenizer, its prompt around the image, and the word of an image."""
     family, chat, image, begin, more, prompt = STRUCTURES[name]
@@ -180,6 +209,10 @@ def test_the_ids_of_a_prompt_are_those_that_its_processor_makes_of_the_literal_t
 
 
 FALLBACKS = [
+    ("llava", "llama", (), "USER: {image}\n{question} ASSISTANT:"),
+    ("llava", "mistral", (), "[INST] {image}\n{question} [/INST]"),
+    ("llava", "qwen2", (), CHAT_ML_PROMPT),
+    ("llava_onevision", "qwen3", (), CHAT_ML_PROMPT),
     ("llava_next", "llama", (), "USER: {image}\n{question} ASSISTANT:"),
     ("llava_next", "mistral", ("<|im_start|>",), "[INST] {image}\n{question} [/INST]"),
     (

@@ -183,6 +183,9 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path):
     with pytest.raises(OutputError, match=r"holds other files, such as 'letter\.txt'"):
         IndexStore.create(tmp_path, SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    for name in ("none", "x" * 300):
+        with pytest.raises(DataError, match="holds no index; make one with geofovea index"):
+            IndexStore.open(tmp_path / name)
     with pytest.raises(DataError, match="holds no index; make one with geofovea index"):
         IndexStore.open(tmp_path)
 

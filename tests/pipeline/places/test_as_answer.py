@@ -13,7 +13,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.places.as_answer import answer_rows, asks_for_places
-from geofovea.pipeline.places.looking import SecondLook
+from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Tile

@@ -53,7 +53,7 @@ def answered(scene, question, *places):
 
 
 POND, MILL = place("pond", 400, 300), place("mill", 1400, 1300, 200, 100)
-ROAD = place("road", 900, 820, 400, 20)
+PIER = place("pier", 900, 820, 400, 20)
 
 TABLE = {
     "Is the pond north of the mill?": ("yes", "no"),
@@ -63,20 +63,20 @@ TABLE = {
     "Is the pond above the mill?": ("yes", "yes"),
     "Is the pond to the right of the mill?": ("no", "no"),
     "In which direction is the pond from the mill?": ("northwest", "southwest"),
-    "Which is closer to the pond, the road or the mill?": ("road", "road"),
-    "Which is farther from the pond, the road or the mill?": ("mill", "mill"),
-    "Is the road nearer to the pond than the mill?": ("yes", "yes"),
-    "Is the road farther from the pond than the mill?": ("no", "no"),
+    "Which is closer to the pond, the pier or the mill?": ("pier", "pier"),
+    "Which is farther from the pond, the pier or the mill?": ("mill", "mill"),
+    "Is the pier nearer to the pond than the mill?": ("yes", "yes"),
+    "Is the pier farther from the pond than the mill?": ("no", "no"),
     "Which is larger, the pond or the mill?": ("mill", "mill"),
     "Is the pond smaller than the mill?": ("yes", "yes"),
-    "Is the road longer than the mill?": ("yes", "yes"),
-    "Which is narrower, the road or the mill?": ("road", "road"),
-    "Is the road between the pond and the mill?": ("yes", "yes"),
-    "Is the mill between the pond and the road?": ("no", "no"),
+    "Is the pier longer than the mill?": ("yes", "yes"),
+    "Which is narrower, the pier or the mill?": ("pier", "pier"),
+    "Is the pier between the pond and the mill?": ("yes", "yes"),
+    "Is the mill between the pond and the pier?": ("no", "no"),
     "Which is farther south, the pond or the mill?": ("mill", "pond"),
-    "List the pond, the mill and the road from east to west": (
-        "mill, road, pond",
-        "mill, road, pond",
+    "List the pond, the mill and the pier from east to west": (
+        "mill, pier, pond",
+        "mill, pier, pond",
     ),
 }
 
@@ -84,10 +84,10 @@ TABLE = {
 @pytest.mark.parametrize("question", TABLE)
 def test_the_answer_is_that_of_the_ground(scenes, question):
     north_up, turned = TABLE[question]
-    assert answered(scenes["north up"], question, POND, MILL, ROAD).text == north_up
+    assert answered(scenes["north up"], question, POND, MILL, PIER).text == north_up
     # x goes south there and y goes west
-    flipped = {"mill, road, pond": "pond, road, mill", "northwest": "northeast"}
-    measured = answered(scenes["turned"], question, POND, MILL, ROAD)
+    flipped = {"mill, pier, pond": "pond, pier, mill", "northwest": "northeast"}
+    measured = answered(scenes["turned"], question, POND, MILL, PIER)
     expected = TURNED_ANSWERS.get(question, flipped.get(turned, turned))
     assert measured.text == expected
 
@@ -100,6 +100,24 @@ TURNED_ANSWERS = {
     "In which direction is the pond from the mill?": "northeast",
     "Which is farther south, the pond or the mill?": "mill",
 }
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_an_order_along_a_diagonal_is_the_same_whichever_place_is_named_first(scenes, first):
+    # the pond lies a little south of the mill, and much further east
+    mill, pond = place("mill", 600, 1000), place("pond", 1400, 1050)
+    camp = place("camp", 500, 1300)
+    named = [mill, pond, camp]
+    named = named[first:] + named[:first]
+    names = ", the ".join(each.label for each in named)
+    question = f"List the {names} from northeast to southwest"
+    assert answered(scenes["north up"], question, *named).text == "pond, mill, camp"
+    of_two = "Is the pond farther northeast than the mill?"
+    assert answered(scenes["north up"], of_two, mill, pond).text == "yes"
+    # but it is not northeast of it: it lies to the south
+    assert (
+        answered(scenes["north up"], "Is the pond northeast of the mill?", mill, pond).text == "no"
+    )
 
 
 def test_a_distance_is_that_of_the_ground_with_the_error_of_its_tokens(scenes):
@@ -237,8 +255,8 @@ def test_certainty_is_that_of_a_normal_error():
         ("How far is the pond from the mill?", ("200 m", "0.7 km", "2 miles"), 1),
         ("How large is the mill?", ("5,100 m²", "1 ha"), 0),
         (
-            "List the pond, the road and the mill from east to west",
-            ("pond, road, mill", "mill, road, pond"),
+            "List the pond, the pier and the mill from east to west",
+            ("pond, pier, mill", "mill, pier, pond"),
             1,
         ),
         ("Is the pond north of the mill?", ("maybe", "never"), None),
@@ -247,7 +265,7 @@ def test_certainty_is_that_of_a_normal_error():
     ],
 )
 def test_a_computed_answer_is_found_among_choices(scenes, question, choices, which):
-    measured = answered(scenes["north up"], question, POND, MILL, ROAD)
+    measured = answered(scenes["north up"], question, POND, MILL, PIER)
     assert choose(measured, choices) == which
 
 

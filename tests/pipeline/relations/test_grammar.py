@@ -42,9 +42,9 @@ SENTENCES = {
     "What is the distance between the pond and the school?": ("distance", POND),
     "distance from the pond to the school": ("distance", POND),
     "Which is closer to the school, the pond or the mill?": ("nearest", ("school", "pond", "mill")),
-    "Which of the pond, the mill and the road is nearest to the school?": (
+    "Which of the pond, the mill and the camp is nearest to the school?": (
         "nearest",
-        ("school", "pond", "mill", "road"),
+        ("school", "pond", "mill", "camp"),
     ),
     "Is the pond closer to the school than the mill?": ("nearer", ("pond", "school", "mill")),
     "Is the pond closer to the school than to the mill?": ("nearer", ("school", "pond", "mill")),

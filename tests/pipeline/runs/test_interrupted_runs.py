@@ -160,4 +160,4 @@ def test_many_questions_are_told_until_the_signal(scene, tiny_folder, tmp_path):
     rows = [json.loads(line) for line in (first + out).splitlines()]
     assert 1 <= len(rows) < COUNT
     assert [row["question"] for row in rows] == [f"{QUESTION} {n}" for n in range(len(rows))]
-    assert err.splitlines()[-1] == f"ended by SIGINT; {len(rows)} answers were printed, 0 failed"
+    assert err.splitlines()[-1] == f"ended by SIGINT; {len(rows)} answers printed, 0 failed"

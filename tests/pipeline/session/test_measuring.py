@@ -111,7 +111,12 @@ def test_a_batch_measures_as_one_question_does(world, session):
 @pytest.mark.parametrize(
     ("question", "options", "error", "message"),
     [
-        ("What is it?", {}, QuestionError, "is no question about where places lie"),
+        (
+            "What is it?",
+            {},
+            QuestionError,
+            "is not understood as a question about where",
+        ),
         ("How large is the camp?", {"focus": "overview"}, ModelError, "looks? for named places"),
         ("How large is the camp?", {"budget": 7}, gf.BudgetError, "geofovea.Budget"),
         ("", {}, QuestionError, "empty"),

@@ -7,6 +7,7 @@ from pipeline_toys import QUESTION, texture
 from rasterio.transform import Affine
 from rasterio.warp import transform
 
+import geofovea as gf
 from geofovea.errors import GeometryError, ModelError
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import Region, region_from_crs
@@ -109,3 +110,21 @@ def test_an_answer_from_beyond_its_map_says_that_geometries_are_cut(make_session
         dataset.write(texture(400, 400))
     answer = make_session(path).ask(QUESTION)
     assert any("off the map of EPSG:3857" in warning for warning in answer.warnings)
+
+
+@pytest.mark.parametrize("verb", ["ask", "find", "count"])
+def test_a_polygon_in_the_place_of_a_region_is_refused_with_the_way_to_one(make_session, verb):
+    phrase = QUESTION if verb == "ask" else "truck"
+    with pytest.raises(GeometryError, match=r"Region\.from_crs\(scene, polygon, crs\)"):
+        getattr(make_session(), verb)(phrase, region=TRIANGLE)
+
+
+def test_one_call_asks_within_a_polygon_of_a_map(tiny_host, scene_path):
+    scene = open_scene(scene_path)
+    to_map = Affine.from_gdal(*rasterio.open(scene_path).transform.to_gdal())
+    on_map = shapely.transform(TRIANGLE, lambda xy: [to_map @ tuple(point) for point in xy])
+    region = gf.Region.from_crs(scene, on_map, scene.crs_wkt)
+    answer = gf.ask(scene, QUESTION, model=tiny_host, budget=FEW, region=region)
+    boxes = [shapely.box(*item.box_scene.as_tuple()) for item in answer.evidence]
+    assert boxes
+    assert all(box.intersection(TRIANGLE).area > 0 for box in boxes)

@@ -1,9 +1,11 @@
 """Questions to xarray objects, and answers that go back to them."""
 
+import gc
 import json
 import re
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -19,6 +21,8 @@ from rasterio.transform import Affine
 import geofovea as gf
 from geofovea.errors import GeometryError, MissingExtraError, OutputError, SceneError
 from geofovea.pipeline.answers import html as answer_html_module
+from geofovea.pipeline.hosts.endpoint.host import endpoint_host
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.session.xarray_accessor import GeoFoveaBackend
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.files.source import Source
@@ -326,3 +330,19 @@ def test_an_answer_about_an_array_is_shown_and_written_too(forms, tiny_host, tmp
     answer.evidence.to_geojson(tmp_path / "evidence.geojson")
     assert json.loads((tmp_path / "evidence.geojson").read_text(encoding="utf-8"))["features"]
     assert Pyramid(2048, 2048, 64).top_level + 1 == answer.levels
+
+
+def test_an_object_remembers_four_sessions_and_the_hosts_that_they_are_named_by(forms):
+    accessor = forms("numpy").fovea
+    hosts = [
+        endpoint_host(f"toy{number}", EndpointSettings("http://127.0.0.1:1/v1"))
+        for number in range(5)
+    ]
+    names = [accessor._session(host).host.name for host in hosts]
+    assert names == [host.name for host in hosts]
+    assert accessor._session(hosts[4]) is accessor._session(hosts[4])
+    references = [weakref.ref(host) for host in hosts]
+    del hosts[:]
+    gc.collect()
+    # an id that is free again may be that of another model
+    assert [reference() is None for reference in references] == [True, False, False, False, False]

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from geofovea.errors import DiskSpaceError, OutputError, SceneReadError
-from geofovea.pipeline.system.files import check_writable, make_folder, write_file, write_text
+from geofovea.pipeline.system.files import (
+    check_writable,
+    is_file,
+    is_folder,
+    make_folder,
+    write_file,
+    write_text,
+)
 
 
 def names(folder):
@@ -229,8 +236,20 @@ def test_folders_are_made_with_their_parents(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot be made"):
         make_folder(tmp_path / "file")
-    with pytest.raises(OutputError, match="cannot be made"):
-        make_folder(tmp_path / "file" / "b")
+    for name in ("file/b", "x" * 300, "a\0b"):
+        with pytest.raises(OutputError, match="cannot be made"):
+            make_folder(tmp_path / name)
+
+
+def test_what_can_be_no_name_names_no_file_and_no_folder(tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert is_file(tmp_path / "file")
+    assert is_folder(tmp_path)
+    assert not is_file(tmp_path)
+    assert not is_folder(tmp_path / "file")
+    for name in ("x" * 300, "file/b", "a\0b"):
+        assert not is_file(tmp_path / name)
+        assert not is_folder(tmp_path / name)
 
 
 @pytest.mark.parametrize("error", [SceneReadError("the scene is damaged"), DiskSpaceError("full")])

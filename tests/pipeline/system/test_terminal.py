@@ -20,7 +20,7 @@ import geofovea.pipeline
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.system import progress
 from geofovea.pipeline.system.tables import print_table
-from geofovea.pipeline.system.terminal import fact, visible
+from geofovea.pipeline.system.terminal import counted, fact, visible
 from geofovea.tiling.overviews import level_files
 
 ESCAPE = "\x1b]0;PWN\x07\x1b[31m"
@@ -190,7 +190,7 @@ def test_errors_that_repeat_a_name_are_harmless(verb, run, folder):
         run("ask", gone, QUESTION, code=1)
         run("ask", gone, QUESTION, "--evidence", folder / "no" / HOSTILE, code=1)
         run("ask", gone, QUESTION, "--model", f"{folder}/{HOSTILE}", code=1)
-        run("ask", gone, QUESTION, "--box", HOSTILE, code=1)
+        run("ask", gone, QUESTION, "--focus", "oracle", "--box", HOSTILE, code=1)
         run("ask", gone, QUESTION, f"--{HOSTILE}", code=2)
         run("ask", gone, QUESTION, "--focus", HOSTILE, code=2)
     elif verb == "inspect":
@@ -240,3 +240,10 @@ def test_names_in_answers_files_and_training_folders_are_harmless(run, folder, t
 
 def test_what_is_written_where_is_harmless(run, folder):
     run("synth", "--output", folder / "synth", "--side", 768)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 native tiles"), (1, "1 native tile"), (2, "2 native tiles")]
+)
+def test_counts_agree_with_their_noun(count, words):
+    assert counted(count, "native tile") == words

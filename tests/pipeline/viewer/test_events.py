@@ -108,3 +108,13 @@ def test_the_answer_has_its_looks_and_tokens_and_no_path(make_session, scene_pat
     tiles = {tuple(row[:3]) for look in data["looks"] for row in look["tiles"]}
     assert len(tiles) == told["cost"]["tiles_encoded"]
     assert str(scene_path.parent) not in json.dumps(data)
+
+
+def test_an_error_speaks_of_the_fields_of_the_page_and_nothing_else_changes():
+    data = {"type": "BudgetError", "message": "tiles=0, tokens=3 cannot hold it; leave out route="}
+    error = Event(4, "error", json.dumps(data)).to_sse().decode()
+    assert error.startswith("id: 4\nevent: error\ndata: ")
+    told = json.loads(error.splitlines()[2].removeprefix("data: "))
+    assert told == data | {"message": "tiles 0, tokens 3 cannot hold it; leave out route="}
+    question = json.dumps({"question": "is tiles=3 painted there?"})
+    assert question.encode() in Event(1, "started", question).to_sse()

@@ -1,5 +1,7 @@
 """What every cache policy keeps to, over all that are registered."""
 
+from dataclasses import fields, is_dataclass
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -85,6 +87,36 @@ def test_stored_entries_take_the_bits_that_they_say(policy, bits):
         view.keys.bfloat16(), view.values.bfloat16(), view.visual, view.queries, view.rows
     )
     assert policy.store(half).nbytes * 8 / (2 * 2 * 64 * 32) <= bits
+
+
+def tensors(value):
+    """All tensors that a stored entry holds."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    parts = value if isinstance(value, tuple) else ()
+    if is_dataclass(value):
+        parts = [getattr(value, field.name) for field in fields(value)]
+    return [each for part in parts for each in tensors(part)]
+
+
+@EVERY
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("n", [1, 31, 70])
+def test_bytes_are_those_of_all_tensors_and_numbers_come_back_in_their_type(name, kind, n):
+    whole = cache(n, 4)
+    view = CacheView(
+        whole.keys.to(kind), whole.values.to(kind), whole.visual, whole.queries, whole.rows
+    )
+    stored = make_cache_policy(name).store(view)
+    assert stored.nbytes == sum(each.numel() * each.element_size() for each in tensors(stored))
+    full = make_cache_policy(name).store(whole).restore()
+    pairs = zip(stored.restore(), full, (whole.keys, whole.values), strict=True)
+    for back, wide, exact in pairs:
+        assert back.dtype == kind
+        assert back.shape == (2, n, 8)
+        # what is coded from two bytes is hardly further off than what is coded from four
+        off, least = ((x.float() - exact[:, view.visual]).abs().mean() for x in (back, wide))
+        assert off <= least + 0.02
 
 
 @pytest.mark.parametrize("policy", [CompressKv(share=1), SpattenKv(share=1)])

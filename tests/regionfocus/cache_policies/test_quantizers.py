@@ -9,6 +9,7 @@ from geofovea.errors import ModelError
 from geofovea.regionfocus.cache_policies.quantizers import (
     even_codes,
     packed,
+    short_places,
     sign_codes,
     unpacked,
 )
@@ -100,6 +101,41 @@ def test_a_ternary_value_is_off_by_half_the_scale_or_by_what_exceeds_it(seed):
     codes = sign_codes(values, -1, with_zero=True)
     bound = torch.maximum(codes.scale / 2, values.abs().amax(-1, keepdim=True) - codes.scale)
     assert bool(((values - codes.restore()).abs() <= bound + 1e-12).all())
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("half_scales", [False, True])
+@given(BITS, seeds, st.sampled_from((0.1, 1.0, 30.0)), st.sampled_from((0.0, 5.0)))
+def test_numbers_of_two_bytes_are_coded_as_finely_as_others(
+    kind, half_scales, bits, seed, spread, off
+):
+    values = (numbers(3, 33, seed=seed, spread=spread) + off * spread).to(kind)
+    codes = even_codes(values, bits, -1, half_scales=half_scales)
+    back = codes.restore()
+    assert back.dtype == torch.float32
+    assert codes.step.element_size() == codes.minimum.element_size() == 2
+    exact = values.double()
+    step = (exact.amax(-1, keepdim=True) - exact.amin(-1, keepdim=True)) / (2**bits - 1)
+    # half a step, and what float16 cannot say of 255 steps or of the minimum
+    room = step * (0.5 + 2**bits * 2**-11) + exact.abs().amax(-1, keepdim=True) * 2**-11
+    assert bool(((back.double() - exact).abs() <= room).all())
+
+
+@pytest.mark.parametrize(
+    ("count", "kind"),
+    [
+        (1, torch.int8),
+        (128, torch.int8),
+        (129, torch.int16),
+        (2**15, torch.int16),
+        (2**15 + 1, torch.int32),
+    ],
+)
+def test_places_take_as_few_bytes_as_hold_them(count, kind):
+    places = torch.tensor([0, count - 1])
+    short = short_places(places, count)
+    assert short.dtype == kind
+    assert torch.equal(short.long(), places)
 
 
 def test_equal_values_take_no_step_and_come_back():

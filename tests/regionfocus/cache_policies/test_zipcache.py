@@ -18,7 +18,7 @@ def test_salience_codes_and_values_are_those_of_the_reference(file):
     unimportant = round(params["unimportant_ratio"] * keys.shape[1])
     coded = mixed_codes(keys, values, scores, unimportant, together=True)
     low = coded.parts[0]
-    assert torch.equal(low.index, outputs["unimportant"])
+    assert torch.equal(low.index.long(), outputs["unimportant"])
     close(low.keys.minimum.flatten(), outputs["key_min_low"], 1e-6)
     close(low.keys.step.flatten(), outputs["key_step_low"], 1e-6)
     close(coded.channels.flatten(), outputs["value_scale"], 1e-6)

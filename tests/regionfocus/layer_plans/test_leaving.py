@@ -37,6 +37,12 @@ def test_half_of_the_tokens_wait_as_in_the_worked_example():
     assert LazyLlm((0.5, 0.0)).wanted(importance, 0, 3).tolist() == [1, 3]
 
 
+def test_what_has_no_attention_that_is_a_number_leaves_first():
+    broken = torch.tensor([float("nan"), 0.4, 0.05, 0.25])
+    assert LazyLlm((0.5, 0.0)).wanted(broken, 0, 3).tolist() == [1, 3]
+    assert kept_tokens(broken, 2).tolist() == [1, 3]
+
+
 def test_the_least_attended_leave_behind_the_quarters():
     view = toy_view(2, depth=6)
     view.weights[:, -1, view.visual] = torch.tensor([0.1, 0.3, 0.0, 0.4, 0.2])

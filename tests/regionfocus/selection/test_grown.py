@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofovea.errors import GeometryError
+from geofovea.regionfocus.selection import grown
 from geofovea.regionfocus.selection.grown import (
     SURROUND_RATIO,
     grow_region,
@@ -156,6 +157,23 @@ def test_what_touches_a_region_at_one_side_does_not_enclose_it():
     beside = Box(512, 256, 768, 640)
     tokens, whole = surrounded(100.0, grounds=beside)
     assert box_of(tokens, whole) == PAD.as_tuple()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(60, 300), st.integers(60, 300)),
+    seed=st.integers(0, 99),
+    share=st.floats(0.02, 0.9),
+)
+def test_the_ring_of_a_region_is_what_touches_it_across_tiles_and_at_the_edge(size, seed, share):
+    pyramid = Pyramid(*size, SIDE)
+    tiles = list(pyramid.tiles(0))
+    tokens = tokens_of_tiles(torch.zeros(len(tiles), 16, 1), GRID, tiles, pyramid)
+    region = torch.rand(len(tokens), generator=torch.Generator().manual_seed(seed)) < share
+    side = SIDE // GRID[0]
+    corners = (tokens.boxes_scene[:, :2] / side).round()
+    steps = (corners[:, None] - corners[region]).abs().amax(-1)
+    assert torch.equal(grown._ring(tokens, region), (steps <= 1).any(1) & ~region)
 
 
 def test_a_region_that_fills_all_has_no_surround():

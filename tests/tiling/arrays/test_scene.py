@@ -1,7 +1,9 @@
 """xarray objects are scenes: the same pixels and places as files, whatever their form."""
 
 import gc
+import itertools
 import pickle
+import re
 import threading
 import weakref
 
@@ -171,6 +173,19 @@ def test_a_pass_over_the_scene_computes_each_chunk_once_in_bounded_pieces(monkey
     assert len(touched) <= 2 * 16 * 16
     for pixels in (overview, *base):
         assert (pixels.rgb[pixels.valid] == 77).all()
+
+
+def test_copies_for_many_choices_of_bands_stay_within_their_bytes(monkeypatch, texture):
+    monkeypatch.setattr(array_levels_module, "READ_AT_ONCE", 0)
+    monkeypatch.setattr(array_levels_module, "KEPT_BYTES", 2**12)
+    monkeypatch.setattr(array_levels_module, "_MOST_KEPT_BYTES", 2**14)
+    levels = open_scene(placed(texture(200, 200, 6))).source.levels
+    whole = [slice(0, side) for side in reversed(levels.size(4))]
+    first = levels.read((1, 2), 4, *whole).values
+    for bands in itertools.permutations(range(1, 7), 2):
+        levels.read(bands, 4, *whole)
+        assert 0 < levels._patches.nbytes <= 2**14
+    assert np.array_equal(levels.read((1, 2), 4, *whole).values, first)
 
 
 def test_the_stretch_of_an_array_is_that_of_the_file(make_tiled, texture):
@@ -361,6 +376,27 @@ REFUSED = {
         xr.DataArray(IMAGE[0], dims=("y", "x"), coords={"x": np.ones(9), "y": np.arange(8)}),
         "irregular",
     ),
+    **{
+        f"the place {bad:g}": (
+            xr.DataArray(IMAGE[0], {"x": [bad, *range(8)], "y": np.arange(8)}, ("y", "x")),
+            re.escape(f"the coordinate {bad:g} at pixel 0"),
+        )
+        for bad in (np.inf, -np.inf, np.nan, 1e300)
+    },
+    "an infinite transform": (
+        xr.DataArray(
+            IMAGE[0], {"spatial_ref": ((), 0, {"GeoTransform": "0 inf 0 0 0 -1"})}, ("y", "x")
+        ),
+        "six finite numbers",
+    ),
+    "control points in too many brackets": (
+        xr.DataArray(IMAGE[0], {"spatial_ref": ((), 0, {"gcps": "[" * 100_000})}, ("y", "x")),
+        "control points that cannot be read",
+    ),
+    "RPCs in too many brackets": (
+        xr.DataArray(IMAGE[0], {"spatial_ref": ((), 0, {"rpcs": "[" * 100_000})}, ("y", "x")),
+        "RPCs that cannot be read",
+    ),
     "an unknown CRS": (
         xr.DataArray(IMAGE[0], dims=("y", "x"), attrs={"crs": "EPSG:nowhere"}), "PROJ does not know"
     ),
@@ -376,6 +412,17 @@ REFUSED = {
     "a number": (7, "allowed are"),
     "a numpy array of few pixels": (IMAGE, "both its first and its last axis"),
 }  # fmt: skip
+
+
+def test_a_transform_without_an_inverse_does_not_replace_coordinates():
+    coords = {"x": np.arange(9) * 10 + 5, "y": np.arange(8) * -10 + 500}
+    mapping = (
+        (),
+        0,
+        {"GeoTransform": "0 0 0 0 0 0", "crs_wkt": rasterio.crs.CRS.from_epsg(32633).to_wkt()},
+    )
+    array = xr.DataArray(IMAGE[0], coords | {"spatial_ref": mapping}, ("y", "x"))
+    assert open_scene(array).transform == (10, 0, 0, 0, -10, 505)
 
 
 @pytest.mark.parametrize("what", REFUSED)

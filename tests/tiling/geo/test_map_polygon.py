@@ -3,6 +3,7 @@
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,16 +131,26 @@ def test_a_polygon_in_another_projection_is_followed_too(make_scene):
 NEAR_ROME = ("EPSG:4326", (12.40, 41.95), 0.0001)
 
 
+def test_a_polygon_of_a_map_comes_with_a_crs_of_any_library(make_scene):
+    scene = make_scene(*NEAR_ROME)
+    shape = shapely.box(12.41, 41.92, 12.43, 41.94)
+    by_text = Region.from_crs(scene, shape, "EPSG:4326")
+    assert by_text.geometry.equals(region_from_crs(scene, shape, "EPSG:4326").geometry)
+    for crs in (pyproj.CRS(4326), rasterio.CRS.from_epsg(4326), pyproj.CRS(4326).to_wkt()):
+        assert Region.from_crs(scene, shape, crs).geometry.equals(by_text.geometry)
+    assert Region.from_crs(scene, shapely.box(5, 5, 9, 9), "pixels").geometry.bounds == (5, 5, 9, 9)
+
+
 def test_numbers_without_a_crs_that_may_be_places_are_asked_about(make_scene):
     scene = make_scene(*NEAR_ROME)
     degrees = shapely.box(12.41, 41.92, 12.43, 41.94)
-    with pytest.raises(GeometryError, match="--region-crs"):
+    with pytest.raises(GeometryError, match="crs='pixels'"):
         region_from_crs(scene, degrees, None)
     placed = region_from_crs(scene, degrees, "EPSG:4326").geometry
     assert placed.bounds == pytest.approx((100, 100, 300, 300), abs=0.01)
     assert region_from_crs(scene, degrees, PIXELS).geometry.bounds == degrees.bounds
     meters = make_scene("EPSG:32633", (100, 700), 1)
-    with pytest.raises(GeometryError, match="--region-crs"):
+    with pytest.raises(GeometryError, match="crs='pixels'"):
         region_from_crs(meters, shapely.box(150, 200, 300, 400), None)
 
 

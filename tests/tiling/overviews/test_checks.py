@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from geofovea.errors import SceneReadError
 from geofovea.tiling import Tile, open_scene, prepare
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle
 from geofovea.tiling.overviews import cache as cache_module
 from geofovea.tiling.overviews import checks as level_checks
 
@@ -119,6 +121,25 @@ def test_a_changed_record_is_not_believed(make_tiled, texture, reader_of, builds
     assert record.read_text() != text
     assert same(all_pixels(reader_of(path)), truth)
     assert len(builds) == 2
+
+
+def test_sums_are_forgotten_of_the_images_unused_for_longest(make_raster, texture, monkeypatch):
+    monkeypatch.setattr(level_checks, "_images", OrderedDict())
+    monkeypatch.setattr(level_checks, "_MOST_IMAGES", 2)
+    first, second, third = prepare(open_scene(make_raster(texture(700, 800)))).images[:3]
+
+    def sums_of(level):
+        with gdal_settings():
+            image = open_handle(level.source, level.overview)
+            identity = level.source.identity
+            return level_checks.load_checks(level.checks, image, identity, level.overview)
+
+    used = sums_of(first)
+    sums_of(second)
+    assert sums_of(first) is used
+    sums_of(third)
+    assert sums_of(first) is used
+    assert len(level_checks._images) == 2
 
 
 def test_only_blocks_that_are_read_are_looked_at(

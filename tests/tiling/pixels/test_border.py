@@ -130,6 +130,15 @@ def test_auto_finds_nothing_where_there_is_nothing_and_says_so(make_tiled, textu
     assert all(pixels.valid.all() for pixels in tiles.values())
 
 
+@pytest.mark.parametrize("edge", [np.inf, -np.inf, np.nan])
+def test_auto_takes_no_border_of_numbers_that_are_none(make_tiled, edge):
+    image = np.random.default_rng(0).random((1, 256, 256), np.float32)
+    image[0, ~collar(256, 37)] = edge
+    scene = open_scene(make_tiled(image, photometric="minisblack"), nodata="auto")
+    assert scene.missing.values == ()
+    assert "found no constant color" in scene.missing.warnings[0]
+
+
 @pytest.mark.parametrize("edge", [0, 3 + 4j])
 def test_auto_takes_a_border_of_radar_without_power_and_no_other(make_tiled, edge):
     rng = np.random.default_rng(0)

@@ -6,6 +6,7 @@ is named, with where to get it and where to put it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -94,7 +95,8 @@ def find_images(root: Path, samples: Iterable[Sample]) -> Images:
                 continue
             parts = PurePosixPath(image).parts
             candidates = (root.joinpath(*parts[start:]) for start in range(len(parts)))
-            path = next((c for c in candidates if c.is_file()), None)
+            # says no to what no file can be called
+            path = next((c for c in candidates if os.path.isfile(c)), None)  # noqa: PTH113
             if path is None:
                 missing[image] = None
             else:

@@ -44,13 +44,13 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
     if not path.name.endswith(_QUESTIONS):
         raise DataError(f"{path} should be a file ..._{_QUESTIONS} of RSVQA")
     answers_file = path.with_name(path.name.removesuffix(_QUESTIONS) + "answers.json")
-    answers = {row.get("id"): row for row in _active(answers_file, "answers")}
+    answers = {str(row.get("id")): row for row in _active(answers_file, "answers")}
 
     def samples() -> Iterator[Sample]:
         for row in _active(path, "questions"):
             place = f"{path}, question {row.get('id')!r}"
             try:
-                key = row["answers_ids"][0]
+                key = str(row["answers_ids"][0])
                 yield Sample(
                     id=_text(row["id"]),
                     images=(f"images/{int(row['img_id'])}.tif",),
@@ -58,7 +58,7 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
                     answers=(_text(answers[key]["answer"]),),
                     category=str(row["type"]),
                 )
-            except (KeyError, IndexError, TypeError, ValueError) as error:
+            except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
                 raise DataError(
                     f"{place}: the column or the answer {error} is missing or malformed"
                 ) from error

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
-from geofovea.datasets.records.choices import labeled, letters_of
+from geofovea.datasets.records.choices import labeled, letters_of, listed_choices
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
 from geofovea.datasets.records.sample import LETTERS, Collection, Sample, checked_collection
@@ -63,7 +63,7 @@ def _lettered(row: Row, root: Path) -> Sample:
 
 def _shuffled(row: Row, root: Path) -> Sample:
     """A row whose first option is right."""
-    options = row.texts("options")
+    options = listed_choices(row, "options")
     key = row.text("question_id")
     order = random.Random(f"geofovea-vstar-{key}").sample(range(len(options)), len(options))
     box = row.box("bbox")

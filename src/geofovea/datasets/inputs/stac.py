@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -60,13 +62,12 @@ def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
             collection=collection if isinstance(collection, str) else "",
         )
         # a file that holds one item is that item, wherever it was published
-        base = str(file) if kind == "Feature" else _place_of(item, file)
-        yield _with_scene(row, item["assets"], asset, base)
+        links = item.get("links") if kind == "FeatureCollection" else None
+        yield _with_scene(row, item["assets"], asset, file, links)
 
 
-def _place_of(item: Mapping[str, Any], file: Path) -> str:
+def _place_of(links: Any, file: Path) -> str:
     """Where an item is: by its link ``self``, else in the file that lists it."""
-    links = item.get("links")
     for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("rel") == "self":
             href = link.get("href")
@@ -76,17 +77,28 @@ def _place_of(item: Mapping[str, Any], file: Path) -> str:
 
 
 def _with_scene(
-    row: ManifestRow, assets: Mapping[str, Any], asset: str | None, base: str
+    row: ManifestRow, assets: Mapping[str, Any], asset: str | None, file: Path, links: Any
 ) -> ManifestRow:
     try:
-        return replace(row, scene=_resolved(_href(row.origin, assets, asset), base))
+        href = _href(row.origin, assets, asset)
+        return replace(row, scene=_resolved(href, _place_of(links, file)))
     except DataError as error:
         return replace(row, problem=str(error))
 
 
 def _resolved(href: str, base: str) -> str:
-    """A reference as seen from the file or URL that it stands in."""
-    parts = urlsplit(href)
+    """A reference as seen from the file or URL that it stands in.
+
+    Raises:
+        DataError: If it is no reference.
+    """
+    try:
+        parts = urlsplit(href)
+    except ValueError as error:
+        raise DataError(
+            f"the reference {without_secrets(href)!r:.80} is neither a path nor a URL ({error}); "
+            "correct it in the STAC item"
+        ) from error
     if parts.scheme == "file":
         return unquote(parts.path)
     if is_remote_name(href):
@@ -96,7 +108,8 @@ def _resolved(href: str, base: str) -> str:
     path = Path(base).parent / href
     # a reference is a URL, where a space is %20; some writers put names there as they are
     decoded = Path(base).parent / unquote(href)
-    is_as_written = path.exists() or "\0" in str(decoded) or not decoded.exists()
+    # these say no to what no file can be called
+    is_as_written = os.path.exists(path) or not os.path.exists(decoded)  # noqa: PTH110
     return str(path if is_as_written else decoded)
 
 
@@ -139,4 +152,6 @@ def _is_raster_asset(asset: Any) -> bool:
     media = str(asset.get("type") or "").split(";")[0].strip().lower()
     if media:
         return media in _MEDIA_TYPES
-    return Path(urlsplit(str(asset.get("href"))).path).suffix.lower() in RASTER_SUFFIXES
+    href = str(asset.get("href"))
+    # without what may follow the path of a URL
+    return Path(re.split("[?#]", href)[0]).suffix.lower() in RASTER_SUFFIXES

@@ -82,16 +82,20 @@ class Record:
         """Adapt one row.
 
         Raises:
-            DataError: If a field is missing or a box is not four numbers.
+            DataError: If a field is missing, the image or the question is no text, a box is not
+                four numbers, or a size is not two.
         """
         missing = [name for name in _REQUIRED if name not in row]
         if missing:
             raise DataError(f"the fields {missing} are missing; a row needs {list(_REQUIRED)}")
-        size = tuple(row["image_size"]) if "image_size" in row else None
+        size = _size(row["image_size"]) if "image_size" in row else None
+        for name in ("image", "text"):
+            if not isinstance(row[name], str):
+                raise DataError(f"{name} must be text, got {row[name]!r:.60}")
         own_fields = {*_REQUIRED, "hbox", "rbox", "image_size"}
         annotated = _box(row["hbox"]) if row.get("hbox") else None
         box = clipped_box(annotated, size)
-        text = str(row["text"])
+        text = row["text"]
         question = text.split("\n", 1)[0].strip()
         more = {k: v for k, v in row.items() if k not in own_fields}
         if text != question + INSTRUCTION:
@@ -99,7 +103,7 @@ class Record:
             more["text"] = text
         return cls(
             question_id=cell_text(row["question_id"]) or "",
-            image=str(row["image"]),
+            image=row["image"],
             category=cell_text(row["category"]) or "",
             question=question,
             answer=cell_text(row["ground_truth"]) or "",
@@ -108,6 +112,14 @@ class Record:
             more=more,
             sticks_out=box != annotated,
         )
+
+
+def _size(numbers: Any) -> tuple[int, int]:
+    is_pair = isinstance(numbers, list) and len(numbers) == 2
+    if not is_pair or not all(type(n) is int and n > 0 for n in numbers):
+        raise DataError(f"image_size must be [width, height] in pixels, got {numbers!r:.60}")
+    width, height = numbers
+    return width, height
 
 
 def _box(corners: Any) -> Box:

@@ -8,12 +8,24 @@ from collections.abc import Sequence
 from geofovea.datasets.records.rows import Row
 from geofovea.datasets.records.sample import LETTERS
 
-__all__ = ["labeled", "letters_of", "unlabeled"]
+__all__ = ["labeled", "letters_of", "listed_choices", "unlabeled"]
 
 
 def labeled(choices: Sequence[str]) -> str:
     """``(A) ...`` and so on, one a line."""
     return "\n".join(f"({letter}) {text}" for letter, text in zip(LETTERS, choices, strict=False))
+
+
+def listed_choices(row: Row, column: str) -> tuple[str, ...]:
+    """A list of choices as they are written, each of which can have a letter.
+
+    Raises:
+        DataError: If the cell is no list of texts, or there are more than letters.
+    """
+    texts = row.texts(column)
+    if len(texts) > len(LETTERS):
+        raise row.wrong(column, f"at most {len(LETTERS)} choices")
+    return texts
 
 
 def unlabeled(row: Row, column: str) -> tuple[str, ...]:
@@ -29,7 +41,7 @@ def unlabeled(row: Row, column: str) -> tuple[str, ...]:
             raise row.wrong(column, "choices under the letters A, B, C ...")
         return tuple(str(value[key]) for key in keys)
     texts = []
-    for letter, text in zip(LETTERS, row.texts(column), strict=False):
+    for letter, text in zip(LETTERS, listed_choices(row, column), strict=False):
         label = re.match(r"\s*\(?([A-Z])[).:]\s*", text)
         if label and label[1] != letter:
             raise row.wrong(column, f"choice {letter} in its place")

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,15 @@ def _written(image: bytes, suffix: str, root: Path) -> str:
     name = f"{IMAGE_FOLDER}/{hashlib.sha256(image).hexdigest()[:24]}{suffix}"
     target = root / name
     if not target.exists():
+        # made new, with the permissions that the umask leaves
+        aside = target.with_name(f".geofovea-{uuid.uuid4().hex}{suffix}")
         try:
             target.parent.mkdir(exist_ok=True)
-            # made new, with the permissions that the umask leaves
-            aside = target.with_name(f".geofovea-{uuid.uuid4().hex}{suffix}")
             with aside.open("xb") as file:
                 file.write(image)
             aside.replace(target)
         except OSError as error:
+            with suppress(OSError):
+                aside.unlink()
             raise OutputError(f"{target} could not be written: {error}") from error
     return name

@@ -88,7 +88,7 @@ class Row:
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 value = json.loads(value)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise self.wrong(column, "a list of texts") from error
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value) or not value:
             raise self.wrong(column, "a list of texts")
@@ -110,7 +110,7 @@ class Row:
             return Box(*corners)
         except GeometryError as error:
             raise DataError(f"{self.place}, column {column!r}: {error}") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self.wrong(column, "[x0, y0, x1, y1]") from error
 
 

@@ -50,6 +50,11 @@ class Sample:
                 raise DataError(f"a sample needs {name}, got {value!r}")
         if not self.images:
             raise DataError(f"sample {self.id} names no image")
+        if len(self.choices) > len(LETTERS):
+            raise DataError(
+                f"sample {self.id} has {len(self.choices)} choices, more than the {len(LETTERS)} "
+                "that have a letter"
+            )
         for image in self.images:
             if image.startswith(("/", "\\")) or ".." in image.split("/") or ":" in image:
                 raise DataError(f"the image {image!r} is not a path below the benchmark's folder")

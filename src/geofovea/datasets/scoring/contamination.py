@@ -9,6 +9,7 @@ reason to look, and finding nothing is no proof.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.records.rows import read_rows
+from geofovea.datasets.records.rows import Row, read_rows
 from geofovea.errors import DataError, SceneError
 from geofovea.tiling.files.source import resolve_source
 
@@ -131,7 +132,9 @@ def hash_folder(
 
 
 def read_hashes(path: Path) -> Iterator[ImageHash]:
-    """Hashes from a list: rows with ``sha256`` or ``dhash`` (16 hexadecimal digits), or both.
+    """Hashes from a list: rows with ``sha256`` (64 hexadecimal digits), ``dhash`` (16), or both.
+
+    Capital letters mean the same as small ones: some programs write them.
 
     Raises:
         DataError: If a row has neither, or what it has is no hash.
@@ -140,11 +143,19 @@ def read_hashes(path: Path) -> Iterator[ImageHash]:
         exact, near = row.values.get("sha256"), row.values.get("dhash")
         if not exact and not near:
             raise row.wrong("sha256", "a hash there or under 'dhash'")
-        try:
-            bits = int(str(near), 16) if near else None
-        except ValueError as error:
-            raise row.wrong("dhash", "16 hexadecimal digits") from error
-        yield ImageHash(str(row.values.get("name", row.place)), str(exact or ""), bits)
+        yield ImageHash(
+            str(row.values.get("name", row.place)),
+            _digits(row, "sha256", 64) if exact else "",
+            int(_digits(row, "dhash", 16), 16) if near else None,
+        )
+
+
+def _digits(row: Row, column: str, count: int) -> str:
+    """A hash in small letters."""
+    text = str(row.values[column]).strip().lower()
+    if not re.fullmatch(rf"[0-9a-f]{{{count}}}", text):
+        raise row.wrong(column, f"{count} hexadecimal digits")
+    return text
 
 
 def find_leaks(images: Iterable[ImageHash], others: Iterable[ImageHash]) -> list[Match]:

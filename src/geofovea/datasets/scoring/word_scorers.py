@@ -10,20 +10,12 @@ import re
 from collections.abc import Callable, Mapping
 
 from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.number_words import number_of
 from geofovea.datasets.scoring.verdict import Scorer, Verdict, scorers_by_mode
 from geofovea.datasets.scoring.wordnet import Synonyms
 
-__all__ = ["bare", "lenient_scorer", "number_of", "strict_scorer", "word_scorers"]
+__all__ = ["bare", "lenient_scorer", "strict_scorer", "word_scorers"]
 
-_UNITS = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
-    "nineteen",
-)
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_NUMBERS = {word: value for value, word in enumerate(_UNITS)} | {
-    word: 10 * value for value, word in enumerate(_TENS, 2)
-}
 _TRAILING = ".,!?;:"
 
 
@@ -35,22 +27,6 @@ def bare(text: str) -> str:
         return words
     decimals = number[2].rstrip("0")
     return f"{number[1]}.{decimals}" if decimals else number[1]
-
-
-def number_of(text: str) -> int | None:
-    """The whole number that a text is, in digits or in words up to ``nine hundred``; else None."""
-    if re.fullmatch(r"-?[0-9]{1,18}", text):
-        return int(text)
-    total = 0
-    words = [word for word in re.split(r"[\s-]+", text) if word != "and"]
-    for index, word in enumerate(words):
-        if word in _NUMBERS:
-            total += _NUMBERS[word]
-        elif word == "hundred" and index == 1 and 0 < total < 10:
-            total *= 100
-        else:
-            return None
-    return total if words else None
 
 
 def strict_scorer(sample: Sample, answer: str) -> Verdict:

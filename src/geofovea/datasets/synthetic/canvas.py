@@ -186,7 +186,9 @@ class Canvas:
             return
         picture = sprite(item)
         rgba: NDArray[Any] = picture.rgba
-        rgba = rgba if self._bands.shape[-1] == 3 else with_near_infrared(picture.rgba)
+        if self._bands.shape[-1] == 4:
+            is_planted = isinstance(item, Hall) and item.roof == "planted"
+            rgba = with_near_infrared(picture.rgba, is_planted=is_planted)
         rows, cols = picture.rgba.shape[:2]
         # the canvas grows to whole level pixels, so that its mean is the mean of native pixels
         left, top = picture.x0 % self.step, picture.y0 % self.step

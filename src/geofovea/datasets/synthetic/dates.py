@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
+from geofovea.datasets.synthetic.plants import with_lawn
 from geofovea.datasets.synthetic.versions import world_of
 from geofovea.datasets.synthetic.vocabulary import (
     COLORS,
@@ -27,7 +28,6 @@ from geofovea.datasets.synthetic.world import (
     make_site,
     make_thing,
     slot_center,
-    with_lawn,
 )
 from geofovea.errors import DataError
 from geofovea.tiling.pyramid import Box

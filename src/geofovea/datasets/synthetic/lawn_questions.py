@@ -13,7 +13,7 @@ from geofovea.datasets.synthetic.wordings import LAWN_FORM
 from geofovea.datasets.synthetic.world import Site, World
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["LAWN_CATEGORY", "ask_lawn", "ask_lawns", "lawn_strips"]
+__all__ = ["LAWN_CATEGORY", "ask_lawn", "ask_lawns", "balanced", "lawn_strips"]
 
 LAWN_CATEGORY = "lawn health"
 
@@ -40,6 +40,17 @@ def ask_lawns(world: World, most: int, seed: int = 0) -> list[Question]:
     """
     rng = random.Random(f"geofovea-lawns-{world.seed}-{seed}")
     questions = [q for site in world.named_sites if (q := ask_lawn(site)) is not None]
+    return balanced(questions, most, rng)
+
+
+def balanced(questions: list[Question], most: int, rng: random.Random) -> list[Question]:
+    """Up to ``most`` of some questions, as many *yes* as *no* where there are as many.
+
+    Args:
+        questions: Brought into another order.
+        most: Of the questions.
+        rng: Decides which.
+    """
     rng.shuffle(questions)
     by_answer = {answer: [q for q in questions if q.answer == answer] for answer in ("yes", "no")}
     ranks = {id(q): rank for same in by_answer.values() for rank, q in enumerate(same)}

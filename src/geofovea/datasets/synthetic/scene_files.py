@@ -96,7 +96,8 @@ def write_scene(
 def _tags(world: World) -> dict[str, str]:
     # scenes of version 1 have never said so
     version = f", version {world.version}" if world.version > 1 else ""
-    about = f"{SYNTHETIC_MARK}{version}, seed {world.seed}, {world.width} x {world.height}"
+    roofs = ", green roofs" if any(site.hall.roof for site in world.sites) else ""
+    about = f"{SYNTHETIC_MARK}{version}{roofs}, seed {world.seed}, {world.width} x {world.height}"
     tags = {"TIFFTAG_IMAGEDESCRIPTION": about}
     if world.date is not None:
         # as TIFF writes dates

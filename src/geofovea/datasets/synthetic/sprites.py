@@ -22,6 +22,8 @@ _TRAIL = 1.9
 """Reach of the canvas in half lengths: room for the trail of a moving thing."""
 
 _PAINT_IN_NEAR_INFRARED = 0.8
+_LEAVES_IN_NEAR_INFRARED = 2.7
+"""What leaves add, times what is green beyond gray: as bright as a healthy lawn."""
 
 Point = tuple[float, float]
 Color = tuple[int, int, int]
@@ -50,7 +52,7 @@ def sprite(item: Thing | Hall) -> Sprite:
     image = Image.new("RGBA", (side, side), (0, 0, 0, 0))
     pen = _Pen(image, side / 2, item.half_length * _OVERSAMPLING, math.radians(item.angle))
     if isinstance(item, Hall):
-        _draw_hall(pen, item.shape)
+        _draw_hall(pen, item)
     else:
         _draw_thing(pen, item)
     # "RGBa" is Pillow's premultiplied mode: only there is a plain mean of pixels right
@@ -64,15 +66,19 @@ def sprite_box(item: Thing | Hall) -> Box:
     return Box(item.x - reach, item.y - reach, item.x + reach, item.y + reach)
 
 
-def with_near_infrared(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def with_near_infrared(rgba: NDArray[np.uint8], *, is_planted: bool = False) -> NDArray[np.uint8]:
     """A drawing with near infrared before its coverage: paint is as gray there as to the eye.
 
     Args:
         rgba: Premultiplied, (height, width, 4).
+        is_planted: Whether what is green is leaves.
     """
     red, green, blue, coverage = np.moveaxis(rgba, -1, 0)
     gray = (red.astype(np.uint16) + green + blue) / 3
-    near = (gray * _PAINT_IN_NEAR_INFRARED).astype(np.uint8)
+    bright = gray * _PAINT_IN_NEAR_INFRARED
+    if is_planted:
+        bright += _LEAVES_IN_NEAR_INFRARED * np.maximum(green.astype(np.int16) - blue, 0)
+    near = bright.astype(np.uint8)
     return np.stack([red, green, blue, near, coverage], -1)
 
 
@@ -115,6 +121,7 @@ _ASH: Color = (150, 140, 128)
 _BURNS = (((0.45, 0.1), 0.17), ((-0.15, -0.15), 0.2), ((-0.65, 0.05), 0.15))
 _TRAIL_COLOR: Color = (250, 250, 250)
 _ROOF: Color = (150, 152, 158)
+_GREEN_ROOF: Color = (72, 112, 60)
 
 
 def _rectangle(u0: float, v0: float, u1: float, v1: float) -> list[Point]:
@@ -189,15 +196,16 @@ def _ridge(pen: _Pen, color: Color) -> None:
 _DETAILS = {"helicopter": _rotor, "boat": _deck, "tent": _ridge}
 
 
-def _draw_hall(pen: _Pen, shape: str) -> None:
-    if shape == "circular":
+def _draw_hall(pen: _Pen, hall: Hall) -> None:
+    roof = _GREEN_ROOF if hall.roof else _ROOF
+    if hall.shape == "circular":
         pen.disc((0, 0), 0.95, _SHADOW, _SHADOW_SHIFT)
-        pen.disc((0, 0), 0.95, _ROOF)
+        pen.disc((0, 0), 0.95, roof)
         return
-    for outline in _PLANS[shape]:
+    for outline in _PLANS[hall.shape]:
         pen.polygon(outline, _SHADOW, _SHADOW_SHIFT)
-    for outline in _PLANS[shape]:
-        pen.polygon(outline, _ROOF)
+    for outline in _PLANS[hall.shape]:
+        pen.polygon(outline, roof)
 
 
 def _shade(color: Color, factor: float) -> Color:

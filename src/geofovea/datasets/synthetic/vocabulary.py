@@ -10,6 +10,7 @@ __all__ = [
     "DIRECTIONS",
     "FILLER_SITES",
     "LAWNS",
+    "ROOFS",
     "SETTINGS",
     "SHAPES",
     "SITES",
@@ -22,6 +23,7 @@ __all__ = [
     "URBAN",
     "VERSIONS",
     "domain_of",
+    "is_in_domain",
     "version_of",
 ]
 
@@ -46,6 +48,17 @@ def version_of(description: str) -> int | None:
         return None
     stamp = re.match(r", version (\d{1,9})\b", description[len(SYNTHETIC_MARK) :])
     return int(stamp.group(1)) if stamp else 1
+
+
+def is_in_domain(domain: str, description: str) -> bool:
+    """Whether what has learned a domain knows scenes with such a description.
+
+    Args:
+        domain: ``"general"``, or what `domain_of` gives.
+        description: Of a scene.
+    """
+    version = version_of(description)
+    return domain == "general" or (version is not None and domain == domain_of(version))
 
 
 CATEGORIES = (
@@ -106,6 +119,9 @@ SURFACES = ("concrete", "asphalt", "grass", "sand", "brick", "gravel")
 
 LAWNS = ("healthy", "dry")
 """States of the grass around a pad of version 2; both look the same but in near infrared."""
+
+ROOFS = ("planted", "painted")
+"""Green roofs, which halls of version 2 can have; both look the same but in near infrared."""
 
 DIRECTIONS = ("north", "south", "east", "west")
 

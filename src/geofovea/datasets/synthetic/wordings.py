@@ -16,6 +16,7 @@ __all__ = [
     "LATER_FORMS",
     "LAWN_FORM",
     "PRESENCE",
+    "ROOF_FORM",
     "VERIFY",
     "as_written_in_training",
     "is_worded_as_taught",
@@ -57,6 +58,7 @@ FORMS = {
 VERIFY = "Is the {thing} at the {site} {color}?"
 COMPARE = "Is the {site} {direction} of the {other}?"
 LAWN_FORM = "Is the lawn at the {site} healthy?"
+ROOF_FORM = "Is the roof of the hall at the {site} a lawn?"
 PRESENCE = "Is there a {phrase} in the picture?"
 
 LATER_FORMS = {
@@ -153,7 +155,8 @@ def _plain(text: str) -> str:
 @cache
 def _known_forms() -> re.Pattern[str]:
     forms = []
-    wordings = [LAWN_FORM, *(wording for some in _wordings().values() for wording in some)]
+    taught = (wording for some in _wordings().values() for wording in some)
+    wordings = [LAWN_FORM, ROOF_FORM, *taught]
     for wording in wordings:
         form = _plain(wording)
         for name, words in _MEANT.items():

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from geofovea.datasets.synthetic.vocabulary import (
     COLORS,
     FILLER_SITES,
-    LAWNS,
     SETTINGS,
     SHAPES,
     SITES,
@@ -48,7 +47,6 @@ __all__ = [
     "make_thing",
     "make_world",
     "slot_center",
-    "with_lawn",
 ]
 
 CELL_SIDE = 2048
@@ -99,13 +97,17 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Hall:
-    """The one gray building of a site; its plan is what questions about shape ask for."""
+    """The one building of a site; its plan is what questions about shape ask for.
+
+    Its roof is one of ``ROOFS``, both of the same green; None for a gray one.
+    """
 
     shape: str
     x: int
     y: int
     half_length: int
     angle: float
+    roof: str | None = None
 
     @property
     def box(self) -> Box:
@@ -346,11 +348,6 @@ def make_site(
         things=things,
         gain=rng.uniform(0.92, 1.08),
     )
-
-
-def with_lawn(rng: random.Random, site: Site) -> Site:
-    """The site with a lawn around its pad; half of the lawns are healthy."""
-    return replace(site, lawn=rng.choice(LAWNS))
 
 
 def _furnish(rng: random.Random, pad: Box) -> tuple[Hall, tuple[Thing, ...]]:

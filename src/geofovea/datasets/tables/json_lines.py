@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from geofovea.datasets.tables.text_files import BadLineError
+from geofovea.datasets.tables.text_files import BadLineError, unambiguous_json
 
 __all__ = ["json_lines"]
 
@@ -15,13 +14,13 @@ def json_lines(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
     """Each value with the number of its line, from 1, lazily; blank lines hold none.
 
     Raises:
-        BadLineError: If a line is no JSON.
+        BadLineError: If a line is no JSON, or says two things under one name.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = unambiguous_json(line)
         except (ValueError, RecursionError) as error:
             raise BadLineError(number, number, str(error)) from error
         yield number, value

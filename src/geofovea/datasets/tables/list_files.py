@@ -7,14 +7,13 @@ has no end, and a line of gigabytes would not fit into memory.
 from __future__ import annotations
 
 import io
-import json
 import os
 import stat
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.tables.text_files import encoding_of
+from geofovea.datasets.tables.text_files import encoding_of, unambiguous_json
 from geofovea.errors import DataError
 
 __all__ = ["check_regular", "open_lines", "read_json"]
@@ -87,7 +86,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """The value in a JSON file of at most ``MOST_JSON_BYTES``.
 
     Raises:
-        DataError: If it is no regular file, cannot be read, is too large or no JSON.
+        DataError: If it is no regular file, cannot be read, is too large or no JSON, or says two
+            things under one name.
     """
     file = Path(path)
     try:
@@ -99,6 +99,6 @@ def read_json(path: str | os.PathLike[str]) -> Any:
                 "scenes in a manifest with one row in each line"
             )
         # bytes: the encoding is told from them
-        return json.loads(content)
+        return unambiguous_json(content)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} cannot be read as JSON: {error}") from error

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BadLineError", "encoding_of", "json_of"]
+__all__ = ["BadLineError", "encoding_of", "json_of", "unambiguous_json"]
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -47,6 +47,29 @@ def json_of(path: Path) -> Any:
         RecursionError: If it is nested too deeply.
     """
     return json.loads(path.read_bytes())
+
+
+def unambiguous_json(text: str | bytes) -> Any:
+    """The value of JSON that somebody wrote, in which no object has a name twice.
+
+    The standard leaves open which of them counts; Python takes the last one without a word.
+
+    Raises:
+        ValueError: If it is no JSON, or a name stands twice.
+        RecursionError: If it is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_object_of)
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"the name {twice!r:.80} stands twice in one object; leave out one of them"
+        )
+    return values
 
 
 def encoding_of(head: bytes) -> str:

@@ -19,6 +19,7 @@ MOST_TEXT = 4000
 """Most characters of one text; an answer of a model has a few, a description may have a million."""
 
 _MOST_ITEMS = 256
+_MOST_COORDINATES = 4096
 
 
 def plain_text(text: object, most: int = MOST_TEXT) -> str:
@@ -51,14 +52,31 @@ def in_tool_words(text: str, parameters: Collection[str]) -> str:
 def plain_values(values: Any) -> Any:
     """Plain values for JSON, every text in them plain and every list bounded.
 
+    A GeoJSON geometry is whole, or null where it has more than 4096 numbers: a ring that was cut
+    would be no ring.
+
     Args:
         values: Mappings, lists, texts and numbers; what is no number becomes null.
     """
+    return _plain(values, _MOST_ITEMS)
+
+
+def _plain(values: Any, most_items: int) -> Any:
     if isinstance(values, Mapping):
+        if "coordinates" in values and "type" in values:
+            if _leaves(values["coordinates"]) > _MOST_COORDINATES:
+                return None
+            most_items = _MOST_COORDINATES
         items = list(values.items())[:_MOST_ITEMS]
-        return {plain_text(name, 100): plain_values(value) for name, value in items}
+        return {plain_text(name, 100): _plain(value, most_items) for name, value in items}
     if isinstance(values, list | tuple):
-        return [plain_values(value) for value in values[:_MOST_ITEMS]]
+        return [_plain(value, most_items) for value in values[:most_items]]
     if isinstance(values, float):
         return values if math.isfinite(values) else None
     return values if values is None or isinstance(values, bool | int) else plain_text(values)
+
+
+def _leaves(values: Any) -> int:
+    """How many values nested lists hold, those without any counted as one."""
+    is_list = isinstance(values, list | tuple)
+    return max(1, sum(map(_leaves, values))) if is_list else 1

@@ -65,8 +65,8 @@ def chosen_box(
     Args:
         scene: The scene.
         box: ``[x0, y0, x1, y1]`` in scene pixels, or None.
-        lonlat_box: ``[west, south, east, north]`` in degrees, or None. A west that is larger than
-            the east lies beyond the antimeridian.
+        lonlat_box: ``[west, south, east, north]`` in degrees, or None. Where west is larger than
+            east, the box crosses the antimeridian.
 
     Returns:
         None for the whole scene.
@@ -85,7 +85,9 @@ def chosen_box(
         return part
     if lonlat_box is None:
         return None
-    what = "lonlat_box is [west, south, east, north] in degrees, with south < north"
+    what = (
+        "lonlat_box is [west, south, east, north] in degrees, with west != east and south < north"
+    )
     west, south, east, north = _four(lonlat_box, what, turns=True)
     if abs(south) > 90 or abs(north) > 90:
         raise GeometryError(f"{what}; no latitude is {south if abs(south) > 90 else north:g}")
@@ -114,8 +116,13 @@ def chosen_region(
 def _four(
     numbers: Sequence[float], what: str, *, turns: bool = False
 ) -> tuple[float, float, float, float]:
-    is_box = len(numbers) == 4 and all(abs(n) < 1e9 and math.isfinite(n) for n in numbers)
-    if is_box and numbers[1] < numbers[3] and (turns or numbers[0] < numbers[2]):
+    """Four sides of a box that has an area; with ``turns``, x0 may lie beyond x1.
+
+    Raises:
+        GeometryError: If they are none; ``what`` says what they should be.
+    """
+    if len(numbers) == 4 and all(abs(n) < 1e9 and math.isfinite(n) for n in numbers):
         x0, y0, x1, y1 = map(float, numbers)
-        return x0, y0, x1, y1
+        if y0 < y1 and (x0 != x1 if turns else x0 < x1):
+            return x0, y0, x1, y1
     raise GeometryError(f"{what}; got {plain_text(list(numbers), 80)}")

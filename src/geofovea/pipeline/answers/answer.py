@@ -184,7 +184,11 @@ class Answer:
         }
 
     def to_xarray(self, level: int | None = None) -> xarray.DataArray:
-        """Where the model looked, as a map; see ``heat_map``.
+        """Where the model looked, as a map on the grid of the scene.
+
+        float32 ``(y, x)`` in [0, 1]: attention relative to the strongest of its level, the finest
+        look over the coarser ones, and NaN where nothing was looked at. The coordinate
+        ``look_level`` says which level each pixel is from.
 
         Args:
             level: Whose pixels the map has; by default the finest of at most 2048 a side.

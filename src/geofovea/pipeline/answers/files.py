@@ -24,7 +24,8 @@ def with_files(
     evidence: Path | None = None,
     picture: Path | None = None,
     page: Path | None = None,
-) -> Answer:
+    output: Path | None = None,
+) -> tuple[Answer, list[Path]]:
     """Write the files of an answer; one that cannot be written becomes a warning of it.
 
     Args:
@@ -33,26 +34,31 @@ def with_files(
         evidence: Where the evidence goes as GeoJSON, if wanted.
         picture: Where the picture goes as PNG, if wanted.
         page: Where the page goes as HTML, if wanted.
+        output: A file in the format of its suffix, if wanted; see ``Answer.save``.
 
     Returns:
-        The answer, with a warning for each file that is not there.
+        The answer, with a warning for each file that is not there, and the files that are.
     """
     after = Afterwork()
     writers = (
         (evidence, answer.evidence.to_geojson),
         (picture, partial(_save_picture, answer, reader)),
         (page, partial(_save_page, answer)),
+        (output, answer.save),
     )
-    for path, write in writers:
-        if path:
-            after.attempt(f"the file {path}", partial(_write, write, path), None)
-    return replace(answer, warnings=(*answer.warnings, *after.warnings))
+    written = [
+        path
+        for path, write in writers
+        if path and after.attempt(f"the file {path}", partial(_write, write, path), False)
+    ]
+    return replace(answer, warnings=(*answer.warnings, *after.warnings)), written
 
 
-def _write(write: Callable[[Path], object], path: Path) -> None:
+def _write(write: Callable[[Path], object], path: Path) -> bool:
     started = time.perf_counter()
     write(path)
     _LOG.info("file: wrote %s, %.2f s", path, time.perf_counter() - started)
+    return True
 
 
 def _save_picture(answer: Answer, reader: TileReader, picture: Path) -> None:

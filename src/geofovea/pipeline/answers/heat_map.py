@@ -49,9 +49,9 @@ def heat_map(
         GeometryError: If the level is negative or has more than 64 million pixels.
     """
     level = _default_level(scene) if level is None else level
-    width, height = _size(scene, level)
+    width, height = scene.level_size(max(0, level))
     if level < 0 or width * height > MAX_PIXELS:
-        coarser = next(n for n in range(64) if np.prod(_size(scene, n)) <= MAX_PIXELS)
+        coarser = next(n for n in range(64) if np.prod(scene.level_size(n)) <= MAX_PIXELS)
         raise GeometryError(
             f"a heat map of level {level} would have {width} x {height} pixels; allowed are levels "
             f"from {coarser} up, which have at most {MAX_PIXELS}"
@@ -75,12 +75,7 @@ def heat_map(
 
 
 def _default_level(scene: Scene) -> int:
-    return next(n for n in range(64) if max(_size(scene, n)) <= _DEFAULT_SIDE)
-
-
-def _size(scene: Scene, level: int) -> tuple[int, int]:
-    step = 1 << max(0, level)
-    return -(-scene.width // step), -(-scene.height // step)
+    return next(n for n in range(64) if max(scene.level_size(n)) <= _DEFAULT_SIDE)
 
 
 def _painted(look: Look, shape: tuple[int, int], step: int) -> NDArray[np.float32]:

@@ -22,9 +22,10 @@ from geofovea.tiling.geo.geodesic import Point, geodesic_pieces
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = ["LocatedPlace", "Measurement", "Quantity"]
+__all__ = ["FORMATS", "LocatedPlace", "Measurement", "Quantity"]
 
-_SUFFIXES = (".geojson", ".json")
+FORMATS = (".geojson", ".json")
+"""Suffixes of the files that a measurement is saved as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class Measurement:
 
     Attributes:
         question: As it was asked.
-        kind: What was asked; see ``PlaceQuestion``.
+        kind: What was asked, such as ``distance``, ``direction``, ``size`` or ``order``.
         text: The answer as one word, or a number with its unit; empty where there is none.
         sentence: The answer as a sentence with its numbers.
         confidence: How likely it is right, in [0, 1]: by the scores of the places, and by how far
@@ -228,10 +229,10 @@ class Measurement:
             OutputError: If the suffix is neither, or the file cannot be written.
         """
         suffix = Path(path).suffix.lower()
-        if suffix not in _SUFFIXES:
+        if suffix not in FORMATS:
             raise OutputError(
                 f"{os.fspath(path)} has the suffix {suffix!r}, and a measurement is saved as one "
-                f"of: {', '.join(_SUFFIXES)}"
+                f"of: {', '.join(FORMATS)}"
             )
         content = self.geojson() if suffix == ".geojson" else self.to_json()
         write_text(path, json.dumps(content, indent=1))

@@ -13,11 +13,13 @@ from geofovea.errors import DataError, ModelError, SceneError
 from geofovea.pipeline.archive.allowance import Allowance, IndexBudget
 from geofovea.pipeline.archive.report import IndexReport, SceneReport
 from geofovea.pipeline.archive.scene_walk import SceneWalk
+from geofovea.pipeline.archive.wanted_levels import WantedLevels
 from geofovea.pipeline.focus.dual_encoder import DualEncoder, load_dual_encoder
 from geofovea.pipeline.hosts.learned.band_reading import refuse_extra_bands
 from geofovea.pipeline.index.indexed_scene import IndexedScene, identity_of, lasting_name
 from geofovea.pipeline.index.settings import IndexSettings, NumberFormat
 from geofovea.pipeline.index.store import IndexStore
+from geofovea.pipeline.system.files import is_folder
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
@@ -52,9 +54,11 @@ def build_index(
     Args:
         folder: Where the index lies or will lie.
         scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.
-        encoder: Folder or hub id of a CLIP or SigLIP; an index that is there knows its own.
-        levels: Levels to embed, 0 for native; by default all from the base level to native. Levels
-            that a scene does not have are left out for it.
+        encoder: ``embedded``, or folder or hub id of a CLIP or SigLIP; see ``load_dual_encoder``.
+            An index that is there knows its own.
+        levels: Levels to embed, 0 for native, beside those that the index has. By default those of
+            the index, and in a new one all from the base level to native. Levels that a scene does
+            not have are left out for it.
         tile_size: Side of a tile in level pixels; by default the side of the encoder's pictures.
         number_format: ``int8`` (default) or ``float16``.
         budget: What this call may spend.
@@ -90,7 +94,8 @@ def build_index(
     store = IndexStore.create(place, settings)
     access = {"allow_vrt": allow_vrt, "allow_remote": allow_remote, "allowed_hosts": allowed_hosts}
     with store.locked():
-        builder = _Builder(store, model, None if levels is None else tuple(levels), access)
+        wanted = WantedLevels.of(store, levels)
+        builder = _Builder(store, model, wanted, access)
         return builder.run(names, budget or IndexBudget(), on_progress or (lambda *_: None))
 
 
@@ -98,11 +103,11 @@ def _encoder(name: str | None, older: IndexSettings | None) -> DualEncoder:
     if name is None and older is None:
         raise ModelError(
             "a new index needs a dual encoder; name one, for example "
-            "encoder='openai/clip-vit-base-patch32'"
+            "encoder='openai/clip-vit-base-patch32', or encoder='embedded' for synthetic scenes"
         )
     chosen = name or (older.encoder if older else "")
     # the index outlives the working folder
-    return load_dual_encoder(str(Path(chosen).absolute()) if Path(chosen).is_dir() else chosen)
+    return load_dual_encoder(str(Path(chosen).absolute()) if is_folder(chosen) else chosen)
 
 
 def _settings(
@@ -131,7 +136,7 @@ class _Builder:
 
     store: IndexStore
     encoder: DualEncoder
-    levels: tuple[int, ...] | None
+    levels: WantedLevels
     access: Mapping[str, Any]
 
     def run(
@@ -180,19 +185,13 @@ class _Builder:
             SceneWalk(self.store, entry, reader, self.encoder, allowance, advance).run()
         except SceneError as error:
             report = replace(report, error=str(error))
-        done = 0.0 if entry is None else self.store.share_done(entry)
-        return replace(report, tiles_read=allowance.tiles - before, share_done=done)
+        if entry is not None:
+            report = replace(report, share_done=self.store.share_done(entry), levels=entry.levels)
+        return replace(report, tiles_read=allowance.tiles - before)
 
     def _entry(self, scene: Scene, name: str) -> IndexedScene:
         side = self.store.settings.tile_size
-        pyramid = scene.pyramid(side)
-        wanted = range(pyramid.base_level + 1) if self.levels is None else self.levels
-        levels = tuple(sorted({level for level in wanted if 0 <= level <= pyramid.top_level}))
-        if not levels:
-            raise SceneError(
-                f"{name} has the levels 0 to {pyramid.top_level} only: none of levels="
-                f"{','.join(map(str, wanted))}"
-            )
+        levels = self.levels.of_scene(name, scene.pyramid(side))
         return IndexedScene(name, identity_of(name), scene.width, scene.height, side, levels)
 
     def _reader(self, scene: Scene, entry: IndexedScene) -> TileReader:

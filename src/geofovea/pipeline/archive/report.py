@@ -19,6 +19,7 @@ class SceneReport:
         megapixels: Native size.
         was_replaced: Whether vectors of other content under its name were removed.
         tiles_damaged: Tiles whose vectors could not be read, and which were read again.
+        levels: The levels that the index is to hold of it, finest first; empty if it failed before.
         error: Why it is not whole; empty if nothing failed.
     """
 
@@ -28,6 +29,7 @@ class SceneReport:
     megapixels: float = 0.0
     was_replaced: bool = False
     tiles_damaged: int = 0
+    levels: tuple[int, ...] = ()
     error: str = ""
 
 

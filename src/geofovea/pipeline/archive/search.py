@@ -157,7 +157,10 @@ def search_index(
     seconds = time.monotonic() - started
     partial = sum(store.share_done(scene) < 1 for scene in usable)
     missing = sum(state == "missing" for _, state in states)
-    warnings = _warnings(len(states) - len(usable), missing, partial)
+    warnings = (
+        *model.doubts(words),
+        *_warnings(len(states) - len(usable), missing, partial),
+    )
     return SearchResult(words, model.name, lookup, seconds, warnings)
 
 

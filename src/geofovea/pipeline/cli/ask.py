@@ -11,11 +11,17 @@ import click
 
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
-from geofovea.pipeline.cli.options.opening import open_option, open_written, page_to_open
+from geofovea.pipeline.cli.options.opening import (
+    BROWSED,
+    open_option,
+    open_written,
+    page_to_open,
+)
 from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.cli.options.written import check_format, written_as
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -51,25 +57,34 @@ _EXAMPLES = (
     help="An answer that the model may choose; repeat it for each.",
 )
 @option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write the answer: .png, .html, .geojson, .gpkg, .parquet, .tif or .json.",
+)
+@option(
     "--save-geojson",
     "evidence",
     earlier=["--evidence"],
     type=click.Path(path_type=Path),
+    callback=written_as(".geojson", ".json"),
     is_common=True,
     help="Write the evidence as GeoJSON.",
 )
 @option(
-    "-o",
     "--save-png",
     "picture",
     earlier=["--picture"],
     type=click.Path(path_type=Path),
+    callback=written_as(".png"),
     is_common=True,
     help="Write a picture of the answer.",
 )
 @option(
     "--page",
     type=click.Path(path_type=Path),
+    callback=written_as(".html", ".htm"),
     is_common=True,
     help="Write the answer as an HTML page to zoom in.",
 )
@@ -80,6 +95,7 @@ _EXAMPLES = (
     "--box",
     "boxes",
     multiple=True,
+    goes_with=["--focus oracle"],
     group="Search options",
     help="x0,y0,x1,y1 in pixels, for --focus oracle.",
 )
@@ -90,6 +106,7 @@ def ask(
     words: tuple[str, ...],
     file: str | None,
     as_json: bool,
+    output: Path | None,
     evidence: Path | None,
     picture: Path | None,
     page: Path | None,
@@ -108,15 +125,19 @@ def ask(
     need, and each answer is printed as soon as it is there. A question that fails stops no other.
     """
     from geofovea.pipeline.answers.files import with_files
+    from geofovea.pipeline.answers.formats import formats
     from geofovea.pipeline.cli.options.questions import questions_of, tell_all
     from geofovea.pipeline.system.files import check_writable
 
     questions = questions_of(words, file)
-    if opens and not (page or picture):
+    if output:
+        check_format(output, formats(), "answers")
+    shown = page or picture or (output and output.suffix.lower() in BROWSED)
+    if opens and not shown:
         page = page_to_open()
-    questions.check_outputs(evidence, picture, page)
+    questions.check_outputs(evidence, picture, page, output)
     questions.check_files()
-    for path in (evidence, picture, page):
+    for path in (evidence, picture, page, output):
         if path:
             check_writable(path, keep=scene)
     from geofovea.tiling.opening import open_scene
@@ -144,13 +165,15 @@ def ask(
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
     answer = _answer_one(settings, session, questions.only, boxes=boxes_scene, choices=choices)
-    answer = with_files(answer, session.reader, evidence, picture, page)
+    answer, written = with_files(answer, session.reader, evidence, picture, page, output)
     if as_json:
         echo(json.dumps(answer.to_json()))
     else:
         _print_answer(answer)
+        for path in written:
+            fact("wrote", f"{path}")
     if opens:
-        open_written([path for path in (page, picture) if path])
+        open_written([path for path in (page, picture, output) if path])
 
 
 def _answer_one(
@@ -176,7 +199,7 @@ def _print_answer(answer: Answer) -> None:
     )
     # a model may answer in paragraphs
     echo(f"{answer.text or '(no answer)'}   ({answer.confidence_text})", lines=True)
-    fact("looked at", f"{cost.tiles_encoded} tiles: {levels}")
+    fact("looked at", f"{counted(cost.tiles_encoded, 'tile')}: {levels}")
     if answer.route:
         fact("places", f"{answer.route.word}: {answer.route.reason}")
     tokens = f"{cost.tokens_llm} of {cost.tokens_total} vision tokens to the model"
@@ -184,15 +207,19 @@ def _print_answer(answer: Answer) -> None:
         tokens = "computed from where the places lie"
     fact("cost", f"{tokens}, {cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB of memory")
     if cost.tiles_indexed:
-        fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
+        fact("index", f"{counted(cost.tiles_indexed, 'tile')} compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
-        fact("endpoint", f"{use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        fact(
+            "endpoint",
+            f"{counted(use.calls, 'call')}, {counted(use.images, 'picture')}, "
+            f"{counted(use.tokens, 'token')}",
+        )
     if cost.memory is not None:
         memory = cost.memory
         fact(
             "memory",
-            f"{memory.tiles_read} tiles read, {memory.tiles_stored} stored, "
+            f"{counted(memory.tiles_read, 'tile')} read, {memory.tiles_stored} stored, "
             f"{memory.nbytes / 1e6:.1f} MB of keys and values",
         )
     for stage in cost.reductions:

@@ -15,7 +15,8 @@ from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import access_options, verify_option
-from geofovea.pipeline.system.terminal import echo, notice
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.system.terminal import counted, echo, notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -166,7 +167,7 @@ def batch(
         _print(summary)
     if summary.stopped:
         raise RunError(
-            f"stopped because {summary.stopped}; {summary.left} rows are left: run the same "
+            f"stopped because {summary.stopped}; {counted(summary.left, 'row')} left: run the same "
             "command again to go on"
         )
     if summary.failed and not allow_failures:
@@ -184,30 +185,34 @@ def _scenes_of(rows: Sequence[ManifestRow]) -> Iterator[str]:
 def _print(summary: BatchSummary) -> None:
     """Print it in a few lines; what went wrong goes to standard error."""
     s = summary
-    echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
+    echo(f"{s.answered} of {counted(s.rows, 'row')} answered, {s.failed} failed, {s.left} left")
     rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
-    echo(f"  this run   {s.answered_now} items in {s.seconds:.1f} s{rate}; {s.kept} kept")
+    now = counted(s.answered_now, "item")
+    echo(f"  this run   {now} in {s.seconds:.1f} s{rate}; {s.kept} kept from earlier runs")
     each = max(1, s.answered)
     echo(
         f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
-        f"tokens an answer, over {s.scenes} scene(s)"
+        f"tokens an answer, over {counted(s.scenes, 'scene')}"
     )
     if s.deaths or s.overdue:
         echo(f"  workers    {s.deaths} died, {s.overdue} were ended over items without an end")
     if s.endpoint is not None:
         use = s.endpoint
         echo(
-            f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens in this "
-            "folder, lost answers included"
+            f"  endpoint   {counted(use.calls, 'call')}, {counted(use.images, 'picture')}, "
+            f"{counted(use.tokens, 'token')} in this folder, lost answers included"
         )
     for path in s.files:
         echo(f"  wrote      {path}")
     echo(f"  report     geofovea report {s.folder}")
+    command = click.get_current_context().command
     for kind in s.errors[:_MOST_KINDS]:
         more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
-        echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
+        error = in_shell_words(kind["error"], command)
+        echo(f"  failed     {kind['id']}: {error}{more}", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
-        notice(f"  warning    {warning['rows']} rows: {warning['warning']}")
+        text = in_shell_words(warning["warning"], command)
+        notice(f"  warning    {counted(warning['rows'], 'row')}: {text}")
     for note in s.mended:
         notice(f"  journal    {note}")
     for note in s.notes[:_MOST_KINDS]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.cli.options.written import check_format, written_as
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.dates.dated_answer import DatedAnswer
@@ -28,6 +30,12 @@ _EXAMPLES = (
     'geofovea compare-dates 2020.tif 2024.tif "What changed here?" -o look.png',
     "geofovea compare-dates 2020.tif 2024.tif --save-geojson changes.geojson",
     "geofovea compare-dates 2020.tif 2024.tif --find truck --max-tiles 512 --json",
+)
+# tokens and memories of one scene, and what is computed or resampled there
+_OF_ONE_DATE = ("geometry", "skip", "resampler", "megabytes", "policy", "cache_tokens")
+_OF_A_QUESTION = (
+    *("focus", "focus_model", "rfm", "reduction", "descent", "route"),
+    *("flatness", "confidence"),
 )
 
 
@@ -57,17 +65,26 @@ _EXAMPLES = (
     help="An answer that the model may choose; repeat it for each.",
 )
 @option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write the answer, or the changes: .png (an answer alone), .geojson, .gpkg, .parquet or "
+    ".json.",
+)
+@option(
     "--save-geojson",
     "evidence",
     type=click.Path(path_type=Path),
+    callback=written_as(".geojson"),
     is_common=True,
     help="Write the evidence, or the changes, as GeoJSON.",
 )
 @option(
-    "-o",
     "--save-png",
     "picture",
     type=click.Path(path_type=Path),
+    callback=written_as(".png"),
     is_common=True,
     help="Write a picture of the dates side by side, with a question.",
 )
@@ -78,7 +95,7 @@ _EXAMPLES = (
     group="Scene options",
     help="Show both dates in one light, or each in its own.",
 )
-@ask_options(oracle=False)
+@ask_options(oracle=False, without=_OF_ONE_DATE)
 @access_options
 def compare_dates(
     before: str,
@@ -89,6 +106,7 @@ def compare_dates(
     before_date: str | None,
     after_date: str | None,
     choices: tuple[str, ...],
+    output: Path | None,
     evidence: Path | None,
     picture: Path | None,
     as_json: bool,
@@ -104,19 +122,27 @@ def compare_dates(
     a QUESTION both dates are shown to the model. Without one, the places that changed are listed;
     every native tile is compared unless --max-tiles is given.
     """
+    from geofovea.pipeline.dates import dated_answer
     from geofovea.pipeline.dates.stack import make_stack
+    from geofovea.pipeline.places import files as places_files
     from geofovea.pipeline.system.files import check_writable
     from geofovea.tiling.opening import open_scene
 
     _check_words(question, phrase, choices, picture)
+    if question is None:
+        check_absent(_OF_A_QUESTION, "belongs to a QUESTION, and none is given")
     if question is not None and min_score is not None:
         raise click.UsageError("--min-score is for the list of changes; leave out the QUESTION")
     if settings.index is not None:
         raise click.UsageError("--index knows one date; leave it out to compare two")
-    for path in (evidence, picture):
-        if path:
-            check_writable(path, keep=before)
-            check_writable(path, keep=after)
+    files = [path for path in (evidence, picture, output) if path]
+    for path in files:
+        if question is None:
+            check_format(path, places_files.FORMATS, "changes")
+        else:
+            check_format(path, dated_answer.FORMATS, "answers about dates")
+        check_writable(path, keep=before)
+        check_writable(path, keep=after)
     access: dict[str, Any] = {"allow_vrt": allow_vrt, "allow_remote": allow_remote}
     access |= {"allowed_hosts": allowed_hosts, "nodata": settings.nodata}
     started = time.perf_counter()
@@ -127,15 +153,20 @@ def compare_dates(
         limits = settings.limits
         budget = settings.budget(session.host.default_budget) if "tiles" in limits else None
         places = session.changes(phrase, budget=budget, min_score=min_score)
-        if evidence:
-            places.save(evidence)
         echo(json.dumps(places.to_dict())) if as_json else _print_places(places)
+        _save(places, files, tell=not as_json)
         return
     answer = _ask(session, settings, question, choices)
-    for path in (evidence, picture):
-        if path:
-            answer.save(path)
     echo(json.dumps(answer.to_json())) if as_json else _print_answer(answer)
+    _save(answer, files, tell=not as_json)
+
+
+def _save(result: Places | DatedAnswer, files: list[Path], *, tell: bool) -> None:
+    """Write what was printed: a file that cannot be written does not cost the result."""
+    for path in files:
+        result.save(path)
+        if tell:
+            fact("wrote", f"{path}")
 
 
 def _check_words(
@@ -177,8 +208,8 @@ def _print_answer(answer: DatedAnswer) -> None:
     for name, each, cost in zip(answer.stack.names, answer.stack.scenes, answer.costs, strict=True):
         day = each.date.text or "date not known"
         echo(
-            f"  {name:<10} {day}: {cost.tiles_encoded} tiles, {cost.tokens_llm} vision tokens for "
-            f"the decoder ({each.scene.path})"
+            f"  {name:<10} {day}: {counted(cost.tiles_encoded, 'tile')}, "
+            f"{counted(cost.tokens_llm, 'vision token')} for the decoder ({each.scene.path})"
         )
     fact("took", f"{plain.cost.seconds['total']:.2f} s, {plain.cost.peak_rss_mb:.0f} MB of memory")
     if answer.evidence:
@@ -192,11 +223,11 @@ def _print_places(places: Places) -> None:
     from geofovea.pipeline.answers.drawing.ground import evidence_text
 
     count = len(places)
-    echo(f"{count} change{'' if count == 1 else 's'}; compared {places.coverage.text}")
+    echo(f"{counted(count, 'change')}; compared {places.coverage.text}")
     for place in places[:_MOST_LINES]:
         echo(f"  {place.score:.3f}  {place.label}: {evidence_text(places.scene, place.box_scene)}")
     if count > _MOST_LINES:
-        echo(f"  and {count - _MOST_LINES} more; --save-geojson and --json have all")
+        echo(f"  and {count - _MOST_LINES} more; --output and --json have all")
     _warn(places.warnings)
 
 

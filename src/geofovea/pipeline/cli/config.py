@@ -20,7 +20,8 @@ from geofovea.pipeline.system.configuration import (
     usual_files,
     variable_of,
 )
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, paragraph
+from geofovea.tiling.machine.proj_data import proj_data_variable
 
 __all__ = ["apply_configuration", "config", "config_option"]
 
@@ -72,7 +73,9 @@ def show(as_json: bool) -> None:
         echo(f"{setting.key:<24}{value}   ({setting.about}; ${setting.variable})")
     read = ", ".join(str(path) for path in configuration.files) or "none"
     places = " and ".join(str(path) for path in usual_files()[::-1])
-    echo(f"files read: {read}; looked for: {places}, or the one of --config or ${FILE_VARIABLE}")
+    paragraph(
+        f"files read: {read}; looked for: {places}, or the one of --config or ${FILE_VARIABLE}"
+    )
 
 
 def _shown(value: Any) -> str:
@@ -98,6 +101,8 @@ def apply_configuration(context: click.Context, file: Path | None) -> None:
         # those that ask; what measures the synthetic world is not configured
         if any(parameter.name == "endpoint_url" for parameter in verb.params)
     }
+    # the process is ours, and so are the workers that inherit from it
+    context.with_resource(_environment(proj_data_variable()))
     context.with_resource(
         _environment({variable_of(k): _text(v) for k, v in values.items() if k.startswith(_CACHE)})
     )

@@ -21,6 +21,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
+from geofovea.pipeline.cli.options.written import check_format
 from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ _EXAMPLES = (
 @option("--seed", type=int, default=0, show_default=True, help="Of the draw of tiles.")
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per region.")
 @region_options
-@ask_options(oracle=False, answers=False)
+@ask_options(oracle=False, answers=False, without=("focus", "focus_model", "rfm"))
 @access_options
 def count(
     scene: str,
@@ -80,6 +81,7 @@ def count(
     that something may be.
     """
     from geofovea.pipeline.places.confusion import read_confusion
+    from geofovea.pipeline.places.count import FORMATS
     from geofovea.pipeline.places.counting import count_places
     from geofovea.pipeline.places.find import checked_phrase, find_budget
     from geofovea.pipeline.places.native_tiles import native_count
@@ -88,6 +90,7 @@ def count(
     phrase = checked_phrase(" ".join(words))
     errors = None if confusion is None else read_confusion(confusion)
     if output:
+        check_format(output, FORMATS, "counts")
         check_writable(output, keep=scene)
     session, areas = open_regions(
         scene,
@@ -117,20 +120,21 @@ def count(
             )
 
     for _, result in results_of_regions(areas, look):
-        if output:
-            result.save(output)
+        # printed first: a file that cannot be written does not cost the result
         if as_json:
             echo(json.dumps(result.to_dict()))
         else:
-            _print(result, output)
+            _print(result)
+        if output:
+            result.save(output)
+            if not as_json:
+                fact("wrote", f"{output}")
 
 
-def _print(result: Count, output: Path | None) -> None:
+def _print(result: Count) -> None:
     where = "" if result.region is None else f" in {result.region}"
-    echo(f"{result.text} of {result.phrase}{where}")
+    echo(f"{result.phrase}{where}: {result.text}")
     strata = "1 stratum" if result.strata == 1 else f"{result.strata} strata"
     how = "every tile" if result.method == "sweep" else f"a sample from {strata}"
     fact("method", f"{how}, {len(result.places)} detected")
     print_end(result.coverage, result.cost, result.warnings)
-    if output:
-        fact("wrote", f"{output}")

@@ -13,7 +13,7 @@ import click
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.model_catalog import QUESTION_TOKENS
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import counted, echo, paragraph
 
 if TYPE_CHECKING:
     from geofovea.pipeline.system.doctor import Examination, Fit
@@ -25,6 +25,8 @@ __all__ = [
     "print_models",
     "question_tokens_option",
 ]
+
+_NOWHERE = "-"
 
 
 question_tokens_option = click.option(
@@ -73,10 +75,11 @@ def _focus_of_models() -> dict[str, str]:
     from geofovea.errors import GeoFoveaError
     from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
     from geofovea.pipeline.system.configuration import read_configuration
+    from geofovea.pipeline.system.files import is_folder
 
     configured = read_configuration().get("model")
     folders = {EMBEDDED: embedded_model_path()}
-    if configured and configured != EMBEDDED and Path(configured).is_dir():
+    if configured and configured != EMBEDDED and is_folder(configured):
         folders[configured] = Path(configured)
     states = {}
     for name, folder in folders.items():
@@ -124,11 +127,11 @@ def _print(examination: Examination) -> None:
     versions = ", ".join(
         f"{name} {number or 'missing'}" for name, number in examination.versions.items()
     )
-    echo(f"versions  {versions}")
+    paragraph(f"versions  {versions}", indent=10)
     _print_missing(examination)
     for name, state in examination.focus.items():
         echo(f"focus     {name}: {state}")
-    print_models(examination)
+    print_models(examination, only_fitting=True)
 
 
 def _print_missing(examination: Examination) -> None:
@@ -150,34 +153,48 @@ def _print_missing(examination: Examination) -> None:
         echo(f"optional  {', '.join(packages)}: {command}")
 
 
-def print_models(examination: Examination) -> None:
-    """The models that are known, small to large, and where each of them fits."""
+def print_models(examination: Examination, *, only_fitting: bool = False) -> None:
+    """The models that are known, small to large, and where each of them fits.
+
+    Args:
+        examination: Of this machine.
+        only_fitting: Leave out those that do not fit, and say how many they are.
+    """
     from geofovea.pipeline.system.tables import markdown_table, print_table
 
-    header = ("hub id", "GB", "memory", "4-bit", "license", "fits")
+    header = ("hub id", "GB", "RAM", "4bit", "license", "fits")
+    fits = [fit for fit in examination.fits if not only_fitting or _places(fit) != _NOWHERE]
     rows = [
         (
             fit.hub_id,
-            f"{fit.download_gb:.1f}",
-            f"{fit.needed_bytes['bfloat16'] / 1e9:.1f}",
-            f"{fit.needed_bytes['4bit'] / 1e9:.1f}",
+            _gigabytes(fit.download_gb),
+            _gigabytes(fit.needed_bytes["bfloat16"] / 1e9),
+            _gigabytes(fit.needed_bytes["4bit"] / 1e9),
             fit.license,
             _places(fit),
         )
-        for fit in examination.fits
+        for fit in fits
     ]
     try:
-        print_table(header, rows, numbers_from=len(header))
+        print_table(header, rows, numbers_from=len(header), is_dense=True)
     except ImportError:
         # rich is among what is missing
         echo(markdown_table(header, rows), lines=True)
-    echo(
-        f"GB is the download, memory that of a question of {examination.question_tokens} tokens in "
-        "bfloat16, 4-bit the same with --quantization 4bit, which leaves experts (A3B) as they "
-        "are; all in GB.\n* float32, the default on a CPU, does not fit: add --dtype bfloat16. "
-        "- needs an endpoint. NC: not for commercial use.",
-        lines=True,
+    if others := len(examination.fits) - len(fits):
+        echo(f"not fitting here: {counted(others, 'model')}; geofovea models lists all")
+    paragraph(
+        "GB is the download. RAM is the memory, in GB, of a question of "
+        f"{examination.question_tokens} tokens in bfloat16, and 4bit that with --quantization "
+        "4bit, which leaves experts (A3B) as they are."
     )
+    paragraph(
+        "* float32, the default on a CPU, does not fit: add --dtype bfloat16. - fits nowhere here: "
+        "use an endpoint. NC: not for commercial use."
+    )
+
+
+def _gigabytes(number: float) -> str:
+    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"
 
 
 def _places(fit: Fit) -> str:
@@ -188,4 +205,4 @@ def _places(fit: Fit) -> str:
     ]
     if not set(places) - {"cpu", "cpu*"}:
         places += [f"{name} (4bit)" for name in fit.devices["4bit"]]
-    return ", ".join(places if fit.in_process else ()) or "-"
+    return ", ".join(places if fit.in_process else ()) or _NOWHERE

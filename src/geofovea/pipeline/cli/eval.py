@@ -11,11 +11,12 @@ import click
 from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
 from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import verify_option
 from geofovea.pipeline.cli.options.shared import json_option
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import counted, echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +41,10 @@ _EXAMPLES = (
     "geofovea compare run other-run",
 )
 _input = in_group("Benchmark options")
+_GROUPS_OF_ASKING = (
+    *("Model options", "Endpoint options", "Budget options", "Search options", "Scene options"),
+    "Run options",
+)
 
 
 @click.command("eval", cls=GroupedCommand, examples=_EXAMPLES)
@@ -51,11 +56,17 @@ _input = in_group("Benchmark options")
 )
 @_input("--blind", is_flag=True, help="Measure guessing without the pictures.")
 @_input("--sample", type=int, is_common=True, help="Ask this many questions, of every category.")
-@_input("--seed", default=0, show_default=True, help="Seed of --sample.")
+@_input("--seed", default=0, show_default=True, goes_with=["--sample"], help="Seed of --sample.")
 @_input("--limit", type=int, help="Ask the first questions only, this many.")
 @_input("--annotations", type=_path, help="Annotation file, if not the usual one.")
-@_input("--answer-field", help="Column of the answer in --predictions, if it has several.")
-@_input("--runs", default=40, show_default=True, help="Divisions of the images for --blind.")
+@_input(
+    "--answer-field", goes_with=["--predictions"],
+    help="Column of the answer in --predictions, if it has several.",
+)  # fmt: skip
+@_input(
+    "--runs", default=40, show_default=True, goes_with=["--blind"],
+    help="Divisions of the images for --blind.",
+)  # fmt: skip
 @_input(
     "--train", "trained_on", multiple=True, type=_path, metavar="PATH",
     help="Folder of training images, or a list of their hashes: are benchmark images in it?",
@@ -104,6 +115,8 @@ def eval_command(
         raise click.UsageError(
             "give one of --output FOLDER (ask a model), --predictions FILE, --blind and --train"
         )
+    if predictions or not output:
+        check_absent(_asking(), "is about asking a model, and no model is asked here")
     definition = load_benchmark(benchmark)
     file = annotations or find_annotations(definition, root)
     collection = _chosen(read_benchmark(definition, root, file), limit, sample, seed)
@@ -155,6 +168,13 @@ def eval_command(
                 + f"{run.counts.answered} answered now, {run.counts.earlier} before, "
                 f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
             )
+
+
+def _asking() -> Iterator[str]:
+    """Parameters that say how a model is asked, and how a run of questions goes."""
+    for parameter in click.get_current_context().command.params:
+        if getattr(parameter, "group", "") in _GROUPS_OF_ASKING and parameter.name:
+            yield parameter.name
 
 
 def _scenes_of(root: Path, collection: Collection) -> Iterator[str]:
@@ -302,8 +322,10 @@ def _print_leaks(leaks: Leaks) -> None:
         ]
         print_table(("benchmark image", "training image", "difference"), rows)
     echo(
-        f"{len(leaks.matches)} of {leaks.images} benchmark images ({leaks.questions} questions) "
-        f"are among {leaks.others} training images; {leaks.missing} benchmark image(s) are not "
-        f"here, {leaks.undecoded} image(s) were compared as files only. Tiles and crops of a "
+        f"{len(leaks.matches)} of {leaks.images} benchmark images "
+        f"({counted(leaks.questions, 'question')}) "
+        f"are among {counted(leaks.others, 'training image')}; not here: "
+        f"{counted(leaks.missing, 'benchmark image')}; compared as files only: "
+        f"{counted(leaks.undecoded, 'image')}. Tiles and crops of a "
         "scene are not found."
     )

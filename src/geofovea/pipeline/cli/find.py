@@ -21,7 +21,8 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.cli.options.written import check_format
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.place import Places
@@ -63,6 +64,7 @@ _WIDTH = 80
     type=float,
     default=0.2,
     show_default=True,
+    goes_with=["--coverage search"],
     group="Search options",
     help="Share of a search's tiles drawn at random, to tell the expected recall.",
 )
@@ -71,6 +73,7 @@ _WIDTH = 80
     type=int,
     default=0,
     show_default=True,
+    goes_with=["--coverage search"],
     group="Search options",
     help="Seed of that draw.",
 )
@@ -114,8 +117,7 @@ def find(
     phrase = checked_phrase(" ".join(words))
     FindOptions(coverage, min_score, sampled_share=sampled_share, seed=seed)
     if output:
-        if output.suffix.lower() not in FORMATS:
-            raise click.BadParameter(f"places are saved as one of: {', '.join(FORMATS)}")
+        check_format(output, FORMATS, "places")
         check_writable(output, keep=scene)
     session, areas = open_regions(
         scene,
@@ -148,20 +150,23 @@ def find(
             )
 
     for name, places in results_of_regions(areas, look):
-        if output:
-            places.save(output)
+        # printed first: a file that cannot be written does not cost the result
         if as_json:
             echo(json.dumps(places.to_dict() | {"region": name}))
         else:
-            _print(places, name, output)
+            _print(places, name)
+        if output:
+            places.save(output)
+            if not as_json:
+                fact("wrote", f"{output}")
 
 
-def _print(places: Places, region: str | None, output: Path | None) -> None:
+def _print(places: Places, region: str | None) -> None:
     from geofovea.pipeline.answers.drawing.ground import place_text
     from geofovea.pipeline.system.tables import print_table
 
     where = "" if region is None else f" in {region}"
-    echo(f"{len(places)} place{'' if len(places) == 1 else 's'} of {places.phrase}{where}")
+    echo(f"{places.phrase}{where}: {counted(len(places), 'place')}")
     rows = []
     for place in places[:_MOST_ROWS]:
         x0, y0, x1, y1 = (round(value) for value in place.box_scene.as_tuple())
@@ -172,5 +177,3 @@ def _print(places: Places, region: str | None, output: Path | None) -> None:
     if len(places) > _MOST_ROWS:
         echo(f"  and {len(places) - _MOST_ROWS} more: write them all with --output")
     print_end(places.coverage, places.cost, places.warnings)
-    if output:
-        fact("wrote", f"{output}")

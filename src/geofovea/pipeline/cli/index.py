@@ -17,7 +17,7 @@ from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import AUTO
-from geofovea.pipeline.system.terminal import echo, fact, notice
+from geofovea.pipeline.system.terminal import counted, echo, fact, notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ __all__ = ["index", "parsed_levels"]
 
 _EXAMPLES = (
     "geofovea index archive/ -o index --encoder openai/clip-vit-base-patch32",
+    "geofovea index synthetic/ -o index --encoder embedded",
     "geofovea index archive/ -o index --max-seconds 3600",
     "geofovea index scene.tif --memory 500 --model embedded --kv plain:2",
     'geofovea search index "red roof"',
@@ -59,14 +60,16 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     "--encoder",
     metavar="NAME",
     is_common=True,
-    help="Folder or hub id of a CLIP or SigLIP; an index that is there knows its own.",
+    help="Folder or hub id of a CLIP or SigLIP, or 'embedded' for synthetic scenes. An index that "
+    "is there knows its own.",
 )
 @option(
     "--levels",
     callback=parsed_levels,
     metavar="0,1,...",
     is_common=True,
-    help="Levels to embed, 0 for native. Default: from the base level to native.",
+    help="Levels to embed, 0 for native. Default: those of the index; from base to native in a new "
+    "one.",
 )
 @option(
     "--tile-size",
@@ -95,9 +98,27 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
         "megabytes a scene, for geofovea ask --cache-tokens --memory."
     ),
 )
-@_memory("--kv", default="plain", show_default=True, help="How to store them; see geofovea ask.")
-@_memory("--model", default=EMBEDDED, show_default=True, help="A folder or a hub id.")
-@_memory("--device", default=AUTO, show_default=True, help="A torch device.")
+@_memory(
+    "--kv",
+    default="plain",
+    show_default=True,
+    goes_with=["--memory"],
+    help="How to store them; see geofovea ask.",
+)
+@_memory(
+    "--model",
+    default=EMBEDDED,
+    show_default=True,
+    goes_with=["--memory"],
+    help="A folder or a hub id.",
+)
+@_memory(
+    "--device",
+    default=AUTO,
+    show_default=True,
+    goes_with=["--memory"],
+    help="A torch device.",
+)
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
 @view_options
 @access_options
@@ -189,7 +210,7 @@ def _print_remembered(scene: RememberedScene) -> None:
         notice(f"  failed     {scene.name}: {in_shell_words(scene.error, command)}")
         return
     fill = scene.fill
-    echo(f"{scene.name}: {fill.made} tiles run, {fill.known} known")
+    echo(f"{scene.name}: {counted(fill.made, 'tile')} run, {fill.known} known")
     fact(
         "stored",
         f"{fill.nbytes / 1e6:.2f} MB of keys and values, "
@@ -199,7 +220,7 @@ def _print_remembered(scene: RememberedScene) -> None:
         left = fill.tiles - fill.made - fill.known - fill.empty
         fact(
             "warning",
-            f"{left} of {fill.tiles} tiles do not fit; give --memory more",
+            f"{left} of {counted(fill.tiles, 'tile')} do not fit; give --memory more",
             is_warning=True,
         )
     for warning in scene.warnings:
@@ -215,22 +236,25 @@ def _bar() -> Iterator[Callable[[str, float], None]]:
 
 
 def _print(report: IndexReport) -> None:
-    count = len(report.scenes)
-    echo(f"{count} scene{'' if count == 1 else 's'}, {report.tiles_read} tiles read")
+    scenes = counted(len(report.scenes), "scene")
+    echo(f"{scenes}, {counted(report.tiles_read, 'tile')} read")
     per_gigapixel = report.megabytes_per_gigapixel
     size = f"{report.size_bytes / 1e6:.2f} MB"
     if per_gigapixel is not None:
         size += f", {per_gigapixel:.1f} MB a gigapixel"
     fact("on disk", f"{size}, in {report.folder}")
     fact("encoder", f"{report.encoder}, {report.seconds:.1f} s")
+    levels = sorted({level for scene in report.scenes for level in scene.levels})
+    if levels:
+        fact("levels", f"{', '.join(map(str, levels))} (0 is native)")
     replaced = sum(scene.was_replaced for scene in report.scenes)
     if replaced:
-        fact("replaced", f"{replaced} scene{'' if replaced == 1 else 's'} that had changed")
+        fact("replaced", f"{counted(replaced, 'scene')} that had changed")
     damaged = sum(scene.tiles_damaged for scene in report.scenes)
     if damaged:
         fact(
             "warning",
-            f"{damaged} tiles were damaged in the index, and were read again",
+            f"damaged in the index and read again: {counted(damaged, 'tile')}",
             is_warning=True,
         )
     if report.stopped:

@@ -12,7 +12,7 @@ from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.scene import access_options, view_options
 from geofovea.pipeline.cli.options.shared import json_option, scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, notice, visible
+from geofovea.pipeline.system.terminal import echo, notice, paragraph, visible
 
 if TYPE_CHECKING:
     from geofovea.tiling.inspection import Inspection
@@ -122,4 +122,4 @@ def _print(inspection: Inspection, side: int) -> None:
     command = click.get_current_context().command
     for note in inspection.notes:
         text = in_shell_words(note, command)
-        console.print(visible(f"note: {text}"), markup=False, emoji=False)
+        paragraph(f"note: {text}", indent=6)

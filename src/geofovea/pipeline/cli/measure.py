@@ -14,7 +14,8 @@ from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.cli.options.written import check_format
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.measurement import Measurement
@@ -27,6 +28,10 @@ _EXAMPLES = (
     'geofovea measure scene.tif --from "red roof" --to pond -o line.geojson',
     'geofovea measure scene.tif "Which is larger, the depot or the quarry?"',
     'geofovea measure scene.tif "the northernmost truck"',
+)
+# the model finds places, and no tokens are chosen for an answer of its own
+_OF_AN_ANSWER = (
+    *("reduction", "route", "geometry", "skip", "resampler", "flatness", "confidence"),
 )
 
 
@@ -43,7 +48,7 @@ _EXAMPLES = (
     help="Write places and lines (.geojson) or all numbers (.json).",
 )
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object.")
-@ask_options(oracle=False)
+@ask_options(oracle=False, without=_OF_AN_ANSWER)
 @access_options
 def measure(
     scene: str,
@@ -65,12 +70,14 @@ def measure(
     from.
     """
     _check_words(words, start, end)
+    from geofovea.pipeline.answers.measurement import FORMATS
     from geofovea.pipeline.relations.place_question import distance_between
     from geofovea.pipeline.system.files import check_writable
     from geofovea.tiling.opening import open_scene
 
     question = " ".join(words) if words else distance_between(start or "", end or "")
     if output:
+        check_format(output, FORMATS, "measurements")
         check_writable(output, keep=scene)
     started = time.perf_counter()
     raster = open_scene(
@@ -92,12 +99,15 @@ def measure(
         descent=options.descent,
         focus_model=options.focus_model,
     )
-    if output:
-        measurement.save(output)
+    # printed first: a file that cannot be written does not cost the result
     if as_json:
         echo(json.dumps(measurement.to_json()))
     else:
         _print(measurement)
+    if output:
+        measurement.save(output)
+        if not as_json:
+            fact("wrote", f"{output}")
 
 
 def _check_words(words: tuple[str, ...], start: str | None, end: str | None) -> None:
@@ -121,7 +131,10 @@ def _print(measurement: Measurement) -> None:
         )
     if measurement.cost is not None:
         cost = measurement.cost
-        fact("looked at", f"{cost.tiles_encoded} tiles, {cost.seconds['total']:.2f} s")
+        fact("looked at", f"{counted(cost.tiles_encoded, 'tile')}, {cost.seconds['total']:.2f} s")
     command = click.get_current_context().command
     for warning in measurement.warnings:
+        if warning == measurement.sentence:
+            # it stands above
+            continue
         fact("warning", in_shell_words(warning, command), is_warning=True)

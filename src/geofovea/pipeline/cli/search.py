@@ -10,7 +10,8 @@ import click
 
 from geofovea.pipeline.cli.index import parsed_levels
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
-from geofovea.pipeline.system.terminal import echo, fact
+from geofovea.pipeline.cli.options.written import check_format
+from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.archive.search import SearchResult
@@ -71,15 +72,17 @@ def search(
     from geofovea.pipeline.system.files import check_writable
 
     if output:
+        check_format(output, (".geojson", ".json"), "tiles")
         check_writable(output)
     result = search_index(index, " ".join(words), **settings)
-    if output:
-        result.save(output)
+    # printed first: a file that cannot be written does not cost the result
     if as_json:
         echo(json.dumps(result.to_dict()))
     else:
         _print(result)
-        if output:
+    if output:
+        result.save(output)
+        if not as_json:
             fact("wrote", f"{output}")
 
 
@@ -99,6 +102,6 @@ def _print(result: SearchResult) -> None:
     header = ["scene", "cosine", "vs. mean", "level", "x", "y", "latitude, longitude"]
     print_table(header, rows, most_columns=_WIDTH)
     tiles = result.lookup.tiles
-    fact("compared", f"{tiles} tiles with {result.phrase!r} in {result.seconds:.2f} s")
+    fact("compared", f"{counted(tiles, 'tile')} with {result.phrase!r} in {result.seconds:.2f} s")
     for warning in result.warnings:
         fact("warning", warning, is_warning=True)

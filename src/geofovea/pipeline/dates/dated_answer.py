@@ -15,7 +15,10 @@ from geofovea.pipeline.dates.stack import SceneStack
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["DateCost", "DatedAnswer"]
+__all__ = ["FORMATS", "DateCost", "DatedAnswer"]
+
+FORMATS = (".json", ".png", ".geojson", ".gpkg", ".parquet")
+"""Suffixes of the files that an answer about dates is saved as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +121,12 @@ class DatedAnswer:
             from geofovea.pipeline.dates.picture import save_dates_picture
 
             save_dates_picture(self.answer, self.stack, path)
-        elif suffix in (".geojson", ".gpkg", ".parquet"):
+        elif suffix in FORMATS:
             self.answer.save(path)
         else:
             raise OutputError(
                 f"{os.fspath(path)!r:.80} has no suffix of a format of answers about dates; choose "
-                ".json, .png, .geojson, .gpkg or .parquet"
+                f"one of {', '.join(FORMATS)}"
             )
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from geofovea.pipeline.dates.tile_series import TileSeries
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.engine.metered_generator import MeteredGenerator
+from geofovea.pipeline.focus.factory import check_meant
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import SupportsImages
 from geofovea.pipeline.places.place import Places
@@ -119,7 +120,7 @@ class StackSession(TileSeries):
             budget: What may be spent on all dates together; None looks at every native tile.
             region: What alone is looked at, in the reference scene.
             min_score: The least score of a place that is listed, in (0, 1); 0.99 by default, and
-                0.5 with a phrase. See ``dates.changes``.
+                0.5 with a phrase.
 
         Raises:
             GeoFoveaError: As `ask` does.
@@ -228,7 +229,9 @@ class StackSession(TileSeries):
             boxes=request.boxes,
             region=request.region,
         )
-        if options.focus != CHANGES:
+        if options.focus == CHANGES:
+            check_meant(CHANGES, boxes=options.boxes, focus_model=options.focus_model)
+        else:
             options.check(self.host)
         encode: Encode = stack.encode
         if options.region is not None:

@@ -75,18 +75,20 @@ def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) ->
     """
     usage = QuestionUsage()
     rest, wanted, known, made, empty, nbytes, largest = iter(tiles), 0, 0, 0, 0, 0, 0
-    while some := list(islice(rest, _TILES_AT_ONCE)):
+    # few at once until it is known what a tile takes
+    at_once = 1
+    while some := list(islice(rest, at_once)):
         wanted += len(some)
-        # a tile of this scene takes at most what the largest so far took
-        if nbytes + largest * len(some) > limit_bytes:
-            some = some[: max(0, (limit_bytes - nbytes) // largest)]
-        stored, fresh = memory.of(some, usage)
+        # a tile of this scene takes about what the largest so far took
+        fitting = some[: max(0, (limit_bytes - nbytes) // largest)] if largest else some
+        stored, fresh = memory.of(fitting, usage)
         sizes = [one.nbytes for one in stored.values()]
-        nbytes, largest = nbytes + sum(sizes), max(largest, *sizes, 1)
-        made, empty = made + len(fresh), empty + len(some) - len(stored)
+        nbytes, largest = nbytes + sum(sizes), max(largest, *sizes, 0)
+        made, empty = made + len(fresh), empty + len(fitting) - len(stored)
         known += len(stored) - len(fresh)
-        if len(some) < _TILES_AT_ONCE:
+        if len(fitting) < len(some):
             break
+        at_once = min(_TILES_AT_ONCE, 2 * at_once) if largest else 1
     if empty and not known and not made:
         memory.check_scene_shows_something()
     # those that nothing is left for: counted, for a list of all tiles grows with the scene

@@ -18,8 +18,10 @@ class MemoryOptions:
     Attributes:
         megabytes: Most megabytes of 10⁶ bytes of keys and values; tiles that were not read for
             longest are forgotten first.
-        policy: How they are stored, one of ``PREFIX_POLICY_NAMES``, and how the words of a question
-            read them, one of ``READER_NAMES``, with ``+`` between them; see ``parse_kv``.
+        policy: How they are stored: ``exact``, ``plain`` (4 bits, ``plain:2`` and ``plain:8``
+            likewise), ``zipcache`` or ``vidkv``; and how the words of a question read them:
+            ``tokenselect``, ``compresskv`` or ``spatten_kv``, each with a share. ``+`` stands
+            between them, as in ``plain:2+tokenselect:0.05``.
         ready_megabytes: Most megabytes of keys and values that are held restored beside them, where
             they are stored in few bits; 0 restores for each look anew.
 

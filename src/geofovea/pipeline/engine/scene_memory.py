@@ -104,6 +104,16 @@ class SceneMemory:
                 fresh |= self._made(missing[start : start + _TILES_AT_ONCE], usage)
         return stored | fresh, list(fresh.values())
 
+    def nbytes_of(self, tokens: TokenSet) -> float:
+        """Bytes of the keys and values of some tokens, and of the words around their tiles.
+
+        A tile whose tokens are there in part counts in part. A tile that is not held is made.
+        """
+        stored, _ = self.of(tokens.tiles, QuestionUsage())
+        counts: list[int] = tokens.tile_index.bincount(minlength=len(tokens.tiles)).tolist()
+        states = [stored[tile].states for tile in tokens.tiles]
+        return sum(n * (one.nbytes / one.count) for n, one in zip(counts, states, strict=True))
+
     def check_scene_shows_something(self) -> None:
         """Refuse a scene of which nothing has been seen so far.
 

@@ -20,7 +20,7 @@ from geofovea.tiling.pyramid import Tile
 
 __all__ = ["StateStore", "store_of_states"]
 
-_FORMAT = 2  # goes up when the same tile gives a different file
+_FORMAT = 3  # goes up when the same tile gives a different file
 _DIGESTS: WeakKeyDictionary[Any, WeightsDigest] = WeakKeyDictionary()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ _BEST_COLORS = ("#2e86c1", "#b7791f", "#b03a5b", "#148f77", "#7d6bb0")
 _TOKENS = "vision tokens in the last layer of the decoder"
 _BYTES = "keys and values of vision tokens that an answer is read from, kB"
 _CLOUD, _FAINT = "#c9ced8", "#5d6473"
-# labels at the ends of lines stand at least this far apart, as a share of the height
+# labels at the ends of lines stand at least this far apart, as a share of the height,
 _LABEL_GAP = 0.045
+# if the lines begin within this factor of each other; others have room beside each other
+_LABEL_WIDTH = 1.8
 # room for them on the left, as a share of the width
 _LABEL_SHARE = 0.35
 
@@ -164,9 +166,12 @@ def _label_ends(
     left, right = pane.get_xlim()
     pane.set_xlim(left * (left / right) ** _LABEL_SHARE, right)
     low, high = pane.get_ylim()
-    order = sorted(starts, key=lambda method: starts[method][1])
-    places = _apart([starts[method][1] for method in order], _LABEL_GAP * (high - low), high)
-    for method, place in zip(order, places, strict=True):
+    places: dict[str, float] = {}
+    for group in _side_by_side(starts):
+        order = sorted(group, key=lambda method: starts[method][1])
+        heights = [starts[method][1] for method in order]
+        places |= zip(order, _apart(heights, _LABEL_GAP * (high - low), high), strict=True)
+    for method, place in places.items():
         is_default = method == DEFAULT_REDUCTION
         pane.annotate(
             f"{method} (default)" if is_default else method,
@@ -178,8 +183,22 @@ def _label_ends(
             color=colors[method],
             fontsize=9,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            # a name that had to make room is tied to where its line begins
+            arrowprops={"arrowstyle": "-", "color": colors[method], "lw": 0.6},
             fontweight="bold" if is_default else "normal",
         )
+
+
+def _side_by_side(starts: Mapping[str, tuple[float, float]]) -> list[list[str]]:
+    """Methods in groups whose labels would stand above each other, by where their lines begin."""
+    groups: list[list[str]] = []
+    for method in sorted(starts, key=lambda method: starts[method][0]):
+        first = starts[groups[-1][0]][0] if groups else 0.0
+        if groups and starts[method][0] <= _LABEL_WIDTH * first:
+            groups[-1].append(method)
+        else:
+            groups.append([method])
+    return groups
 
 
 def _apart(heights: Sequence[float], gap: float, highest: float) -> list[float]:

@@ -383,7 +383,7 @@ def _cache_bytes(
     if memory is not None:
         # what a reader drops is gone for the answer; what it passes over stays
         drops = memory.reader is not None and memory.reader.needs_question
-        return round(memory.nbytes / memory.tokens * last.vision_tokens * (share if drops else 1))
+        return round(memory.nbytes_of(reduced.reply.tokens) * (share if drops else 1))
     shape = host.shape if isinstance(host, SupportsFlopCount) else None
     if shape is None:
         return 0

@@ -19,6 +19,7 @@ from geofovea.pipeline.evaluation.answer_file import AnswerFile, Item
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.load import model_digest
 from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.progress import progress_bar
 from geofovea.tiling.opening import open_scene
 
@@ -29,6 +30,7 @@ __all__ = [
     "Measurement",
     "bench_settings",
     "measure",
+    "measure_ways",
     "question_facts",
 ]
 
@@ -168,6 +170,46 @@ def measure(
                 items.append(item)
             advance(number / len(scenes))
     return items
+
+
+def measure_ways(
+    folder: Path,
+    sides: Sequence[int],
+    scenes: int,
+    seed: int,
+    host: Host,
+    budgets: Sequence[int],
+    kind: type[Item],
+    measurement: Measurement[Item],
+    loading: Mapping[str, Any] | None = None,
+    version: int = 1,
+) -> list[Item]:
+    """Measure ways to find or count things, some of them under budgets of tiles.
+
+    Scenes and items that are already in the folder are used again.
+
+    Args:
+        folder: For the scenes and ``items.jsonl``.
+        sides: Of the scenes in pixels.
+        scenes: Scenes of each side.
+        seed: Of the first scene.
+        host: The model.
+        budgets: Tiles of the ways under a budget.
+        kind: Of the items.
+        measurement: What is measured on a scene.
+        loading: How the model was loaded, as far as it is unusual.
+        version: Of the synthetic world, one of ``VERSIONS``.
+
+    Raises:
+        DataError: If there is nothing to measure, or the folder holds a run with other settings.
+        OutputError: If the folder cannot be written.
+    """
+    if not budgets or min(budgets) < 1:
+        raise DataError(f"a budget has at least one tile, got {list(budgets)}")
+    places = BenchScenes(folder, sides, scenes, 1, seed, version=version)
+    make_folder(folder)
+    settings = bench_settings(host, loading, version, budgets=list(budgets))
+    return measure(places, measurement, AnswerFile(folder / "items.jsonl", kind, settings))
 
 
 def bench_settings(

@@ -11,7 +11,9 @@ from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.change_questions import ask_changes
 from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.lawn_questions import ask_lawns
+from geofovea.datasets.synthetic.plants import with_green_roofs
 from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.roof_questions import ask_roofs
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.versions import world_of
 from geofovea.datasets.synthetic.world import World
@@ -35,19 +37,25 @@ def write_benchmark(
     *,
     version: int = 1,
     bands: int = 3,
+    green_roofs: bool = False,
 ) -> Path:
     """Write ``scenes`` COGs into ``folder/image`` and one annotation file; returns its path.
 
     Worlds are of ``version``, one of ``VERSIONS``; version 2 may be written in 4 ``bands``. Then
-    there are questions about lawns too, which only near infrared answers.
+    there are questions about lawns too, which only near infrared answers, and about roofs where
+    halls have ``green_roofs``.
 
     Raises:
-        DataError: If a number is not positive or out of its range, or the scenes are too small.
+        DataError: If a number is not positive or out of its range, the scenes are too small, or
+            green roofs are asked for without near infrared.
         OutputError: If something cannot be written.
     """
     if scenes < 1 or per_category < 1:
         raise DataError(f"scenes and questions must be at least 1, got {scenes}, {per_category}")
-    worlds = [world_of(version, seed + index, side, side) for index in range(scenes)]
+    worlds = [
+        _seen(world_of(version, seed + index, side, side), bands, green_roofs)
+        for index in range(scenes)
+    ]
     images = make_folder(folder / "image")
     check_writable(folder / ANNOTATIONS)
     records: list[Record] = []
@@ -74,6 +82,7 @@ def write_one_scene(
     *,
     version: int = 1,
     bands: int = 3,
+    green_roofs: bool = False,
 ) -> list[Record]:
     """Write one COG at ``path``, and questions about it beside it, with the suffix ``.jsonl``.
 
@@ -89,7 +98,7 @@ def write_one_scene(
     """
     if per_category < 1:
         raise DataError(f"questions must be at least 1, got {per_category}")
-    world = world_of(version, seed, side, side)
+    world = _seen(world_of(version, seed, side, side), bands, green_roofs)
     check_writable(path)
     check_writable(path.with_suffix(".jsonl"))
     if path.exists() and not is_synthetic(open_scene(path)):
@@ -103,8 +112,15 @@ def write_one_scene(
 
 def _questions(world: World, per_category: int, bands: int) -> list[Question]:
     """Questions about a world, with those that only near infrared answers where there is some."""
-    lawns = ask_lawns(world, per_category) if bands > 3 else []
-    return ask_world(world, per_category) + lawns
+    plants = ask_lawns(world, per_category) + ask_roofs(world, per_category) if bands > 3 else []
+    return ask_world(world, per_category) + plants
+
+
+def _seen(world: World, bands: int, green_roofs: bool) -> World:
+    """A world with green roofs, where they are asked for and the picture can tell them apart."""
+    if green_roofs and bands < 4:
+        raise DataError("green roofs need near infrared: write the scenes in bands=4")
+    return with_green_roofs(world) if green_roofs else world
 
 
 def write_dated_benchmark(
@@ -118,11 +134,12 @@ def write_dated_benchmark(
     *,
     version: int = 1,
     bands: int = 3,
+    green_roofs: bool = False,
 ) -> Path:
     """Write scenes at several dates, and questions about what changed between two that follow.
 
     A row names the earlier scene as ``image`` and both as ``images``. See `write_benchmark` for
-    ``version`` and ``bands``.
+    ``version``, ``bands`` and ``green_roofs``.
 
     Raises:
         DataError: If a number is out of its range, or the scenes are too small.
@@ -135,7 +152,10 @@ def write_dated_benchmark(
         )
     seeds, numbers = range(seed, seed + scenes), range(dates)
     # an impossible size or date is refused before anything is written
-    worlds = {s: [make_dated_world(s, side, side, n, version) for n in numbers] for s in seeds}
+    worlds = {
+        s: [_seen(make_dated_world(s, side, side, n, version), bands, green_roofs) for n in numbers]
+        for s in seeds
+    }
     images = make_folder(folder / "image")
     check_writable(folder / ANNOTATIONS)
     records: list[Record] = []

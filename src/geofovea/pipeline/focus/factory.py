@@ -31,7 +31,7 @@ from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["FocusFactory", "check_focus", "default_focus", "focus_model_of"]
+__all__ = ["FocusFactory", "check_focus", "check_meant", "default_focus", "focus_model_of"]
 
 _EMBEDDING_BYTES = 32 * 2**20
 
@@ -54,14 +54,11 @@ def check_focus(
     """Refuse a focus that cannot be made; see ``FocusFactory.make``.
 
     Raises:
-        ModelError: If there is no such focus, the host lacks what it needs, or no model for it is
-            named, or one for another.
+        ModelError: If there is no such focus, the host lacks what it needs, no model for it is
+            named, or what is named is for another.
         GeometryError: If an oracle is given no box.
     """
-    if focus_model is not None and name != "similarity":
-        raise ModelError(
-            f"a focus model is for the focus 'similarity' and not for {name!r}; leave it out"
-        )
+    check_meant(name, boxes=boxes, focus_model=focus_model)
     if name == "oracle":
         OracleFocus(boxes)
     elif name == "attention":
@@ -74,6 +71,24 @@ def check_focus(
         _encoder_name(focus_model)
     else:
         raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
+
+
+def check_meant(name: str, *, boxes: Sequence[Box] = (), focus_model: str | None = None) -> None:
+    """Refuse what is for another focus than the one that is asked for, and would do nothing.
+
+    Raises:
+        ModelError: If there is such a thing.
+    """
+    if focus_model is not None and name != "similarity":
+        raise ModelError(
+            f"focus_model={focus_model!r} is for the focus 'similarity' and not for {name!r}; "
+            "leave it out"
+        )
+    if len(boxes) and name != "oracle":
+        raise ModelError(
+            f"boxes= says where the evidence is, for the focus 'oracle' and not for {name!r}; "
+            "leave it out"
+        )
 
 
 class FocusFactory:
@@ -145,6 +160,8 @@ class FocusFactory:
 
     def _similarity(self, question: str, usage: QuestionUsage, focus_model: str) -> Focus:
         encoder = load_dual_encoder(focus_model)
+        doubts = encoder.doubts(question, self._reader.scene)
+        usage.warnings += [each for each in doubts if each not in usage.warnings]
         if self._index is not None:
             with usage.clock.stage("focus"):
                 likeness = indexed_likeness(self._index, encoder, question, usage)
@@ -212,6 +229,7 @@ def _encoder_name(focus_model: str | None) -> str:
     if focus_model is None:
         raise ModelError(
             "focus='similarity' needs a dual encoder; name one, for example "
-            "focus_model='openai/clip-vit-base-patch32', or an index of the scene with index="
+            "focus_model='openai/clip-vit-base-patch32' ('embedded' for synthetic scenes), or an "
+            "index of the scene with index="
         )
     return focus_model

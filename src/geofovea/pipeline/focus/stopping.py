@@ -100,8 +100,9 @@ class ConfidentStop:
         looks: Sequence[LevelLook] = (),
     ) -> str | None:
         """``"confident"`` when the model is; see ``StopRule``."""
-        share = min(self.budget_tokens // _PROBES, self.budget_tokens - self.spent)
-        if share < 1 or not looks:
+        share = self.budget_tokens // _PROBES
+        # what the last probe leaves over is too little to be sure of anything
+        if not 1 <= share <= self.budget_tokens - self.spent or not looks:
             return None
         tokens, _ = keep_tokens(
             Descent(tuple(looks), "probed"), share, self.reduction, context_of=self.context_of

@@ -10,7 +10,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.watching import WatchedFocus, Watcher
-from geofovea.pipeline.focus.factory import FocusFactory, check_focus
+from geofovea.pipeline.focus.factory import FocusFactory, check_focus, check_meant
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.system.memory import MemoryStop
 from geofovea.regionfocus.budget import Budget
@@ -81,10 +81,13 @@ class SearchOptions:
         """Refuse what cannot be looked for with a host, before anything is looked at.
 
         Raises:
-            ModelError: If there is no such focus, or the host lacks what it needs.
+            ModelError: If there is no such focus, the host lacks what it needs, or an option is for
+                another.
             GeometryError: If an oracle is given no box.
         """
-        if self.focus not in BASELINES:
+        if self.focus in BASELINES:
+            check_meant(self.focus, boxes=self.boxes, focus_model=self.focus_model)
+        else:
             check_focus(host, self.focus, boxes=self.boxes, focus_model=self.focus_model)
 
 

@@ -93,7 +93,7 @@ class Host(Protocol):
         tile_size: Side in pixels of the tiles that it takes.
         grid: ``(rows, columns)`` of the vision tokens of one tile.
         default_budget: What it spends when the user sets no budget.
-        capabilities: See there.
+        capabilities: What it can do beyond answering, and which scenes it knows.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Host(Protocol):
 
         A host with ``SupportsAttentionMode`` reads it by the mode that somebody chose or
         calibrated. Where nobody did, this is the attention of its ``focus_layer`` as it is, and
-        only the search compares it with neutral questions; see ``scores_together``.
+        only the search compares it with neutral questions.
 
         Raises:
             ModelError: If the host exposes no attention.

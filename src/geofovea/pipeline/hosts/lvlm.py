@@ -38,6 +38,7 @@ from geofovea.pipeline.inference.decoder.choice_scoring import choice_instructio
 from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.greedy import stop_ids
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt, row_of_tokens
+from geofovea.pipeline.inference.decoder.logit_rules import LogitRules
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
 from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
@@ -124,6 +125,7 @@ class LvlmHost:
         if self.focus_origin == "default":
             self._as_it_is = self._attention.with_mode(one_layer)
         self.shape = family.host_shape(family.config, self.focus_layer, family.tile_size)
+        stop = stop_ids(family.model, tokenizer)
         self._writer = AnswerGenerator(
             name,
             family.decoder,
@@ -131,8 +133,9 @@ class LvlmHost:
             self._embedding,
             tokenizer,
             self._prompts.words,
-            stop_ids(family.model, tokenizer),
+            stop,
             settings.answer_tokens,
+            rules=LogitRules.of(family.model.generation_config, stop),
         )
         self.capabilities = Capabilities(
             attention=self._attention.can_read,

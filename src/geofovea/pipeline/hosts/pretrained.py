@@ -31,6 +31,7 @@ from geofovea.pipeline.hosts.processor_template import processor_template
 from geofovea.pipeline.hosts.region_focus import FOCUS_FILE
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, read_scene_position
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings, with_calibration
+from geofovea.pipeline.inference.vision.image_processor import ImageProcessor
 from geofovea.pipeline.system.device_memory import is_out_of_memory
 
 __all__ = ["could_not_load", "family_of", "load_lvlm"]
@@ -58,13 +59,17 @@ def load_lvlm(
     weight_count = check_files(name, config)
     options.check_installed()
     options.check_recordable()
-    settings = _settings(name, kind.defaults, options, weight_files(name, config))
+    processor = _image_processor(name, kind.defaults)
+    settings = _settings(name, kind.defaults, processor, options, weight_files(name, config))
     model, tokenizer = _load(name, kind, config, weight_count, options)
     if not options.places:
         model = model.to(options.device)
     device = model.get_input_embeddings().weight.device
     position = read_scene_position(companion(name, SCENE_POSITION_FILE), device)
     with parts_that_fit(name):
+        if settings.tile_size is None:
+            side = kind.usual_tile(model.config, processor.least, processor.most)
+            settings = replace(settings, tile_size=side)
         family = kind(model.eval(), settings.tile_size)
         host = LvlmHost(called or name, family, tokenizer, settings, position)
     try_model(host)
@@ -108,14 +113,18 @@ def family_of(name: str, config: dict[str, Any]) -> type[Family]:
 
 
 def _settings(
-    name: str, defaults: HostSettings, options: LoadOptions, weights: Sequence[Path]
+    name: str,
+    defaults: HostSettings,
+    processor: ImageProcessor,
+    options: LoadOptions,
+    weights: Sequence[Path],
 ) -> HostSettings:
     """From the most particular to the most general.
 
     They are options, a calibration of the user's, geofovea.json, the processor, the family.
     """
     path = companion(name, SETTINGS_FILE)
-    settings = replace(defaults, **_normalization(name))
+    settings = replace(defaults, image_mean=processor.mean, image_std=processor.std)
     if path is not None:
         settings = HostSettings.read(path, settings)
     settings = with_calibration(name, settings, weights)
@@ -124,22 +133,16 @@ def _settings(
     return replace(settings, **{name: v for name, v in chosen.items() if v is not None})
 
 
-def _normalization(name: str) -> dict[str, Any]:
-    """What the model's image processor does to colors, as settings; empty if it does not say."""
-    processor: Any = None
-    if path := companion(name, "preprocessor_config.json"):
-        processor = read_json(path)
-    elif path := companion(name, "processor_config.json"):
-        processor = read_json(path).get("image_processor")
-    if not isinstance(processor, dict):
-        return {}
-    if processor.get("do_normalize") is False:
-        return {"image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
-    return {
-        key: tuple(value)
-        for key in ("image_mean", "image_std")
-        if isinstance(value := processor.get(key), list)
-    }
+def _image_processor(name: str, defaults: HostSettings) -> ImageProcessor:
+    """What the stock image processor of a model does; that of its family where no file says it."""
+    record: object = None
+    if path := companion(name, "processor_config.json"):
+        record = read_json(path).get("image_processor")
+    if not isinstance(record, dict):
+        # AutoImageProcessor looks here where that file holds no image processor
+        path = companion(name, "preprocessor_config.json")
+        record = {} if path is None else read_json(path)
+    return ImageProcessor.of(record, defaults.image_mean, defaults.image_std)
 
 
 def _load(

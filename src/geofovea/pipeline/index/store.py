@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from geofovea.errors import DataError, ModelError, OutputError
 from geofovea.pipeline.index.indexed_scene import IndexedScene, key_of
 from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
 from geofovea.pipeline.index.settings import FORMAT, IndexSettings
-from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.files import is_file, make_folder, write_text
 
 __all__ = ["IndexStore"]
 
@@ -47,7 +47,7 @@ class IndexStore:
     @staticmethod
     def exists(folder: Path) -> bool:
         """Whether a folder holds an index."""
-        return (folder / _SETTINGS).is_file()
+        return is_file(folder / _SETTINGS)
 
     @staticmethod
     def open(folder: Path) -> IndexStore:
@@ -140,6 +140,14 @@ class IndexStore:
         records = sorted((self.folder / _SCENES).glob(f"*/{_SCENE}"))
         scenes = (_read(path, self._scene_of, _NO_SCENE) for path in records)
         return sorted(scenes, key=lambda scene: scene.name)
+
+    def readable_scenes(self) -> list[IndexedScene]:
+        """The scenes whose records are not damaged: a run makes the others anew."""
+        scenes = []
+        for path in sorted((self.folder / _SCENES).glob(f"*/{_SCENE}")):
+            with suppress(DataError):
+                scenes.append(_read(path, self._scene_of, _NO_SCENE))
+        return scenes
 
     def scene_named(self, name: str) -> IndexedScene | None:
         """A scene by its lasting name; None if the index does not hold it.

@@ -23,9 +23,9 @@ from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
-from geofovea.pipeline.places.looking import SecondLook
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.report import second_look_cost
+from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.relations.extremes import MOST_REFUTED, Extent, compute_extreme, not_located
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.superlatives import Superlative

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from geofovea.datasets.tables.text_files import unambiguous_json
 from geofovea.errors import DataError
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.system.files import write_text
@@ -96,7 +97,7 @@ def read_confusion(path: str | os.PathLike[str]) -> Confusion:
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise DataError(f"{file} is too large for a confusion of four counts")
-        record = json.loads(file.read_text("utf-8"))
+        record = unambiguous_json(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} cannot be read as a confusion: {error}") from error
     names = ("hits", "misses", "false_alarms", "tiles")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -16,7 +17,11 @@ from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.scene import Scene
 
-__all__ = ["Count", "CountMethod"]
+__all__ = ["FORMATS", "Count", "CountMethod"]
+
+_PLACES = (".geojson", ".gpkg", ".parquet", ".csv")
+FORMATS = (".json", *_PLACES)
+"""Suffixes of the files that a count is saved as."""
 
 CountMethod = Literal["sweep", "sample"]
 
@@ -83,6 +88,10 @@ class Count:
         """The number and its interval, for people."""
         return f"{self.value:.0f} (95 % interval {self.low:.0f} to {self.high:.0f})"
 
+    def with_warnings(self, warnings: Sequence[str]) -> Count:
+        """The same count, with further warnings."""
+        return replace(self, places=self.places.with_warnings(warnings)) if warnings else self
+
     def __repr__(self) -> str:
         return (
             f"Count({self.text} of {self.phrase!r} in {PurePath(self.scene.path).name!r}, "
@@ -118,9 +127,9 @@ class Count:
         if file.suffix.lower() == ".json":
             write_text(file, json.dumps(self.to_dict(), indent=1))
             return
-        if file.suffix.lower() not in (".geojson", ".gpkg", ".parquet", ".csv"):
+        if file.suffix.lower() not in _PLACES:
             raise OutputError(
                 f"{file} has the suffix {file.suffix!r}, and a count is saved as .json, its places "
-                "as .csv, .geojson, .gpkg or .parquet"
+                f"as {', '.join(_PLACES[:-1])} or {_PLACES[-1]}"
             )
         self.places.save(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,8 +9,7 @@ import torch
 
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
-from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.grounding import can_ground, spoken_places
 from geofovea.pipeline.places.outline import tile_box, token_boxes, token_error_px
 from geofovea.pipeline.places.place import Outline, Place
@@ -23,7 +21,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["SecondLook", "TileLooker"]
+__all__ = ["TileLooker", "tokens_in"]
 
 _TILES_AT_ONCE = 16
 
@@ -189,7 +187,7 @@ class TileLooker:
         """Those that are as the adjectives say, each asked about from its own tokens alone."""
         for adjective in adjectives:
             question = presence_words(self.host).ask_attribute(noun, adjective)
-            pictures = [_around(tokens, place.box_scene) for place in places]
+            pictures = [tokens_in(tokens, place.box_scene) for place in places]
             shares = self.asker.ask_yes(question, pictures)
             places = [
                 replace(place, score=place.score * share)
@@ -199,73 +197,8 @@ class TileLooker:
         return places
 
 
-@dataclass(slots=True, eq=False)
-class SecondLook:
-    """Looks again at places that were found, each in the middle of a window of its own.
-
-    A tile of the grid may cut a thing, or show its neighbor beside it; a window around the place
-    does not. Only the tokens that its box touches are shown, encoded anew.
-
-    Attributes:
-        tiles: Of the scene, by the host that is asked.
-        pyramid: Of the scene.
-        phrase: What was looked for.
-        calls: How the host is asked.
-        usage: Counts what that takes.
-        budget: A window counts as a tile.
-        most: Windows at most; 0 looks at nothing.
-        looked: Windows so far.
-    """
-
-    tiles: TileTokens
-    pyramid: Pyramid
-    phrase: str
-    calls: EngineCalls
-    usage: QuestionUsage
-    budget: Budget
-    most: int
-    looked: int = 0
-    asker: PresenceAsker = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.asker = PresenceAsker(self.tiles.host, self.calls, self.usage, 0.0)
-
-    def probability(self, box: Box) -> float | None:
-        """How likely a box shows the thing; None where no further look is possible.
-
-        A host behind an endpoint is sent pictures of tiles, and is not asked again.
-        """
-        size = min(self.pyramid.width, self.pyramid.height)
-        has_room = size >= self.pyramid.tile_size and not isinstance(
-            self.tiles.host, SupportsImages
-        )
-        if not has_room or not self._is_affordable():
-            return None
-        check_cancelled()
-        self.looked += 1
-        tokens = _around(self.tiles.around(box.center, self.usage), box)
-        words = presence_words(self.tiles.host)
-        noun, adjectives = words.parts(self.phrase)
-        # a prompt that may deny it, one that scores all answers, and one for each adjective
-        needed = len(tokens) * (2 + len(adjectives))
-        if not needed or self.asker.tokens + needed > self.budget.tokens:
-            return None
-        (presence,) = self.asker.ask(words.ask(noun), [tokens])
-        shares = [
-            self.asker.ask_yes(words.ask_attribute(noun, adjective), [tokens])[0]
-            for adjective in adjectives
-        ]
-        return math.prod([presence.probability, *shares])
-
-    def _is_affordable(self) -> bool:
-        """Whether time and tiles for one more window are left."""
-        clock, seconds = self.usage.clock, self.budget.seconds
-        in_time = seconds is None or clock.now() - clock.started < seconds
-        return in_time and self.looked < min(self.most, self.budget.tiles)
-
-
-def _around(tokens: TokenSet, box: Box) -> TokenSet:
-    """The tokens that a box touches."""
+def tokens_in(tokens: TokenSet, box: Box) -> TokenSet:
+    """The tokens that a box in scene pixels touches."""
     boxes = tokens.boxes_scene
     touches = (
         (boxes[:, 0] < box.x1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ from geofovea.errors import BudgetError
 from geofovea.pipeline.index.likeness import SceneLikeness
 from geofovea.regionfocus.scoring import mass_collector
 from geofovea.regionfocus.search.looks import Descent
-from geofovea.tiling.geo.region import Region
-from geofovea.tiling.pyramid import Pyramid, Tile
+from geofovea.tiling.geo.region import Region, checked_region
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 __all__ = ["NativeTiles", "RankedTiles", "native_count"]
 
@@ -63,14 +64,25 @@ class NativeTiles:
 
         Raises:
             BudgetError: If there are too many to list.
+            GeometryError: If the region is none.
         """
-        rows, cols = pyramid.grid_shape(0)
+        checked_region(region)
+        frame = Box(0, 0, pyramid.width, pyramid.height)
+        if region is not None:
+            # the rest of a large scene costs nothing
+            bounds = frame.intersection(Box(*region.geometry.bounds))
+            if bounds is None:
+                return NativeTiles((), pyramid, region)
+            frame = bounds
+        side = pyramid.tile_size
+        rows = math.ceil(frame.y1 / side) - int(frame.y0 // side)
+        cols = math.ceil(frame.x1 / side) - int(frame.x0 // side)
         if rows * cols > MOST_TILES:
             raise BudgetError(
-                f"the scene has {rows * cols} native tiles, at most {MOST_TILES} are listed: name "
-                "a region= of it"
+                f"there are {rows * cols} native tiles, at most {MOST_TILES} are listed: name a "
+                "region= that is smaller"
             )
-        tiles = list(pyramid.tiles(0))
+        tiles = pyramid.tiles_over(0, frame)
         if region is not None:
             mask = region.overlap_mask([pyramid.box_scene(tile).as_tuple() for tile in tiles])
             tiles = [tile for tile, is_in in zip(tiles, mask, strict=True) if is_in]

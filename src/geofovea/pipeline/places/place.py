@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -112,6 +112,10 @@ class Places(Sequence[Place]):
             f"{PurePath(self.scene.path).name!r}, "
             f"{self.coverage.tiles_looked} of {self.coverage.tiles_total} native tiles looked at)"
         )
+
+    def with_warnings(self, warnings: Sequence[str]) -> Places:
+        """The same places, with further warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings)) if warnings else self
 
     def geojson(self) -> dict[str, Any]:
         """A GeoJSON FeatureCollection.

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.places.coverage import Coverage, Mode
-from geofovea.pipeline.places.looking import SecondLook, TileLooker
+from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.recall import expected_recall
+from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.session.answer_warnings import answer_warnings
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.memory import peak_rss_mb

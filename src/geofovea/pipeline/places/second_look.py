@@ -1,30 +1,102 @@
-"""A second look at what the grid cuts: a tile shifted by half holds what lies across a seam.
+"""A second look: at what the grid cuts, or at one place, from its own tokens alone.
 
 Native tiles do not overlap, so the model sees a thing on a seam in parts, and may take a part for
 something else. Where a place reaches a seam, the tile that has this seam in its middle is looked
-at. What it shows there stands in place of the parts; parts of what it denies were false alarms.
+at (`look_again`). What it shows there stands in place of the parts; parts of what it denies were
+false alarms. A `SecondLook` reads a window with one place in its middle, and tells how likely the
+thing is there.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import shapely.affinity
 
-from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.watching import Watcher, watched_calls
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.hosts.base import SupportsImages
+from geofovea.pipeline.places.looking import TileLooker, tokens_in
 from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
 from geofovea.pipeline.places.place import Place
+from geofovea.pipeline.places.presence import PresenceAsker, presence_words
 from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.cancellation import check_cancelled
+from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.shifted_reader import ShiftedReader
 
-__all__ = ["look_again"]
+__all__ = ["SecondLook", "look_again"]
+
+
+@dataclass(slots=True, eq=False)
+class SecondLook:
+    """Looks again at places that were found, each in the middle of a window of its own.
+
+    A tile of the grid may cut a thing, or show its neighbor beside it; a window around the place
+    does not. Only the tokens that its box touches are shown, encoded anew.
+
+    Attributes:
+        tiles: Of the scene, by the host that is asked.
+        pyramid: Of the scene.
+        phrase: What was looked for.
+        calls: How the host is asked.
+        usage: Counts what that takes.
+        budget: A window counts as a tile.
+        most: Windows at most; 0 looks at nothing.
+        looked: Windows so far.
+    """
+
+    tiles: TileTokens
+    pyramid: Pyramid
+    phrase: str
+    calls: EngineCalls
+    usage: QuestionUsage
+    budget: Budget
+    most: int
+    looked: int = 0
+    asker: PresenceAsker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.asker = PresenceAsker(self.tiles.host, self.calls, self.usage, 0.0)
+
+    def probability(self, box: Box) -> float | None:
+        """How likely a box shows the thing; None where no further look is possible.
+
+        A host behind an endpoint is sent pictures of tiles, and is not asked again.
+        """
+        size = min(self.pyramid.width, self.pyramid.height)
+        has_room = size >= self.pyramid.tile_size and not isinstance(
+            self.tiles.host, SupportsImages
+        )
+        if not has_room or not self._is_affordable():
+            return None
+        check_cancelled()
+        self.looked += 1
+        tokens = tokens_in(self.tiles.around(box.center, self.usage), box)
+        words = presence_words(self.tiles.host)
+        noun, adjectives = words.parts(self.phrase)
+        # a prompt that may deny it, one that scores all answers, and one for each adjective
+        needed = len(tokens) * (2 + len(adjectives))
+        if not needed or self.asker.tokens + needed > self.budget.tokens:
+            return None
+        (presence,) = self.asker.ask(words.ask(noun), [tokens])
+        shares = [
+            self.asker.ask_yes(words.ask_attribute(noun, adjective), [tokens])[0]
+            for adjective in adjectives
+        ]
+        return math.prod([presence.probability, *shares])
+
+    def _is_affordable(self) -> bool:
+        """Whether time and tiles for one more window are left."""
+        clock, seconds = self.usage.clock, self.budget.seconds
+        in_time = seconds is None or clock.now() - clock.started < seconds
+        return in_time and self.looked < min(self.most, self.budget.tiles)
 
 
 @dataclass(frozen=True, slots=True, order=True)

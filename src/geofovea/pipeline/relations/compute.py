@@ -101,7 +101,14 @@ def _refusal(missing: Sequence[str], there: Sequence[LocatedPlace]) -> _Result |
 
 def _direction(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> _Result:
     subject, reference = places
-    margin = plane.along(question.direction, reference, subject)
+    return _by_margin(plane.along(question.direction, reference, subject), question, places, plane)
+
+
+def _by_margin(
+    margin: float, question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
+) -> _Result:
+    """Whether the first of two places lies in a direction, by how much it does."""
+    subject, reference = places
     error = plane.error_along(question.direction, subject, reference)
     way = plane.way(reference.center, subject.center)
     return _Result(
@@ -241,7 +248,9 @@ def _between(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
 
 
 def _farther(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> _Result:
-    return _direction(question, places, plane)
+    subject, reference = places
+    margin = plane.position(question.direction, reference, subject)
+    return _by_margin(margin, question, places, plane)
 
 
 def _farthest(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> _Result:
@@ -267,12 +276,12 @@ def _order(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
 
 
 def _numbers_along(direction: str, places: Sequence[LocatedPlace], plane: Plane) -> list[Quantity]:
-    """How far each place lies in a direction, from the first."""
+    """How far each place lies on a line in a direction, from the first."""
     unit = "px" if direction in PICTURE else plane.unit
     return [
         Quantity(
             place.label,
-            plane.along(direction, places[0], place),
+            plane.position(direction, places[0], place),
             plane.error_along(direction, place),
             unit,
         )

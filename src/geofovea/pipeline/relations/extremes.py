@@ -219,7 +219,7 @@ def _number(
 ) -> Quantity:
     """What is compared of a place."""
     if question.measure == "direction":
-        value = plane.along(question.direction, origin, place)
+        value = plane.position(question.direction, origin, place)
         unit = "px" if question.direction in PICTURE else plane.unit
         error = plane.error_along(question.direction, place)
         return Quantity(question.direction, value, error, unit)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from geofovea.errors import QuestionError
-from geofovea.pipeline.relations.names import is_cover, is_name, names_in
+from geofovea.pipeline.relations.names import is_cover, is_line, is_name, names_in
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.vocabulary import SIZES, plain_direction, unit_called
 from geofovea.pipeline.relations.wording import plain_question
@@ -31,7 +31,7 @@ _STAND = r"(?:located |situated |placed |positioned |standing |lying )?"
 _ONE_IS = rf"(?:is|does) {_A} (?:(?:lie|stand|sit) )?{_STAND}"
 _STEM = rf"(?P<stem>{'|'.join(SIZES)})"
 _FAR = r"(?:further|farther)"
-_UNIT = r"(?P<unit>(?:square |sq\.? )?[a-z]+(?:\^?2|²)?)"
+_UNIT = r"(?P<unit>(?:square |sq\.? |nautical )?[a-z]+(?:\^?2|²)?)"
 _IN_UNIT = rf"(?:,? (?:(?:measured|expressed|given) )?in {_UNIT})?"
 _NEAR, _NOT_NEAR = "close|near", "further|farther"
 _NEAREST = rf"(?P<near>{_NEAR})(?:r|er|st|est)"
@@ -42,9 +42,11 @@ _EACH_OTHER = r"(?:each other|one another)"
 _ASPECT = r"(?P<word>size|area|length|width)"
 _DISTANCE = (
     r"(?:(?:what is|what would be) )?(?:the )?"
-    r"(?:(?:straight[- ]line|direct|geodesic|great[- ]circle|exact|approximate|total) )?distance"
+    r"(?:(?:straight[- ]line|direct|geodesic|great[- ]circle|exact|approximate|total) )?"
+    r"(?:distance|separation)"
 )
 _GROUND = r"(?:area|land|ground|space|surface)"
+_ARTICLE = re.compile(r"\b(?:the|an?) $")
 _RELATIVE = r"(?:from|of|relative to|in relation to|with respect to|(?:as )?seen from)"
 
 
@@ -75,11 +77,19 @@ def parse_question(question: str) -> PlaceQuestion | None:
             parsed = make(match)
         except (QuestionError, LookupError):
             continue
-        if all(is_name(place) for place in parsed.places) and len(set(parsed.places)) == len(
-            parsed.places
-        ):
+        are_places = all(is_name(name) and not is_line(name) for name in parsed.places)
+        if are_places and len(set(parsed.places)) == len(parsed.places) and not _means_all(match):
             return parsed
     return None
+
+
+def _means_all(match: re.Match[str]) -> bool:
+    """Whether a name without its article means all of a kind: the distance from water."""
+    groups = match.groupdict()
+    spans = [match.span(group) for group in "abc" if groups.get(group)]
+    listed = re.split(r",? (?:or|and) |, ", groups.get("list") or "")
+    alone = [match.string[a:b] for a, b in spans if not _ARTICLE.search(match.string[:a])]
+    return any(is_cover(name.strip(" ,")) for name in (*alone, *listed))
 
 
 @_sentence(
@@ -102,6 +112,7 @@ def _direction(match: re.Match[str]) -> PlaceQuestion:
     rf"(?:lie )?{_RELATIVE} {_B}",
     rf"(?:in )?(?:which|what) direction "
     rf"(?:is it|(?:do|should|must|would) (?:i|we|you) (?:go|travel))(?: to get)? from {_B} to {_A}",
+    rf"(?:on )?(?:which|what) side of {_B} (?:is|does) {_A}(?: lie)?(?: on)?",
     rf"(?:(?:as )?seen )?from {_B}, (?:in )?(?:which|what) direction is {_A}",
     rf"(?:what is the )?(?:direction|bearing|heading|azimuth) from {_B} to {_A}",
     rf"(?:what is the )?(?:direction|bearing|azimuth) of {_A} (?:as seen )?from {_B}",
@@ -122,10 +133,12 @@ def _bearing(match: re.Match[str]) -> PlaceQuestion:
     rf"how far is it to {_A} from {_B}{_IN_UNIT}",
     rf"how far apart (?:are|do|lie) {_A} and {_B}(?: lie)?(?: from {_EACH_OTHER})?{_IN_UNIT}",
     rf"how far apart {_A} and {_B} (?:are|lie){_IN_UNIT}",
+    rf"how close (?:together )?are {_A} and {_B}(?: to {_EACH_OTHER})?{_IN_UNIT}",
     rf"how far (?:are|do) {_A} and {_B} (?:lie )?(?:apart|(?:away )?from {_EACH_OTHER}){_IN_UNIT}",
     # without its article it may be a deed: "how close is the plane to landing"
     rf"how close is {_A} to the (?P<b>[^\W_][\w' -]*?){_IN_UNIT}",
     rf"{_DISTANCE} (?:between|from|separating) {_A} (?:and|to) {_B}{_IN_UNIT}",
+    rf"{_DISTANCE} in {_UNIT} (?:between|from) {_A} (?:and|to) {_B}",
     rf"{_DISTANCE} (?:of|from) {_A} from {_B}{_IN_UNIT}",
     rf"{_DISTANCE} to {_A} from {_B}{_IN_UNIT}",
     rf"(?:what|which|how much) distance (?:separates|lies between|is between|is there between) "
@@ -196,12 +209,10 @@ def _nearest_of_two(match: re.Match[str]) -> PlaceQuestion:
     rf"how much {_GROUND} is (?:covered|occupied|taken up) by {_A}{_IN_UNIT}",
     rf"how many {_UNIT} (?P<word>large|big|long|wide) is {_A}",
     rf"how many {_UNIT} is {_A} (?P<word>large|big|long|wide)",
-    rf"how many {_UNIT} does {_A} (?:cover|occupy|take up|have)",
+    rf"how many {_UNIT} does {_A} (?:cover|occupy|take up|have|span)",
     rf"how many {_UNIT} (?:is|are covered by|are occupied by) {_A}",
 )
 def _size(match: re.Match[str]) -> PlaceQuestion:
-    if is_cover(match["a"]) and not re.search(r"\b(?:the|an?) $", match.string[: match.start("a")]):
-        raise QuestionError(f"{match['a']!r} means all of it")
     word = _group(match, "word")
     measure = {"long": "length", "wide": "width"}.get(word, word)
     measure = measure if measure in ("length", "width") else "area"

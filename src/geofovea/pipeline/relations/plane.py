@@ -106,6 +106,18 @@ class Plane:
         ]
         return min(parts)
 
+    def position(self, direction: str, start: LocatedPlace, end: LocatedPlace) -> float:
+        """How far ``end`` lies from ``start`` on a line in a direction, to order places by.
+
+        Between two main directions, it is the way on the diagonal. `along` would not do: its
+        smaller part orders places differently from every start.
+        """
+        if direction in PICTURE:
+            return self.along(direction, start, end)
+        way = self.way(start.center, end.center)
+        east, north = COMPASS[direction]
+        return east * way.east + north * way.north
+
     def error_along(self, direction: str, *places: LocatedPlace) -> float:
         """By how much `along` may be wrong."""
         if direction in PICTURE:

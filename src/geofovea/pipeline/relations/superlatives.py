@@ -12,7 +12,7 @@ from typing import Literal
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.inference.prompts.presence import singular_of
-from geofovea.pipeline.relations.names import ABSTRACT, NUMBERS, is_name
+from geofovea.pipeline.relations.names import ABSTRACT, NUMBERS, is_line, is_name
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.vocabulary import SIZES, plain_direction
 from geofovea.pipeline.relations.wording import plain_question
@@ -63,6 +63,7 @@ _NO_CLASS = re.compile(
     r"\b(?:and|or|nor|not|no|of|at|in|on|to|from|near|by|with|for|than|between|beside|the|a|an|"
     r"is|are|was|were|does|do|did|has|have|can|could|would|will|be|that|this|these|those|it|its|"
     r"which|what|where|who|whose|when|why|how|all|any|each|every|some|many|much|more|most|other|"
+    r"first|second|third|fourth|fifth|sixth|last|next|(?:land|water)marks?|sites?|facilit(?:y|ies)|"
     r"ones?|things?|objects?|items?|elements?|features?|structures?|areas?|regions?|zones?|parts?|"
     r"sides?|edges?|corners?|points?|places?|spots?|locations?|scenes?|images?|pictures?|maps?|"
     r"colou?rs?|shapes?|numbers?|counts?|amounts?|names?|kinds?|types?|class(?:es)?|words?|"
@@ -74,7 +75,7 @@ _NO_CLASS = re.compile(
 
 _NO_REFERENCE = re.compile(
     r"\b(?:me|us|you|ones?|cent(?:er|re)|middle|edge|corner|border|top|bottom|north|south|east|"
-    r"west|left|right|camera|sensor|along|ahead|behind|back|down|up|out|off|together|by)\b"
+    r"west|left|right|to|from|camera|sensor|along|ahead|behind|back|down|up|out|off|together|by)\b"
 )
 """Words with which a phrase names no place that can be found, beside those of no name at all."""
 
@@ -159,7 +160,10 @@ def _superlative(question: str, groups: dict[str, str | None]) -> Superlative | 
     if groups.get("many") and count == 1:
         # "the largest lakes": nobody knows how many
         return None
-    if not is_class(thing):
+    if groups.get("of") and groups.get("first"):
+        # "which of the two lakes": two that the asker knows, and not two that are wanted
+        return None
+    if not is_class(thing) or is_line(thing) or is_line(reference):
         return None
     if reference and (_NO_REFERENCE.search(reference) or not is_name(reference)):
         return None

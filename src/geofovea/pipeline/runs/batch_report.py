@@ -16,6 +16,7 @@ from typing import Any
 from geofovea import __version__
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.runs.batch_results import ANSWERS
+from geofovea.pipeline.runs.batch_summary import warnings_alike
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.html_page import render_page
 from geofovea.pipeline.system.tables import markdown_table
@@ -25,6 +26,7 @@ __all__ = ["write_batch_report"]
 
 _THUMBNAIL = 168
 _MOST_ROWS = 5000
+_MOST_WARNINGS = 20
 _LONGEST = 400
 
 
@@ -112,8 +114,7 @@ def _kind(result: Mapping[str, Any]) -> str:
 
 
 def _warnings(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    counts = Counter(text for r in results for text in r.get("warnings") or ())
-    return counts.most_common(20)
+    return warnings_alike(results)[:_MOST_WARNINGS]
 
 
 def _shown(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,9 @@ from typing import Any
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.runs.runner import RunCounts
 
-__all__ = ["BatchSummary", "summarize"]
+__all__ = ["BatchSummary", "summarize", "warnings_alike"]
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class BatchSummary:
         tokens_llm: Of all answers.
         errors: Kinds of errors, the most frequent first: ``kind``, ``rows``, and the first one's
             ``id`` and ``error``.
-        warnings: Warnings, the most frequent first: ``warning`` and ``rows``.
+        warnings: Warnings, the most frequent first: ``warning`` and ``rows``. Those that differ in
+            numbers alone are one, by the text that comes first; see `warnings_alike`.
         notes: What was left out of the plan.
         configuration: Hash of the settings.
         files: What was written.
@@ -97,7 +101,6 @@ def summarize(
     answered = [r for r in results if r["status"] == "answered"]
     kinds = Counter(str(r["error"]).split(":")[0] for r in failed)
     first = {str(r["error"]).split(":")[0]: r for r in reversed(failed)}
-    warnings = Counter(warning for r in answered for warning in r["warnings"] or ())
     return BatchSummary(
         rows=rows,
         scenes=scenes,
@@ -114,7 +117,7 @@ def summarize(
             {"kind": kind, "rows": n, "id": first[kind]["id"], "error": first[kind]["error"]}
             for kind, n in kinds.most_common()
         ),
-        warnings=tuple({"warning": text, "rows": n} for text, n in warnings.most_common()),
+        warnings=tuple({"warning": text, "rows": n} for text, n in warnings_alike(answered)),
         notes=tuple(notes),
         configuration=configuration,
         files=tuple(files),
@@ -123,3 +126,20 @@ def summarize(
         endpoint=endpoint,
         mended=tuple(mended),
     )
+
+
+def warnings_alike(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """The warnings of rows with how many rows have each, the most frequent first.
+
+    Warnings that differ in numbers alone are one, and the first of them stands for all: else what
+    is said of every row with its own number would push out what is said of a few.
+    """
+    first: dict[str, str] = {}
+    rows: Counter[str] = Counter()
+    for result in results:
+        texts = result.get("warnings") or ()
+        kinds = {_NUMBER.sub("#", text): text for text in reversed(texts)}
+        for kind, text in kinds.items():
+            first.setdefault(kind, text)
+        rows.update(list(kinds))
+    return [(first[kind], count) for kind, count in rows.most_common()]

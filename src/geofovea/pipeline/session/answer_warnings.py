@@ -66,8 +66,9 @@ def answer_warnings(
         if is_beyond(host, scene):
             warnings.append(_beyond_warning(host, scene))
         if unknown := host.unknown_words(" ".join(words)):
+            what = "word" if len(unknown) == 1 else "words"
             warnings.append(
-                f"the {host.name} model does not know the words {', '.join(unknown[:8])}"
+                f"the {host.name} model does not know the {what} {', '.join(unknown[:8])}"
             )
         elif names is None and not is_worded_as_taught(question):
             warnings.append(

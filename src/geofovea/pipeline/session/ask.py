@@ -26,6 +26,7 @@ from geofovea.regionfocus.strategies import (
     DEFAULT_GEOMETRY,
     DEFAULT_REDUCTION,
 )
+from geofovea.tiling.geo.region import Region
 from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
@@ -50,6 +51,7 @@ def ask(
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
     boxes: Sequence[Box] = (),
+    region: Region | None = None,
     choices: Sequence[str] = (),
     device: str = AUTO,
     dtype: str | None = None,
@@ -98,6 +100,8 @@ def ask(
         composite: A named composite instead, such as ``"false-color"`` or ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
         boxes: Where the evidence is, in scene pixels, for ``focus="oracle"``.
+        region: The polygon that is asked about; see ``Region.from_crs``. Nothing outside of it is
+            evidence.
         choices: Answers to choose from; all are scored, and the likeliest is the answer.
         device: Where a model that is named is loaded; see ``load_host``, also for the rest.
         dtype: In which numbers.
@@ -168,6 +172,7 @@ def ask(
         route=route,
         stop=stop,
         boxes=boxes,
+        region=region,
         choices=choices,
         focus_model=focus_model,
         geometry=geometry,

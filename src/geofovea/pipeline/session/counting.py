@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
+from geofovea.datasets.scoring.number_words import number_in
 from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.hosts.base import Speaker
 from geofovea.pipeline.inference.decoder.outputs import Generation
@@ -16,36 +16,7 @@ from geofovea.regionfocus.selection.kept_tokens import ContextOf, plain_context,
 from geofovea.regionfocus.selection.places import groups_of, look_at
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["GroupCounts", "count_by_groups", "number_in"]
-
-_NUMBER_WORDS = {
-    word: number
-    for number, word in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ]
-    )
-}
+__all__ = ["GroupCounts", "count_by_groups"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,13 +68,3 @@ def count_by_groups(
     logs = [math.log(max(confidence_of(answer.log_probabilities), 1e-300)) for answer in answers]
     total = Generation(str(sum(present)), (math.fsum(logs),)) if present else answers[0]
     return GroupCounts(total, TokenSet.concat(token_sets).in_reading_order(), numbers)
-
-
-def number_in(text: str) -> int | None:
-    """The first whole number of a text, in digits or as an English word up to twenty."""
-    for word in re.findall(r"\d+|[a-z]+", text.lower()):
-        if word.isdecimal():
-            return int(word)
-        if word in _NUMBER_WORDS:
-            return _NUMBER_WORDS[word]
-    return None

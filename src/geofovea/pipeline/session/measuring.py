@@ -178,8 +178,8 @@ def check_measurable(words: str) -> Measurable:
     parsed = parse_question(words) or parse_superlative(words)
     if parsed is None:
         raise QuestionError(
-            f"{words!r:.80} is no question about where places lie or how large they are that is "
-            f"understood; ask in English, for example {_EXAMPLES}"
+            f"{words!r:.80} is not understood as a question about where places lie or how large "
+            f"they are; ask in English, for example {_EXAMPLES}"
         )
     return parsed
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from geofovea.datasets.scoring.number_words import number_in
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.relations.counts import parse_place_count
-from geofovea.pipeline.session.counting import number_in
 from geofovea.pipeline.session.doors import door_to
 from geofovea.pipeline.session.measuring import leaves_all_to_model
 from geofovea.pipeline.session.plan import AnswerPlan

@@ -12,11 +12,12 @@ from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
-from geofovea.pipeline.focus.visual_search import SearchOptions
+from geofovea.pipeline.focus.visual_search import BASELINES, SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
 from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling, stack_reader
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
 from geofovea.pipeline.session.reducer import Reducer
 from geofovea.pipeline.session.request import AskRequest, checked_choices
@@ -26,7 +27,8 @@ from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
-from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
+from geofovea.regionfocus.resamplers.registry import parse_resampler
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 
 __all__ = ["AnswerPlan", "fitting_budget", "plan_answer", "plan_encoding"]
 
@@ -143,6 +145,8 @@ def _chain(host: Host, request: AskRequest) -> tuple[Chain, Any]:
     chain = make_chain(options.reduction)
     if options.resampler is None:
         return chain, None
+    # a name that means nothing is refused as such, whatever stands beside it
+    parse_resampler(options.resampler)
     if options.reduction != DEFAULT_REDUCTION:
         raise ModelError(
             f"resampler={options.resampler!r} makes the tokens of an answer, and "
@@ -187,6 +191,8 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
 def _search_options(host: Host, request: AskRequest, index: SceneIndex | None) -> SearchOptions:
     options = request.options
     focus = options.focus or default_focus(host, index)
+    if focus in BASELINES:
+        _check_no_search(focus, options)
     return SearchOptions(
         focus,
         options.descent,
@@ -196,6 +202,29 @@ def _search_options(host: Host, request: AskRequest, index: SceneIndex | None) -
         boxes=request.boxes,
         region=request.region,
     )
+
+
+def _check_no_search(focus: str, options: AnswerOptions) -> None:
+    """Refuse what is about a search, for a way of looking that has none.
+
+    Raises:
+        ModelError: If something of it was chosen.
+    """
+    chosen = [
+        f"{name}={value!r}"
+        for name, value, usual in (
+            ("descent", options.descent, DEFAULT_DESCENT),
+            ("route", options.route, "auto"),
+        )
+        if value != usual
+    ]
+    if options.stop not in (None, StopAt()):
+        chosen.append("what stops a search")
+    if chosen:
+        raise ModelError(
+            f"focus={focus!r} looks at the same tiles whatever is asked; leave out "
+            f"{' and '.join(chosen)}, or choose another focus"
+        )
 
 
 def _check_for_pictures(host: Host, request: AskRequest) -> None:

@@ -12,7 +12,7 @@ from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.geo.region import Region
+from geofovea.tiling.geo.region import Region, checked_region
 from geofovea.tiling.pyramid import Box
 
 __all__ = [
@@ -58,6 +58,7 @@ class AskRequest:
 
     def __post_init__(self) -> None:
         checked_budget(self.budget)
+        checked_region(self.region)
 
     @property
     def can_be_batched(self) -> bool:

@@ -161,25 +161,25 @@ class SceneSession:
         Args:
             question: In the words of the model.
             budget: What may be spent; the host's own default if None.
-            focus: One of ``FOCUS_NAMES``; by default ``similarity`` with an index, ``prompted`` for
-                a model behind an endpoint, and else ``attention``.
+            focus: As for ``geofovea.ask``; by default ``similarity`` with an index, ``prompted``
+                for a model behind an endpoint, and else ``attention``.
             reduction: What drops tokens: a name, or several with ``+`` between them, one for each
-                place (encoder, projected tokens, decoder), such as ``divprune+fastv:0.25``; see
-                ``parse_chain``.
-            descent: One of ``DESCENT_NAMES``; ``published`` needs a published model and its own
+                place (encoder, projected tokens, decoder), such as ``divprune+fastv:0.25``.
+            descent: As for ``geofovea.ask``; ``published`` needs a published model and its own
                 focus, ``rfm``, and keeps tokens in its own way.
-            route: One of ``ROUTE_NAMES``: how many places to look at closely; ``auto`` decides by
-                the words of the question. Ways of looking without a focus take no route.
+            route: How many places to look at closely: ``none``, ``one``, ``several``, or ``auto``,
+                which decides by the words. Ways of looking without a focus take no route.
             stop: When to end a descent before its tiles are spent.
             boxes: Where the evidence is, for ``focus="oracle"``.
             concentrated: Whether fine tokens come from the best places alone, or from all.
-            region: What alone is looked at; see ``restrict``. Not with ``published``.
+            region: The polygon that is asked about, such as one of ``Region.from_crs``; nothing
+                outside of it is evidence. Not with ``published``.
             choices: Answers to choose from; the likeliest is the answer, and all are scored.
             focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
             geometry: ``auto`` computes the answers to questions about where named places lie and
                 how large they are; ``off`` leaves them to the model.
-            skip: What vision tokens skip inside the decoder, such as ``ima``; see `AnswerOptions`.
-            resampler: What makes few tokens of each tile, such as ``mqt:4``; see `AnswerOptions`.
+            skip: What vision tokens skip inside the decoder, as for ``geofovea.ask``.
+            resampler: What makes few tokens of each tile, as for ``geofovea.ask``.
             watch: Hears what happens while it happens, and may end the question.
 
         Raises:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
-    from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.geo.region import Region
     from geofovea.tiling.pyramid import Box
     from geofovea.tiling.scene import Scene

@@ -18,6 +18,7 @@ from geofovea.regionfocus.strategies import (
     DEFAULT_GEOMETRY,
     DEFAULT_REDUCTION,
 )
+from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.xarray_backend import GeoFoveaBackend
 
 if TYPE_CHECKING:
@@ -27,24 +28,31 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling.geo.region import Region
     from geofovea.tiling.pyramid import Box
     from geofovea.tiling.scene import Scene
 
 __all__ = ["FoveaAccessor", "GeoFoveaBackend"]
 
+# each may hold hundreds of megabytes of tokens, and a model
+_MOST_SESSIONS = 4
+
 
 class FoveaAccessor:
     """Asks questions about the image in a DataArray, Dataset or DataTree.
 
-    What was computed for one question is kept for the next one about the same object. After its
-    pixels have been changed in place, ask a new object: ``da.copy(deep=False).fovea.ask(...)``.
+    What was computed for one question is kept for the next one about the same object, for the last
+    four models and ways of showing it. After its pixels have been changed in place, ask a new
+    object: ``da.copy(deep=False).fovea.ask(...)``.
     """
 
     def __init__(self, obj: xr.DataArray | xr.Dataset | xr.DataTree) -> None:
         """Remember the object; nothing is looked at before it is asked about."""
         self._obj = obj
         self._scene: Scene | None = None
-        self._sessions: dict[Any, SceneSession] = {}
+        self._sessions: LruCache[Any, tuple[Host, SceneSession]] = LruCache(
+            _MOST_SESSIONS, lambda _: 1
+        )
 
     @property
     def scene(self) -> Scene:
@@ -76,6 +84,7 @@ class FoveaAccessor:
         composite: str | None = None,
         band_map: Mapping[str, int] | None = None,
         boxes: Sequence[Box] = (),
+        region: Region | None = None,
         choices: Sequence[str] = (),
         device: str = "auto",
         dtype: str | None = None,
@@ -137,6 +146,7 @@ class FoveaAccessor:
             route=route,
             stop=stop,
             boxes=boxes,
+            region=region,
             choices=choices,
             focus_model=focus_model,
             geometry=geometry,
@@ -149,7 +159,8 @@ class FoveaAccessor:
         from geofovea.pipeline.session.session import SceneSession
 
         key = (id(host), repr(view))
-        if key not in self._sessions:
-            # the session holds the host, so its id stays its own
-            self._sessions[key] = SceneSession(self.scene, host, **view)
-        return self._sessions[key]
+        known = self._sessions.get(key)
+        if known is None:
+            # with the host, so that its id stays its own: a session may have made another of it
+            known = self._sessions.put(key, (host, SceneSession(self.scene, host, **view)))
+        return known[1]

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from geofovea.errors import ConfigurationError
+from geofovea.pipeline.system.files import is_file
 from geofovea.pipeline.system.loopback import is_loopback
 
 __all__ = [
@@ -126,7 +127,7 @@ def read_configuration() -> Configuration:
     """
     values: dict[str, Configured] = {}
     named = os.environ.get(FILE_VARIABLE, "").strip()
-    files = [Path(named)] if named else [path for path in usual_files() if path.is_file()]
+    files = [Path(named)] if named else [path for path in usual_files() if is_file(path)]
     for path in files:
         settings = _read(path)
         if not named and path == Path(FILE_NAME):
@@ -194,7 +195,18 @@ def _is_of(kind: type, value: object) -> bool:
 
 def _check_endpoint(path: Path, url: str | None) -> None:
     """Refuse an endpoint elsewhere in a file that may have come with data."""
-    if url is None or is_loopback(urlsplit(url).hostname or ""):
+    if url is None:
+        return
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise ConfigurationError(
+            f"{path} names the endpoint {url!r:.80}, which is no address; write it in full, such "
+            "as http://localhost:11434/v1"
+        )
+    if is_loopback(host):
         return
     own, _ = usual_files()
     raise ConfigurationError(

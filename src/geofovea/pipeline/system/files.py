@@ -1,4 +1,4 @@
-"""Writes the files that people asked for: complete, or not at all.
+"""Writes the files that people asked for: complete, or not at all; says what a name is.
 
 A link is followed to what it names, and stays. Into what is no file (a pipe, a terminal,
 ``/dev/null``) a finished result is written; it is never replaced by a file.
@@ -19,10 +19,21 @@ from pathlib import Path
 
 from geofovea.errors import GeoFoveaError, OutputError
 
-__all__ = ["check_writable", "make_folder", "write_file", "write_text"]
+__all__ = ["check_writable", "is_file", "is_folder", "make_folder", "write_file", "write_text"]
 
 _OWN_DESCRIPTOR = re.compile(r"/proc/(?:self|(\d+))(?:/task/\d+)?/fd/(\d+)")
 _MOST_LINKS = 40
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a file; one that is too long or out of reach is that of none."""
+    # before Python 3.13, Path.is_file raises for such a name
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a folder; one that is too long or out of reach is that of none."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def check_writable(
@@ -113,8 +124,9 @@ def make_folder(path: str | os.PathLike[str], *, private: bool = False) -> Path:
         if private:
             folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700 if private else 0o777, parents=not private, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"the folder {str(folder)!r} cannot be made: {reason}") from error
     return folder
 
 

@@ -19,11 +19,13 @@ def print_table(
     *,
     numbers_from: int = 1,
     most_columns: int = WIDEST,
+    is_dense: bool = False,
 ) -> None:
     """Print a table on standard output; columns from ``numbers_from`` on are set flush right.
 
     Where the output is not a terminal nothing is cut: the width is that of the contents, up to
-    ``most_columns`` characters; wider cells are folded.
+    ``most_columns`` characters; wider cells are folded. A dense table has less room between its
+    columns.
     """
     # here, so that the doctor can tell that it is missing
     from rich import box
@@ -34,7 +36,9 @@ def print_table(
     console = Console()
     if not console.is_terminal or console.width > most_columns:
         console = Console(width=most_columns)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=not is_dense, collapse_padding=is_dense
+    )
     for index, name in enumerate(header):
         justify: Literal["left", "right"] = "right" if index >= numbers_from else "left"
         # a path may be longer than the table is wide: its end is what tells files apart

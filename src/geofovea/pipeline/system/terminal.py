@@ -16,7 +16,17 @@ from contextvars import ContextVar
 
 import click
 
-__all__ = ["NOTICES", "echo", "fact", "is_quiet", "notice", "quietly", "visible"]
+__all__ = [
+    "NOTICES",
+    "counted",
+    "echo",
+    "fact",
+    "is_quiet",
+    "notice",
+    "paragraph",
+    "quietly",
+    "visible",
+]
 
 NOTICES = "geofovea.notices"
 """The logger of what `notice` shows."""
@@ -82,14 +92,34 @@ def fact(name: str, text: object, *, is_warning: bool = False) -> None:
         logging.getLogger(NOTICES).info("%s", " ".join(line.split()))
         if _QUIET.get():
             return
-    line = visible(line)
-    if (sys.stderr if is_warning else sys.stdout).isatty():
-        width = max(40, shutil.get_terminal_size().columns)
-        indent = " " * (_NAMES + 3)
+    paragraph(line, indent=_NAMES + 3, err=is_warning)
+
+
+def paragraph(text: object, *, indent: int = 0, err: bool = False) -> None:
+    """Print a text of one line.
+
+    A terminal gets it in lines of its width, so that no word is broken; a file gets one line.
+
+    Args:
+        text: Its ``str`` is printed, harmless.
+        indent: Blanks before each line but the first.
+        err: Print it on standard error instead.
+    """
+    line = visible(str(text))
+    if (sys.stderr if err else sys.stdout).isatty():
         line = textwrap.fill(
-            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            line,
+            max(40, shutil.get_terminal_size().columns),
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
-    echo(line, err=is_warning, lines=True)
+    echo(line, err=err, lines=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: ``1 tile``, ``2 tiles``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def is_quiet() -> bool:

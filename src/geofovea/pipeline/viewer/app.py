@@ -22,6 +22,7 @@ from geofovea.errors import GeoFoveaError, SceneChangedError
 from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.viewer.desk import Desk, DeskFullError, NoSuchSceneError
+from geofovea.pipeline.viewer.events import in_page_words
 from geofovea.pipeline.viewer.exports import EXPORTS
 from geofovea.pipeline.viewer.following import follow
 from geofovea.pipeline.viewer.guard import Guard, ServedAt
@@ -207,7 +208,9 @@ async def _own_error(request: Request, error: Any) -> Response:  # noqa: ARG001
         status, headers = 429, {"retry-after": str(_RETRY_SECONDS)}
     elif isinstance(error, NoSuchSceneError):
         status = 404
-    return JSONResponse({"error": str(error), "type": type(error).__name__}, status, headers)
+    return JSONResponse(
+        {"error": in_page_words(str(error)), "type": type(error).__name__}, status, headers
+    )
 
 
 async def _other_error(request: Request, error: Exception) -> Response:  # noqa: ARG001

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +16,10 @@ from geofovea.pipeline.answers.page.data import boxes_and_shares, json_text, til
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.tiling.pyramid import Box, Tile
 
-__all__ = ["ENDINGS", "Event", "JobWatcher", "Post", "to_text"]
+__all__ = ["ENDINGS", "Event", "JobWatcher", "Post", "in_page_words", "to_text"]
+
+# the fields of the page; what else may be given is said by who serves it
+_FIELD = re.compile(r"\b(tiles|tokens)=(?=\S)")
 
 ENDINGS = frozenset({"answer", "error", "cancelled"})
 """Exactly one of these ends a job."""
@@ -44,8 +49,17 @@ class Event:
         return self.name in ENDINGS
 
     def to_sse(self) -> bytes:
-        """The event as ``text/event-stream`` has it."""
-        return f"id: {self.number}\nevent: {self.name}\ndata: {self.text}\n\n".encode()
+        """The event as ``text/event-stream`` has it, an error in the words of the page."""
+        text = self.text
+        if self.name == "error":
+            data = json.loads(text)
+            text = json_text(data | {"message": in_page_words(str(data.get("message", "")))})
+        return f"id: {self.number}\nevent: {self.name}\ndata: {text}\n\n".encode()
+
+
+def in_page_words(text: str) -> str:
+    """A message of the package by the fields of the page: ``tiles=3`` is its limit ``tiles 3``."""
+    return _FIELD.sub(r"\1 ", text)
 
 
 class JobWatcher(Watcher):

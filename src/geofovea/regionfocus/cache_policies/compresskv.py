@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError, ModelError
+from geofovea.regionfocus.budget import share_up
 from geofovea.regionfocus.cache_policies.base import CachePolicy, CacheView, attention_rows
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
@@ -60,7 +60,7 @@ class CompressKv(CachePolicy):
         scores, _ = clean_scores(window_scores(attention_rows(view), heads, self.kernel))
         visual = view.visual.to(scores.device)
         n = len(visual)
-        k = min(n, max(1, ceil(self.share * n)))
+        k = min(n, max(1, share_up(self.share, n)))
         best = visual[top_indices(scores[visual], k)]
         return torch.cat([best, view.words.to(best.device)]).sort().values
 

@@ -83,10 +83,9 @@ class GroupedEntries:
 
     def restore(self) -> tuple[Tensor, Tensor]:
         """See `StoredEntries`."""
-        keys = self.keys.restore().flatten(-2).transpose(1, 2)
-        return torch.cat([keys.to(self.rest.dtype), self.rest], 1), self.values.restore().flatten(
-            -2
-        )
+        kind = self.rest.dtype
+        keys = self.keys.restore().to(kind).flatten(-2).transpose(1, 2)
+        return torch.cat([keys, self.rest], 1), self.values.restore().to(kind).flatten(-2)
 
 
 def split_groups(count: int, group: int) -> tuple[int, int]:

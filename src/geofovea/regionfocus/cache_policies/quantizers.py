@@ -1,7 +1,9 @@
 """Numbers in few bits: evenly spaced codes, signs, and signs with a zero; packed into bytes.
 
 Each comes back by ``restore``, and ``nbytes`` counts codes and scales. An even step is half at most
-from what it stands for, and the smallest and the largest value of a group are exact.
+from what it stands for, and the smallest and the largest value of a group are exact, as far as the
+precision of the scales goes. Numbers of two bytes are coded and restored in float32, because
+bfloat16 cannot tell 255 steps apart.
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 
-__all__ = ["EvenCodes", "SignCodes", "even_codes", "packed", "sign_codes", "unpacked"]
+__all__ = [
+    "EvenCodes",
+    "SignCodes",
+    "even_codes",
+    "packed",
+    "short_places",
+    "sign_codes",
+    "unpacked",
+]
 
 Bits = Literal[1, 2, 4, 8]
 _LARGEST_HALF = 30_000.0
@@ -40,6 +50,12 @@ def unpacked(packs: Tensor, base: int, count: int) -> Tensor:
     weights = base ** torch.arange(codes_a_byte(base), device=packs.device)
     digits = packs.to(torch.int64)[..., None, :] // weights[:, None] % base
     return digits.flatten(-2)[..., :count]
+
+
+def short_places(places: Tensor, count: int) -> Tensor:
+    """Places below ``count`` in as few bytes as a whole number with a sign takes."""
+    kinds = (torch.int8, torch.int16, torch.int32)
+    return places.to(next(kind for kind in kinds if count - 1 <= torch.iinfo(kind).max))
 
 
 def codes_a_byte(base: int) -> int:
@@ -85,8 +101,9 @@ class EvenCodes:
         return unpacked(self.packs, self.base, self.count)
 
     def restore(self) -> Tensor:
-        """The values, in the precision of their scales."""
-        return self.codes * self.step + self.minimum
+        """The values, float32; float64 if their scales are."""
+        wide = _wide(self.step.dtype)
+        return self.codes.to(wide) * self.step.to(wide) + self.minimum.to(wide)
 
 
 def even_codes(
@@ -99,19 +116,28 @@ def even_codes(
         bits: Of a code.
         dim: Axes along which one minimum and one step hold.
         half_scales: Whether these take two bytes, where they fit into them. The extremes are then
-            as near as float16 comes to them.
+            as near as float16 comes to them. Those of bfloat16 are float16 in any case: as large,
+            and finer.
     """
     axes = (dim,) if isinstance(dim, int) else tuple(dim)
-    minimum, most = values.amin(axes, keepdim=True), values.amax(axes, keepdim=True)
-    is_half = half_scales and values.numel() > 0 and float(values.abs().max()) < _LARGEST_HALF
+    is_short = half_scales or values.dtype == torch.bfloat16
+    is_half = is_short and values.numel() > 0 and float(values.abs().max()) < _LARGEST_HALF
     scale_type = torch.float16 if is_half else values.dtype
+    values = values.to(_wide(values.dtype))
+    minimum, most = values.amin(axes, keepdim=True), values.amax(axes, keepdim=True)
     minimum = minimum.to(scale_type)
-    step = ((most - minimum.to(values.dtype)) / (2**bits - 1)).to(scale_type)
+    start = minimum.to(values.dtype)
+    step = ((most - start) / (2**bits - 1)).to(scale_type)
     width = step.to(values.dtype)
     # all values of a group alike: no step, code 0
-    codes = torch.where(width > 0, (values - minimum.to(values.dtype)) / width, 0.0).round()
+    codes = torch.where(width > 0, (values - start) / width, 0.0).round()
     codes = codes.clamp(0, 2**bits - 1)
     return EvenCodes(packed(codes, 2**bits), minimum, step, 2**bits, values.shape[-1])
+
+
+def _wide(kind: torch.dtype) -> torch.dtype:
+    """The type in which numbers of another are computed with."""
+    return torch.promote_types(kind, torch.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

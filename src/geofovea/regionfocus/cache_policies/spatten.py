@@ -11,13 +11,13 @@ keeps its own entries.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError, ModelError
+from geofovea.regionfocus.budget import share_up
 from geofovea.regionfocus.cache_policies.base import CachePolicy, CacheView, attention_rows
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
@@ -49,7 +49,7 @@ class SpattenKv(CachePolicy):
         """See `CachePolicy`."""
         received = attention_rows(view).sum(1).reshape(len(view.keys), -1, view.length).sum(1)
         n = len(view.visual)
-        k = min(n, max(1, ceil(self.share * n)))
+        k = min(n, max(1, share_up(self.share, n)))
         visual, words = view.visual.cpu(), view.words.cpu()
         heads = []
         for scores in received:

@@ -15,13 +15,13 @@ embedded model, one choice for a whole question loses answers that one choice a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.regionfocus.budget import share_up
 from geofovea.regionfocus.cache_policies.base import CachePolicy
 
 __all__ = ["TokenSelect", "votes"]
@@ -58,7 +58,7 @@ class TokenSelect(CachePolicy):
     def sees(self, logits: Tensor) -> Tensor | None:
         """See `CachePolicy`."""
         n = logits.shape[-1]
-        k = max(self.least, ceil(self.share * n))
+        k = max(self.least, share_up(self.share, n))
         if k >= n:
             return None
         each = logits.softmax(-1).sum(0)

@@ -27,6 +27,7 @@ from geofovea.regionfocus.cache_policies.quantizers import (
     EvenCodes,
     SignCodes,
     even_codes,
+    short_places,
     sign_codes,
 )
 
@@ -62,8 +63,8 @@ class VidKv(CachePolicy):
         wide, narrow = widest_channels(keys, self.wide)
         parts = _spectrum(keys[:, :whole, narrow])
         return TransformedEntries(
-            wide,
-            narrow,
+            short_places(wide, keys.shape[2]),
+            short_places(narrow, keys.shape[2]),
             even_codes(_grouped(keys[:, :whole, wide], size), 2, -1),
             sign_codes(_grouped(parts, size), -1, with_zero=False),
             sign_codes(_grouped(values[:, :whole], size), -1, with_zero=True),
@@ -77,8 +78,8 @@ class TransformedEntries:
     """Entries as VidKV stores them.
 
     Attributes:
-        wide: int64, channels of keys at even steps.
-        narrow: int64, the other channels.
+        wide: int8, int16 or int32, channels of keys at even steps.
+        narrow: Likewise, the other channels.
         wide_codes: ``(key_heads, wide, groups, group)``.
         narrow_codes: ``(key_heads, narrow, groups, group)``, of the transform.
         values: ``(key_heads, head_dim, groups, group)``.
@@ -96,17 +97,17 @@ class TransformedEntries:
 
     @property
     def nbytes(self) -> int:
-        """See `StoredEntries`; a channel's number takes a byte."""
+        """See `StoredEntries`."""
         codes = self.wide_codes.nbytes + self.narrow_codes.nbytes + self.values.nbytes
         exact = self.rest_keys.nbytes + self.rest_values.nbytes
-        return codes + exact + len(self.wide) + len(self.narrow)
+        return codes + exact + self.wide.nbytes + self.narrow.nbytes
 
     def restore(self) -> tuple[Tensor, Tensor]:
         """See `StoredEntries`."""
-        wide = _ungrouped(self.wide_codes.restore())
+        wide = _ungrouped(self.wide_codes.restore()).to(self.rest_keys.dtype)
         narrow = _signal(_ungrouped(self.narrow_codes.restore()))
         keys = wide.new_empty(*wide.shape[:2], len(self.wide) + len(self.narrow))
-        keys[..., self.wide], keys[..., self.narrow] = wide, narrow.to(wide.dtype)
+        keys[..., self.wide.long()], keys[..., self.narrow.long()] = wide, narrow.to(wide.dtype)
         values = _ungrouped(self.values.restore())
         return torch.cat([keys, self.rest_keys], 1), torch.cat([values, self.rest_values], 1)
 

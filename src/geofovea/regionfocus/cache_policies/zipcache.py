@@ -28,7 +28,12 @@ from geofovea.regionfocus.cache_policies.base import (
     StoredEntries,
     attention_rows,
 )
-from geofovea.regionfocus.cache_policies.quantizers import Bits, EvenCodes, even_codes
+from geofovea.regionfocus.cache_policies.quantizers import (
+    Bits,
+    EvenCodes,
+    even_codes,
+    short_places,
+)
 
 __all__ = ["CodedPart", "MixedEntries", "ZipCache", "mixed_codes", "salience"]
 
@@ -133,7 +138,9 @@ def _coded_part(
     rows = values.gather(1, where).transpose(0, 1)
     axes = (1, 2) if together else (2,)
     return CodedPart(
-        index, even_codes(keys.gather(1, where), bits, 1), even_codes(rows, bits, axes)
+        short_places(index, keys.shape[1]),
+        even_codes(keys.gather(1, where), bits, 1),
+        even_codes(rows, bits, axes),
     )
 
 
@@ -142,7 +149,7 @@ class CodedPart:
     """Entries of one precision.
 
     Attributes:
-        index: int64 ``(key_heads, k)``, ascending in each head.
+        index: int8, int16 or int32 ``(key_heads, k)``, ascending in each head.
         keys: Codes ``(key_heads, k, head_dim)``, a scale a channel.
         values: Codes ``(k, key_heads, head_dim)``, a scale a token.
     """
@@ -153,8 +160,8 @@ class CodedPart:
 
     @property
     def nbytes(self) -> int:
-        """Codes, scales, and places: two bytes each."""
-        return self.keys.nbytes + self.values.nbytes + 2 * self.index.numel()
+        """Codes, scales, and places."""
+        return self.keys.nbytes + self.values.nbytes + self.index.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +189,8 @@ class MixedEntries:
         keys = self.channels.new_zeros(heads, self.count, dim)
         values = torch.zeros_like(keys)
         for part in self.parts:
-            where = part.index[..., None].expand(-1, -1, dim)
-            keys.scatter_(1, where, part.keys.restore())
-            values.scatter_(1, where, part.values.restore().transpose(0, 1))
+            where = part.index.long()[..., None].expand(-1, -1, dim)
+            keys.scatter_(1, where, part.keys.restore().to(keys.dtype))
+            coded = part.values.restore().transpose(0, 1)
+            values.scatter_(1, where, coded.to(keys.dtype))
         return keys, values * self.channels

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan, LayerView, words_behind
+from geofovea.regionfocus.scoring import top_indices
 from geofovea.regionfocus.tokens import TokenSet, token_cells
 
 __all__ = [
@@ -187,7 +188,7 @@ def kept_tokens(margin: Tensor, most: int | None = None) -> Tensor:
     """
     count = max(1, int((margin > 0).sum()))
     count = count if most is None else min(count, max(1, most))
-    return margin.argsort(descending=True, stable=True)[:count].sort().values
+    return top_indices(margin, count).sort().values
 
 
 def soft_mask(

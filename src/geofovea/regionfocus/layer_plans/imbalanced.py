@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.regionfocus.budget import share_down
 from geofovea.regionfocus.layer_plans.base import (
     LayerMethod,
     LayerPlan,
@@ -103,5 +104,5 @@ def raised_patches(
     low, high = torch.quantile(late, torch.tensor([0.25, 0.75]))
     outliers = int((late > high + 1.5 * (high - low)).sum())
     bottom = top_indices(late, outliers if exact else int(outliers / n * n)).sort().values
-    top = top_indices(early, int(share * n)).sort().values
+    top = top_indices(early, share_down(share, n)).sort().values
     return top[~torch.isin(top, bottom)], bottom

@@ -24,7 +24,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.regionfocus.budget import share_down
 from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan, LayerView, check_start
+from geofovea.regionfocus.scoring import top_indices
 
 __all__ = ["LazyLlm"]
 
@@ -89,5 +91,6 @@ class LazyLlm(LayerMethod):
             layer: From 0.
             depth: Layers of the decoder.
         """
-        count = len(attention) - math.floor(self.share_behind(layer, depth) * len(attention))
-        return attention.argsort(descending=True, stable=True)[: max(1, count)].sort().values
+        n = len(attention)
+        count = n - share_down(self.share_behind(layer, depth), n)
+        return top_indices(attention, max(1, count)).sort().values

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError, ModelError
+from geofovea.regionfocus.budget import share_down
 from geofovea.regionfocus.layer_plans.base import (
     LayerMethod,
     LayerPlan,
@@ -144,7 +145,7 @@ def used_units(activations: Tensor, share: float) -> Tensor:
     """
     if not 0 < share <= 1:
         raise BudgetError(f"a share of units is above 0 and at most 1, got {share}")
-    count = max(1, int(share * len(activations)))
+    count = max(1, share_down(share, len(activations)))
     return top_indices(activations.float().cpu(), count).sort().values
 
 

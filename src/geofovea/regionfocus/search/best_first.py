@@ -105,7 +105,7 @@ class _Search:
         width: Tiles of a wave.
         diversity: Chooses among what waits.
         queue: Candidate tiles with the mass that leads to them.
-        seen: Looks in the order in which they were made.
+        all_looks: In the order in which they were made.
     """
 
     pyramid: Pyramid

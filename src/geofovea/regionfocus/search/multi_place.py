@@ -53,32 +53,34 @@ def merge_descents(descents: Sequence[Descent]) -> Descent:
     A tile that several saw stands once, its tokens with the sum of their scores.
     """
     levels = sorted({look.level for d in descents for look in d.looks}, reverse=True)
-    looks = []
-    for level in levels:
-        of_level = [look for d in descents for look in d.looks if look.level == level]
-        tokens: dict[Tile, TokenSet] = {}
-        scores: dict[Tile, torch.Tensor] = {}
-        for look in of_level:
-            total = look.scores.sum().clamp(min=torch.finfo(torch.float32).tiny)
-            for index, tile in enumerate(look.tokens.tiles):
-                own = look.tokens.tile_index == index
-                tokens.setdefault(tile, look.tokens.select(own))
-                scores[tile] = scores.get(tile, 0) + look.scores[own] / total
-        tiles = tuple(sorted({tile for look in of_level for tile in look.tiles}))
-        if not tokens:
-            looks.append(LevelLook(level, tiles, of_level[0].tokens, of_level[0].scores))
-            continue
-        tiles_with_tokens = sorted(tokens)
-        looks.append(
-            LevelLook(
-                level,
-                tiles,
-                TokenSet.concat([tokens[tile] for tile in tiles_with_tokens]),
-                torch.cat([scores[tile] for tile in tiles_with_tokens]),
-            )
-        )
+    looks = [
+        _merged([look for d in descents for look in d.looks if look.level == level])
+        for level in levels
+    ]
     reasons = dict.fromkeys(descent.stopped for descent in descents)
     return Descent(tuple(looks), next((r for r in reasons if r != "native"), "native"))
+
+
+def _merged(looks: Sequence[LevelLook]) -> LevelLook:
+    """Looks of several descents at one level as one, each with a mass of 1."""
+    tokens: dict[Tile, TokenSet] = {}
+    scores: dict[Tile, torch.Tensor] = {}
+    for look in looks:
+        total = look.scores.sum().clamp(min=torch.finfo(torch.float32).tiny)
+        for index, tile in enumerate(look.tokens.tiles):
+            own = look.tokens.tile_index == index
+            tokens.setdefault(tile, look.tokens.select(own))
+            scores[tile] = scores.get(tile, 0) + look.scores[own] / total
+    level, tiles = looks[0].level, tuple(sorted({tile for look in looks for tile in look.tiles}))
+    if not tokens:
+        return LevelLook(level, tiles, looks[0].tokens, looks[0].scores)
+    shown = sorted(tokens)
+    return LevelLook(
+        level,
+        tiles,
+        TokenSet.concat([tokens[tile] for tile in shown]),
+        torch.cat([scores[tile] for tile in shown]),
+    )
 
 
 @dataclass(slots=True)

@@ -161,7 +161,7 @@ def _by_words(text: str, places: tuple[str, ...], is_count: bool) -> Route | Non
     if places:
         return Route("several", f"the question compares {places[0]!r} and {places[1]!r}", places)
     if is_count:
-        large = "|".join(word for word in _split_names(LARGE_THINGS))
+        large = "|".join(_split_names(LARGE_THINGS))
         if match := re.search(rf"\b{COUNTS} ({large})\b", text):
             return Route("none", f"{match[2]!r} can be counted from above")
         if re.search(rf"\b{WHOLE_SCENE}\b", text) or not re.search(AT_A_PLACE, text):

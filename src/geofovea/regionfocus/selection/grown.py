@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import GeometryError
+from geofovea.regionfocus.token_neighbors import neighbors_of
 from geofovea.regionfocus.tokens import TokenSet, token_cells
 from geofovea.tiling.pyramid import Box
 
@@ -93,7 +94,7 @@ def with_surround(
         GeometryError: If there is no token, or the tokens are of several levels.
     """
     _check_level(tokens)
-    ring = _ring(tokens, region, grid, tile_size)
+    ring = _ring(tokens, region)
     if not ring.any():
         return region
     features = tokens.features.to("cpu", torch.float64)
@@ -182,11 +183,10 @@ def _components(tokens: TokenSet, member: Tensor, grid: tuple[int, int], tile_si
     return parts
 
 
-def _ring(tokens: TokenSet, region: Tensor, grid: tuple[int, int], tile_size: int) -> Tensor:
+def _ring(tokens: TokenSet, region: Tensor) -> Tensor:
     """The tokens that touch a region, at corners too, and are not of it; bool ``(n,)``."""
-    places = _addresses(tokens, grid, tile_size)
-    steps = (places[:, None] - places[region][None]).abs().amax(-1)
-    return (steps <= 1).any(1) & ~region
+    neighbors = neighbors_of(tokens)
+    return (region[neighbors] & (neighbors >= 0)).any(1) & ~region
 
 
 def _addresses(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tensor:

@@ -17,6 +17,8 @@ __all__ = ["Axis", "corner_offset", "edge_of", "in_unit_of", "is_lonlat", "unit_
 
 # A coordinate may be this share of a pixel off its regular place: float32 degrees are.
 _REGULAR_WITHIN = 0.05
+# in any unit: sums and products of such numbers are finite
+_FARTHEST = 1e100
 
 _METERS = {
     "m": 1.0, "metre": 1.0, "meter": 1.0, "km": 1e3, "kilometre": 1e3, "kilometer": 1e3,
@@ -184,7 +186,7 @@ def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
         None for a single pixel, which has a place but no step.
 
     Raises:
-        SceneError: If the coordinates are not numbers or their steps differ.
+        SceneError: If the coordinates are not finite numbers or their steps differ.
     """
     centers = np.asarray(values)
     if centers.ndim != 1 or centers.dtype.kind not in "uif":
@@ -196,9 +198,17 @@ def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
     if len(centers) < 2:
         return None
     steady = centers.astype(np.float64)
+    is_usable = np.abs(steady) < _FARTHEST  # False for what is no finite number
+    if not is_usable.all():
+        place = int(is_usable.argmin())
+        raise SceneError(
+            f"{name} has the coordinate {steady[place]:g} at pixel {place}, which is no place; "
+            "allowed are finite numbers at pixel centers: interpolate to a regular grid, or drop "
+            "the coordinates with drop_vars() to get answers in pixels"
+        )
     step = float(steady[-1] - steady[0]) / (len(steady) - 1)
     off = np.abs(steady - (steady[0] + step * np.arange(len(steady))))
-    if not np.isfinite(steady).all() or step == 0 or off.max() > _REGULAR_WITHIN * abs(step):
+    if step == 0 or off.max() > _REGULAR_WITHIN * abs(step):
         steps = np.diff(steady)
         raise SceneError(
             f"{name} has irregular coordinates: steps from {steps.min():g} to {steps.max():g}; "

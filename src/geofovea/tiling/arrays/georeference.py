@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geofovea.errors import GeometryError, SceneError
@@ -165,10 +164,13 @@ def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:
     try:
         numbers = text.split() if isinstance(text, str) else list(text)
         c, a, b, f, d, e = (float(number) for number in numbers)
+        if not np.isfinite((a, b, c, d, e, f)).all():
+            raise ValueError("a number is not finite")
     except (TypeError, ValueError) as error:
         raise SceneError(
-            f"{name} has the GeoTransform {text!r}; allowed are six numbers in GDAL's order: x of "
-            "the corner, width of a pixel, row rotation, y, column rotation, height of a pixel"
+            f"{name} has the GeoTransform {text!r}; allowed are six finite numbers in GDAL's "
+            "order: x of the corner, width of a pixel, row rotation, y, column rotation, height of "
+            "a pixel"
         ) from error
     return a, b, c, d, e, f
 
@@ -233,12 +235,11 @@ def _first_counted(axis: Axis) -> int | None:
 
 def _is_same(first: Transform, second: Transform, size: tuple[int, int]) -> bool:
     """Whether two affines put all corners of an image at one place, within part of a pixel."""
-    corners: NDArray[np.float64] = np.array([(0, 0), (size[0], 0), (0, size[1])], np.float64)
-    both = [Georeference("affine", None, t).crs_from_scene(corners) for t in (first, second)]
-    if both[0] is None or both[1] is None:
-        return False
+    corners = np.array([(0, 0, 1), (size[0], 0, 1), (0, size[1], 1)], np.float64)
+    # one of them may have no inverse, so that no georeference could be made of it
+    apart = corners @ (np.reshape(first, (2, 3)) - np.reshape(second, (2, 3))).T
     pixel = np.array([abs(first[0]), abs(first[4])])
-    return bool((np.abs(both[0] - both[1]) <= _SAME_WITHIN * pixel).all())
+    return bool((np.abs(apart) <= _SAME_WITHIN * pixel).all())
 
 
 def _gcps(name: str, text: Any) -> tuple[tuple[float, float, float, float, float], ...]:
@@ -249,7 +250,7 @@ def _gcps(name: str, text: Any) -> tuple[tuple[float, float, float, float, float
             place = feature["properties"]
             height = float(z[0]) if z and z[0] is not None else 0.0
             points.append((float(place["col"]), float(place["row"]), float(x), float(y), height))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise SceneError(
             f"{name} has control points that cannot be read; allowed is a GeoJSON "
             "FeatureCollection of points with row and col, as rio.write_gcps() makes it"
@@ -260,7 +261,7 @@ def _gcps(name: str, text: Any) -> tuple[tuple[float, float, float, float, float
 def _rpcs(name: str, text: Any) -> dict[str, Any]:
     try:
         items = json.loads(text)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise SceneError(f"{name} has RPCs that cannot be read: {error}") from error
     if not isinstance(items, dict):
         raise SceneError(f"{name} has RPCs that are no JSON object; allowed are GDAL's items")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from geofovea.tiling.arrays.bands import ArrayBands, Pixels
 from geofovea.tiling.machine.forks import ForkSafeLock
+from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.marks import (
     Number,
     are_finite,
@@ -31,12 +32,15 @@ from geofovea.tiling.marks import (
 )
 from geofovea.tiling.pixels.halving import Known, halved
 from geofovea.tiling.pixels.sample import sample_windows
+from geofovea.tiling.pyramid import level_size
 
 __all__ = ["ArrayLevels", "ArrayMask", "Patch"]
 
 READ_AT_ONCE = 8 * 2**20
 KEPT_BYTES = 64 * 2**20
 PIECE_BYTES = 32 * 2**20
+# of all choices of bands together: that of a question, and of some before it
+_MOST_KEPT_BYTES = 4 * KEPT_BYTES
 
 Mask = NDArray[np.bool_]
 
@@ -95,7 +99,7 @@ class ArrayLevels:
 
     def _start(self) -> None:
         self._lock = ForkSafeLock()
-        self._patches: dict[tuple[tuple[int, ...], int], Patch] = {}
+        self._patches = LruCache[tuple[tuple[int, ...], int], Patch](_MOST_KEPT_BYTES, _bytes_of)
         self._opaque: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,8 +116,7 @@ class ArrayLevels:
 
     def size(self, level: int) -> tuple[int, int]:
         """``(width, height)`` of a level."""
-        step = 1 << level
-        return -(-self.native.width // step), -(-self.native.height // step)
+        return level_size((self.native.width, self.native.height), level)
 
     def read(self, indexes: tuple[int, ...], level: int, rows: slice, cols: slice) -> Patch:
         """Pixels of a window of a level.
@@ -211,11 +214,16 @@ class ArrayLevels:
     def _copy(self, indexes: tuple[int, ...], start: int, level: int) -> Patch:
         # one thread passes over the pixels, the others wait for what it keeps
         with self._lock:
-            if (indexes, level) not in self._patches:
-                width, height = self.size(level)
-                whole = slice(0, height), slice(0, width)
-                self._patches[indexes, level] = self._average(indexes, start, level, *whole)
-            return self._patches[indexes, level]
+            kept = self._patches.get((indexes, level))
+            if kept is not None:
+                return kept
+            width, height = self.size(level)
+            whole = slice(0, height), slice(0, width)
+            return self._patches.put((indexes, level), self._average(indexes, start, level, *whole))
+
+
+def _bytes_of(patch: Patch) -> int:
+    return patch.values.nbytes + patch.valid.nbytes
 
 
 def _pieces(part: slice, side: int) -> list[slice]:

@@ -11,6 +11,7 @@ import xarray as xr
 from geofovea.errors import SceneError
 from geofovea.tiling.arrays.images import ArrayImage
 from geofovea.tiling.geo.georeference import Georeference
+from geofovea.tiling.pyramid import level_size
 
 __all__ = ["levels_of_images"]
 
@@ -78,8 +79,7 @@ def _listed(paths: Sequence[str]) -> str:
 def _level_of(image: ArrayImage, native: ArrayImage) -> int:
     """The level that an image has the size of; 0 where there is none."""
     level = max(0, round(np.log2(max(native.size) / max(image.size))))
-    is_exact = image.size == tuple(-(-side // (1 << level)) for side in native.size)
-    return level if is_exact else 0
+    return level if image.size == level_size(native.size, level) else 0
 
 
 def _is_overview(

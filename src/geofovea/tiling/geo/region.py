@@ -22,6 +22,7 @@ __all__ = [
     "AmbiguousRegionError",
     "OutsideSceneError",
     "Region",
+    "checked_region",
     "region_caution",
     "region_from_crs",
 ]
@@ -29,7 +30,7 @@ __all__ = [
 PIXELS = "pixels"
 """In place of a CRS: the numbers are scene pixels, and somebody has said so."""
 
-_HOW_TO_SAY = "--region-crs pixels, or --region-crs and a CRS such as EPSG:4326"
+_HOW_TO_SAY = "crs='pixels', or crs= and a CRS such as EPSG:4326"
 _EDGE_PARTS = 32
 # an overlap that is thinner than this, in pixels, is a common edge
 _INSET = 1e-6
@@ -74,6 +75,26 @@ class Region:
             )
         shapely.prepare(shape)
 
+    @classmethod
+    def from_crs(cls, scene: HasGeoreference, geometry: shapely.Geometry, crs: Any) -> Region:
+        """The part of a scene that a polygon on the ground covers.
+
+            scene = geofovea.open_scene("scene.tif")
+            fields = geopandas.read_file("fields.gpkg")
+            region = geofovea.Region.from_crs(scene, fields.geometry[0], fields.crs)
+
+        Args:
+            scene: The scene.
+            geometry: A shapely ``Polygon`` or ``MultiPolygon``, ``(x, y)`` with easting or
+                longitude first.
+            crs: Its CRS: ``"EPSG:4326"``, WKT, or an object of pyproj or rasterio; or ``"pixels"``.
+
+        Raises:
+            GeometryError: If it is no valid polygon, the scene has no georeference to place it by,
+                or it lies outside the scene.
+        """
+        return region_from_crs(scene, geometry, crs)
+
     def overlaps(self, box: Box) -> bool:
         """Whether it shares area with a box; a common edge alone is none."""
         return bool(self.overlap_mask(np.array([box.as_tuple()]))[0])
@@ -87,6 +108,22 @@ class Region:
         inner = shapely.box(x0 + inset, y0 + inset, x1 - inset, y1 - inset)
         meets: NDArray[np.bool_] = shapely.intersects(self.geometry, inner)
         return meets
+
+
+def checked_region(region: Region | None) -> Region | None:
+    """The region itself.
+
+    Raises:
+        GeometryError: If it is something else, such as a polygon that says no CRS.
+    """
+    value: object = region
+    if value is None or isinstance(value, Region):
+        return region
+    raise GeometryError(
+        f"region is a geofovea.Region, got {value!s:.60}; make one of a polygon on the ground with "
+        "geofovea.Region.from_crs(scene, polygon, crs), or of one in pixels with "
+        "geofovea.Region(polygon)"
+    )
 
 
 def region_from_crs(scene: HasGeoreference, geometry: shapely.Geometry, crs: Any) -> Region:

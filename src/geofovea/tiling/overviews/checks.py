@@ -25,6 +25,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
 from geofovea.tiling.cache.ownership import is_believed
+from geofovea.tiling.machine.forks import ForkSafeLock
 
 __all__ = [
     "BlockChecks",
@@ -153,6 +154,7 @@ class _ImageSums:
 
 # by the identity of the file and the overview in it; least recently used first
 _images: OrderedDict[tuple[str, int | None], _ImageSums] = OrderedDict()
+_lock = ForkSafeLock(_images.clear)
 
 
 def load_checks(checks: LevelChecks, image: Any, identity: str, overview: int | None) -> _ImageSums:
@@ -162,13 +164,16 @@ def load_checks(checks: LevelChecks, image: Any, identity: str, overview: int | 
         SceneReadError: If they, or the directory of the image, are not as they were written.
     """
     key = (identity, overview)
-    image_sums = _images.get(key)
-    if image_sums is None:
-        layout = _Layout.of(image)
-        sums = _read_sums(checks)
-        if sums is None or sums.shape != layout.shape or nature_of(image) != checks.nature:
-            raise _damaged(image)
-        image_sums = _images[key] = _ImageSums(sums)
+    with _lock:
+        if key in _images:
+            _images.move_to_end(key)
+            return _images[key]
+    sums = _read_sums(checks)
+    if sums is None or sums.shape != _Layout.of(image).shape or nature_of(image) != checks.nature:
+        raise _damaged(image)
+    with _lock:
+        # another thread may have read them meanwhile, and compared some blocks
+        image_sums = _images.setdefault(key, _ImageSums(sums))
         while len(_images) > _MOST_IMAGES:
             _images.popitem(last=False)
     return image_sums

@@ -222,23 +222,18 @@ def level_files_of(scene: Scene) -> LevelFiles | None:
     )
 
 
-def _size(scene: Scene, level: int) -> tuple[int, int]:
-    step = 1 << level
-    return -(-scene.width // step), -(-scene.height // step)
-
-
 def _level_of_size(scene: Scene, size: tuple[int, int]) -> int | None:
     level = 1
-    while max(_size(scene, level)) > max(size):
+    while max(scene.level_size(level)) > max(size):
         level += 1
-    return level if _size(scene, level) == size else None
+    return level if scene.level_size(level) == size else None
 
 
 def _images(scene: Scene, first: int) -> list[LevelImage]:
-    images = [LevelImage(first, *_size(scene, first))]
+    images = [LevelImage(first, *scene.level_size(first))]
     while max(images[-1].width, images[-1].height) > _SMALLEST_SIDE:
         level = images[-1].level + 1
-        images.append(LevelImage(level, *_size(scene, level)))
+        images.append(LevelImage(level, *scene.level_size(level)))
     return images
 
 

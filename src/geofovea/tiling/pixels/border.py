@@ -102,12 +102,12 @@ def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissin
     kind = str(dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", dataset.driver)).upper()
     is_lossy = any(name in kind for name in _LOSSY) and dataset.dtypes[0] == "uint8"
     tolerance = _LOSSY_TOLERANCE if is_lossy else 0.0
-    matches = (np.abs(picture.astype(np.float64) - color[:, None, None]) <= tolerance).all(axis=0)
     # of radar only what has no power is missing: a magnitude says nothing of the phase
     if share < _LEAST_OUTLINE or not np.isfinite(color).all() or (is_complex and color.any()):
         return DeclaredMissing(
             (), warnings=("nodata='auto' found no constant color at the border of the scene",)
         )
+    matches = (np.abs(picture.astype(np.float64) - color[:, None, None]) <= tolerance).all(axis=0)
     outline = _touching_the_border(matches)
     color_text = ", ".join(f"{value:g}" for value in color)
     warning = (

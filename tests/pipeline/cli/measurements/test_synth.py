@@ -89,4 +89,10 @@ def test_the_first_world_has_no_near_infrared(run, tmp_path):
     result = run("synth", "--output", tmp_path / "data", "--nir")
     assert result.exit_code == 2
     assert "--nir needs --world 2" in result.stderr
+
+
+def test_green_roofs_without_near_infrared_are_a_wrong_use(run, tmp_path):
+    result = run("synthesize", "--output", tmp_path / "data", "--world", 2, "--green-roofs")
+    assert result.exit_code == 2
+    assert "--green-roofs needs --nir" in result.stderr
     assert not (tmp_path / "data").exists()

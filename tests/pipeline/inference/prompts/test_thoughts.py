@@ -5,7 +5,7 @@ import torch
 from family_toys import QUESTION, host_of, tokenizer, tokens_of
 
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.generate import BEFORE_THOUGHT, UNTHOUGHT
+from geofovea.pipeline.inference.decoder.generate import BEFORE_THOUGHT, UNTHOUGHT, UNUSED_CHAT
 from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.chat_prompt import without_open_thought
@@ -36,6 +36,8 @@ SWITCHES_OPEN = TURN + (
         ("{question}<thinking>", ("{question}<thinking>\n\n</thinking>\n\n", True)),
         ("{question}<think></think>\n", ("{question}<think></think>\n", True)),
         ("<think>{question}", ("<think>{question}", False)),
+        ("{question}<think>\nI look.", ("{question}<think>\n\n</think>\n\n", True)),
+        ("{question}<think>No.</think>", ("{question}<think>No.</think>", True)),
     ],
 )
 def test_a_prompt_ends_outside_of_a_thought(prompt, expected):
@@ -99,3 +101,25 @@ def test_marks_of_thoughts_are_known_where_they_are_one_token():
     made.add_tokens(["<think>"])
     words = PromptTemplate(made, PromptStyle(ImageMarkers(), "{image}{question}", 999), None, "")
     assert words.thought_ids == {made.convert_tokens_to_ids("<think>")}
+
+
+@pytest.mark.parametrize(
+    "chat",
+    [
+        TURN.replace("{{ c.text }}", "{{ c.text }} and {{ c.text }}"),
+        TURN.replace("{{ c.text }}", "{{ c.text | lower }}"),
+        "Images are <image>. " + TURN,
+        "Write {question}. " + TURN,
+        "{{ raise_exception('no images') }}",
+    ],
+    ids=["twice", "changed", "named", "braces", "raises"],
+)
+def test_every_answer_says_that_a_chat_template_was_of_no_use(chat):
+    host = host_of("qwen3_vl", chat=chat, template=None)
+    assert host._prompts.words._template == host._family.template
+    answer = host.generate(QUESTION, tokens_of(host))
+    assert UNUSED_CHAT in answer.warnings
+    chosen = host_of("qwen3_vl", chat=chat)
+    assert UNUSED_CHAT not in chosen.generate(QUESTION, tokens_of(host)).warnings
+    without = host_of("qwen3_vl", template=None)
+    assert UNUSED_CHAT not in without.generate(QUESTION, tokens_of(host)).warnings

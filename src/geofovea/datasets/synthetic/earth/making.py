@@ -9,6 +9,7 @@ import numpy as np
 
 from geofovea.datasets.synthetic.earth.land import WATER, Drive, EarthWorld, Land, River, Seam
 from geofovea.datasets.synthetic.earth.parcels import DISTRICT, grid_at
+from geofovea.datasets.synthetic.plants import with_lawn
 from geofovea.datasets.synthetic.vocabulary import TERRAINS, URBAN
 from geofovea.datasets.synthetic.world import (
     CELL_SIDE,
@@ -18,7 +19,6 @@ from geofovea.datasets.synthetic.world import (
     draw_sites,
     make_crowd,
     make_pad,
-    with_lawn,
 )
 
 __all__ = ["make_earth", "make_earth_crowd", "make_earth_pad"]

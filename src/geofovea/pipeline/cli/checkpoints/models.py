@@ -15,7 +15,7 @@ from geofovea.pipeline.cli.doctor import (
 )
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import echo, paragraph
 
 if TYPE_CHECKING:
     from geofovea.pipeline.system.doctor import Examination
@@ -73,10 +73,10 @@ def _print(examination: Examination) -> None:
     echo("embedded: the demo model in this package; it knows synthetic scenes only")
     print_models(examination)
     families = ", ".join(sorted(loadable_families())) or "none: see geofovea doctor"
+    paragraph(f"Any model of these families loads from a hub id or a folder: {families}.")
     echo(
-        f"Any model of these families loads from a hub id or a folder: {families}.\n"
         "Download:  geofovea models get HUB_ID\n"
         'Ask:       geofovea ask scene.tif "..." --model HUB_ID\n'
-        "Endpoint:  --model openai:NAME --base-url http://localhost:8000/v1, for what fits nowhere",
+        "Endpoint:  --model openai:NAME --base-url http://localhost:8000/v1",
         lines=True,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import world_option
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import counted, echo
 
 __all__ = ["synth"]
 
@@ -38,6 +39,9 @@ __all__ = ["synth"]
 @click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
 @world_option
 @click.option("--nir", is_flag=True, help="Add a near-infrared band; needs --world 2.")
+@click.option(
+    "--green-roofs", is_flag=True, help="Give halls green roofs, planted or painted; needs --nir."
+)
 def synth(
     output: Path,
     scenes: int,
@@ -47,6 +51,7 @@ def synth(
     per_category: int,
     world: int,
     nir: bool,
+    green_roofs: bool,
 ) -> None:
     """Write synthetic scenes and questions about them.
 
@@ -59,13 +64,17 @@ def synth(
 
     if nir and world == 1:
         raise click.UsageError("--nir needs --world 2: the first world has no near infrared")
+    if green_roofs and not nir:
+        raise click.UsageError(
+            "--green-roofs needs --nir: without near infrared, planted and painted roofs look alike"
+        )
     is_file = output.suffix.lower() in (".tif", ".tiff")
     if is_file and (scenes, dates) != (1, 1):
         raise click.UsageError(
             f"{output} is one file; name a folder for several scenes or dates, such as "
             f"--output {output.with_suffix('')}"
         )
-    looks = {"version": world, "bands": 4 if nir else 3}
+    looks: dict[str, Any] = {"version": world, "bands": 4 if nir else 3, "green_roofs": green_roofs}
     with progress_bar(f"writing {_scenes(scenes, side, dates)}") as advance:
         if is_file:
             records = synthetic_scenes.write_one_scene(
@@ -81,14 +90,15 @@ def synth(
             )
     if not is_file:
         echo(f"wrote {_scenes(scenes, side, dates)} in {output / 'image'}")
-        echo(f"wrote the questions with their answers, {path}")
+        echo(f"wrote questions with their answers to {path}")
         return
-    echo(f"wrote {output} and {len(records)} questions with their answers, {output.stem}.jsonl")
+    echo(f"wrote {output}")
+    echo(f"wrote {counted(len(records), 'question')} with answers to {output.stem}.jsonl")
     first = records[0]
     echo(f'try   geofovea ask {output} "{first.question}"   (answer: {first.answer})')
 
 
 def _scenes(scenes: int, side: int, dates: int) -> str:
     """What is written, in words."""
-    count = f"{scenes} scene{'' if scenes == 1 else 's'} of {side} × {side} px"
+    count = f"{counted(scenes, 'scene')} of {side} × {side} px"
     return f"{count} at {dates} dates" if dates > 1 else count

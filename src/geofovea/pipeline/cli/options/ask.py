@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.cli.options.endpoint import endpoint_options
+from geofovea.pipeline.cli.options.companions import is_typed
+from geofovea.pipeline.cli.options.endpoint import check_model_of_endpoint, endpoint_options
 from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.cli.options.model import model_options
 from geofovea.pipeline.cli.options.scene import view_options
@@ -48,7 +48,7 @@ _OPTIONS = (
 
 
 def ask_options(
-    *, oracle: bool = True, answers: bool = True
+    *, oracle: bool = True, answers: bool = True, without: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], Any]:
     """Add all of them; the verb gets ``settings``, an ``AskSettings`` whose budget is possible.
 
@@ -56,6 +56,7 @@ def ask_options(
         oracle: Whether the focus may be told where the evidence is.
         answers: Whether the verb asks for one answer, from tokens that are reduced; verbs that look
             at tile after tile have no use for options about that.
+        without: Parameters that the verb would do nothing with, so that it does not have them.
     """
     # an oracle needs boxes with each question
     focus_names = [name for name in FOCUS_NAMES if oracle or name != "oracle"]
@@ -123,6 +124,7 @@ def ask_options(
             metavar="NAME[:NUMBER][+NAME[:SHARE]]",
             default="plain",
             show_default=True,
+            goes_with=["--memory"],
             help=(
                 "How --memory stores keys and values, such as exact or plain:2, and which of them "
                 f"words read, such as plain:2+tokenselect:0.05. Names: {', '.join(KV_NAMES)}."
@@ -168,7 +170,11 @@ def ask_options(
             type=click.Choice(focus_names),
             help="What decides where to look. Default: attention, or prompted at an endpoint.",
         ),
-        search("--focus-model", help="CLIP or SigLIP (folder, hub id) for --focus similarity."),
+        search(
+            "--focus-model",
+            goes_with=["--focus similarity", "--index"],
+            help="CLIP or SigLIP (folder, hub id) for --focus similarity.",
+        ),
         search(
             "--index",
             metavar="FOLDER",
@@ -182,6 +188,7 @@ def ask_options(
             "rfm",
             earlier=["--rfm"],
             type=click.Path(path_type=Path),
+            goes_with=["--focus rfm"],
             help="Region focus module: a folder that geofovea distill wrote.",
         ),
         *(answering if answers else ()),
@@ -194,9 +201,11 @@ def ask_options(
     )
 
     def add(command: Callable[..., Any]) -> Any:
-        wrapped = _with_settings(command)
+        wrapped: Any = _with_settings(command)
         for each in reversed(options):
             wrapped = each(wrapped)
+        parameters = wrapped.__click_params__
+        wrapped.__click_params__ = [each for each in parameters if each.name not in without]
         return wrapped
 
     return add
@@ -208,22 +217,24 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         *,
         loading: dict[str, Any],
         endpoint: EndpointSettings | None,
-        rfm: Path | None,
+        rfm: Path | None = None,
         **values: Any,
     ) -> Any:
+        context = click.get_current_context()
         if not loading["name"].startswith(ENDPOINT_PREFIX):
+            check_model_of_endpoint(context)
             # one that is configured is for the model that is configured
-            endpoint = endpoint if _is_typed("endpoint_url") else None
-        elif not _is_typed("device"):
+            endpoint = endpoint if is_typed(context, "endpoint_url") else None
+        elif not is_typed(context, "device"):
             loading["device"] = AUTO
-        how = {name: values.pop(name) for name in _NAMES}
+        how = {name: values.pop(name, None) for name in _NAMES}
         stop = _stop(values.pop("flatness", None), values.pop("confidence", None))
         chosen = {name: values.pop(name) for name in _OPTIONS if name in values}
         options = AnswerOptions(**chosen, stop=stop)
         limits = {name: values.pop(name) for name in _LIMITS}
         megabytes, kv = values.pop("megabytes", None), values.pop("policy", "plain")
         # an endpoint is told with each question, a model in this process when it is loaded
-        tokens = click.get_current_context().params["answer_tokens"] if endpoint is None else None
+        tokens = context.params["answer_tokens"] if endpoint is None else None
         settings = AskSettings(
             model=loading.pop("name"),
             limits={name: limit for name, limit in limits.items() if limit is not None},
@@ -239,11 +250,6 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(settings=settings, **values)
 
     return run
-
-
-def _is_typed(name: str) -> bool:
-    """Whether an option stands in the command, and not in a variable or a file."""
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _stop(flatness: float | None, confidence: float | None) -> StopAt | None:

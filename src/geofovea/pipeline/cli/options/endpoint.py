@@ -6,6 +6,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import click
+
+from geofovea.pipeline.cli.options.companions import check_absent, is_typed
 from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.hosts.endpoint.settings import (
     DEFAULT_ANSWER_TOKENS,
@@ -15,7 +18,13 @@ from geofovea.pipeline.hosts.endpoint.settings import (
 )
 from geofovea.pipeline.system.configuration import variable_of
 
-__all__ = ["endpoint_options"]
+__all__ = ["check_model_of_endpoint", "endpoint_options"]
+
+_OF_ENDPOINT = {"goes_with": ["--base-url"]}
+_SETTINGS = (
+    *("api_key_variable", "max_calls", "max_endpoint_tokens", "image_tokens", "endpoint_seconds"),
+)
+"""What is said of an endpoint alone."""
 
 
 def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,6 +67,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         option(
             "--api-key-variable",
+            **_OF_ENDPOINT,
             default=DEFAULT_KEY_VARIABLE,
             show_default=True,
             metavar="NAME",
@@ -65,6 +75,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         option(
             "--max-calls",
+            **_OF_ENDPOINT,
             default=SpendLimit().calls,
             show_default=True,
             help="Send at most this many requests.",
@@ -73,12 +84,14 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--max-api-tokens",
             "max_endpoint_tokens",
             earlier=["--max-endpoint-tokens"],
+            **_OF_ENDPOINT,
             default=SpendLimit().tokens,
             show_default=True,
             help="Spend at most this many tokens, as the endpoint counts them.",
         ),
         option(
             "--image-tokens",
+            **_OF_ENDPOINT,
             default=256,
             show_default=True,
             help="Vision tokens that its model makes of a tile, 448 x 448 px.",
@@ -94,6 +107,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--api-timeout",
             "endpoint_seconds",
             earlier=["--endpoint-seconds"],
+            **_OF_ENDPOINT,
             default=180.0,
             show_default=True,
             help="Longest time for one call, in seconds.",
@@ -102,3 +116,13 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for add in reversed(options):
         with_settings = add(with_settings)
     return with_settings
+
+
+def check_model_of_endpoint(context: click.Context) -> None:
+    """Refuse options of an endpoint for a model that is not behind one.
+
+    Raises:
+        UsageError: If one was typed without its address, which may be configured for another model.
+    """
+    if not is_typed(context, "endpoint_url"):
+        check_absent(_SETTINGS, "goes with a model behind an endpoint, --model openai:NAME")

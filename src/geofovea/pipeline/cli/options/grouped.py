@@ -13,6 +13,7 @@ import click
 
 from geofovea import __version__
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.cli.options.companions import check_companions
 from geofovea.pipeline.system.logs import LOG, logging_to
 from geofovea.pipeline.system.terminal import echo
 
@@ -39,6 +40,7 @@ class GroupedOption(click.Option):
         group: str = _COMMON,
         earlier: Sequence[str] = (),
         is_common: bool = False,
+        goes_with: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         """As ``click.Option``.
@@ -48,10 +50,12 @@ class GroupedOption(click.Option):
             group: Its heading under ``--help-all``.
             earlier: Names that it had before.
             is_common: Whether ``--help`` has it, too.
+            goes_with: Options without which it does nothing; see ``check_companions``.
             settings: Of ``click.Option``.
         """
         super().__init__([*declarations, *earlier], **settings)
         self.group, self.is_common, self.earlier = group, is_common, tuple(earlier)
+        self.goes_with = tuple(goes_with)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Its line of the help, without earlier names."""
@@ -142,6 +146,11 @@ class CommandWithExamples(click.Command):
         """Write the examples."""
         write_examples(formatter, self.examples)
         super().format_epilog(ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb, unless an option was typed that would do nothing."""
+        check_companions(ctx, self.get_params(ctx))
+        return super().invoke(ctx)
 
 
 class GroupedCommand(CommandWithExamples):

@@ -9,9 +9,9 @@ from pathlib import Path
 from geofovea.pipeline.cli.options.grouped import option
 from geofovea.pipeline.system.terminal import notice
 
-__all__ = ["open_option", "open_written", "page_to_open"]
+__all__ = ["BROWSED", "open_option", "open_written", "page_to_open"]
 
-_SUFFIXES = (".html", ".svg", ".png")
+BROWSED = (".html", ".svg", ".png")
 """What a browser shows, the best first."""
 
 open_option = option("--open", "opens", is_flag=True, help="Open the page in the browser.")
@@ -30,7 +30,7 @@ def open_written(files: Sequence[Path]) -> None:
     """
     from geofovea.pipeline.answers.showing import open_in_browser
 
-    shows = [f for suffix in _SUFFIXES for f in files if f.suffix == suffix and f.is_file()]
+    shows = [f for suffix in BROWSED for f in files if f.suffix == suffix and f.is_file()]
     if not shows:
         notice("  --open     nothing was written that a browser shows")
     elif not open_in_browser(shows[0]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,18 +13,21 @@ import click
 from geofovea.errors import DataError, NothingShownError
 from geofovea.pipeline.cli.options.grouped import in_group, option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import fact, notice
+from geofovea.pipeline.system.terminal import counted, fact, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.engine.watching import Watcher
+    from geofovea.pipeline.places.count import Count
     from geofovea.pipeline.places.coverage import Coverage
+    from geofovea.pipeline.places.place import Places
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.session.settings import AskSettings
     from geofovea.tiling.geo.region import Region
     from geofovea.tiling.scene import Scene
 
 __all__ = [
+    "Area",
     "min_score_option",
     "open_regions",
     "phrase_argument",
@@ -34,7 +38,7 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-T = TypeVar("T")
+Result = TypeVar("Result", "Places", "Count")
 _input = in_group("Input options")
 
 phrase_argument = click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
@@ -47,6 +51,21 @@ min_score_option = option(
     is_common=True,
     help="Lowest score of a place that is listed, from 0 to 1.",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """What is looked at.
+
+    Attributes:
+        name: Of the polygon; None for the whole scene.
+        region: The polygon; None for the whole scene.
+        warnings: What to know of how it was placed.
+    """
+
+    name: str | None = None
+    region: Region | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def region_options(command: Command) -> Command:
@@ -91,9 +110,7 @@ def region_options(command: Command) -> Command:
     return result
 
 
-def named_regions(
-    scene: Scene, regions: Mapping[str, Any] | None
-) -> list[tuple[str | None, Region | None]]:
+def named_regions(scene: Scene, regions: Mapping[str, Any] | None) -> list[Area]:
     """The polygons that a scene shows, by name; the whole scene without a file.
 
     Raises:
@@ -101,17 +118,19 @@ def named_regions(
         GeometryError: If a polygon cannot be meant.
     """
     if regions is None:
-        return [(None, None)]
+        return [Area()]
     from geofovea.datasets.inputs.region_files import read_regions
-    from geofovea.tiling.geo.region import OutsideSceneError, region_from_crs
+    from geofovea.tiling.geo.region import OutsideSceneError, region_caution, region_from_crs
 
-    inside: list[tuple[str | None, Region | None]] = []
+    inside: list[Area] = []
     file, how = regions["path"], {k: v for k, v in regions.items() if k != "path"}
     for each in read_regions(file, **how):
         try:
-            inside.append((each.name, region_from_crs(scene, each.geometry, each.crs)))
+            region = region_from_crs(scene, each.geometry, each.crs)
         except OutsideSceneError:
             notice(f"  left out   {each.name}: the scene does not show this polygon")
+        else:
+            inside.append(Area(each.name, region, region_caution(scene, region, each.crs)))
     if not inside:
         raise DataError(f"the scene shows none of the polygons of {file}: check their CRS")
     return inside
@@ -123,7 +142,7 @@ def open_regions(
     settings: AskSettings,
     output: Path | None,
     **access: Any,
-) -> tuple[SceneSession, list[tuple[str | None, Region | None]]]:
+) -> tuple[SceneSession, list[Area]]:
     """A scene with its model loaded, and the regions of it that are looked at; see `named_regions`.
 
     Args:
@@ -148,9 +167,9 @@ def open_regions(
 
 
 def results_of_regions(
-    areas: Sequence[tuple[str | None, Region | None]],
-    look: Callable[[str | None, Region | None], T],
-) -> Iterator[tuple[str | None, T]]:
+    areas: Sequence[Area],
+    look: Callable[[str | None, Region | None], Result],
+) -> Iterator[tuple[str | None, Result]]:
     """What each region gives, with its name; one that shows no valid pixel is told and left out.
 
     Raises:
@@ -158,16 +177,16 @@ def results_of_regions(
     """
     nothing: NothingShownError | None = None
     is_any = False
-    for name, region in areas:
+    for area in areas:
         try:
-            result = look(name, region)
+            result = look(area.name, area.region)
         except NothingShownError as error:
             nothing = error
             if len(areas) > 1:
-                notice(f"  left out   {name}: {error}")
+                notice(f"  left out   {area.name}: {error}")
         else:
             is_any = True
-            yield name, result
+            yield area.name, result.with_warnings(area.warnings)
     if nothing is not None and not is_any:
         raise nothing
 
@@ -203,14 +222,18 @@ def print_end(coverage: Coverage, cost: Cost, warnings: tuple[str, ...]) -> None
     fact("looked at", f"{coverage.text}")
     fact(
         "cost",
-        f"{cost.tokens_llm} vision tokens to the model, {cost.seconds['total']:.2f} s, "
+        f"{counted(cost.tokens_llm, 'vision token')} to the model, {cost.seconds['total']:.2f} s, "
         f"{cost.peak_rss_mb:.0f} MB of memory",
     )
     if cost.tiles_indexed:
-        fact("index", f"{cost.tiles_indexed} tiles compared, {cost.tiles_read} read")
+        fact("index", f"{counted(cost.tiles_indexed, 'tile')} compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
         use = cost.endpoint
-        fact("endpoint", f"{use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        fact(
+            "endpoint",
+            f"{counted(use.calls, 'call')}, {counted(use.images, 'picture')}, "
+            f"{counted(use.tokens, 'token')}",
+        )
     command = click.get_current_context().command
     for warning in warnings:
         fact("warning", in_shell_words(warning, command), is_warning=True)

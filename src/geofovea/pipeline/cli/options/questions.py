@@ -13,7 +13,7 @@ import click
 
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.hosts.endpoint.sanitize import printable
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.system.terminal import counted, echo
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -50,7 +50,8 @@ class QuestionInput:
         """
         if self.only is None and any(paths):
             raise click.UsageError(
-                "--save-geojson, --save-png, --page and --open are for one question: ask it alone. "
+                "--output, --save-geojson, --save-png, --page and --open are for one question: ask "
+                "it alone. "
                 "With --json each answer holds its evidence; geofovea batch writes one file of all"
             )
 
@@ -115,7 +116,7 @@ def tell_all(
     try:
         many.ask(source.words, source.files, tell, tally)
     except (GeoFoveaError, KeyboardInterrupt) as error:
-        error.add_note(f"{tally.answered} answers were printed, {tally.failed} failed")
+        error.add_note(f"{counted(tally.answered, 'answer')} printed, {tally.failed} failed")
         raise
     if tally.failed:
         total = tally.answered + tally.failed

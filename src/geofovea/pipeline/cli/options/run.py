@@ -75,6 +75,7 @@ def run_options(command: Callable[..., Any]) -> Any:
             type=click.FloatRange(0),
             default=0.5,
             show_default=True,
+            goes_with=["--executor ray"],
             help="CPUs of a worker on Ray.",
         ),
         option(
@@ -82,6 +83,7 @@ def run_options(command: Callable[..., Any]) -> Any:
             type=click.FloatRange(0),
             default=0.0,
             show_default=True,
+            goes_with=["--executor ray"],
             help="GPUs of a worker on Ray.",
         ),
         option(

@@ -73,6 +73,7 @@ def access_options(command: Command) -> Command:
         _option(
             "--allow-host",
             "allowed_hosts",
+            goes_with=["--allow-remote"],
             multiple=True,
             metavar="HOST",
             help="A host that URLs and redirects may lead to, or s3://BUCKET; repeatable.",

@@ -10,19 +10,12 @@ from typing import Any
 
 from geofovea.datasets.synthetic.vocabulary import THINGS
 from geofovea.datasets.synthetic.world import World
-from geofovea.errors import DataError
-from geofovea.pipeline.evaluation.answer_file import AnswerFile
 from geofovea.pipeline.evaluation.counts.item import CountItem
 from geofovea.pipeline.evaluation.counts.table import counts_table
 from geofovea.pipeline.evaluation.counts.ways import count_by, ways_of
-from geofovea.pipeline.evaluation.synthetic_bench import (
-    BenchScene,
-    BenchScenes,
-    bench_settings,
-    measure,
-)
+from geofovea.pipeline.evaluation.synthetic_bench import BenchScene, measure_ways
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.files import write_text
 
 __all__ = ["run_count_bench"]
 
@@ -56,13 +49,10 @@ def run_count_bench(
         DataError: If there is nothing to count, or the folder holds a run with other settings.
         OutputError: If the folder cannot be written.
     """
-    if not budgets or min(budgets) < 1:
-        raise DataError(f"a budget has at least one tile, got {list(budgets)}")
-    places = BenchScenes(folder, sides, scenes, 1, seed, version=version)
-    make_folder(folder)
-    settings = bench_settings(host, loading, version, budgets=list(budgets))
-    file = AnswerFile(folder / "items.jsonl", CountItem, settings)
-    items = measure(places, partial(_count_scene, host, tuple(budgets)), file)
+    look = partial(_count_scene, host, tuple(budgets))
+    items = measure_ways(
+        folder, sides, scenes, seed, host, budgets, CountItem, look, loading, version
+    )
     table = counts_table(items, host.name, ways_of(budgets))
     write_text(folder / "table.md", table)
     return table

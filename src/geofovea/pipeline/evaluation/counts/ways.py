@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from geofovea.datasets.scoring.number_words import number_in
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.inference.prompts.presence import plural_of
@@ -13,7 +14,6 @@ from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.presence import presence_words
-from geofovea.pipeline.session.counting import number_in
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.regionfocus.budget import Budget
 

@@ -10,22 +10,15 @@ from typing import Any
 
 from geofovea.datasets.synthetic.vocabulary import THINGS
 from geofovea.datasets.synthetic.world import World
-from geofovea.errors import DataError
-from geofovea.pipeline.evaluation.answer_file import AnswerFile
 from geofovea.pipeline.evaluation.finds.item import Corners, FindItem
 from geofovea.pipeline.evaluation.finds.rows import FindRow, find_rows
 from geofovea.pipeline.evaluation.finds.table import finds_table
 from geofovea.pipeline.evaluation.finds.ways import SWEEP, find_by, ways_of
-from geofovea.pipeline.evaluation.synthetic_bench import (
-    BenchScene,
-    BenchScenes,
-    bench_settings,
-    measure,
-)
+from geofovea.pipeline.evaluation.synthetic_bench import BenchScene, measure_ways
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.files import write_text
 
 __all__ = ["phrases_of", "run_find_bench", "sweep_confusion"]
 
@@ -63,13 +56,10 @@ def run_find_bench(
         DataError: If there is nothing to look for, or the folder holds a run with other settings.
         OutputError: If the folder cannot be written.
     """
-    if not budgets or min(budgets) < 1:
-        raise DataError(f"a budget has at least one tile, got {list(budgets)}")
-    places = BenchScenes(folder, sides, scenes, 1, seed, version=version)
-    make_folder(folder)
-    settings = bench_settings(host, loading, version, budgets=list(budgets))
-    file = AnswerFile(folder / "items.jsonl", FindItem, settings)
-    items = measure(places, partial(_look_in_scene, host, tuple(budgets), colors), file)
+    look = partial(_look_in_scene, host, tuple(budgets), colors)
+    items = measure_ways(
+        folder, sides, scenes, seed, host, budgets, FindItem, look, loading, version
+    )
     if confusion := sweep_confusion(items, host.name):
         confusion.save(folder / "confusion.json")
     rows = find_rows(items, ways_of(budgets))

@@ -244,8 +244,8 @@ def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
         )
     if settings is None:
         raise ModelError(
-            f"{name} is behind an endpoint, which ask, batch and eval reach; say where with "
-            "endpoint=, for example endpoint='http://localhost:8000/v1'"
+            f"{name} is behind an endpoint: say where with endpoint=, such as "
+            "endpoint='http://localhost:8000/v1'"
         )
     settings.key()
     limit, file = settings.limit, settings.ledger_file

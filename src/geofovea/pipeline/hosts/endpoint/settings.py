@@ -77,8 +77,8 @@ class EndpointSettings:
             time allows, with longer and longer pauses, while the endpoint is not ready or asks to
             be left alone.
         pause_seconds: First pause before a repetition; each further one is twice as long.
-        ledger_file: File that makes the limit one for all processes that name it; see
-            ``SharedLedger``.
+        ledger_file: File that makes the limit one for all processes that name it. A call is counted
+            there before it is sent.
 
     Raises:
         ModelError: If a value cannot be meant.

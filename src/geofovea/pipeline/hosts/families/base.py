@@ -6,6 +6,7 @@ tokens, and what its prompts put around them. `LvlmHost` does the rest for all o
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -81,6 +82,17 @@ class Family:
             ModelError: If the model is built or configured in a way that is not supported.
         """
         self.model, self.config = model, model.config
+
+    @classmethod
+    def usual_tile(cls, config: Any, least: float = 0, most: float = math.inf) -> int | None:  # noqa: ARG003
+        """Side of its tiles in pixels; None where they have the side that its tower says.
+
+        Args:
+            config: Of a model of the family.
+            least: Smaller images its stock processor enlarges; see ``ImageProcessor``.
+            most: Larger ones it shrinks.
+        """
+        return None
 
     @property
     def is_clip(self) -> bool:

@@ -25,6 +25,12 @@ class Glm4vFamily(Qwen25VLFamily):
     template = "[gMASK]<sop><|user|>\n{image}{question}<|assistant|>\n"
     boxes = BoxStyle.GLM
 
+    @staticmethod
+    def frames(config: Any) -> int:
+        """See `Qwen25VLFamily`; an image is a video of equal frames."""
+        frames: int = config.vision_config.temporal_patch_size
+        return frames
+
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:
         """See `Family`."""

@@ -7,6 +7,7 @@ Source: Agrawal et al., Pixtral 12B, arXiv 2410.07073.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -36,13 +37,25 @@ class Mistral3Family(Family):
         self.decoder = model.model.language_model
         self.vision = model.model.vision_tower
         step = self.config.vision_config.patch_size * self._merge(self.config)
-        self.tile_size = tile_size or self.tokens_a_side * step
+        self.tile_size = tile_size or self.usual_tile(self.config)
         if self.tile_size % step:
             raise ModelError(
                 f"tiles of a {self.model_type} are multiples of {step} pixels, got "
                 f"{self.tile_size}; correct tile_size in its {SETTINGS_FILE}, or leave it out"
             )
         self.grid = (self.tile_size // step, self.tile_size // step)
+
+    @classmethod
+    def usual_tile(cls, config: Any, least: float = 0, most: float = math.inf) -> int:  # noqa: ARG003
+        """Side of its tiles in pixels.
+
+        Args:
+            config: Of a model of the family.
+            least: Nothing: its processor enlarges no image.
+            most: The longest side of an image that its stock processor does not shrink.
+        """
+        step: int = config.vision_config.patch_size * cls._merge(config)
+        return int(max(1, min(cls.tokens_a_side, most // step))) * step
 
     @staticmethod
     def _merge(config: Any) -> int:

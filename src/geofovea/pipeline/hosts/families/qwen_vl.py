@@ -6,6 +6,7 @@ arXiv 2406.04334.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -44,13 +45,34 @@ class Qwen25VLFamily(Family):
         self.vision = model.model.visual
         vision = self.config.vision_config
         step = vision.patch_size * vision.spatial_merge_size
-        self.tile_size = tile_size or _TOKENS_A_SIDE * step
+        self.tile_size = tile_size or self.usual_tile(self.config)
         if self.tile_size % step:
             raise ModelError(
                 f"tiles of a {self.model_type} are multiples of {step} pixels, got "
                 f"{self.tile_size}; correct tile_size in its {SETTINGS_FILE}, or leave it out"
             )
         self.grid = (self.tile_size // step, self.tile_size // step)
+
+    @classmethod
+    def usual_tile(cls, config: Any, least: float = 0, most: float = math.inf) -> int:
+        """Side of its tiles in pixels: as near to 12 tokens as its processor leaves an image.
+
+        Args:
+            config: Of a model of the family.
+            least: Pixels of the smallest image that its stock processor does not enlarge.
+            most: Likewise of the largest.
+        """
+        vision = config.vision_config
+        step: int = vision.patch_size * vision.spatial_merge_size
+        fewest = math.ceil(math.sqrt(least / cls.frames(config)) / step)
+        most_a_side = math.sqrt(most / cls.frames(config)) / step
+        tokens_a_side = int(max(1, min(max(_TOKENS_A_SIDE, fewest), most_a_side)))
+        return tokens_a_side * int(step)
+
+    @staticmethod
+    def frames(config: Any) -> int:  # noqa: ARG004
+        """How often its processor counts the pixels of an image."""
+        return 1
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the merger."""

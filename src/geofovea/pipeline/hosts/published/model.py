@@ -281,7 +281,7 @@ class PublishedModel:
         tokens = greedy_tokens(
             run.prefill(),
             run.advance,
-            lambda states: self._logits(states).log_softmax(-1),
+            self._logits,
             self.parts.decoder.get_input_embeddings(),
             stop,
             count,

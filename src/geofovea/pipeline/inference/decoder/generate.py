@@ -17,6 +17,7 @@ from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.greedy import greedy_tokens
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.lazy import planned_run
+from geofovea.pipeline.inference.decoder.logit_rules import LogitRules
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
 from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
@@ -27,7 +28,7 @@ from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["BEFORE_THOUGHT", "UNTHOUGHT", "AnswerGenerator", "thought_warning"]
+__all__ = ["BEFORE_THOUGHT", "UNTHOUGHT", "UNUSED_CHAT", "AnswerGenerator", "thought_warning"]
 
 BEFORE_THOUGHT = (
     "the model would have begun with a thought, and the choices were scored in its place: the "
@@ -41,6 +42,14 @@ UNTHOUGHT = (
     "not think, often named Instruct"
 )
 """What is said of an answer where the stock prompt would have begun a thought."""
+
+
+UNUSED_CHAT = (
+    "the chat template of this model does not write one image before one question, so the model "
+    "was asked in the usual words of its family, which may not be those that it was trained with; "
+    "put a 'template' of your own into its geofovea.json"
+)
+"""What is said of an answer to another prompt than that of the chat template."""
 
 
 def thought_warning(most: int) -> str:
@@ -65,6 +74,7 @@ class AnswerGenerator:
         stop: Ids that end an answer.
         most: Tokens of the longest answer.
         recorded: Steps that are replayed; None runs each of them.
+        rules: What holds for each token of an answer besides; None where nothing does.
     """
 
     name: str
@@ -76,6 +86,7 @@ class AnswerGenerator:
     stop: Collection[int]
     most: int
     recorded: RecordedSteps | None = None
+    rules: LogitRules | None = None
 
     def answers(
         self, prompts: Sequence[Prompt], sequences: Sequence[PromptSequence]
@@ -129,9 +140,9 @@ class AnswerGenerator:
         return [generations[i] for i in range(len(prompts))]
 
     def _noted(self, generation: Generation) -> Generation:
-        if not self.words.closes_thought:
-            return generation
-        return replace(generation, warnings=(*generation.warnings, UNTHOUGHT))
+        notes = ((self.words.closes_thought, UNTHOUGHT), (self.words.ignores_chat, UNUSED_CHAT))
+        warnings = tuple(note for holds, note in notes if holds)
+        return replace(generation, warnings=(*generation.warnings, *warnings))
 
     def _kind(self, prompt: Prompt) -> _Kind:
         if (
@@ -151,7 +162,7 @@ class AnswerGenerator:
         run = DecoderRun(self.decoder, PromptBatch.of(sequences), self.most, self.recorded)
         states = run.prefill()
         if kind is _Kind.GREEDY:
-            return self.greedy(states, run.advance)
+            return self.greedy(states, run.advance, [each.words for each in sequences])
         return [self.letter(s, p.choices) for s, p in zip(states, prompts, strict=True)]
 
     def answer_of(self, prompt: Prompt, sequence: PromptSequence, run: DecoderRun) -> Generation:
@@ -166,7 +177,9 @@ class AnswerGenerator:
             ModelError: If the model makes numbers that are not finite.
             QuestionError: If a choice says nothing.
         """
-        generation = self._behind_thought(run.prefill(), run.advance, prompt, run.peek)
+        generation = self._behind_thought(
+            run.prefill(), run.advance, prompt, sequence.words, run.peek
+        )
         text = len(sequence) - len(sequence.visual)
         return self._noted(replace(generation, text_tokens=text))
 
@@ -178,7 +191,9 @@ class AnswerGenerator:
         if not prompt.drops_tokens or not isinstance(tokens, TokenSet) or reduction is None:
             room = self.most + (self.words.thought.reach if self.words.thought else 0)
             plain = DecoderRun(self.decoder, PromptBatch.of([sequence]), room)
-            return self._behind_thought(plain.prefill(), plain.advance, prompt, plain.peek)
+            return self._behind_thought(
+                plain.prefill(), plain.advance, prompt, sequence.words, plain.peek
+            )
         if spelt:
             raise ModelError(
                 f"{self.name} has no letters to choose by, and its decoder cannot score words "
@@ -186,7 +201,7 @@ class AnswerGenerator:
             )
         run = pruned_run(self.decoder, sequence, tokens, reduction)
         state = run.advance(sequence.embedded)
-        generation = self._behind_thought(state, run.advance, prompt)
+        generation = self._behind_thought(state, run.advance, prompt, sequence.words)
         return replace(generation, tokens_by_layer=vision_lengths(run, sequence))
 
     def _skipping(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
@@ -208,7 +223,7 @@ class AnswerGenerator:
             )
         method = method.of(tokens)
         run = planned_run(self.decoder, sequence, method, tokens.tile_index)
-        generation = self._behind_thought(run.prefill(), run.advance, prompt)
+        generation = self._behind_thought(run.prefill(), run.advance, prompt, sequence.words)
         return replace(
             generation,
             tokens_by_layer=run.tokens_by_layer,
@@ -221,6 +236,7 @@ class AnswerGenerator:
         state: Tensor,
         advance: Callable[[Tensor], Tensor],
         prompt: Prompt,
+        words: Sequence[int],
         peek: Callable[[Tensor], Tensor] | None = None,
     ) -> Generation:
         """Answer one prompt, behind a thought where the model gets room for one.
@@ -229,18 +245,27 @@ class AnswerGenerator:
             state: Of the last token of the prompt, ``(1, d)``.
             advance: The state ``(1, d)`` behind one more token, ``(1, 1, d)``.
             prompt: What is asked.
+            words: Ids of the words of the prompt.
             peek: See `wording`, for choices without letters.
         """
         marks = self.words.thought
         if marks is None:
-            return self._answer(state, advance, prompt.choices, peek)
-        thought = think(state, advance, self._log_probabilities, self.embed, marks, self.stop)
-        generation = self._answer(thought.state, advance, prompt.choices, peek)
+            return self._answer(state, advance, prompt.choices, words, peek)
+
+        def likeliest(state: Tensor, ids: Sequence[int]) -> int:
+            logits = self._logits(state)
+            if self.rules is None:
+                return int(logits.argmax(-1))
+            return int(self.rules.likeliest(logits, [[*words, *ids]]))
+
+        thought = think(state, advance, likeliest, self.embed, marks, self.stop)
+        words = (*words, *thought.ids)
+        generation = self._answer(thought.state, advance, prompt.choices, words, peek)
         warnings = (thought_warning(marks.most),) if thought.was_cut else ()
         return replace(
             generation,
             warnings=(*generation.warnings, *warnings),
-            thought_tokens=thought.tokens,
+            thought_tokens=len(thought.ids),
         )
 
     def _answer(
@@ -248,23 +273,36 @@ class AnswerGenerator:
         state: Tensor,
         advance: Callable[[Tensor], Tensor],
         choices: Sequence[str],
+        words: Sequence[int],
         peek: Callable[[Tensor], Tensor] | None,
     ) -> Generation:
         if not choices:
-            return self.greedy(state, advance)[0]
+            return self.greedy(state, advance, [words])[0]
         if peek is None or self.letters(choices):
             return self.letter(state[0], choices)
         return self.wording(state[0], choices, peek)
 
-    def greedy(self, states: Tensor, advance: Callable[[Tensor], Tensor]) -> list[Generation]:
+    def greedy(
+        self,
+        states: Tensor,
+        advance: Callable[[Tensor], Tensor],
+        prompts: Sequence[Sequence[int]],
+    ) -> list[Generation]:
         """The likeliest word after word, for some prompts at once.
 
         Args:
             states: Of the last token of each prompt, ``(b, d)``.
             advance: States ``(b, d)`` behind one more token of each, ``(b, 1, d)``.
+            prompts: Ids of the words of each prompt.
         """
         tokens = greedy_tokens(
-            states, advance, self._log_probabilities, self.embed, self.stop, self.most
+            states,
+            advance,
+            self._logits,
+            self.embed,
+            self.stop,
+            self.most,
+            None if self.rules is None else self.rules.behind(prompts),
         )
         check_finite(tokens.log_probabilities, self.name, self.decoder)
         logs = tokens.log_probabilities.tolist()
@@ -322,7 +360,11 @@ class AnswerGenerator:
 
     def _log_probabilities(self, states: Tensor) -> Tensor:
         """Log-probabilities of the next token, float32 (m, V), after states (m, d)."""
-        return self.head(states).float().log_softmax(-1)
+        return self._logits(states).log_softmax(-1)
+
+    def _logits(self, states: Tensor) -> Tensor:
+        """Logits of the next token, float32 (m, V), after states (m, d)."""
+        return self.head(states).float()
 
 
 class _Kind(Enum):

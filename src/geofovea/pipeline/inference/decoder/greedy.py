@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ class GreedyTokens:
 
     Attributes:
         ids: Of the tokens of each answer, without the one that ends it.
-        log_probabilities: float32 ``(b, steps)``, on the CPU. Those of the tokens come first; what
-            follows belongs to no token.
+        log_probabilities: float32 ``(b, steps)``, on the CPU, as the model has them before any
+            rule. Those of the tokens come first; what follows belongs to no token.
         has_ended: Whether each answer came to its end before the most tokens.
     """
 
@@ -31,29 +31,33 @@ class GreedyTokens:
 def greedy_tokens(
     states: Tensor,
     advance: Callable[[Tensor], Tensor],
-    log_probabilities: Callable[[Tensor], Tensor],
+    logits: Callable[[Tensor], Tensor],
     embed: Callable[[Tensor], Tensor],
     stop: Collection[int],
     most: int,
+    choose: Callable[[Tensor, Sequence[Sequence[int]]], Tensor] | None = None,
 ) -> GreedyTokens:
     """Continue prompts whose tokens have run through the decoder.
 
     Args:
         states: Of the last token of each prompt, ``(b, d)``.
         advance: States ``(b, d)`` behind one more token of each, ``(b, 1, d)``.
-        log_probabilities: Of the next token, float32 ``(b, V)``, after states ``(b, d)``.
+        logits: Of the next token, float32 ``(b, V)``, after states ``(b, d)``.
         embed: Ids ``(b,)`` to vectors ``(b, d)``.
         stop: Ids that end an answer.
         most: Tokens of the longest answer, at least 1.
+        choose: The next tokens ``(b,)``, of such logits and what was written of each answer so
+            far; None takes the likeliest.
     """
     ids: tuple[list[int], ...] = tuple([] for _ in states)
     open_rows = set(range(len(ids)))
     steps: list[Tensor] = []
     for steps_left in reversed(range(most)):
-        best = log_probabilities(states).max(-1)
-        steps.append(best.values)
+        scores = logits(states)
+        chosen = scores.argmax(-1) if choose is None else choose(scores, ids)
+        steps.append(scores.log_softmax(-1).gather(-1, chosen[:, None])[:, 0])
         # the one thing that a step waits for; all else stays on the device until the end
-        for row, token in enumerate(best.indices.tolist()):
+        for row, token in enumerate(chosen.tolist()):
             if row in open_rows and token in stop:
                 open_rows.remove(row)
             elif row in open_rows:
@@ -61,7 +65,7 @@ def greedy_tokens(
         if not open_rows or not steps_left:
             break
         # answers that have ended are written on and not read: others wait for nothing else
-        states = advance(embed(best.indices)[:, None])
+        states = advance(embed(chosen)[:, None])
     has_ended = tuple(row not in open_rows for row in range(len(ids)))
     return GreedyTokens(ids, torch.stack(steps, dim=1).cpu(), has_ended)
 

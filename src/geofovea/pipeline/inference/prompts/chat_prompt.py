@@ -23,8 +23,10 @@ THOUGHT_MARKS = ("<think>", "<thinking>", "<thought>", "<reasoning>")
 """What opens a thought in the vocabularies of models that think."""
 _SWITCH = "enable_thinking"
 _MARK = f"(?P<mark>{'|'.join(THOUGHT_MARKS)})"
-_OPEN_THOUGHT = re.compile(rf"{_MARK}\s*\Z")
-_EMPTY_THOUGHT = re.compile(rf"{_MARK}\s*</(?:think|thinking|thought|reasoning)>\s*\Z")
+# some templates write the first words of a thought, or of the thought that they close
+_BEGUN = r"[^<{}]{0,500}"
+_OPEN_THOUGHT = re.compile(rf"{_MARK}{_BEGUN}\Z")
+_CLOSED_THOUGHT = re.compile(rf"{_MARK}{_BEGUN}</(?:think|thinking|thought|reasoning)>\s*\Z")
 
 
 def chat_prompt(
@@ -86,13 +88,13 @@ def _answering_at_once(
         return prompt
     for rendered in rendered_chats(template, {**words, _SWITCH: False}, contents):
         closed = _with_places(rendered, images)
-        if closed and _EMPTY_THOUGHT.search(closed):
+        if closed and _CLOSED_THOUGHT.search(closed):
             return closed
     return prompt
 
 
 def without_open_thought(prompt: str) -> tuple[str, bool]:
-    """A prompt that ends outside of any thought, and whether it ends with an empty one.
+    """A prompt that ends outside of any thought, and whether it ends with a closed one.
 
     What a model writes behind a prompt that opens a thought is no answer. The empty thought is the
     one that Qwen's own templates write where thinking is switched off.
@@ -100,7 +102,7 @@ def without_open_thought(prompt: str) -> tuple[str, bool]:
     if opened := _OPEN_THOUGHT.search(prompt):
         mark = opened["mark"]
         return f"{prompt[: opened.start()]}{mark}\n\n</{mark[1:]}\n\n", True
-    return prompt, _EMPTY_THOUGHT.search(prompt) is not None
+    return prompt, _CLOSED_THOUGHT.search(prompt) is not None
 
 
 def opened_thought(prompt: str, template: object) -> tuple[str, bool] | None:

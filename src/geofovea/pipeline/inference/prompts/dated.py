@@ -58,6 +58,7 @@ def _joined(parts: Sequence[PromptSequence], sight: Sight) -> PromptSequence:
         torch.cat(deep, dim=1) if deep else None,
         position,
         sight.blocks(length, places, _tile_numbers(parts)),
+        tuple(number for part in parts for number in part.words),
     )
 
 

@@ -30,6 +30,7 @@ class PromptSequence:
         next_position: Of the first word of the answer.
         blocks: int64 ``(s,)``, which tokens see each other both ways, see `Sight`; None where none
             do.
+        words: Ids of its words in their order, vision tokens and what stands between them left out.
     """
 
     embedded: Tensor
@@ -38,6 +39,7 @@ class PromptSequence:
     deep: Tensor | None
     next_position: int
     blocks: Tensor | None = None
+    words: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return self.embedded.shape[1]
@@ -116,8 +118,10 @@ class PromptLayout:
         writer = PositionWriter(self.policy, self.axes, self.grid)
         writer.words(len(first))
         visual, deep, visual_part = torch.zeros(0, dtype=torch.int64), None, first[:0]
-        tile_numbers = visual
+        tile_numbers, said = visual, [*ids.before, *ids.after]
         if tokens is not None and len(tokens):
+            around = [*marks.before, *marks.open, *marks.close, *marks.after]
+            said = [*ids.before, *around, *ids.after]
             features = tokens.features.to(first.device, first.dtype)
             if self.newline is not None:
                 closing = torch.cat([closing, self.newline.to(closing)[None]])
@@ -134,7 +138,7 @@ class PromptLayout:
         whole = torch.cat([first, visual_part, last])[None]
         positions = writer.written().to(whole.device)
         blocks = self.sight.blocks(whole.shape[1], visual, tile_numbers)
-        return PromptSequence(whole, positions, visual, deep, writer.next, blocks)
+        return PromptSequence(whole, positions, visual, deep, writer.next, blocks, tuple(said))
 
     def _spans(self, tokens: TokenSet, opening: int, closing: int) -> TileSpans:
         """Where vision tokens stand among the words around their tiles and between their rows."""

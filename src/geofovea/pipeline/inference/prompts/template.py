@@ -44,6 +44,7 @@ class PromptTemplate:
         thought_ids: Single tokens that open a thought.
         closes_thought: Whether the model would think first, and its thought is closed empty.
         thought: How it writes the thought that it gets room for; None where it gets none.
+        ignores_chat: Whether the model brings a chat template, and the prompt is none of its.
     """
 
     def __init__(
@@ -83,22 +84,26 @@ class PromptTemplate:
         self._special_words = sorted(words, key=len, reverse=True)
         self.thought_ids = self._thought_ids()
         thinks = thought_tokens > 0
-        full = template or self._stock_template(style, thinks=thinks)
+        chat = None if template else self._chat_template(style, thinks=thinks)
+        self.ignores_chat = not (template or chat) and bool(
+            getattr(tokenizer, "chat_template", None)
+        )
+        full = template or chat or style.template_for(self._special_words)
         self._template, self.closes_thought = (
             (full, False) if thinks else without_open_thought(full)
         )
         self.thought = self._thought_marks(full, thought_tokens) if thinks else None
         # some templates write the word that begins a text by themselves, PaliGemma's behind images
         begin = str(tokenizer.bos_token or "")
-        self._adds_special = not (begin and begin in self._template)
+        first = self._template if chat else self._template.removeprefix("{image}")
+        self._adds_special = not (begin and first.startswith(begin))
         self.marks = self._marker_ids()
 
-    def _stock_template(self, style: PromptStyle, *, thinks: bool) -> str:
-        """The chat template of the tokenizer, or else that of the family."""
-        chat = chat_prompt(
+    def _chat_template(self, style: PromptStyle, *, thinks: bool) -> str | None:
+        """The chat template of the tokenizer, if it writes one image before one question."""
+        return chat_prompt(
             self._tokenizer, self._image, self._marks, style.chat_image, thinks=thinks
         )
-        return chat or style.template_for(self._special_words)
 
     def _thought_ids(self) -> set[int]:
         """Single tokens that open a thought."""
@@ -189,7 +194,7 @@ class PromptTemplate:
         start, end = place - len(first), place + 1 + len(last)
         if ids[max(0, start) : place] != first or ids[place + 1 : end] != last:
             return None
-        return PromptIds(ids[:start] or self._encode("", special=self._adds_special), ids[end:])
+        return PromptIds(ids[:start], ids[end:])
 
     @property
     def shows_first(self) -> bool:

@@ -1,0 +1,64 @@
+"""Whole numbers in English, in digits and in words."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["number_in", "number_of"]
+
+_UNITS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+    "nineteen",
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_NUMBERS = {word: value for value, word in enumerate(_UNITS)} | {
+    word: 10 * value for value, word in enumerate(_TENS, 2)
+}
+_MOST_DIGITS = 18
+
+_DIGIT_WORD = "|".join(_UNITS[1:10])
+_BELOW_HUNDRED = rf"(?:{'|'.join(_TENS)})(?:[\s-]+(?:{_DIGIT_WORD}))?|(?:{'|'.join(_UNITS)})"
+_IN_WORDS = (
+    rf"(?:{_DIGIT_WORD})[\s-]+hundred(?:\s+(?:and\s+)?(?:{_BELOW_HUNDRED}))?|{_BELOW_HUNDRED}"
+)
+_IN_DIGITS = r"\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|\d+(?:\.\d+)?"
+_NUMBER = re.compile(rf"(?P<digits>{_IN_DIGITS})|\b(?P<words>{_IN_WORDS})\b")
+# what makes a number that stands beside it another one
+_MAGNITUDE = re.compile(r"\b(?:hundred|thousand|million|billion|dozen)s?\b")
+
+
+def number_of(text: str) -> int | None:
+    """The whole number that a text is, in digits or in words up to ``nine hundred``; else None."""
+    if re.fullmatch(rf"-?[0-9]{{1,{_MOST_DIGITS}}}", text):
+        return int(text)
+    total = 0
+    words = [word for word in re.split(r"[\s-]+", text) if word != "and"]
+    for index, word in enumerate(words):
+        if word in _NUMBERS:
+            total += _NUMBERS[word]
+        elif word == "hundred" and index == 1 and 0 < total < 10:
+            total *= 100
+        else:
+            return None
+    return total if words else None
+
+
+def number_in(text: str) -> int | None:
+    """The first number of a text, where it is a whole one.
+
+    Digits may be set off by commas. Words are understood up to 999.
+
+    Returns:
+        None for a text without a number, or one whose first number has a fraction, more than 18
+        digits, or a magnitude that is not understood, such as ``two thousand``.
+    """
+    lower = text.lower()
+    match = _NUMBER.search(lower)
+    if match is None or _MAGNITUDE.search(lower[: match.start()] + lower[match.end() :]):
+        return None
+    if match["digits"] is None:
+        return number_of(match["words"])
+    whole, _, fraction = match["digits"].replace(",", "").partition(".")
+    is_whole = not fraction.strip("0") and len(whole) <= _MOST_DIGITS
+    return int(whole) if is_whole else None

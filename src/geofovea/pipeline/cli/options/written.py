@@ -1,0 +1,45 @@
+"""Files that a verb writes: a name that promises another format is refused before the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import click
+
+from geofovea.errors import OutputError
+
+__all__ = ["check_format", "written_as"]
+
+
+def check_format(path: Path, formats: Collection[str], what: str) -> None:
+    """Refuse a file in a format that there is not.
+
+    Args:
+        path: The file.
+        formats: Suffixes with their dot.
+        what: What is written, in the plural.
+
+    Raises:
+        OutputError: If its suffix is none of the formats.
+    """
+    if path.suffix.lower() not in formats:
+        raise OutputError(
+            f"{path} has the suffix {path.suffix!r}, and {what} are saved as one of: "
+            f"{', '.join(formats)}"
+        )
+
+
+def written_as(*suffixes: str) -> Callable[..., Path | None]:
+    """A callback of an option that always writes one format; a name without a suffix will do."""
+
+    def check(_: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and path.suffix and path.suffix.lower() not in suffixes:
+            name = max(parameter.opts, key=len)
+            raise OutputError(
+                f"{name} writes a file with the suffix {suffixes[0]}, got {path}; with --output, "
+                "the suffix chooses the format"
+            )
+        return path
+
+    return check
