@@ -152,7 +152,9 @@ def test_words_that_name_no_strategy_are_refused_with_the_choices(make_session):
         make_session().ask(QUESTION, budget=FEW, reduction="telepathy")
 
 
-@pytest.mark.parametrize("question", ["", " ", "\n\t  ", "x" * 10_000, "why " * 2500])
+@pytest.mark.parametrize(
+    "question", ["", " ", "\n\t  ", "\u200b\u202e \ufeff", "x" * 10_000, "why " * 2500]
+)
 def test_a_question_that_is_empty_or_endless_is_refused(make_session, question):
     with pytest.raises(QuestionError, match=r"empty|at most 2000"):
         make_session().ask(question, budget=FEW)
@@ -171,6 +173,12 @@ def test_half_a_character_is_refused_in_words_wherever_a_text_is_taken(make_sess
     for ask in asked.values():
         with pytest.raises(QuestionError, match="no character: write it in UTF-8"):
             ask()
+
+
+def test_a_phrase_that_shows_nothing_is_refused(make_session):
+    for look in (make_session().find, make_session().count):
+        with pytest.raises(QuestionError, match="the phrase is empty"):
+            look("\u200b \u2060?", budget=FEW)
 
 
 @pytest.mark.parametrize("question", [None, 7, b"what is it?"])

@@ -36,7 +36,12 @@ from geofovea.pipeline.places.report import (
 from geofovea.pipeline.places.second_look import look_again
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.model_choice import is_beyond
-from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, checked_budget, writable
+from geofovea.pipeline.session.request import (
+    MAX_QUESTION_LENGTH,
+    checked_budget,
+    is_blank,
+    writable,
+)
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
@@ -170,7 +175,7 @@ def checked_phrase(phrase: str) -> str:
     if not isinstance(value, str):
         raise QuestionError(f"a phrase is a text such as 'red truck', got {value!r:.60}")
     words = " ".join(writable(phrase, "the phrase").split()).rstrip(".?!")
-    if not words:
+    if is_blank(words):
         raise QuestionError("the phrase is empty: say what to look for, such as 'red truck'")
     if len(words) > MAX_QUESTION_LENGTH:
         raise QuestionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,6 +21,7 @@ __all__ = [
     "AskRequest",
     "checked_budget",
     "checked_choices",
+    "is_blank",
     "writable",
 ]
 
@@ -72,7 +74,7 @@ class AskRequest:
             QuestionError: If it is no text, empty or too long, or holds what no encoding can write.
         """
         words = writable(self.question, "the question").strip()
-        if not words:
+        if is_blank(words):
             raise QuestionError("the question is empty: ask something about the scene")
         if len(words) > (most := _LONGEST[self.kind]):
             raise QuestionError(
@@ -103,6 +105,11 @@ def writable(text: object, what: str) -> str:
             " write it in UTF-8"
         ) from error
     return text
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: blanks, and letters that cannot be seen."""
+    return all(letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") for letter in text)
 
 
 def checked_budget(budget: Budget | None) -> Budget | None:
