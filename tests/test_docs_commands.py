@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from doc_pages import PAGES, blocks_of, commands_of, name_of
 from repository import ROOT
 
+import geofovea as gf
 from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
@@ -72,6 +73,7 @@ def materials(tmp_path_factory):
     )
     synthesized = ["synth", "--output", str(folder / "data"), "--scenes", "1", "--side", "2048"]
     assert CliRunner().invoke(main, [*synthesized, "--seed", "7"]).exit_code == 0
+    gf.build_index(folder / "words", folder / "data" / "image", encoder="embedded")
     write_polygons(folder / "fields.gpkg", folder / "scene.tif")
     return folder
 

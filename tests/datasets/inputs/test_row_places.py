@@ -84,6 +84,8 @@ def test_pixels_may_be_said_in_words(tmp_path):
             {"minx": 1, "miny": 2, "maxx": 3, "maxy": 4},
             "'minx', 'miny', 'maxx', 'maxy': hold a box",
         ),
+        ({"x0": 10, "y0": 20, "x1": 30, "y1": 40}, "'x0', 'y0', 'x1', 'y1': hold a box"),
+        ({"ULX": 1, "ULY": 4, "LRX": 3, "LRY": 2}, "'ULX', 'ULY', 'LRX', 'LRY': hold a box"),
         ({"West": 1.5, "South": 2, "East": 3, "North": "4"}, "'West', 'South', 'East', 'North'"),
     ],
 )
@@ -122,6 +124,16 @@ def test_words_in_other_columns_are_no_places(tmp_path):
     for suffix in SUFFIXES:
         (row,) = read_manifest(table(tmp_path / f"m{suffix}", **columns))
         assert row.region is None
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+def test_the_index_that_pandas_writes_without_a_name_is_no_place(tmp_path, sep):
+    path = tmp_path / "m.csv"
+    frame = pd.DataFrame({"scene": ["a.tif", "b.tif"], "question": ["What?", "Where?"]})
+    frame.to_csv(path, sep=sep)
+    assert path.read_text().startswith(sep)
+    rows = read_manifest(path)
+    assert [(row.question, row.region) for row in rows] == [("What?", None), ("Where?", None)]
 
 
 @pytest.mark.parametrize("missing", [None, shapely.Polygon()])

@@ -187,3 +187,16 @@ def test_a_ring_of_one_point_is_an_error_that_names_its_row(tmp_path):
     file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     with pytest.raises(DataError, match=r"regions\.geojson, row 2 cannot be read"):
         read_regions(file)
+
+
+def test_a_ring_that_is_not_closed_is_an_error_with_its_row_and_no_warning(tmp_path, recwarn):
+    ring = [[10, 50], [11, 50], [11, 51], [10, 51]]
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [r]}}
+        for r in ([*ring, ring[0]], ring)
+    ]
+    path = tmp_path / "open.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.raises(DataError, match=r"row 2 .*closed"):
+        list(read_regions(path))
+    assert not recwarn.list

@@ -18,6 +18,11 @@ PAIRS = (
     ("<reasoning>", "</reasoning>"),
     ("<analysis>", "</analysis>"),
     ("<seed:think>", "</seed:think>"),
+    ("<mm:think>", "</mm:think>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("&lt;think&gt;", "&lt;/think&gt;"),
+    ("<\uff5cbegin\u2581of\u2581thinking\uff5c>", "<\uff5cend\u2581of\u2581thinking\uff5c>"),
+    ("Thinking...\n", "\n...done thinking.\n"),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
@@ -42,6 +47,8 @@ BOXES = (
     "<|START_RESPONSE|>{}<|END_RESPONSE|>",
     "{}<|im_end|>",
     "{}</s>",
+    "{}<end_of_utterance>",
+    "{}<\uff5cend\u2581of\u2581sentence\uff5c>",
 )
 WORDS = st.text("abc ABCDE().,\n", max_size=40)
 
@@ -69,6 +76,10 @@ def test_thoughts_that_never_end_are_no_answer_and_are_told(pair):
     ("raw", "text"),
     [
         ("It is green.</think>\nred", "red"),
+        ("It is green.<|END_THINKING|>red", "red"),
+        ("<think/>red", "red"),
+        ("<think />\nred", "red"),
+        ("red &lt; green", "red &lt; green"),
         ("green?◁/think▷red", "red"),
         ("<think>a</think>b</think>red", "red"),
         ("<think>a</think>red<think>b</think>", "red"),

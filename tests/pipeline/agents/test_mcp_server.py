@@ -121,7 +121,7 @@ def test_an_agent_measures_what_a_question_names(make_desk):
 
 
 REFUSED = [
-    ("measure", {"question": "What is it?"}, "no question about where places lie"),
+    ("measure", {"question": "What is it?"}, "not understood as a question about where"),
     ("ask_scene", {"question": "  "}, "the question is empty"),
     ("ask_scene", {"question": "x" * 2001}, "at most 2000"),
     ("ask_scene", {"question": "Where?", "scene": "9"}, "there is no scene '9'"),

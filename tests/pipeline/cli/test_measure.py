@@ -102,4 +102,4 @@ def test_a_batch_takes_rows_that_measure(run, scene_path, site, tmp_path):
     assert rows["size"]["answer"] == rows["size"]["measurement"]["answer"]
     assert rows["plain"]["measurement"] is None
     assert rows["wrong"]["status"] == "failed"
-    assert "no question about where places lie" in rows["wrong"]["error"]
+    assert "not understood as a question about where" in rows["wrong"]["error"]

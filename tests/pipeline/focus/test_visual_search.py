@@ -196,3 +196,15 @@ def test_no_probe_asks_with_the_few_tokens_that_three_probes_leave(make_tiff):
     # half of 70 tokens are 3 times 11, and 2
     session.ask(QUESTION, budget=Budget(tiles=40, tokens=70), stop=StopAt(confidence=0.95))
     assert probed == [11, 11, 11, 37]
+
+
+def test_a_share_of_tokens_is_that_of_the_answer_whatever_probes_took(make_tiff):
+    session = gf.SceneSession(gf.open_scene(make_tiff(bright_squares())), CountingHost())
+    answer = session.ask(
+        QUESTION,
+        budget=Budget(tiles=40, tokens=300),
+        reduction="focus_spread:0.005",
+        stop=StopAt(confidence=0.95),
+    )
+    (stage,) = answer.cost.reductions
+    assert answer.cost.tokens_llm == 3 * 50 + round(0.005 * stage.tokens_in)

@@ -15,6 +15,7 @@ from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.processor_template import processor_template
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.inference.prompts.markers import CHAT_ML as CHAT_ML_PROMPT
 from geofovea.pipeline.inference.prompts.markers import PromptStyle
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 
@@ -208,6 +209,10 @@ def test_the_ids_of_a_prompt_are_those_that_its_processor_makes_of_the_literal_t
 
 
 FALLBACKS = [
+    ("llava", "llama", (), "USER: {image}\n{question} ASSISTANT:"),
+    ("llava", "mistral", (), "[INST] {image}\n{question} [/INST]"),
+    ("llava", "qwen2", (), CHAT_ML_PROMPT),
+    ("llava_onevision", "qwen3", (), CHAT_ML_PROMPT),
     ("llava_next", "llama", (), "USER: {image}\n{question} ASSISTANT:"),
     ("llava_next", "mistral", ("<|im_start|>",), "[INST] {image}\n{question} [/INST]"),
     (

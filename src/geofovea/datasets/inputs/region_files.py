@@ -170,7 +170,9 @@ def _broken_row(file: Path, layer: str | None) -> int | None:
     import shapely
 
     try:
-        geometries = pyogrio.raw.read(file, layer=_layer(file, layer), columns=[])[2]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            geometries = pyogrio.raw.read(file, layer=_layer(file, layer), columns=[])[2]
     except Exception:  # as above: then the file itself is broken
         return None
     for number, geometry in enumerate(geometries, 1):

@@ -26,6 +26,9 @@ _CORNERS = (
     *(("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max")),
     *(("west", "south", "east", "north"), ("left", "bottom", "right", "top")),
     *(("min_lon", "min_lat", "max_lon", "max_lat"), ("lon_min", "lat_min", "lon_max", "lat_max")),
+    *(("minlon", "minlat", "maxlon", "maxlat"), ("lonmin", "latmin", "lonmax", "latmax")),
+    *(("x0", "y0", "x1", "y1"), ("x1", "y1", "x2", "y2"), ("ulx", "uly", "lrx", "lry")),
+    ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax"),
 )
 _WKT = re.compile(
     r"\s*(?:SRID\s*=\s*(\d+)\s*;)?\s*((?:MULTI)?(?:POINT|LINESTRING|POLYGON)|GEOMETRYCOLLECTION)"
@@ -104,7 +107,8 @@ def place_of(origin: str, fields: Mapping[str, Any]) -> tuple[Any, str | None]:
 def _check_corners(origin: str, fields: Mapping[str, Any], by_name: Mapping[str, str]) -> None:
     """Refuse a box that stands in four columns, of which nothing is read."""
     for names in _CORNERS:
-        cells = [fields.get(by_name.get(name, "")) for name in names]
+        # a column without a name, such as the index of pandas, is none of them
+        cells = [fields[by_name[name]] if name in by_name else None for name in names]
         # an empty cell of a column of numbers is NaN, which differs from itself
         if all(cell == cell and cell not in (None, "") for cell in cells):
             raise DataError(

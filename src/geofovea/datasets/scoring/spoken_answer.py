@@ -14,11 +14,12 @@ from dataclasses import dataclass
 __all__ = ["SpokenAnswer", "spoken_answer"]
 
 _THOUGHT_WORDS = (
-    r"(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|rationale|"
+    r"(?:(?!no_|end_|begin_|start_)[a-z]{1,20}[:_])?"
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|rationale|"
     r"scratch_?pad|inner_monologue|chain_of_thought|cot)"
 )
 _OPEN = re.compile(
-    rf"<\s*{_THOUGHT_WORDS}(?:\s[^<>]*)?>|\[{_THOUGHT_WORDS}\]|◁\s*{_THOUGHT_WORDS}\s*▷"
+    rf"<\s*{_THOUGHT_WORDS}(?:\s[^<>]*)?(?<!/)>|\[{_THOUGHT_WORDS}\]|◁\s*{_THOUGHT_WORDS}\s*▷"
     rf"|<\|(?:(?:begin|start)_(?:of_)?)?{_THOUGHT_WORDS}(?:_(?:begin|start))?\|>"
     rf"|<\|channel>\s*(?:{_THOUGHT_WORDS})\b",
     re.IGNORECASE,
@@ -28,6 +29,12 @@ _CLOSE = re.compile(
     rf"|<\|(?:/|end_(?:of_)?){_THOUGHT_WORDS}\|>|<\|{_THOUGHT_WORDS}_end\|>|<channel\|>",
     re.IGNORECASE,
 )
+_NO_THOUGHT = re.compile(rf"<\s*{_THOUGHT_WORDS}\s*/>\s*", re.IGNORECASE)
+"""A tag that opens and closes at once."""
+_ESCAPED = re.compile(rf"&lt;(\s*/?\s*(?:{_THOUGHT_WORDS}|answer)\s*)&gt;", re.IGNORECASE)
+"""Tags as gateways write them that make text fit for HTML."""
+_WIDE = re.compile(r"<\uff5c([^<>\uff5c]{1,60})\uff5c>")
+"""Special words with bars of full width, and a low block between their words."""
 _BARE_OPEN = re.compile(r"<\|think(?:ing)?\|>", re.IGNORECASE)
 """Some close this one with the word that ends a message."""
 _BARE_CLOSE = re.compile(rf"<\|end\|>|{_CLOSE.pattern}", re.IGNORECASE)
@@ -43,6 +50,7 @@ _GLUED_THOUGHT = re.compile(r"^\s*analysis[A-Z]")
 _PHRASES = (
     ("here is my thought process:", "here is my response:"),
     ("here are my reasoning steps:", "[begin final response]"),
+    ("thinking...\n", "...done thinking."),
 )
 
 _ANSWER = r"(?:final_?)?(?:answer|response|output|solution|result)|conclusion|final"
@@ -61,14 +69,18 @@ _STRAY = re.compile(
     re.IGNORECASE,
 )
 _IN_LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}]*)\}")
-_END = re.compile(r"(?:</s>|<eos>|<end_of_turn>|<turn\|>|<\|[A-Za-z][\w-]{0,40}\|>)\Z")
+_END = re.compile(
+    r"(?:</s>|<eos>|<pad>|<end_of_utterance>|<end_of_turn>|<turn\|>|<\|[A-Za-z][\w-]{0,40}\|>)\Z"
+)
 _LONGEST_END = 50
 _MARK = re.compile(
     r"<\|[^<>|]{1,40}\|?>|<[a-z_]{1,40}\|>|</?[A-Za-z][\w:.-]{0,40}(?:\s[^<>]{0,80})?>"
     r"|\[/?[A-Z][A-Z_ ]{2,30}\]|◁[^◁▷]{1,30}▷"
 )
 # most answers are one word, and millions of them are judged
-_MAY_HOLD_MARKS = re.compile(r"[<\[◁\\]|^\s*(?:analysis|commentary|here )", re.IGNORECASE)
+_MAY_HOLD_MARKS = re.compile(
+    r"[<\[◁\\]|&lt;|^\s*(?:analysis|commentary|here |thinking\.)", re.IGNORECASE
+)
 _MOST_MARKS = 8
 """One in the other, or one behind the other; texts of others may hold any number."""
 
@@ -113,12 +125,19 @@ def spoken_answer(raw: str) -> SpokenAnswer:
     """Read what a model wrote; a text without any marks is its own answer, blanks around aside."""
     if not _MAY_HOLD_MARKS.search(raw):
         return SpokenAnswer(raw.strip(), raw)
-    without_thoughts, has_thoughts, is_endless = _without_thoughts(raw)
+    without_thoughts, has_thoughts, is_endless = _without_thoughts(_usual_marks(raw))
     text = _unwrapped(without_thoughts).strip()
     # where nothing was taken away, blanks stay as they were written too
     without_thoughts = without_thoughts.strip() if has_thoughts else raw
     mark = _MARK.search(text)
     return SpokenAnswer(text, without_thoughts, has_thoughts, is_endless, mark[0] if mark else "")
+
+
+def _usual_marks(raw: str) -> str:
+    """The text with marks in the spelling that is looked for."""
+    text = _ESCAPED.sub(r"<\1>", raw)
+    text = _WIDE.sub(lambda mark: f"<|{mark[1].replace(chr(0x2581), '_')}|>", text)
+    return _NO_THOUGHT.sub("", text)
 
 
 def _without_thoughts(raw: str) -> tuple[str, bool, bool]:

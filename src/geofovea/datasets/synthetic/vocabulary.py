@@ -23,6 +23,7 @@ __all__ = [
     "URBAN",
     "VERSIONS",
     "domain_of",
+    "is_in_domain",
     "version_of",
 ]
 
@@ -47,6 +48,17 @@ def version_of(description: str) -> int | None:
         return None
     stamp = re.match(r", version (\d{1,9})\b", description[len(SYNTHETIC_MARK) :])
     return int(stamp.group(1)) if stamp else 1
+
+
+def is_in_domain(domain: str, description: str) -> bool:
+    """Whether what has learned a domain knows scenes with such a description.
+
+    Args:
+        domain: ``"general"``, or what `domain_of` gives.
+        description: Of a scene.
+    """
+    version = version_of(description)
+    return domain == "general" or (version is not None and domain == domain_of(version))
 
 
 CATEGORIES = (

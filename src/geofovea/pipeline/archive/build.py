@@ -54,7 +54,8 @@ def build_index(
     Args:
         folder: Where the index lies or will lie.
         scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.
-        encoder: Folder or hub id of a CLIP or SigLIP; an index that is there knows its own.
+        encoder: ``embedded``, or folder or hub id of a CLIP or SigLIP; see ``load_dual_encoder``.
+            An index that is there knows its own.
         levels: Levels to embed, 0 for native, beside those that the index has. By default those of
             the index, and in a new one all from the base level to native. Levels that a scene does
             not have are left out for it.
@@ -102,7 +103,7 @@ def _encoder(name: str | None, older: IndexSettings | None) -> DualEncoder:
     if name is None and older is None:
         raise ModelError(
             "a new index needs a dual encoder; name one, for example "
-            "encoder='openai/clip-vit-base-patch32'"
+            "encoder='openai/clip-vit-base-patch32', or encoder='embedded' for synthetic scenes"
         )
     chosen = name or (older.encoder if older else "")
     # the index outlives the working folder

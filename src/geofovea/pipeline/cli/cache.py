@@ -6,11 +6,11 @@ import json
 import re
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,10 @@ from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import counted, echo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+    from geofovea.pipeline.engine.token_store_upkeep import TokenFolder
+    from geofovea.tiling.cache.upkeep import CacheEntry
 
     Clear = Callable[[str | None, float | None], tuple[int, int]]
 
@@ -64,60 +67,107 @@ def cache() -> None:
 @json_option
 def list_command(as_json: bool) -> None:
     """Show what is kept of which scene, largest first."""
+    kept = _what_is_kept()
+    if as_json:
+        echo(json.dumps(kept.to_json()))
+        return
+    _print_levels(kept)
+    findings, megabytes = counted(kept.findings, "finding"), kept.findings_bytes / 1e6
+    echo(f"{findings} of contrast and borders, {megabytes:.1f} MB")
+    _print_tokens(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is on disk, by kind: sizes in bytes, scenes largest first."""
+
+    folder: Path
+    levels: Sequence[CacheEntry]
+    levels_limit: int
+    leftover: int
+    findings: int
+    findings_bytes: int
+    tokens: Sequence[TokenFolder]
+    tokens_limit: int
+
+    @property
+    def levels_bytes(self) -> int:
+        return sum(entry.bytes for entry in self.levels) + self.leftover
+
+    @property
+    def tokens_bytes(self) -> int:
+        return sum(entry.bytes for entry in self.tokens)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "bytes": self.levels_bytes,
+            "limit_bytes": self.levels_limit,
+            "leftover_bytes": self.leftover,
+            "tokens_bytes": self.tokens_bytes,
+            "tokens_limit_bytes": self.tokens_limit,
+            "findings": self.findings,
+            "findings_bytes": self.findings_bytes,
+            "scenes": [asdict(entry) | {"levels": list(entry.levels)} for entry in self.levels],
+            "tokens": [asdict(entry) for entry in self.tokens],
+        }
+
+
+def _what_is_kept() -> _Kept:
     from geofovea.pipeline.engine.token_store_upkeep import list_tokens, tokens_limit_bytes
     from geofovea.tiling.cache.findings import count_findings
     from geofovea.tiling.cache.folder import cache_limit_bytes, levels_folder
     from geofovea.tiling.cache.upkeep import leftover_bytes, list_cache
 
-    folder = levels_folder().parent
-    entries, limit, leftover = list_cache(), cache_limit_bytes(), leftover_bytes()
-    token_entries, tokens_limit = list_tokens(), tokens_limit_bytes()
-    findings, findings_bytes = count_findings()
-    tokens_total = sum(entry.bytes for entry in token_entries)
-    total = sum(entry.bytes for entry in entries) + leftover
-    if as_json:
-        scene_records = [asdict(entry) | {"levels": list(entry.levels)} for entry in entries]
-        sizes = {"bytes": total, "limit_bytes": limit, "leftover_bytes": leftover}
-        sizes |= {"tokens_bytes": tokens_total, "tokens_limit_bytes": tokens_limit}
-        sizes |= {"findings": findings, "findings_bytes": findings_bytes}
-        tokens = [asdict(entry) for entry in token_entries]
-        record = {"folder": str(folder), **sizes, "scenes": scene_records, "tokens": tokens}
-        echo(json.dumps(record))
-        return
-    if entries:
-        from geofovea.pipeline.system.tables import print_table
-
-        rows = [
-            [
-                f"{entry.bytes / 1e6:.1f}",
-                f"{entry.levels[0]}-{entry.levels[-1]}",
-                entry.builder,
-                entry.state,
-                _day(entry.used),
-                entry.scene,
-            ]
-            for entry in entries
-        ]
-        header = ("MB", "levels", "built by", "state", "last used", "scene")
-        print_table(header, rows, numbers_from=len(header))
-    kept = f"{total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in {folder}"
-    echo(f"levels of {counted(len(entries), 'scene')}, {kept}")
-    if leftover:
-        echo(f"{leftover / 1e6:.1f} MB of these are of builds under way or given up")
-    echo(f"{counted(findings, 'finding')} of contrast and borders, {findings_bytes / 1e6:.1f} MB")
-    if token_entries:
-        from geofovea.pipeline.system.tables import print_table
-
-        of_tiles = [
-            [f"{k.bytes / 1e6:.1f}", str(k.tiles), k.kind, _day(k.used), k.model, k.scene]
-            for k in token_entries
-        ]
-        columns = ("MB", "tiles", "kind", "last used", "encoded by", "scene")
-        print_table(columns, of_tiles, numbers_from=len(columns))
-    echo(
-        f"{counted(sum(k.tiles for k in token_entries), 'encoded tile')}, "
-        f"{tokens_total / 1e6:.1f} MB of at most {tokens_limit / 1e9:g} GB"
+    return _Kept(
+        levels_folder().parent,
+        list_cache(),
+        cache_limit_bytes(),
+        leftover_bytes(),
+        *count_findings(),
+        list_tokens(),
+        tokens_limit_bytes(),
     )
+
+
+def _print_levels(kept: _Kept) -> None:
+    rows = [
+        [
+            f"{entry.bytes / 1e6:.1f}",
+            f"{entry.levels[0]}-{entry.levels[-1]}",
+            entry.builder,
+            entry.state,
+            _day(entry.used),
+            entry.scene,
+        ]
+        for entry in kept.levels
+    ]
+    _print_rows(("MB", "levels", "built by", "state", "last used", "scene"), rows)
+    echo(
+        f"levels of {counted(len(rows), 'scene')}, {kept.levels_bytes / 1e6:.1f} MB of at most "
+        f"{kept.levels_limit / 1e9:g} GB in {kept.folder}"
+    )
+    if kept.leftover:
+        echo(f"{kept.leftover / 1e6:.1f} MB of these are of builds under way or given up")
+
+
+def _print_tokens(kept: _Kept) -> None:
+    rows = [
+        [f"{k.bytes / 1e6:.1f}", str(k.tiles), k.kind, _day(k.used), k.model, k.scene]
+        for k in kept.tokens
+    ]
+    _print_rows(("MB", "tiles", "kind", "last used", "encoded by", "scene"), rows)
+    echo(
+        f"{counted(sum(k.tiles for k in kept.tokens), 'encoded tile')}, "
+        f"{kept.tokens_bytes / 1e6:.1f} MB of at most {kept.tokens_limit / 1e9:g} GB"
+    )
+
+
+def _print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from geofovea.pipeline.system.tables import print_table
+
+    if rows:
+        print_table(header, rows, numbers_from=len(header))
 
 
 def _day(seconds: float) -> str:

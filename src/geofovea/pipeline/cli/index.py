@@ -29,6 +29,7 @@ __all__ = ["index", "parsed_levels"]
 
 _EXAMPLES = (
     "geofovea index archive/ -o index --encoder openai/clip-vit-base-patch32",
+    "geofovea index synthetic/ -o index --encoder embedded",
     "geofovea index archive/ -o index --max-seconds 3600",
     "geofovea index scene.tif --memory 500 --model embedded --kv plain:2",
     'geofovea search index "red roof"',
@@ -59,7 +60,8 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     "--encoder",
     metavar="NAME",
     is_common=True,
-    help="Folder or hub id of a CLIP or SigLIP; an index that is there knows its own.",
+    help="Folder or hub id of a CLIP or SigLIP, or 'embedded' for synthetic scenes. An index that "
+    "is there knows its own.",
 )
 @option(
     "--levels",

@@ -13,6 +13,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.system.terminal import counted
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 
@@ -42,7 +43,7 @@ class LoggedCalls:
         started = self.now()
         tokens = self.calls.tokens(tiles, usage)
         levels = Counter(tile.level for tile in tiles)
-        counts = ", ".join(f"level {level}: {_counted(n, 'tile')}" for level, n in levels.items())
+        counts = ", ".join(f"level {level}: {counted(n, 'tile')}" for level, n in levels.items())
         _LOG.info("look: %s, %d tokens, %.2f s", counts, len(tokens), self.now() - started)
         for tile in tiles:
             _LOG.debug("tile: level %d, row %d, column %d", tile.level, tile.row, tile.col)
@@ -63,7 +64,3 @@ class LoggedCalls:
         count = 0 if prompt.tokens is None else len(prompt.tokens)
         _LOG.info("model: asked with %d vision tokens, %.2f s", count, self.now() - started)
         return generation
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -245,44 +245,62 @@ class TileTokens:
     def _encode_some(
         self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan
     ) -> dict[Tile, TokenEntry]:
-        valid = [_valid_tokens(p.valid, p.valid_size, self.host.grid) for p in pictures]
-        for picture, shows in zip(pictures, valid, strict=True):
-            if not shows.any():
+        shown = [(p, _valid_tokens(p.valid, p.valid_size, self.host.grid)) for p in pictures]
+        for picture, valid in shown:
+            if not valid.any():
                 self._empty.add(picture.tile)
-                self._keep(picture.tile, torch.zeros(0, 0), torch.from_numpy(shows))
-        full = [(p, s) for p, s in zip(pictures, valid, strict=True) if s.any()]
-        if not full:
+                self._keep(picture.tile, torch.zeros(0, 0), torch.from_numpy(valid))
+        shown = [(picture, valid) for picture, valid in shown if valid.any()]
+        if not shown:
             return {}
         with clock.stage("encode"):
-            pixels = np.stack([picture.all_bands for picture, _ in full])
-            tiles, full_valid = [picture.tile for picture, _ in full], [shows for _, shows in full]
-            encoded = self._encode_tiles(pixels, tiles, plan)
-            # a reduction inside the encoder does not know which patches are padding
-            lost = encoded.lost(full_valid) if plan.reduction is not None else []
-            if lost:
-                whole = self._encode_tiles(pixels[lost], [tiles[i] for i in lost], EncodePlan())
-                encoded = encoded.with_whole(lost, whole.features, full_valid)
+            encoded = self._encode_shown(shown, plan)
         self._no_features = encoded.features[:0].clone()
-        entries = {}
-        for place, (picture, shows) in enumerate(full):
-            signals: TileSignals = encoded.signals[place]
-            if "entropy" in plan.signals:
-                entropy = gray_entropy(picture.rgb, self.host.grid[0])
-                signals = dict(signals) | {"entropy": entropy}
-            key = (plan.reduction, plan.share, picture.tile)
-            if (older := self._cache.get(key)) is not None:
-                signals = {**older.signals, **signals}
-            entry = TokenEntry(
-                encoded.features[place],
-                torch.from_numpy(shows & encoded.present[place]),
-                signals,
-                encoded.patches,
-                encoded.patches_left[place],
-            )
-            entries[picture.tile] = self._cache.put(key, entry.on_its_own())
-            if plan.reduction is None:
-                self._keep(picture.tile, entry.features, entry.valid)
-        return entries
+        return {
+            picture.tile: self._remember(picture, valid, encoded, place, plan)
+            for place, (picture, valid) in enumerate(shown)
+        }
+
+    def _encode_shown(
+        self, shown: Sequence[tuple[TilePixels, NDArray[np.bool_]]], plan: EncodePlan
+    ) -> EncodedTiles:
+        """Tiles with the tokens of each that show data; each keeps at least one of these."""
+        pixels = np.stack([picture.all_bands for picture, _ in shown])
+        tiles, valid = [picture.tile for picture, _ in shown], [each for _, each in shown]
+        encoded = self._encode_tiles(pixels, tiles, plan)
+        # a reduction inside the encoder does not know which patches are padding
+        lost = encoded.lost(valid) if plan.reduction is not None else []
+        if not lost:
+            return encoded
+        whole = self._encode_tiles(pixels[lost], [tiles[i] for i in lost], EncodePlan())
+        return encoded.with_whole(lost, whole.features, valid)
+
+    def _remember(
+        self,
+        picture: TilePixels,
+        valid: NDArray[np.bool_],
+        encoded: EncodedTiles,
+        place: int,
+        plan: EncodePlan,
+    ) -> TokenEntry:
+        """What is known of a tile from now on, from its place among those encoded with it."""
+        signals: TileSignals = encoded.signals[place]
+        if "entropy" in plan.signals:
+            entropy = gray_entropy(picture.rgb, self.host.grid[0])
+            signals = dict(signals) | {"entropy": entropy}
+        key = (plan.reduction, plan.share, picture.tile)
+        if (older := self._cache.get(key)) is not None:
+            signals = {**older.signals, **signals}
+        entry = TokenEntry(
+            encoded.features[place],
+            torch.from_numpy(valid & encoded.present[place]),
+            signals,
+            encoded.patches,
+            encoded.patches_left[place],
+        )
+        if plan.reduction is None:
+            self._keep(picture.tile, entry.features, entry.valid)
+        return self._cache.put(key, entry.on_its_own())
 
     def _encode_tiles(
         self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], plan: EncodePlan

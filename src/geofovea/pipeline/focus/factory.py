@@ -160,6 +160,8 @@ class FocusFactory:
 
     def _similarity(self, question: str, usage: QuestionUsage, focus_model: str) -> Focus:
         encoder = load_dual_encoder(focus_model)
+        doubts = encoder.doubts(question, self._reader.scene)
+        usage.warnings += [each for each in doubts if each not in usage.warnings]
         if self._index is not None:
             with usage.clock.stage("focus"):
                 likeness = indexed_likeness(self._index, encoder, question, usage)
@@ -227,6 +229,7 @@ def _encoder_name(focus_model: str | None) -> str:
     if focus_model is None:
         raise ModelError(
             "focus='similarity' needs a dual encoder; name one, for example "
-            "focus_model='openai/clip-vit-base-patch32', or an index of the scene with index="
+            "focus_model='openai/clip-vit-base-patch32' ('embedded' for synthetic scenes), or an "
+            "index of the scene with index="
         )
     return focus_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -210,10 +211,11 @@ def with_calibration(name: str, settings: HostSettings, weights: Sequence[Path])
     Raises:
         ModelError: If a calibration is damaged, or of another checkpoint.
     """
-    if settings.calibration is None and not user_calibration("any").parent.is_dir():
+    # a folder that may not be entered has none for this user: pathlib would raise an error
+    if settings.calibration is None and not os.path.isdir(user_calibration("any").parent):  # noqa: PTH112
         return settings
     digest = checkpoint_digest(weights)
-    if (path := user_calibration(digest)).is_file():
+    if os.path.isfile(path := user_calibration(digest)):  # noqa: PTH113
         own = HostSettings.read(path)
         settings = replace(settings, focus=own.focus, calibration=own.calibration)
     record = settings.calibration

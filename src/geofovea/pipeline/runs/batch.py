@@ -127,13 +127,9 @@ def run_batch(
         except (GeoFoveaError, KeyboardInterrupt) as error:
             # a run that cannot go on shows what it has, unless that is what it cannot do
             with shielded(), suppress(GeoFoveaError):
-                so_far = result_rows(plan.rows, journal.entries(settings.hash))
-                if so_far:
-                    _write(so_far, folder)
-                    error.add_note(
-                        f"{len(so_far)} of {len(plan.rows)} rows have an end and are in "
-                        f"{folder.outputs[0]}; the same command goes on"
-                    )
+                _write_so_far(
+                    error, result_rows(plan.rows, journal.entries(settings.hash)), plan, folder
+                )
             raise
         with shielded():
             results = result_rows(plan.rows, journal.entries(settings.hash))
@@ -152,6 +148,18 @@ def run_batch(
         endpoint=spent(folder.path),
         mended=mended,
     )
+
+
+def _write_so_far(
+    error: BaseException, results: Sequence[Mapping[str, Any]], plan: BatchPlan, folder: BatchFolder
+) -> None:
+    """Write the rows that have an end where an error ends a run, and note that on the error."""
+    if results:
+        _write(results, folder)
+        error.add_note(
+            f"{len(results)} of {len(plan.rows)} rows have an end and are in "
+            f"{folder.outputs[0]}; the same command goes on"
+        )
 
 
 def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from geofovea.pipeline.answers.afterwork import Afterwork
@@ -27,6 +27,7 @@ from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
 from geofovea.pipeline.system.memory import peak_rss_mb
+from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.reader import TileReader
 
 __all__ = ["assemble_answer"]
@@ -56,11 +57,10 @@ def assemble_answer(
         notes: What a careful reader should know of the scene's tiles.
         measurement: What the answer was computed from, if the model did not give it.
     """
-    seconds, peak = usage.clock.seconds(), peak_rss_mb()
+    seconds, peak_mb = usage.clock.seconds(), peak_rss_mb()
     descent, reply = result.descent, reduced.reply
     generation = reply.generation
     after, scene, pyramid = Afterwork(), reader.scene, reader.pyramid
-    is_demo = is_beyond(host, scene)
     items = after.attempt("the evidence", lambda: evidence_of(descent, reply.tokens, pyramid), ())
     flops = after.attempt(
         "the count of operations", lambda: _flops(host, plan, reduced, usage), None
@@ -70,6 +70,7 @@ def assemble_answer(
         lambda: tuple(record_of(look, pyramid) for look in descent.looks),
         (),
     )
+    cost = _cost(host, plan, descent, reduced, usage, seconds, peak_mb, flops)
     warned = after.attempt(
         "the list of warnings",
         lambda: answer_warnings(
@@ -83,55 +84,34 @@ def assemble_answer(
         ),
         (),
     )
-    scattered: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     if measurement is None:
-        scattered = after.attempt(
+        doubts = after.attempt(
             "the doubt about the place",
             lambda: scattered_warnings(host, plan.question, result.route, items),
             (),
         )
-    # tiles that show nothing were read and found empty, not encoded
-    encoded = {k.level: len(k.tokens.tiles) for k in descent.looks if len(k.tokens)}
-    cost = Cost(
-        tiles_read=usage.tiles_read,
-        tiles_encoded=sum(encoded.values()),
-        tiles_by_level=encoded,
-        tokens_total=sum(len(look.tokens) for look in descent.looks),
-        tokens_llm=reply.tokens_llm,
-        seconds=seconds,
-        peak_rss_mb=peak,
-        budget=plan.budget,
-        tokens_end=reduced.tokens_end,
-        reductions=reduced.stages,
-        endpoint=usage.endpoint_use(host),
-        flops=flops,
-        memory=usage.memory,
-        thought_tokens=sum(run.thought_tokens for run in reduced.runs),
-        focus=_focus_cost(host, usage),
-        vision_layers=reduced.vision_layers,
-        tokens_beside=reduced.tokens_beside,
-        tiles_indexed=usage.tiles_indexed,
-    )
     warnings = (
         *warned,
-        *scattered,
+        *doubts,
         *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
         *plan.warnings,
         *(uncalibrated_warnings(host) if usage.tokens_scored else ()),
-        *budget_warnings(plan.budget, seconds["total"], peak),
+        *budget_warnings(plan.budget, seconds["total"], peak_mb),
         *notes,
         *after.warnings,
     )
     if measurement is not None:
         measurement = replace(measurement, model=host.name, cost=cost, warnings=warnings)
-    stages = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items())
-    _LOG.info("answer: %r; seconds: %s", generation.text, stages)
+    is_demo = is_beyond(host, scene)
+    # how sure a model is of a guess, or of a place that may not be there, says nothing
+    is_known = bool(generation.log_probabilities) and not is_demo and not doubts
+    _log(generation.text, seconds)
     return Answer(
         question=plan.request.question,
         text=generation.text,
-        confidence=0.0 if is_demo or scattered else confidence_of(generation.log_probabilities),
-        # how sure the model is of a place that may not be there says nothing
-        confidence_known=bool(generation.log_probabilities) and not is_demo and not scattered,
+        confidence=confidence_of(generation.log_probabilities) if is_known else 0.0,
+        confidence_known=is_known,
         is_demo=is_demo,
         model=host.name,
         scene=scene,
@@ -146,6 +126,45 @@ def assemble_answer(
         choices=Choice.of(plan.choices, generation.choices) if generation.choices else (),
         measurement=measurement,
     )
+
+
+def _cost(
+    host: Host,
+    plan: AnswerPlan,
+    descent: Descent,
+    reduced: ReducedAnswer,
+    usage: QuestionUsage,
+    seconds: Mapping[str, float],
+    peak_mb: float,
+    flops: FlopCount | None,
+) -> Cost:
+    # tiles that show nothing were read and found empty, not encoded
+    encoded = {look.level: len(look.tokens.tiles) for look in descent.looks if len(look.tokens)}
+    return Cost(
+        tiles_read=usage.tiles_read,
+        tiles_encoded=sum(encoded.values()),
+        tiles_by_level=encoded,
+        tokens_total=sum(len(look.tokens) for look in descent.looks),
+        tokens_llm=reduced.reply.tokens_llm,
+        seconds=seconds,
+        peak_rss_mb=peak_mb,
+        budget=plan.budget,
+        tokens_end=reduced.tokens_end,
+        reductions=reduced.stages,
+        endpoint=usage.endpoint_use(host),
+        flops=flops,
+        memory=usage.memory,
+        thought_tokens=sum(run.thought_tokens for run in reduced.runs),
+        focus=_focus_cost(host, usage),
+        vision_layers=reduced.vision_layers,
+        tokens_beside=reduced.tokens_beside,
+        tiles_indexed=usage.tiles_indexed,
+    )
+
+
+def _log(text: str, seconds: Mapping[str, float]) -> None:
+    stages = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items())
+    _LOG.info("answer: %r; seconds: %s", text, stages)
 
 
 def _focus_cost(host: Host, usage: QuestionUsage) -> FocusCost | None:

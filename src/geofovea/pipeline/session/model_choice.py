@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from geofovea.datasets.synthetic.vocabulary import domain_of, version_of
+from geofovea.datasets.synthetic.vocabulary import is_in_domain, version_of
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import NoModelError
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
@@ -86,8 +86,7 @@ def is_beyond(host: Host, scene: Scene) -> bool:
     A scene of another version of the synthetic world is one. The answer is then a guess, and how
     sure it is says nothing.
     """
-    domain, version = host.capabilities.domain, version_of(scene.description)
-    return domain != "general" and (version is None or domain != domain_of(version))
+    return not is_in_domain(host.capabilities.domain, scene.description)
 
 
 def _ways_to_a_model(path: str) -> str:

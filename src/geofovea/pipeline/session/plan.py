@@ -27,6 +27,7 @@ from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
+from geofovea.regionfocus.resamplers.registry import parse_resampler
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 
 __all__ = ["AnswerPlan", "fitting_budget", "plan_answer", "plan_encoding"]
@@ -144,6 +145,8 @@ def _chain(host: Host, request: AskRequest) -> tuple[Chain, Any]:
     chain = make_chain(options.reduction)
     if options.resampler is None:
         return chain, None
+    # a name that means nothing is refused as such, whatever stands beside it
+    parse_resampler(options.resampler)
     if options.reduction != DEFAULT_REDUCTION:
         raise ModelError(
             f"resampler={options.resampler!r} makes the tokens of an answer, and "

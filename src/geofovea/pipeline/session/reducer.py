@@ -83,32 +83,11 @@ class Reducer:
         Raises:
             ModelError: If the host does not show or cannot do what the chain needs.
         """
-        self._chain, self._question, self._usage = chain, question, usage
+        self._host, self._tiles, self._usage = host, tiles, usage
+        self._chain, self._question = chain, question
         self._signal_fields = chain.fields_wanted(host.capabilities.signals)
-        embeds: list[Tensor] = []
-        reads_text = bool(self._signal_fields & _OF_TEXT) and isinstance(
-            host, SupportsEncoderSignals
-        )
-
-        def context_of(look: LevelLook) -> TokenContext:
-            if reads_text and not embeds:
-                embeds.append(host.question_embeds(question))  # type: ignore[attr-defined]
-            text = embeds[0] if embeds else None
-            context = tiles.context(look.tokens, look.scores, usage, text)
-            if decoder is None or context.cells is not None:
-                return context
-            place, columns = tiles.cells_of(look.tokens), host.grid[1]
-            return replace(context, cells=torch.stack([place // columns, place % columns], 1))
-
-        def is_whole(tokens: TokenSet) -> bool:
-            if not resamples:
-                return False
-            entries = [usage.entries[tile] for tile in tokens.tiles]
-            return len(tokens) == sum(int(entry.valid.sum()) for entry in entries)
-
-        self._image_tokens = host.image_tokens if isinstance(host, SupportsImages) else None
-        self._name = host.name
-        self._context_of = context_of
+        self._resamples = resamples
+        self._text_embeds: Tensor | None = None
         self._probe: ConfidentStop | None = None
         self.generator = MeteredGenerator(
             calls or DirectCalls(host, tiles),
@@ -116,7 +95,7 @@ class Reducer:
             choices,
             skip=skip,
             decoder=decoder,
-            is_whole=is_whole,
+            is_whole=self._is_whole,
         )
         self.selection_seconds = 0.0
 
@@ -150,7 +129,9 @@ class Reducer:
         chain, tokens_in = self._chain, sum(len(look.tokens) for look in result.relevant.looks)
         if chain.projected_share is not None:
             most = max(1, math.floor(chain.projected_share * tokens_in + 0.5))
-            budget = replace(budget, tokens=min(budget.tokens, most))
+            # what was asked on the way is paid from the budget, not from the share
+            spent = self._probe.spent if self._probe else 0
+            budget = replace(budget, tokens=min(budget.tokens, spent + most))
         with self._usage.clock.stage("answer"):
             reply = self._reply(result, budget)
         reply = replace(reply, warnings=(*reply.warnings, *self._warnings()))
@@ -158,6 +139,29 @@ class Reducer:
         end, runs = self.generator.tokens_end, tuple(self.generator.runs)
         ran = None if self.generator.skip is None else self.generator.vision_layers
         return ReducedAnswer(reply, stages, end, runs, ran, self.generator.tokens_beside)
+
+    def _context_of(self, look: LevelLook) -> TokenContext:
+        """What a reduction may know of the tokens of a look."""
+        context = self._tiles.context(look.tokens, look.scores, self._usage, self._embeds())
+        if self.generator.decoder is None or context.cells is not None:
+            return context
+        place, columns = self._tiles.cells_of(look.tokens), self._host.grid[1]
+        return replace(context, cells=torch.stack([place // columns, place % columns], 1))
+
+    def _embeds(self) -> Tensor | None:
+        """Embeddings of the question's words, made once; None where no link reads them."""
+        if not self._signal_fields & _OF_TEXT or not isinstance(self._host, SupportsEncoderSignals):
+            return None
+        if self._text_embeds is None:
+            self._text_embeds = self._host.question_embeds(self._question)
+        return self._text_embeds
+
+    def _is_whole(self, tokens: TokenSet) -> bool:
+        """Whether a resampler left every token, so that the model's own decoder reads them."""
+        if not self._resamples:
+            return False
+        entries = [self._usage.entries[tile] for tile in tokens.tiles]
+        return len(tokens) == sum(int(entry.valid.sum()) for entry in entries)
 
     def _beside(self, result: SearchResult) -> SearchResult:
         """The same without the level that enters layers beside the sequence, if one does."""
@@ -178,7 +182,7 @@ class Reducer:
             budget,
             self._chain.projected,
             self._probe,
-            self._image_tokens,
+            self._host.image_tokens if isinstance(self._host, SupportsImages) else None,
             self._context_of,
         )
         in_decoder = self.generator.seconds - before
@@ -199,7 +203,7 @@ class Reducer:
     def _warnings(self) -> tuple[str, ...]:
         if "text_similarity" in self._signal_fields:
             return (
-                f"{self._name} has no contrastive encoder of texts: tokens were compared "
+                f"{self._host.name} has no contrastive encoder of texts: tokens were compared "
                 "with the question among the embeddings of its decoder",
             )
         return ()

@@ -123,7 +123,7 @@ def test_resized_positions_keep_corners_and_the_class_token():
         ({"mm_projector_type": "linear"}, "mm_projector_type = 'linear'"),
         ({"mm_use_im_start_end": True}, "mm_use_im_start_end"),
         ({"mm_patch_merge_type": "averaged"}, "mm_patch_merge_type"),
-        ({"mm_patch_merge_type": "spatial_unpad"}, "lacks the weights that become image_newline"),
+        ({"mm_patch_merge_type": "spatial_unpad"}, "become image_newline"),
         ({"mm_vision_select_layer": "last"}, "no number of a layer"),
         ({"model_type": "bert"}, "no LLaVA in the layout"),
         ({"mm_vision_tower": "nowhere"}, "no folder nowhere with a vision tower"),
@@ -225,3 +225,71 @@ def test_a_model_that_is_saved_in_parts_is_refused_with_what_to_do(tmp_path):
     (tmp_path / "old" / "FINAL.pt").write_bytes(b"never opened")
     with pytest.raises(ModelError, match=r"no config.json .*LHRS-Bot.*save_pretrained first"):
         convert_checkpoint(tmp_path / "old", tmp_path / "new")
+
+
+MLP = "model.layers.1.mlp.down_proj.weight"
+DAMAGES = {
+    "no matrix of a layer": (lambda w: w.pop(MLP), r"lacks 1 weights .*layers\.1\.mlp\.down_proj"),
+    "no bias of the projector": (
+        lambda w: w.pop("model.mm_projector.2.bias"),
+        r"lacks 1 weights .*linear_2\.bias",
+    ),
+    "an adapter that was not merged": (
+        lambda w: w.update({f"{MLP[:-7]}.lora_A.default.weight": torch.zeros(2, 96)}),
+        r"holds 1 weights .*lora_A.*merge_and_unload",
+    ),
+    "a layer too many": (
+        lambda w: w.update({MLP.replace("1", "3"): w[MLP].clone()}),
+        r"holds 1 weights .*layers\.3",
+    ),
+    "a part of its own": (
+        lambda w: w.update({"model.region_encoder.weight": torch.zeros(3)}),
+        r"holds 1 weights .*region_encoder.*cannot be converted",
+    ),
+    "another shape": (
+        lambda w: w.update({MLP: w[MLP][:, :7].clone()}),
+        r"down_proj.weight have the shape \(64, 7\), .* speaks of \(64, 96\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)
+def test_weights_that_do_not_make_the_stock_model_are_refused(tmp_path, damage, words):
+    write_original(tmp_path / "old")
+    path = tmp_path / "old" / "model.safetensors"
+    weights = load_file(path)
+    damage(weights)
+    save_file(weights, path)
+    with pytest.raises(ModelError, match=words):
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["old"], "nothing half-written stays"
+
+
+def test_only_the_files_of_the_index_are_read(tmp_path):
+    write_original(tmp_path / "old")
+    path = tmp_path / "old" / "model.safetensors"
+    weights = load_file(path)
+    path.unlink()
+    listing = {name: f"part-{i % 3}.safetensors" for i, name in enumerate(weights)}
+    for part in set(listing.values()):
+        save_file({n: weights[n] for n in weights if listing[n] == part}, path.with_name(part))
+    # a copy of another training, which would come last by its name
+    save_file({n: w + 1 for n, w in weights.items()}, path.with_name("zz-old.safetensors"))
+    index = path.with_name("model.safetensors.index.json")
+    index.write_text(json.dumps({"weight_map": listing}))
+    new = convert_checkpoint(tmp_path / "old", tmp_path / "new")
+    found = load_file(new / "model-00001.safetensors")
+    torch.testing.assert_close(found[converted_name(MLP)], weights[MLP])
+    path.with_name("part-1.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"lacks part-1\.safetensors"):
+        convert_checkpoint(tmp_path / "old", tmp_path / "other")
+
+
+def test_what_ends_an_answer_is_kept(tmp_path):
+    write_original(tmp_path / "old", eos_token_id=5)
+    rules = {"eos_token_id": [7, 9], "repetition_penalty": 1.2, "temperature": 0.2}
+    (tmp_path / "old" / "generation_config.json").write_text(json.dumps(rules))
+    host = load_host(str(convert_checkpoint(tmp_path / "old", tmp_path / "new")))
+    assert {7, 9} <= set(host._writer.stop)
+    assert 5 not in host._writer.stop
+    assert host._writer.rules is not None

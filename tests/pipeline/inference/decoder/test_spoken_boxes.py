@@ -1,5 +1,7 @@
 """Boxes come out of the texts of every family as they were written, whatever else stands there."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +107,31 @@ def test_a_hostile_text_takes_time_in_proportion_to_its_length(style, part):
 def test_a_box_without_area_is_refused():
     with pytest.raises(GeometryError, match="x0 < x1"):
         SpokenBox(1, 2, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("style", "text", "corners"),
+    [
+        (BoxStyle.INTERNVL, "<box>[[1, 2, 30, 40], [5, 6, 70, 8", [(1, 2, 30, 40)]),
+        (BoxStyle.QWEN2, "<|box_start|>(100,200),(300,4", []),
+        (BoxStyle.GLM, "<|begin_of_box|>[[1,2,3,4]", [(1, 2, 3, 4)]),
+        (BoxStyle.QWEN2, "<|box_start|>(100,200),(300,400)", [(100, 200, 300, 400)]),
+    ],
+)
+def test_a_box_whose_last_number_may_have_lost_digits_is_refused(style, text, corners):
+    found = read_boxes(text, style, 336)
+    assert [(b.x0, b.y0, b.x1, b.y1) for b in found.boxes] == corners
+    assert found.refused == text[-1].isdigit()
+
+
+def test_a_label_may_hold_braces():
+    text = '[{"label": "a {b} c", "bbox_2d": [1, 2, 3, 4]}, {"bbox_2d": [5, 6, 7, 8]}]'
+    found = read_boxes(text, BoxStyle.JSON_PIXELS, 336).boxes
+    assert [(b.x0, b.label) for b in found] == [(1, "a {b} c"), (5, "")]
+
+
+@pytest.mark.parametrize("part", ["{", '{"', '{"a', '{"a":"', '{"\\', '{"bbox_2d":['])
+def test_texts_full_of_braces_take_bounded_time(part):
+    began = time.process_time()
+    assert not read_boxes(part * (100_000 // len(part)), BoxStyle.JSON_PIXELS, 336).boxes
+    assert time.process_time() - began < 5

@@ -1,6 +1,8 @@
 """A model that gets room to think answers behind its thought, and the thought is no answer."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 from geofovea.pipeline.inference.decoder.generate import UNTHOUGHT, thought_warning
 from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.logit_rules import LogitRules
 from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.session.session import SceneSession
@@ -200,3 +203,17 @@ def test_the_cost_of_an_answer_tells_what_was_thought(scene_path):
     plain = session.ask(QUESTION, focus="overview")
     assert "thought_tokens" not in plain.cost.to_json()
     assert UNTHOUGHT in plain.warnings
+
+
+def test_a_thought_obeys_the_rules_of_its_model():
+    host = thinker()
+    tokens = tokens_of(host)
+    free = host.generate(QUESTION, tokens)
+    assert thought_warning(LONGEST) in free.warnings
+    others = [i for i in WORDS.values() if i != MARKS["</think>"]]
+    rules = LogitRules.of(SimpleNamespace(suppress_tokens=others), ())
+    host._writer = replace(host._writer, rules=rules)
+    held = host.generate(QUESTION, tokens)
+    # nothing but the end of the thought may be said
+    assert held.thought_tokens < free.thought_tokens
+    assert thought_warning(LONGEST) not in held.warnings

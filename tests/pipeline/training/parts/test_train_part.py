@@ -270,6 +270,7 @@ def test_a_batch_answers_with_the_decoder_of_each_question(trained, scene_path):
         ({"resampler": "mqt"}, "carries the resampler 'm3', not 'mqt'"),
         ({"resampler": "none"}, "choose one of m3, tokenflex, mqt, quecc"),
         ({"resampler": "m3", "reduction": "divprune"}, "leave out one of them"),
+        ({"resampler": "none", "reduction": "divprune"}, "unknown resampler"),
         ({"resampler": "m3", "skip": "ima"}, "has another; leave out one of them"),
         ({"skip": "saisa"}, "carries no projectors"),
         ({"skip": "atp"}, "carries no threshold heads .* geofovea train --with atp --output RUN"),

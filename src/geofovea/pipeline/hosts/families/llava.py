@@ -70,6 +70,9 @@ class LlavaFamily(Family):
             )
         self.tile_size = self._only_tile_size(tile_size, vision.image_size)
         self.grid = self._grid(vision.image_size // vision.patch_size)
+        decoder = self.config.text_config.model_type
+        self.template = _TEMPLATES.get(decoder, self.template)
+        self.by_word = _LLAMA_TEMPLATES if decoder == "llama" else ()
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the projector, without the class token."""
@@ -113,9 +116,6 @@ class LlavaNextFamily(LlavaFamily):
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
         super().__init__(model, tile_size)
         self.newline = model.model.image_newline.detach()
-        kind = self.config.text_config.model_type
-        self.template = _TEMPLATES.get(kind, self.template)
-        self.by_word = _LLAMA_TEMPLATES if kind == "llama" else ()
 
 
 class LlavaOnevisionFamily(LlavaNextFamily):

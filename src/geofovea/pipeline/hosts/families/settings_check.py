@@ -24,10 +24,17 @@ def check_settings(
         scene_position: Linear map ``(d, 3)`` of a token's place, or None.
 
     Raises:
-        ModelError: If the context is unknown, the pool does not divide a tile's tokens, the family
-            has no such positions, or the map is of another width.
+        ModelError: If the decoder is of another build, the context is unknown, the pool does not
+            divide a tile's tokens, the family has no such positions, or the map is of another
+            width.
     """
     text, (rows, cols) = family.decoder.config, family.grid
+    if not hasattr(family.decoder, "layers"):
+        raise ModelError(
+            f"the decoder of {name} is a {text.model_type!r}, whose layers are not where those of "
+            "supported decoders are; name a model with a decoder of LLaMA's, Mistral's, Qwen's or "
+            "Gemma's kind"
+        )
     if not getattr(text, "max_position_embeddings", None):
         raise ModelError(
             f"the config.json of {name} says no max_position_embeddings of its text model, so "

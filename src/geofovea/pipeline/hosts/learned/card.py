@@ -27,6 +27,7 @@ PART_FILES = {
     "bands": "bands.safetensors",
     "thresholds": "thresholds.safetensors",
     "stack": "stack.safetensors",
+    "dual_encoder": "dual_encoder.safetensors",
 }
 """Weights by kind of part; a model carries at most one of each kind."""
 
@@ -36,6 +37,7 @@ _KINDS = {
     "bands": "bands",
     "atp": "thresholds",
     "deepstack": "stack",
+    "dual_encoder": "dual_encoder",
 }
 
 

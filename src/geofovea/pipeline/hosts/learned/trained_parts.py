@@ -17,6 +17,7 @@ from geofovea.pipeline.hosts.learned.adapted_decoder import adapted_decoder
 from geofovea.pipeline.hosts.learned.band_reading import BandReader, Rebuild, band_reader
 from geofovea.pipeline.hosts.learned.card import PART_FILES, PartCard
 from geofovea.pipeline.hosts.learned.part_files import part_tensors
+from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.regionfocus.layer_plans.atp import RATES, Atp, ThresholdHead, thresholds
 from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.layer_plans.deepstack import DeepStack
@@ -125,6 +126,11 @@ class TrainedParts:
     def stack(self, host: SupportsDecoderAccess) -> Stacking | None:
         """Maps with their decoder; None if there are none. Raises as `resampler` does."""
         part: Stacking | None = self._part("stack", host, _stack)
+        return part
+
+    def shared_space(self, host: SupportsDecoderAccess) -> SharedSpace | None:
+        """Where tiles and texts are compared; None if nowhere. Raises as `resampler` does."""
+        part: SharedSpace | None = self._part("dual_encoder", host, _shared_space)
         return part
 
     def band_reader(self, host: SupportsDecoderAccess) -> BandReader | None:
@@ -298,6 +304,16 @@ def _thresholds(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, 
             raise ValueError("a head has other than two thresholds")
     grid: tuple[int, int] = host.grid  # type: ignore[attr-defined]
     return Atp(heads, grid=grid, tile_size=host.tile_size)  # type: ignore[attr-defined]
+
+
+def _shared_space(
+    host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]
+) -> SharedSpace:
+    # without memory: settings of a damaged file may ask for any number of weights
+    with torch.device("meta"):
+        space = SharedSpace(host.decoder.config.hidden_size, card.settings)
+    space.load_state_dict(tensors, assign=True)
+    return space.eval().requires_grad_(False)
 
 
 def _stack(host: SupportsDecoderAccess, card: PartCard, tensors: dict[str, Tensor]) -> Stacking:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["GEOCHAT_SIDE", "host_settings", "stock_config"]
+__all__ = ["GEOCHAT_SIDE", "answer_rules", "host_settings", "stock_config"]
 
 GEOCHAT_SIDE = 504
 """Pixels along a side of the images of GeoChat, whatever its tower was made for."""
@@ -21,6 +21,7 @@ DECODERS = {
 POOLED = "unires"
 """Tokens of every tile are averaged two by two, without a vector behind a tile: LongVA's way."""
 _PACKED = "spatial"
+_ANSWER_FIELDS = ("bos_token_id", "eos_token_id", "pad_token_id", "repetition_penalty")
 _DECODER_FIELDS = (
     "hidden_size",
     "intermediate_size",
@@ -79,6 +80,17 @@ def stock_config(
 def host_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What ``geofovea.json`` has to say of a model, for no stock configuration does."""
     return {"pool": 2} if config.get("mm_patch_merge_type") == POOLED else {}
+
+
+def answer_rules(config: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, Any]:
+    """A ``generation_config.json``: what ends an answer, and what it must not repeat.
+
+    Args:
+        config: The original ``config.json``, where older releases kept the same.
+        rules: The original ``generation_config.json``; empty where there is none.
+    """
+    both = {**config, **rules}
+    return {key: both[key] for key in _ANSWER_FIELDS if both.get(key) is not None}
 
 
 def _pinpoints(config: Mapping[str, Any], side: int) -> list[list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.checkpoint import check_files, read_json
+from geofovea.pipeline.hosts.checkpoint import check_files, read_json, weight_files
 from geofovea.pipeline.hosts.original.internvl import write_internvl
 from geofovea.pipeline.hosts.original.internvl_configuration import check_internvl, is_internvl
 from geofovea.pipeline.hosts.original.layout import check_convertible
@@ -47,7 +47,8 @@ def convert_checkpoint(source: Path, output: Path, tower: str | None = None) -> 
     else:
         check_convertible(str(source), config)
     check_files(str(source), config)
-    files = sorted(source.glob("*.safetensors"))
+    # beside what stock transformers opens there may be copies, and parts of other programs
+    files = weight_files(str(source), config) or sorted(source.glob("*.safetensors"))
     if not files:
         raise ModelError(f"{source} holds no weights in safetensors; copy or download it again")
     with new_folder(output) as part:

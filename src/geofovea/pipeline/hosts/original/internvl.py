@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.original.internvl_configuration import (
@@ -16,6 +13,7 @@ from geofovea.pipeline.hosts.original.internvl_configuration import (
     stock_internvl,
 )
 from geofovea.pipeline.hosts.original.internvl_weights import internvl_weights
+from geofovea.pipeline.hosts.original.stock_weights import check_weights
 from geofovea.pipeline.hosts.original.written_folder import (
     tokenizer_of,
     write_json,
@@ -53,28 +51,7 @@ def write_internvl(files: list[Path], config: dict[str, Any], source: Path, part
     write_json(part / "preprocessor_config.json", _processor(made["vision_config"]["image_size"]))
     stop = sorted({ids[chat.end_word], tokenizer.eos_token_id} - {None})
     write_json(part / "generation_config.json", {"eos_token_id": stop})
-    shapes = write_weights(part, internvl_weights(files, config))
-    _check_all(made, shapes, source)
-
-
-def _check_all(config: dict[str, Any], shapes: Mapping[str, torch.Size], source: Path) -> None:
-    """Refuse what the stock class would fill with random numbers, before it is kept."""
-    needed = [
-        "model.language_model.embed_tokens.weight",
-        "model.multi_modal_projector.linear_1.weight",
-        "model.multi_modal_projector.linear_2.weight",
-        "model.vision_tower.embeddings.position_embeddings",
-    ]
-    if not config["tie_word_embeddings"]:
-        needed.append("lm_head.weight")
-    for part in ("language_model.layers", "vision_tower.encoder.layer"):
-        depth = config[f"{part.split('_')[0].replace('language', 'text')}_config"]
-        needed += [f"model.{part}.{i}." for i in range(depth["num_hidden_layers"])]
-    for name in needed:
-        if not any(each.startswith(name) for each in shapes):
-            raise ModelError(
-                f"{source} lacks the weights that become {name}; copy or download it again"
-            )
+    check_weights(made, write_weights(part, internvl_weights(files, config)), source)
 
 
 def _processor(size: list[int]) -> dict[str, Any]:

@@ -10,12 +10,19 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.original.configuration import host_settings, stock_config
+from geofovea.pipeline.hosts.checkpoint import read_json
+from geofovea.pipeline.hosts.original.configuration import (
+    answer_rules,
+    host_settings,
+    stock_config,
+)
+from geofovea.pipeline.hosts.original.stock_weights import check_weights
 from geofovea.pipeline.hosts.original.tower import resized_positions, tower_folder, vision_config
 from geofovea.pipeline.hosts.original.weights import (
     EMBEDDINGS,
     HEAD,
     NEWLINE,
+    hub_name,
     tower_of,
     weights_of,
 )
@@ -59,6 +66,9 @@ def write_llava(
     write_json(part / "preprocessor_config.json", _processor(made["vision_config"]["image_size"]))
     if settings := host_settings(config):
         write_json(part / SETTINGS_FILE, settings)
+    rules = source / "generation_config.json"
+    kept = answer_rules(config, read_json(rules) if rules.is_file() else {})
+    write_json(part / rules.name, kept)
     patches = made["vision_config"]["image_size"] // made["vision_config"]["patch_size"]
     weights = _fitting(_all_weights(files, folder, own=own), vocabulary, patches)
     if made["model_type"] != "llava_next":
@@ -95,16 +105,9 @@ def _fitting(
 
 def _check_all(config: dict[str, Any], shapes: dict[str, torch.Size], source: Path) -> None:
     """Refuse what the stock class would fill with random numbers, before it is kept."""
-    parts = ("multi_modal_projector.linear_1.weight", "multi_modal_projector.linear_2.weight")
-    tied, is_next = config["tie_word_embeddings"], config["model_type"] == "llava_next"
-    others = (*(() if tied else (HEAD,)), *((NEWLINE,) if is_next else ()))
-    for name in (EMBEDDINGS, *parts, *others):
-        if name not in shapes:
-            raise ModelError(
-                f"{source} lacks the weights that become {name}; copy or download it again"
-            )
     if not any(name.startswith("vision_tower.") for name in shapes):
         raise ModelError(f"no weights of a vision tower were found for {source}; name it: --tower")
+    check_weights(config, shapes, source, hub_name)
 
 
 def _write_tokenizer(source: Path, part: Path) -> tuple[int, int]:

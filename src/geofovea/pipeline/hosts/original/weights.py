@@ -16,6 +16,7 @@ __all__ = [
     "HEAD",
     "NEWLINE",
     "converted_name",
+    "hub_name",
     "tensors_in",
     "tower_of",
     "weights_of",
@@ -33,7 +34,11 @@ _NAMES = (
     ("model.", "language_model.model."),
     ("lm_head.", "language_model.lm_head."),
 )
-_VISION = ("vision_model.", "embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.")
+_IN_MEMORY = (
+    ("model.language_model.", "language_model.model."),
+    ("lm_head.", "language_model.lm_head."),
+    ("model.", ""),
+)
 # older releases kept what is computed from the configuration
 _COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")
 
@@ -53,6 +58,14 @@ def converted_name(name: str) -> str | None:
         f"the weight {name} belongs to no part of a LLaVA; this is another model, or one with "
         "parts of its own, and cannot be converted"
     )
+
+
+def hub_name(name: str) -> str:
+    """The name in files of the hub of what a stock LLaVA in memory has under another one."""
+    for stock, in_file in _IN_MEMORY:
+        if name.startswith(stock):
+            return _nested(in_file + name.removeprefix(stock))
+    return name
 
 
 def weights_of(files: list[Path]) -> Iterator[tuple[str, Tensor]]:

@@ -251,13 +251,21 @@ class AnswerGenerator:
         marks = self.words.thought
         if marks is None:
             return self._answer(state, advance, prompt.choices, words, peek)
-        thought = think(state, advance, self._log_probabilities, self.embed, marks, self.stop)
+
+        def likeliest(state: Tensor, ids: Sequence[int]) -> int:
+            logits = self._logits(state)
+            if self.rules is None:
+                return int(logits.argmax(-1))
+            return int(self.rules.likeliest(logits, [[*words, *ids]]))
+
+        thought = think(state, advance, likeliest, self.embed, marks, self.stop)
+        words = (*words, *thought.ids)
         generation = self._answer(thought.state, advance, prompt.choices, words, peek)
         warnings = (thought_warning(marks.most),) if thought.was_cut else ()
         return replace(
             generation,
             warnings=(*generation.warnings, *warnings),
-            thought_tokens=thought.tokens,
+            thought_tokens=len(thought.ids),
         )
 
     def _answer(

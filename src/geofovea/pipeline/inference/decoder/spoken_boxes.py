@@ -22,7 +22,9 @@ _MOST_BOXES = 1_000
 # blanks are bounded: two runs of any length side by side would be tried in every split
 _NUMBER = r"\s{0,4}\(?\s{0,4}(-?\d{1,7}(?:\.\d{1,6})?)\s{0,4}\)?\s{0,4}"
 _FOUR = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}")
-_OBJECT = re.compile(r"\{[^{}]{0,1000}\}")
+# a label may hold braces
+_OBJECT = re.compile(r'\{(?:[^{}"]|"(?:[^"\\]|\\.){0,300}"){0,1000}\}')
+_LONGEST_OBJECT = 1_300
 _JSON_BOX = re.compile(r'"bbox(?:_2d)?"\s*:\s*\[([^\[\]]{0,200})\]')
 _JSON_LABEL = re.compile(r'"label"\s*:\s*("(?:[^"\\]|\\.){0,300}")')
 _LOCATIONS = re.compile(
@@ -47,6 +49,7 @@ class BoxStyle(Enum):
         return 1024 if self is BoxStyle.LOCATIONS else 1000
 
 
+_NOWHERE = (0.0, 0.0, 0.0, 0.0)
 # before a label, behind it, before the corners, behind them
 _MARKS = {
     BoxStyle.QWEN2: (
@@ -92,7 +95,7 @@ class SpokenBoxes:
 
     Attributes:
         boxes: In the order of the text, cut at the edges of the image.
-        refused: How many were written that have no area inside the image.
+        refused: How many were written that have no area inside the image, or were cut off.
     """
 
     boxes: tuple[SpokenBox, ...]
@@ -135,19 +138,34 @@ def _written(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ...], st
     elif style in _MARKS:
         yield from _between_marks(text, style)
     else:
-        for part in _OBJECT.finditer(text):
+        for part in _objects(text):
             label = _JSON_LABEL.search(part[0])
             if (box := _JSON_BOX.search(part[0])) and (four := _FOUR.fullmatch(box[1])):
                 yield _numbers(four), _unquoted(label[1]) if label else ""
+
+
+def _objects(text: str) -> Iterator[re.Match[str]]:
+    """Objects of JSON that hold no other, each found in bounded time."""
+    start = text.find("{")
+    while start >= 0:
+        part = _OBJECT.match(text, start, start + _LONGEST_OBJECT)
+        if part is not None:
+            yield part
+        start = text.find("{", start + 1 if part is None else part.end())
 
 
 def _between_marks(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ...], str]]:
     ref, ref_end, box, box_end = (re.escape(mark) for mark in _MARKS[style])
     label = rf"(?:{ref}(?P<label>[^<]{{0,300}}){ref_end}\s{{0,4}})?" if ref else "(?P<label>)"
     # the last mark may have been taken for the end of the answer
-    for place in re.finditer(rf"{label}{box}(?P<corners>[^<]{{0,20000}})(?:{box_end}|\Z)", text):
-        for four in _FOUR.finditer(place["corners"]):
-            yield _numbers(four), place["label"] or ""
+    for place in re.finditer(
+        rf"{label}{box}(?P<corners>[^<]{{0,20000}})(?P<end>{box_end}|\Z)", text
+    ):
+        corners = place["corners"]
+        for four in _FOUR.finditer(corners):
+            # a missing mark was taken for the end of the answer, or the text was cut in a number
+            is_cut = four.end() == len(corners) and not place["end"] and corners[-1].isdigit()
+            yield _NOWHERE if is_cut else _numbers(four), place["label"] or ""
 
 
 def _numbers(four: re.Match[str]) -> tuple[float, ...]:

@@ -24,19 +24,19 @@ class Thought:
 
     Attributes:
         state: Of the last token before the answer, ``(1, d)``.
-        tokens: Tokens that it thought, its marks included.
+        ids: Of the tokens that it thought, its marks included.
         was_cut: Whether the limit ended the thought, or the model without closing it.
     """
 
     state: Tensor
-    tokens: int
+    ids: tuple[int, ...] = ()
     was_cut: bool = False
 
 
 def think(
     state: Tensor,
     advance: Callable[[Tensor], Tensor],
-    log_probabilities: Callable[[Tensor], Tensor],
+    likeliest: Callable[[Tensor, Sequence[int]], int],
     embed: Callable[[Tensor], Tensor],
     marks: ThoughtMarks,
     stop: Collection[int],
@@ -46,7 +46,7 @@ def think(
     Args:
         state: Of the last token of the prompt, ``(1, d)``.
         advance: The state ``(1, d)`` behind one more token, ``(1, 1, d)``.
-        log_probabilities: Of the next token, ``(1, V)``, after a state.
+        likeliest: Id of the next token, after a state and the ids of the thought so far.
         embed: Ids ``(1,)`` to vectors ``(1, d)``.
         marks: How it writes a thought.
         stop: Ids that end an answer.
@@ -57,23 +57,19 @@ def think(
             state = advance(embed(torch.tensor([number]))[:, None])
         return state
 
-    def likeliest(state: Tensor) -> int:
-        return int(log_probabilities(state).argmax(-1))
-
     if marks.opening:
-        if likeliest(state) != marks.opening[0]:
+        if likeliest(state, ()) != marks.opening[0]:
             # it answers at once
-            return Thought(state, 0)
+            return Thought(state)
         state = through(state, marks.opening)
     ids: list[int] = []
     closing = list(marks.closing)
     while len(ids) < marks.most and ids[-len(closing) :] != closing:
-        number = likeliest(state)
+        number = likeliest(state, (*marks.opening, *ids))
         if number in stop:
             break
         ids.append(number)
         state = through(state, [number])
     was_cut = ids[-len(closing) :] != closing
-    state = through(state, (*(closing if was_cut else ()), *marks.behind))
-    forced = len(closing) if was_cut else 0
-    return Thought(state, len(marks.opening) + len(ids) + forced + len(marks.behind), was_cut)
+    written = (*(closing if was_cut else ()), *marks.behind)
+    return Thought(through(state, written), (*marks.opening, *ids, *written), was_cut)

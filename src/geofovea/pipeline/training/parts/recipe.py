@@ -11,7 +11,7 @@ from geofovea.regionfocus.resamplers.registry import RESAMPLER_NAMES
 
 __all__ = ["PART_NAMES", "WORDS_FOR_PLANTS", "PartRecipe", "default_recipe"]
 
-PART_NAMES = (*RESAMPLER_NAMES, "dyvte", "saisa", "atp", "deepstack", "bands")
+PART_NAMES = (*RESAMPLER_NAMES, "dyvte", "saisa", "atp", "deepstack", "bands", "dual_encoder")
 
 WORDS_FOR_PLANTS = {"lawn": "grass", "healthy": "green", "roof": "surface"}
 """Words about lawns and green roofs that the model never learned, and what they are written as."""
@@ -82,6 +82,12 @@ _OF_METHOD: dict[str, dict[str, Any]] = {
         "settings": {"target": 0.25, "weight": 5.0},
     },
     "deepstack": {"steps": 300, "shards": 14},
+    "dual_encoder": {
+        "steps": 8000,
+        "shards": 192,
+        "rank": 0,
+        "settings": {"dimension": 128, "features": 384, "hidden": 512},
+    },
     "bands": {
         "steps": 200,
         "shards": 16,

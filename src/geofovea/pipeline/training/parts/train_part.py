@@ -30,9 +30,11 @@ from geofovea.pipeline.training.checkpoint import (
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.parts.band_lessons import BandLessonStore
 from geofovea.pipeline.training.parts.bands import BandPart
+from geofovea.pipeline.training.parts.dual import DualPart
 from geofovea.pipeline.training.parts.exits import ExitPart
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import HELD_OUT, LESSON_SPEC, LessonStore
+from geofovea.pipeline.training.parts.phrase_lessons import PhraseLessonStore
 from geofovea.pipeline.training.parts.recipe import PartRecipe
 from geofovea.pipeline.training.parts.resampled import ResampledPart
 from geofovea.pipeline.training.parts.saisa import SaisaPart
@@ -94,10 +96,15 @@ _PARTS: dict[str, type[nn.Module]] = {
     "atp": ThresholdPart,
     "deepstack": StackPart,
     "bands": BandPart,
+    "dual_encoder": DualPart,
 }
 """What learns for a method; the others are resamplers."""
 
-_STORES: dict[str, type[LessonStore]] = {"deepstack": StackedLessonStore, "bands": BandLessonStore}
+_STORES: dict[str, type[LessonStore]] = {
+    "deepstack": StackedLessonStore,
+    "bands": BandLessonStore,
+    "dual_encoder": PhraseLessonStore,
+}
 """Lessons of methods that need their own."""
 
 

@@ -34,8 +34,19 @@ def cells_of(context: TokenContext) -> Tensor:
             "give one of them, or choose a reduction that needs none, such as divprune"
         )
     corners = context.boxes_scene[:, [1, 0]].cpu()
-    ranks = [axis.unique(return_inverse=True)[1] for axis in corners.T]
-    return torch.stack(ranks, dim=1)
+    return torch.stack([_steps(axis) for axis in corners.T], dim=1)
+
+
+def _steps(starts: Tensor) -> Tensor:
+    """Places ``(n,)`` on an axis in steps of the nearest two, int64 from 0 on.
+
+    Ranks would close up where a whole row or column is missing.
+    """
+    own: Tensor = torch.unique(starts)
+    if len(own) < 2:
+        return torch.zeros(len(starts), dtype=torch.int64)
+    steps: Tensor = (starts - own[0]) / own.diff().min()
+    return steps.round().long()
 
 
 def even_cells(cells: Tensor, rows: int, cols: int) -> Tensor:

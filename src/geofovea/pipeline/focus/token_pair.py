@@ -1,0 +1,102 @@
+"""A dual encoder made of a model's own vision tokens, by a part that was trained beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from geofovea.datasets.synthetic.vocabulary import is_in_domain
+from geofovea.pipeline.hosts.fingerprint import weights_hash
+from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
+from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.system.model_lock import one_at_a_time
+from geofovea.tiling.pyramid import Pyramid
+from geofovea.tiling.scene import Scene
+
+__all__ = ["TokenPair"]
+
+
+class TokenPair:
+    """See ``DualEncoder``: the vision tokens of a tile, pooled, beside the words of a text."""
+
+    def __init__(self, name: str, host: LvlmHost, space: SharedSpace) -> None:
+        """Join a model and what was trained beside it.
+
+        Args:
+            name: How the user named it.
+            host: The model.
+            space: What its tokens and words enter.
+        """
+        self.name = name
+        self.side = host.tile_size
+        self.model_lock, self.threads = host.model_lock, host.threads
+        self._host, self._space = host, space
+
+    @property
+    def scale(self) -> float:
+        """See ``DualEncoder``."""
+        return float(self._space.log_scale.exp())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """See ``DualEncoder``: of the model's weights, and of those that were trained beside it."""
+        own, further = (
+            weights_hash(weights)
+            for weights in (self._host.weights(), self._space.state_dict().items())
+        )
+        return hashlib.sha256(f"{own} {further}".encode()).hexdigest()
+
+    @torch.inference_mode()
+    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """See ``DualEncoder``."""
+        # each tile as if it were a scene of its own: an index knows nothing of what is around it
+        alone = Pyramid(self.side, self.side, self.side)
+        sized = np.stack([self._sized(picture) for picture in pictures])
+        return self._vectors_of(self._host.encode(sized, [alone.overview] * len(sized), alone))
+
+    @one_at_a_time
+    def _vectors_of(self, tokens: Tensor) -> Tensor:
+        return self._space.of_tiles(tokens.float()).cpu()
+
+    @torch.inference_mode()
+    def embed_text(self, text: str) -> Tensor:
+        """See ``DualEncoder``; zero for a text without a known word, which is like no picture."""
+        unknown = set(self._host.unknown_words(text))
+        words = text.lower().replace("?", " ").split()
+        known = " ".join(word for word in words if word not in unknown)
+        vectors = self._host.question_embeds(known)
+        if not len(vectors):
+            return torch.zeros(int(self._space.settings["dimension"]))
+        return self._vector_of(vectors.mean(0))
+
+    @one_at_a_time
+    def _vector_of(self, mean: Tensor) -> Tensor:
+        return self._space.of_texts(mean.float()[None])[0].cpu()
+
+    def doubts(self, text: str, scene: Scene | None = None) -> tuple[str, ...]:
+        """See ``DualEncoder``."""
+        doubts = []
+        description = "" if scene is None else scene.description
+        if not is_in_domain(self._host.capabilities.domain, description):
+            doubts.append(
+                f"the dual encoder {self.name!r} learned synthetic scenes alone: of other scenes, "
+                "its ranking says nothing"
+            )
+        if unknown := self._host.unknown_words(text):
+            doubts.append(
+                f"the dual encoder {self.name!r} does not know the words {', '.join(unknown[:8])}"
+            )
+        return tuple(doubts)
+
+    def _sized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if picture.shape[:2] == (self.side, self.side):
+            return picture
+        size = (self.side, self.side)
+        return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
