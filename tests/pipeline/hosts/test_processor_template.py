@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.processor_template import processor_template
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.inference.prompts.markers import CHAT_ML as CHAT_ML_PROMPT
@@ -248,3 +248,13 @@ FALLBACKS = [
 def test_without_any_chat_template_the_decoder_tells_the_prompt(family, decoder, words, prompt):
     host = variant_of(family, text={"model_type": decoder}) if decoder else host_of(family)
     assert host._family.prompt_style("compact").template_for(words) == prompt
+
+
+@pytest.mark.skipif(
+    not (embedded_model_path() / "config.json").exists(), reason="no embedded model here"
+)
+def test_the_demo_model_reads_the_word_that_it_was_trained_to_begin_with():
+    host = load_host("embedded")
+    tokenizer = host._prompts.words._tokenizer
+    for question in ("", "Is there a harbor?"):
+        assert host._prompts.words.ids(question).before == [tokenizer.bos_token_id]

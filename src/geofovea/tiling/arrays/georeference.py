@@ -154,7 +154,22 @@ def _crs(
             "lon/lat; keep it as a coordinate, for example with "
             "open_dataset(..., decode_coords='all')",
         )
-    return None, ()
+    return None, _notes_on_names(x, y)
+
+
+def _notes_on_names(x: Axis | None, y: Axis | None) -> tuple[str, ...]:
+    """What to do where axes are called longitude and latitude, and nothing says that they are."""
+    if x is None or y is None:
+        return ()
+    if x.dim.lower()[:3] != "lon" or y.dim.lower()[:3] != "lat":
+        return ()
+    if any(axis.attrs.get("units") or axis.attrs.get("standard_name") for axis in (x, y)):
+        return ()
+    return (
+        f"the axes {y.dim!r:.40} and {x.dim!r:.40} name no units and no CRS, so their numbers are "
+        "not taken for degrees; set attrs['units'] to degrees_north and degrees_east, or the CRS "
+        "with rio.write_crs('EPSG:4326')",
+    )
 
 
 def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:

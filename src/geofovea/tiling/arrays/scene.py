@@ -20,6 +20,7 @@ from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
 from geofovea.tiling.arrays.overviews import levels_of_images
 from geofovea.tiling.arrays.pictures import as_xarray, picture_warnings
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
+from geofovea.tiling.arrays.valid_range import valid_range_warnings
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.marks import Number, out_of_type
 from geofovea.tiling.scene import MaskKind, Scene
@@ -120,7 +121,7 @@ def _scene(
         georeference=georeference,
         description=next((str(all_attrs[k]) for k in _DESCRIPTIONS if k in all_attrs), ""),
         nodata_bands=missing.nodata,
-        warnings=(*notes, *of_place, *_nodata_warnings(native)),
+        warnings=(*notes, *of_place, *_nodata_warnings(native), *_range_warnings(native)),
         is_min_white=str(all_attrs.get("photometric", "")).lower() == "miniswhite",
     )
 
@@ -238,6 +239,10 @@ def _nodata_warnings(image: ArrayImage) -> tuple[str, ...]:
         if value is not None and value == value:
             reasons.add(out_of_type(value, meant_dtype(image.band_obj(band))))
     return tuple(f"the array says {reason}" for reason in sorted(filter(None, reasons)))
+
+
+def _range_warnings(image: ArrayImage) -> tuple[str, ...]:
+    return valid_range_warnings(*(image.band_obj(n).attrs for n in range(image.bands.count)))
 
 
 def _given_nodata(image: ArrayImage, band: int) -> Number | None:

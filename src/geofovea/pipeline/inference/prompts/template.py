@@ -76,6 +76,8 @@ class PromptTemplate:
         self._prompts: dict[tuple[bool, str, str | None], PromptIds] = {}
         self._instruction = instruction
         self._written = written
+        # models that were trained here read one word before each image, whatever a tokenizer adds
+        self._is_own = template is not None
         self._marks = style.markers
         self._image = _image_word(tokenizer, style.image_id)
         # where no word stands for an image, none of the ids does
@@ -195,7 +197,10 @@ class PromptTemplate:
         start, end = place - len(first), place + 1 + len(last)
         if ids[max(0, start) : place] != first or ids[place + 1 : end] != last:
             return None
-        return PromptIds(ids[:start], ids[end:])
+        begun = ids[:start]
+        if not begun and self._is_own:
+            begun = self._encode("", special=self._adds_special)
+        return PromptIds(begun, ids[end:])
 
     @property
     def shows_first(self) -> bool:
