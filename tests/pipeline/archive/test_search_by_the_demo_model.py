@@ -77,6 +77,11 @@ def test_a_search_says_that_other_scenes_and_unknown_words_mean_nothing_to_it(in
     assert any("does not know the words giraffe" in warning for warning in warnings)
 
 
+def test_a_phrase_without_a_known_word_is_refused(index):
+    with pytest.raises(gf.QuestionError, match="knows none of the words 'zebra crossing'"):
+        gf.search_index(index, "zebra crossing")
+
+
 def test_find_is_led_by_the_index_and_warns_of_a_scene_beyond_it(archive, index, tmp_path):
     path = sorted(archive.iterdir())[0]
     places = gf.open(path, index=index).find("truck", tiles=8)

@@ -133,7 +133,8 @@ def search_index(
         encoder: Where the encoder lies now, if it was moved.
 
     Raises:
-        QuestionError: If the phrase is empty or too long, or a number is not positive.
+        QuestionError: If the phrase is empty or too long, the encoder knows none of its words, or
+            a number is not positive.
         DataError: If there is no index, it is damaged, or none of its scenes can be used.
         ModelError: If the encoder cannot be loaded, or is not that of the index.
     """
@@ -149,6 +150,11 @@ def search_index(
     store.check_encoder(model.fingerprint, model.name)
     started = time.monotonic()
     vector = model.embed_text(words).to(torch.float32).numpy()
+    if not vector.any():
+        raise QuestionError(
+            f"the dual encoder {model.name!r} knows none of the words {words!r}; choose others, "
+            "such as: red truck"
+        )
     lookup = look_up(
         store, vector, usable, most_scenes=scenes, tiles_per_scene=tiles, levels=levels
     )
