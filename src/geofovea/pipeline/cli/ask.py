@@ -85,7 +85,7 @@ _EXAMPLES = (
     "--page",
     type=click.Path(path_type=Path),
     callback=written_as(".html", ".htm"),
-    is_common=True,
+    group="Output options",
     help="Write the answer as an HTML page to zoom in.",
 )
 @open_option

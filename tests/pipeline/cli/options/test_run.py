@@ -31,7 +31,7 @@ SECRET = "sk-very-secret-0123456789"
 ONCE = ("--focus", "overview", "--tiles", "1", "--tokens", "256")
 BELONGS_TO_ONE_QUESTION = {
     *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "page", "opens"),
-    *("boxes", "choices"),
+    *("boxes", "choices", "output"),
     *("allow_vrt", "allow_remote", "allowed_hosts"),
 }
 

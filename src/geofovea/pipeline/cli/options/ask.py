@@ -173,7 +173,7 @@ def ask_options(
         search(
             "--focus-model",
             goes_with=["--focus similarity", "--index"],
-            help="CLIP or SigLIP (folder, hub id) for --focus similarity.",
+            help="Dual encoder for --focus similarity: a CLIP or SigLIP, or embedded.",
         ),
         search(
             "--index",
