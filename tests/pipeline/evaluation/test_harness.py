@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from repository import ROOT
 
-from geofovea.errors import GeoFoveaError, ModelError, QuestionError
+from geofovea.errors import BudgetError, GeoFoveaError, ModelError, QuestionError
 from geofovea.pipeline.evaluation.harness import make_answerer
 
 SETTINGS = {"tiles": "12", "tokens": "200", "focus": "overview"}
@@ -122,6 +122,21 @@ def test_lmms_eval_gets_the_answers_of_the_one_function(
     answers = lmms_model.generate_until([request, request])
     assert answers == [expected(tiny_folder, scene_path)] * 2
     assert not lmms_model.is_simple
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted"),
+    [
+        ({"tiles": "abc"}, "tiles='abc' is not a whole number"),
+        ({"tokens": 2.5}, "tokens=2.5 is not a whole number"),
+        ({"tokens": "2.5"}, "tokens='2.5' is not a whole number"),
+        ({"seconds": "soon"}, "seconds='soon' is not a number"),
+        ({"answer_tokens": "nan"}, "answer_tokens='nan' is not a whole number"),
+    ],
+)
+def test_a_limit_that_is_no_number_is_refused_by_its_name(tiny_folder, limit, wanted):
+    with pytest.raises(BudgetError, match=wanted):
+        make_answerer(str(tiny_folder), **limit)
 
 
 def test_lmms_eval_makes_the_model_from_a_line_of_arguments(lmms_model, tiny_folder, scene_path):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
-from geofovea.pipeline.hosts.load import embedded_model_path, load_host
+from geofovea.pipeline.hosts.load import embedded_model_path, load_host, model_digest
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.training.embedded_model import build_tokenizer
@@ -326,3 +326,10 @@ def test_a_vision_tower_that_is_used_in_another_way_is_refused(key, value):
 def test_a_device_that_is_not_there_is_a_model_error(device):
     with pytest.raises(ModelError, match="cannot be used"):
         load_host("embedded", device)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "owner/" + "x" * 300, "nul\0name"])
+def test_a_name_that_no_file_can_have_is_refused_like_any_other(name):
+    with pytest.raises(ModelError, match=r"there is no model|could not be loaded"):
+        load_host(name)
+    assert model_digest(name) == ""

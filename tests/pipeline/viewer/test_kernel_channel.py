@@ -109,6 +109,7 @@ def test_a_page_that_gets_no_buffers_gets_text(page):
         ({"tiles": "secret"}, "not complete"),
         ({"scene": "../../etc/passwd"}, "not complete"),
         ({"col": "x"}, "not complete"),
+        ({"level": float("inf")}, "not complete"),
     ],
 )
 def test_a_tile_that_is_not_there_is_refused_in_words(page, change, reason):

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from geofovea.errors import QuestionError
+from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
@@ -96,11 +96,13 @@ def make_answerer(
         BudgetError: If a limit is impossible.
     """
     limits = {
-        "tiles": _number(int, tiles),
-        "tokens": _number(int, tokens),
-        "seconds": _number(float, seconds),
+        "tiles": _number("tiles", int, tiles),
+        "tokens": _number("tokens", int, tokens),
+        "seconds": _number("seconds", float, seconds),
     }
-    stop = stop or StopAt(_number(float, flatness), _number(float, confidence))
+    stop = stop or StopAt(
+        _number("flatness", float, flatness), _number("confidence", float, confidence)
+    )
     settings = AskSettings(
         model,
         {name: limit for name, limit in limits.items() if limit is not None},
@@ -116,10 +118,10 @@ def make_answerer(
             device_map,
             quantization,
             positions,
-            _number(int, answer_tokens),
-            _number(int, threads),
+            _number("answer_tokens", int, answer_tokens),
+            _number("threads", int, threads),
             thinking,
-            _number(int, thought_tokens),
+            _number("thought_tokens", int, thought_tokens),
             # harnesses give text
             str(compile_decode).lower() in ("true", "1"),
         ),
@@ -160,9 +162,22 @@ def make_answerer(
     return answer
 
 
-def _number(kind: Callable[[Any], Number], text: object) -> Number | None:
-    """A number that a harness may have left as text."""
-    return None if text is None else kind(text)
+def _number(name: str, kind: Callable[[Any], Number], given: object) -> Number | None:
+    """A number that a harness may have left as text.
+
+    Raises:
+        BudgetError: If it is no such number; a fraction of a tile or token is none.
+    """
+    if given is None:
+        return None
+    try:
+        number = kind(given)
+        if float(number) != float(str(given)):
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        wanted = "a whole number" if kind is int else "a number"
+        raise BudgetError(f"{name}={given!r} is not {wanted}; give one, or leave it out") from error
+    return number
 
 
 def only_image(images: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from geofovea.pipeline.hosts.file_digests import folder_digest
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
 from geofovea.pipeline.hosts.original.layout import is_original, not_converted
+from geofovea.pipeline.system.files import is_file, is_folder
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 
 if TYPE_CHECKING:
@@ -142,9 +143,9 @@ def _loaded(name: str, options: LoadOptions) -> Host:
         exact = replace(options, dtype=options.dtype or "float32")
         return load_lvlm(str(folder), _read_config(folder), exact, EMBEDDED)
     folder = Path(name)
-    if folder.is_dir():
+    if is_folder(folder):
         config = _read_config(folder)
-    elif folder.exists() or name.count("/") != 1:
+    elif is_file(folder) or name.count("/") != 1:
         raise ModelError(f"there is no model {name!r}: {_HOW_TO_NAME}")
     else:
         config = _read_config_on_hub(name)
@@ -219,4 +220,4 @@ def model_digest(name: str | None) -> str:
     if name is None:
         return ""
     folder = embedded_model_path() if name == EMBEDDED else Path(name)
-    return folder_digest(folder) if folder.is_dir() else ""
+    return folder_digest(folder) if is_folder(folder) else ""

@@ -69,7 +69,7 @@ class KernelChannel:
             take(message)
         except GeoFoveaError as error:
             self._refuse(message, str(error))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             self._refuse(message, "the message is not complete")
 
     def follow(self, job: Job) -> None:
