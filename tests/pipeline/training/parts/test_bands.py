@@ -12,7 +12,6 @@ from geofovea.errors import DataError
 from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts import lessons as lesson_files
-from geofovea.pipeline.training.parts import train_part as training
 from geofovea.pipeline.training.parts.band_lessons import BandLessons, BandLessonStore
 from geofovea.pipeline.training.parts.bands import BandPart, _focus
 from geofovea.pipeline.training.parts.recipe import default_recipe
@@ -21,13 +20,7 @@ from geofovea.pipeline.training.parts.train_part import train_part
 SPEC = replace(PLAN, dropped=0.0, native_tiles=4, world=2)
 RECIPE = replace(default_recipe("bands", steps=3), shards=1, lessons=2, rank=4, warmup=1)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def small_shards():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lesson_files, "LESSONS_A_SHARD", 3)
-        patch.setattr(training, "_HELD_OUT_SHARDS", 1)
-        yield
+pytestmark = pytest.mark.usefixtures("small_shards")
 
 
 @pytest.fixture(scope="module")

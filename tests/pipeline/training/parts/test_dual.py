@@ -14,8 +14,6 @@ from training_toys import PLAN
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.training.lessons.phrases import PHRASES
-from geofovea.pipeline.training.parts import lessons as lesson_files
-from geofovea.pipeline.training.parts import train_part as training
 from geofovea.pipeline.training.parts.dual import DualPart, average_precision
 from geofovea.pipeline.training.parts.phrase_lessons import PhraseLessonStore, tokens_alone
 from geofovea.pipeline.training.parts.recipe import default_recipe
@@ -30,13 +28,7 @@ RECIPE = replace(
     settings={"dimension": 16, "features": 24, "hidden": 32},
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def small_shards():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lesson_files, "LESSONS_A_SHARD", 3)
-        patch.setattr(training, "_HELD_OUT_SHARDS", 1)
-        yield
+pytestmark = pytest.mark.usefixtures("small_shards")
 
 
 @pytest.fixture(scope="module")
