@@ -1,6 +1,7 @@
 """Drawings stay on their canvas, and no two kinds look alike."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,9 +57,7 @@ def test_color_is_premultiplied_by_coverage(item):
 @few
 @given(things | halls, angles)
 def test_turning_a_drawing_keeps_its_area(item, angle):
-    turned = type(item)(
-        *(getattr(item, name) for name in item.__slots__ if name != "angle"), angle=angle
-    )
+    turned = replace(item, angle=angle)
     before, after = (int(sprite(each).rgba[..., 3].sum()) for each in (item, turned))
     # the shadow always falls to the lower right, so a little of the outline changes
     assert after == pytest.approx(before, rel=0.25)

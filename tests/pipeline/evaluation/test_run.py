@@ -235,7 +235,7 @@ def test_blind_scores_and_leaks_are_printed(benchmark, tmp_path):
     shutil.copytree(benchmark / "image", training)
     found = run("synthetic", "--root", benchmark, "--train", training)
     assert found.exit_code == 0, found.output
-    assert "1 of 1 benchmark images (3 questions) are among 1 training images" in found.stdout
+    assert "1 of 1 benchmark images (3 questions) are among 1 training image;" in found.stdout
 
 
 @pytest.mark.parametrize(

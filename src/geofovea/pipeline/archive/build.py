@@ -54,8 +54,9 @@ def build_index(
     Args:
         folder: Where the index lies or will lie.
         scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.
-        encoder: ``embedded``, or folder or hub id of a CLIP or SigLIP; see ``load_dual_encoder``.
-            An index that is there knows its own.
+        encoder: Folder or hub id of a CLIP or SigLIP, a folder that ``geofovea train --with
+            dual_encoder`` wrote, or ``embedded``, which knows synthetic scenes alone. An index that
+            is there knows its own.
         levels: Levels to embed, 0 for native, beside those that the index has. By default those of
             the index, and in a new one all from the base level to native. Levels that a scene does
             not have are left out for it.

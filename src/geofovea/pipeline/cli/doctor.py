@@ -164,6 +164,8 @@ def print_models(examination: Examination, *, only_fitting: bool = False) -> Non
 
     header = ("hub id", "GB", "RAM", "4bit", "license", "fits")
     fits = [fit for fit in examination.fits if not only_fitting or _places(fit) != _NOWHERE]
+    # where nothing can be loaded yet, all of them are what one may install it for
+    fits = fits or list(examination.fits)
     rows = [
         (
             fit.hub_id,

@@ -21,7 +21,11 @@ def proj_data_variable() -> dict[str, str]:
     """
     if any(os.environ.get(name) for name in _NAMES):
         return {}
-    spec = find_spec("rasterio")
+    try:
+        spec = find_spec("rasterio")
+    except ModuleNotFoundError:
+        # an importer may say so in place of finding nothing
+        return {}
     if spec is None or spec.origin is None:
         return {}
     folder = Path(spec.origin).parent / "proj_data"

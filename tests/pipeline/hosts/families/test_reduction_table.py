@@ -1,10 +1,10 @@
 """The page says of every family which reductions it accepts."""
 
 import pytest
-from reduction_table import PAGE, page_with, table
+from reduction_rows import PAGE, page_with, table
 
 
 @pytest.mark.slow
 def test_the_page_says_what_hosts_of_every_family_accept():
-    hint = "run PYTHONPATH=tests/toys:src python tests/toys/reduction_table.py"
+    hint = "run PYTHONPATH=tests/toys:src python tests/toys/reduction_rows.py"
     assert PAGE.read_text(encoding="utf-8") == page_with(table()), hint

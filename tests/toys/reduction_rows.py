@@ -1,6 +1,6 @@
 """Which reductions a host of each family accepts, as a table for people.
 
-    PYTHONPATH=tests/toys python tests/toys/reduction_table.py
+    PYTHONPATH=tests/toys python tests/toys/reduction_rows.py
 
 writes it into its page anew; a test fails where the page says something else.
 """
