@@ -1,11 +1,11 @@
-"""Is it near infrared that answers questions about plants, or the training of the part?
+"""Is it near infrared that answers questions about lawns, or the training of the part?
 
     python benchmarks/band_baselines.py --output runs/band_baselines
 
 The same part is trained three times on the same lessons, for as many steps: with near infrared as
 the fourth band, with NDVI in its place, and with red, green and blue alone. All are measured on
-lessons that no training saw, where the tiles that answer are shown, and each lawn and each green
-roof counts twice, as it is and as the other one. A stopped run resumes.
+lessons that no training saw, where the tiles that answer are shown, and each lawn counts twice,
+healthy and dry. A stopped run resumes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from geofovea.pipeline.training.starting import folder_of
 FOURTH = {"nir": "near infrared", "ndvi": "NDVI", "nothing": "nothing"}
 MEASURED = {
     "lawns_with_band": "lawns",
-    "roofs_with_band": "roofs",
     "colors_with_band": "colors",
     "focus_with_band": "attention on the place",
 }

@@ -2,12 +2,11 @@
 
     python benchmarks/band_questions.py --model runs/bands/model --output runs/band_questions
 
-Worlds of version 2 that no training used are drawn, with near infrared, and once more with green
-roofs. Every lawn of the former and every roof of the latter is asked about without a picture, from
-red, green and blue, from the NDVI composite, and from four bands, there also with the place given.
-*Found* is the share of the lawns and roofs of which native tiles of the search show at least half.
-In the first scenes, questions about what colors show are asked of the model as it was, and of its
-part with and without the band.
+Worlds of version 2 that no training used are drawn, with near infrared. Every lawn is asked about
+without a picture, from red, green and blue, from the NDVI composite, and from four bands, there
+also with the place given. *Found* is the share of the lawns of which native tiles of the search
+show at least half. In the first scenes, questions about what colors show are asked of the model as
+it was, and of its part with and without the band.
 """
 
 from __future__ import annotations
@@ -15,16 +14,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from geofovea.datasets.synthetic.lawn_questions import ask_lawns
-from geofovea.datasets.synthetic.plants import with_green_roofs
 from geofovea.datasets.synthetic.questions import Question, ask_world
-from geofovea.datasets.synthetic.roof_questions import ask_roofs
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.versions import world_of
-from geofovea.datasets.synthetic.world import World
 from geofovea.pipeline.evaluation.metrics import accuracy_text, hit_rate, tile_share
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
@@ -33,7 +28,6 @@ from geofovea.pipeline.system.tables import markdown_table
 from geofovea.tiling.opening import open_scene
 from world_replies import WorldReply
 
-ORDER = ("lawns", "roofs", "colors")
 FIRST_SEED = 987_000
 """Beyond those of every training and of the published benches."""
 
@@ -54,7 +48,7 @@ class BandScene:
     """One scene, ready to be asked about in all ways.
 
     Attributes:
-        plants: Of questions about lawns and roofs, by the name of the way.
+        lawns: Of questions about lawns, by the name of the way.
         colors: Of the others.
     """
 
@@ -66,7 +60,7 @@ class BandScene:
         colors = SceneSession(scene, self.reader, cache_tokens=False)
         ndvi = SceneSession(scene, self.reader, composite="ndvi", cache_tokens=False)
         stock = SceneSession(scene, host, cache_tokens=False)
-        self.plants = {"red, green, blue": colors, "NDVI composite": ndvi, "four bands": four}
+        self.lawns = {"red, green, blue": colors, "NDVI composite": ndvi, "four bands": four}
         self.colors = {
             "the model alone": stock,
             "its part, red, green, blue": colors,
@@ -90,37 +84,24 @@ class BandScene:
 
 
 def replies_of(
-    scene: BandScene, asked: str, questions: list[Question]
+    scene: BandScene, lawns: list[Question], others: list[Question]
 ) -> Iterator[tuple[str, str, BandReply]]:
-    """All answers to questions that near infrared answers: what was asked, the way, the answer."""
-    for question in questions:
-        yield asked, "no picture", scene.blind(question)
-        for name, session in scene.plants.items():
-            yield asked, name, scene.reply(session, question, place_given=False)
-        given = scene.reply(scene.plants["four bands"], question, place_given=True)
-        yield asked, "four bands, place given", given
-
-
-def color_replies_of(
-    scene: BandScene, questions: list[Question]
-) -> Iterator[tuple[str, str, BandReply]]:
-    """Likewise for questions that colors answer."""
-    for question in questions:
+    """All answers: what was asked, the way, the answer."""
+    for question in lawns:
+        yield "lawns", "no picture", scene.blind(question)
+        for name, session in scene.lawns.items():
+            yield "lawns", name, scene.reply(session, question, place_given=False)
+        given = scene.reply(scene.lawns["four bands"], question, place_given=True)
+        yield "lawns", "four bands, place given", given
+    for question in others:
         for name, session in scene.colors.items():
             yield "colors", name, scene.reply(session, question, place_given=False)
-
-
-def opened(world: World, path: Path, host: object) -> BandScene:
-    """A world as a scene, written where it is missing."""
-    if not path.exists():
-        write_scene(world, path, bands=4)
-    return BandScene(path, host, world.seed, world.width)
 
 
 def report(replies: dict[tuple[str, str], list[BandReply]]) -> str:
     """The table."""
     rows = []
-    for (asked, way), own in sorted(replies.items(), key=lambda one: ORDER.index(one[0][0])):
+    for (asked, way), own in replies.items():
         found = hit_rate(reply.share for reply in own)
         rate = "" if found is None else f"{found:.2f}"
         rows.append([asked, way, str(len(own)), accuracy_text(own), rate])
@@ -142,17 +123,14 @@ def main() -> None:
     replies: dict[tuple[str, str], list[BandReply]] = {}
     for number in range(options.scenes):
         world = world_of(2, FIRST_SEED + number, options.side, options.side)
-        green = with_green_roofs(world)
-        scene, roofs = (
-            opened(each, options.output / f"{name}_{options.side}_{number}.tif", host)
-            for name, each in (("scene", world), ("roofs", green))
-        )
-        others = ask_world(world, options.per_category) if number < options.color_scenes else []
-        for asked, way, reply in chain(
-            replies_of(scene, "lawns", ask_lawns(world, 100)),
-            replies_of(roofs, "roofs", ask_roofs(green, 100)),
-            color_replies_of(scene, others),
-        ):
+        path = options.output / f"scene_{options.side}_{number}.tif"
+        if not path.exists():
+            write_scene(world, path, bands=4)
+        scene = BandScene(path, host, world.seed, options.side)
+        lawns, others = ask_lawns(world, 100), []
+        if number < options.color_scenes:
+            others = ask_world(world, options.per_category)
+        for asked, way, reply in replies_of(scene, lawns, others):
             replies.setdefault((asked, way), []).append(reply)
         table = report(replies)
         print(f"scene {number + 1} of {options.scenes}", table, sep="\n", flush=True)

@@ -11,7 +11,6 @@ from training_toys import PLAN
 from geofovea.errors import DataError
 from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.pipeline.training.losses import answer_position
-from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts.band_lessons import BandLessons, BandLessonStore
 from geofovea.pipeline.training.parts.bands import BandPart, _focus
 from geofovea.pipeline.training.parts.recipe import default_recipe
@@ -34,47 +33,33 @@ def part(model):
     return BandPart(model, RECIPE)
 
 
-def test_a_lesson_shows_both_lawns_and_roofs_and_has_both_answers(store):
+def test_a_lesson_shows_both_lawns_and_has_both_answers(store):
     lessons = store.shard(0)
     assert isinstance(lessons, BandLessons)
     assert lessons.tiles.dtype == torch.uint8
     own, other = lessons.tiles[..., 3], lessons.tiles[..., 4]
     differs = own != other
     assert differs.flatten(1).any(1).all()
-    # only grass and roofs differ, and that is a small part of what is seen
+    # only grass differs, and that is a small part of what is seen
     assert differs.float().mean() < 0.3
-    place = answer_position(lessons.targets)[:, :2, None]
-    own, other = (t.gather(2, place)[..., 0] for t in (lessons.targets[:, :2], lessons.other))
-    is_green = own[:, 1] != other[:, 1]
-    assert (own[:, 0] != other[:, 0]).all()
-    # a gray roof is never a lawn
-    assert (own[~is_green, 1] == vocabulary().index("no")).all()
+    place = answer_position(lessons.targets)[:, :1]
+    answers = torch.stack(
+        [lessons.targets[:, 0].gather(1, place), lessons.other.gather(1, place)], 1
+    )
+    assert (answers[:, 0] != answers[:, 1]).all()
     assert lessons.answered[:, 0].any()
-
-
-def test_some_lessons_show_green_roofs_and_some_gray_ones(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(lesson_files, "LESSONS_A_SHARD", 12)
-    one_site = replace(SPEC, scene_sides=(1024,))
-    lessons = BandLessonStore(tmp_path, model, 0, one_site).shard(0)
-    is_green = (lessons.other[:, 1] != lessons.targets[:, 1]).any(-1)
-    assert 0 < is_green.sum() < len(lessons)
-    # "Is the surface of the hall at the ... a grass?"
-    second = lessons.words[:, 1, 2:6]
-    words = [vocabulary().index(word) for word in ("surface", "of", "the", "hall")]
-    assert (second == torch.tensor(words)).all()
 
 
 def test_lessons_also_ask_about_sites_that_are_shown_from_afar_alone(model, tmp_path):
     several_sites = replace(SPEC, scene_sides=(4096,))
     lessons = BandLessonStore(tmp_path, model, 0, several_sites).shard(0)
     assert len(lessons.group.unique()) == 3
-    # "Is the grass at ...", "Is the surface of the hall at ...": only where it lies is taught
-    for number, word in enumerate(("grass", "surface")):
-        of_plants = lessons.words[:, 2:, 2] == vocabulary().index(word)
-        assert of_plants.any()
-        assert not lessons.answered[:, 2:][of_plants].any()
-        own = lessons.focus[:, number : number + 1].expand_as(lessons.focus[:, 2:])
-        assert (lessons.focus[:, 2:][of_plants] != own[of_plants]).any()
+    # "Is the grass at ...": of another site's lawn, only where it lies is taught
+    of_lawns = lessons.words[:, 1:, 2] == vocabulary().index("grass")
+    assert of_lawns.any()
+    assert not lessons.answered[:, 1:][of_lawns].any()
+    own = lessons.focus[:, :1].expand_as(lessons.focus[:, 1:])
+    assert (lessons.focus[:, 1:][of_lawns] != own[of_lawns]).any()
     assert lessons.focus.any(-1).all()
     levels = [lessons.group[row][lessons.visible[row]].unique() for row in range(len(lessons))]
     assert {len(each) for each in levels} <= {1, 3}
@@ -136,14 +121,13 @@ def test_the_band_alone_tells_the_lawns_apart(part, store):
         lessons = store.shard(0).at(torch.arange(3))
         both = [torch.full((3,), value) for value in (False, True)]
         shown, hidden = (
-            [part._read(lessons, which, hides=hides).logits[:, 2:, 0] for which in both]
+            [part._read(lessons, which, hides=hides).logits[:, 1:, 0] for which in both]
             for hides in (False, True)
         )
     assert torch.equal(*hidden)
     assert not torch.equal(*shown)
     record = part.measure(lessons)
     assert record["lawns_without_band"] <= 0.5
-    assert record["roofs_without_band"] <= 0.5
 
 
 def test_the_kernels_learn_and_the_tower_does_not(part, store):

@@ -22,7 +22,7 @@ from geofovea.pipeline.inference.attention.rows import row_logits
 from geofovea.pipeline.inference.bands.extra_bands import ExtraBands, patch_owner
 from geofovea.pipeline.training.lessons.dense_labels import IGNORED
 from geofovea.pipeline.training.losses import answer_position, focus_loss, word_loss
-from geofovea.pipeline.training.parts.band_lessons import PLANT_QUESTIONS, BandLessons
+from geofovea.pipeline.training.parts.band_lessons import BandLessons
 from geofovea.pipeline.training.parts.frozen_model import Entering, FrozenModel
 from geofovea.pipeline.training.parts.lessons import at_answers
 from geofovea.pipeline.training.parts.recipe import PartRecipe
@@ -79,33 +79,31 @@ class BandPart(nn.Module):
 
         Args:
             lessons: Of one step.
-            draw: Decides whether the band is hidden, and which lawn and roof each lesson shows.
+            draw: Decides whether the band is hidden, and which lawn each lesson shows.
         """
         is_hidden = bool(torch.rand((), generator=draw) < _HIDDEN)
         is_other = torch.rand(len(lessons), generator=draw) < 0.5
         logits, targets, attention = self._read(lessons, is_other, hides=is_hidden)
         places = answer_position(targets)[..., None] + torch.arange(2)
         wanted = targets.gather(2, places).masked_fill(~lessons.answered[..., None], IGNORED)
-        plants, colors = slice(PLANT_QUESTIONS), slice(PLANT_QUESTIONS, None)
-        losses = {"colors": word_loss(logits[:, colors], wanted[:, colors])}
+        losses = {"colors": word_loss(logits[:, 1:], wanted[:, 1:])}
         if not is_hidden:
-            losses["band"] = word_loss(logits[:, plants], wanted[:, plants])
+            losses["band"] = word_loss(logits[:, :1], wanted[:, :1])
         losses["focus"], _ = _focus(lessons, attention)
         total: Tensor = torch.stack([*losses.values()]).sum()
         return total, {name: loss.item() for name, loss in losses.items()}
 
     @torch.no_grad()
     def measure(self, lessons: BandLessons) -> dict[str, float]:
-        """Accuracy of questions about lawns, roofs and colors, with the band and without it.
+        """Accuracy of questions about lawns and about colors, with the band and without it.
 
-        Each lawn and each green roof counts twice, as it is and as the other one. Without the band
-        one of the two answers is wrong.
+        Each lawn counts twice, healthy and dry. Without the band one of the two answers is wrong.
         ``focus`` is the mean share of the attention that falls on what a question is about, among
         the tokens of a level.
         """
         record = {}
         for name, hides in (("with_band", False), ("without_band", True)):
-            lawns, roofs, colors, shares = [], [], [], []
+            band, colors, shares = [], [], []
             for some in lessons.batches(8):
                 for is_other in (False, True):
                     which = torch.full((len(some),), is_other)
@@ -114,13 +112,9 @@ class BandPart(nn.Module):
                     shares.append(mass[~mass.isnan()])
                     answers = targets.gather(2, answer_position(targets)[..., None])[..., 0]
                     right = logits[:, :, 0].argmax(-1) == answers
-                    lawns.append(right[:, 0][some.answered[:, 0]])
-                    is_green = (some.other[:, 1] != some.targets[:, 1]).any(-1)
-                    roofs.append(right[:, 1][some.answered[:, 1] & is_green])
-                    seen = some.answered[:, PLANT_QUESTIONS:]
-                    colors.append(right[:, PLANT_QUESTIONS:][seen])
-            record[f"lawns_{name}"] = _mean(lawns)
-            record[f"roofs_{name}"] = _mean(roofs)
+                    band.append(right[:, 0][some.answered[:, 0]])
+                    colors.append(right[:, 1:][some.answered[:, 1:]])
+            record[f"lawns_{name}"] = _mean(band)
             record[f"colors_{name}"] = _mean(colors)
             record[f"focus_{name}"] = _mean(shares)
         return record
@@ -143,7 +137,7 @@ class BandPart(nn.Module):
 
         Args:
             lessons: What is shown and asked.
-            is_other: bool ``(b,)``, whether a lesson shows the other lawn and roof.
+            is_other: bool ``(b,)``, whether a lesson shows the other lawn.
             hides: Whether the band is hidden.
         """
         self.bands.shows_extra = not hides and self._fourth != "nothing"
@@ -151,8 +145,7 @@ class BandPart(nn.Module):
         tokens = self._encode(self._tiles(lessons, is_other), lessons.group[0])
         vision: Tensor = tokens + student.scene_position(lessons.places)
         targets = lessons.targets.clone()
-        own = targets[:, :PLANT_QUESTIONS]
-        targets[:, :PLANT_QUESTIONS] = torch.where(is_other[:, None, None], lessons.other, own)
+        targets[:, 0] = torch.where(is_other[:, None], lessons.other, targets[:, 0])
         attention: list[Tensor] = []
 
         def read(entering: Entering) -> Entering:

@@ -9,12 +9,12 @@ from typing import Any
 from geofovea.errors import DataError
 from geofovea.regionfocus.resamplers.registry import RESAMPLER_NAMES
 
-__all__ = ["PART_NAMES", "WORDS_FOR_PLANTS", "PartRecipe", "default_recipe"]
+__all__ = ["PART_NAMES", "WORDS_FOR_LAWNS", "PartRecipe", "default_recipe"]
 
 PART_NAMES = (*RESAMPLER_NAMES, "dyvte", "saisa", "atp", "deepstack", "bands", "dual_encoder")
 
-WORDS_FOR_PLANTS = {"lawn": "grass", "healthy": "green", "roof": "surface"}
-"""Words about lawns and green roofs that the model never learned, and what they are written as."""
+WORDS_FOR_LAWNS = {"lawn": "grass", "healthy": "green"}
+"""Words of questions about lawns that the model never learned, and what they are written as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ _OF_METHOD: dict[str, dict[str, Any]] = {
         "world": 2,
         "settings": {
             "wavelengths_um": [0.842],
-            "words": WORDS_FOR_PLANTS,
+            "words": WORDS_FOR_LAWNS,
             "domain": "synthetic 2",
         },
     },
