@@ -25,8 +25,9 @@ import geofovea as gf
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.vocabulary import SITES, THINGS
 from geofovea.datasets.synthetic.world import World, make_world
-from geofovea.pipeline.evaluation.finds.item import FindItem
+from geofovea.pipeline.evaluation.finds.bench import truth_of as things_of
 from geofovea.pipeline.evaluation.metrics import mean_interval
+from geofovea.pipeline.places.confusion import match_boxes
 from geofovea.tiling.pyramid import Box
 from side_by_side import aligned, machine, report
 
@@ -82,14 +83,7 @@ def phrases_of(worlds: Sequence[World]) -> list[tuple[str, str]]:
 def truth_of(world: World, phrase: str) -> list[Box]:
     """Boxes of what a phrase names, in scene pixels."""
     sites = [site.box for site in world.sites if site.kind == phrase]
-    *color, kind = phrase.split()
-    things = [
-        thing.box
-        for site in world.sites
-        for thing in site.of_kind(kind)
-        if not color or thing.color == color[0]
-    ]
-    return sites or things
+    return sites or things_of(world, phrase)
 
 
 def ranking_of(
@@ -169,19 +163,7 @@ def finds(some: Sequence[tuple[World, Path]], index: Path | None, tiles: int) ->
         for kind in THINGS:
             things = truth_of(world, kind)
             result = scene.find(kind, tiles=tiles)
-            item = FindItem(
-                side=world.width,
-                scene=world.seed,
-                phrase=kind,
-                way="",
-                truth=tuple(box.as_tuple() for box in things),
-                boxes=tuple(place.box_scene.as_tuple() for place in result),
-                native=1,
-                looked=0,
-                tiles=0,
-                tokens=0,
-            )
-            found += item.matches[0]
+            found += match_boxes([place.box_scene for place in result], things)[0]
             truth += len(things)
             places += len(result)
         hits.append(found)

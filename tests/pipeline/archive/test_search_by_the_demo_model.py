@@ -74,7 +74,7 @@ def test_the_best_tile_shows_the_thing_that_is_named(worlds, index):
 def test_a_search_says_that_other_scenes_and_unknown_words_mean_nothing_to_it(index):
     warnings = gf.search_index(index, "giraffe truck").warnings
     assert any(BEYOND in warning for warning in warnings)
-    assert any("does not know the words giraffe" in warning for warning in warnings)
+    assert any("does not know the word giraffe" in warning for warning in warnings)
 
 
 def test_a_phrase_without_a_known_word_is_refused(index):

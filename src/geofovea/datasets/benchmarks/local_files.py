@@ -6,7 +6,6 @@ is named, with where to get it and where to put it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.records.sample import Collection, Sample
 from geofovea.datasets.tables.table_parts import missing_shards
 from geofovea.errors import DataError
+from geofovea.tiling.machine.paths import is_file
 
 __all__ = ["Images", "find_annotations", "find_images", "read_benchmark"]
 
@@ -96,7 +96,7 @@ def find_images(root: Path, samples: Iterable[Sample]) -> Images:
             parts = PurePosixPath(image).parts
             candidates = (root.joinpath(*parts[start:]) for start in range(len(parts)))
             # says no to what no file can be called
-            path = next((c for c in candidates if os.path.isfile(c)), None)  # noqa: PTH113
+            path = next((c for c in candidates if is_file(c)), None)
             if path is None:
                 missing[image] = None
             else:

@@ -28,6 +28,7 @@ from geofovea.datasets.tables.table_parts import table_parts
 from geofovea.datasets.tables.text_files import BadLineError
 from geofovea.errors import DataError
 from geofovea.tiling.files.source import split_page
+from geofovea.tiling.machine.paths import is_file
 from geofovea.tiling.remote.names import is_remote_name, remote_name
 
 __all__ = [
@@ -237,7 +238,7 @@ def _is_row(file: Path, cells: Mapping[str, str], named: ManifestColumns) -> boo
     """Whether some cells name a scene that is there, or one far away."""
     scene = next((cells[name].strip() for name in _scene_names(named) if name in cells), "")
     # a cell that swallowed lines is no name that a file can have: no, and not an error
-    return bool(scene) and ("://" in scene or os.path.isfile(file.parent / scene))  # noqa: PTH113
+    return bool(scene) and ("://" in scene or is_file(file.parent / scene))
 
 
 def _json_rows(

@@ -19,7 +19,7 @@ from geofovea.pipeline.hosts.learned.band_reading import refuse_extra_bands
 from geofovea.pipeline.index.indexed_scene import IndexedScene, identity_of, lasting_name
 from geofovea.pipeline.index.settings import IndexSettings, NumberFormat
 from geofovea.pipeline.index.store import IndexStore
-from geofovea.pipeline.system.files import is_folder
+from geofovea.tiling.machine.paths import is_folder
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader

@@ -14,7 +14,7 @@ from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.cli.options.written import check_format, written_as
+from geofovea.pipeline.cli.options.written import check_format, save_printed, written_as
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
@@ -154,19 +154,11 @@ def compare_dates(
         budget = settings.budget(session.host.default_budget) if "tiles" in limits else None
         places = session.changes(phrase, budget=budget, min_score=min_score)
         echo(json.dumps(places.to_dict())) if as_json else _print_places(places)
-        _save(places, files, tell=not as_json)
+        save_printed(places, *files, tell=not as_json)
         return
     answer = _ask(session, settings, question, choices)
     echo(json.dumps(answer.to_json())) if as_json else _print_answer(answer)
-    _save(answer, files, tell=not as_json)
-
-
-def _save(result: Places | DatedAnswer, files: list[Path], *, tell: bool) -> None:
-    """Write what was printed: a file that cannot be written does not cost the result."""
-    for path in files:
-        result.save(path)
-        if tell:
-            fact("wrote", f"{path}")
+    save_printed(answer, *files, tell=not as_json)
 
 
 def _check_words(

@@ -21,7 +21,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.cli.options.written import check_format
+from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
@@ -120,15 +120,11 @@ def count(
             )
 
     for _, result in results_of_regions(areas, look):
-        # printed first: a file that cannot be written does not cost the result
         if as_json:
             echo(json.dumps(result.to_dict()))
         else:
             _print(result)
-        if output:
-            result.save(output)
-            if not as_json:
-                fact("wrote", f"{output}")
+        save_printed(result, output, tell=not as_json)
 
 
 def _print(result: Count) -> None:

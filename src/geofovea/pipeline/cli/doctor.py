@@ -75,7 +75,7 @@ def _focus_of_models() -> dict[str, str]:
     from geofovea.errors import GeoFoveaError
     from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
     from geofovea.pipeline.system.configuration import read_configuration
-    from geofovea.pipeline.system.files import is_folder
+    from geofovea.tiling.machine.paths import is_folder
 
     configured = read_configuration().get("model")
     folders = {EMBEDDED: embedded_model_path()}

@@ -21,8 +21,8 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.cli.options.written import check_format
-from geofovea.pipeline.system.terminal import counted, echo, fact
+from geofovea.pipeline.cli.options.written import check_format, save_printed
+from geofovea.pipeline.system.terminal import counted, echo
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.place import Places
@@ -150,15 +150,11 @@ def find(
             )
 
     for name, places in results_of_regions(areas, look):
-        # printed first: a file that cannot be written does not cost the result
         if as_json:
             echo(json.dumps(places.to_dict() | {"region": name}))
         else:
             _print(places, name)
-        if output:
-            places.save(output)
-            if not as_json:
-                fact("wrote", f"{output}")
+        save_printed(places, output, tell=not as_json)
 
 
 def _print(places: Places, region: str | None) -> None:

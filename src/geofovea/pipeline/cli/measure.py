@@ -14,7 +14,7 @@ from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.cli.options.written import check_format
+from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
@@ -99,15 +99,11 @@ def measure(
         descent=options.descent,
         focus_model=options.focus_model,
     )
-    # printed first: a file that cannot be written does not cost the result
     if as_json:
         echo(json.dumps(measurement.to_json()))
     else:
         _print(measurement)
-    if output:
-        measurement.save(output)
-        if not as_json:
-            fact("wrote", f"{output}")
+    save_printed(measurement, output, tell=not as_json)
 
 
 def _check_words(words: tuple[str, ...], start: str | None, end: str | None) -> None:

@@ -10,7 +10,7 @@ import click
 
 from geofovea.pipeline.cli.index import parsed_levels
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
-from geofovea.pipeline.cli.options.written import check_format
+from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
@@ -75,15 +75,11 @@ def search(
         check_format(output, (".geojson", ".json"), "tiles")
         check_writable(output)
     result = search_index(index, " ".join(words), **settings)
-    # printed first: a file that cannot be written does not cost the result
     if as_json:
         echo(json.dumps(result.to_dict()))
     else:
         _print(result)
-    if output:
-        result.save(output)
-        if not as_json:
-            fact("wrote", f"{output}")
+    save_printed(result, output, tell=not as_json)
 
 
 def _print(result: SearchResult) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -113,6 +113,10 @@ class QuestionUsage:
     def of(cls, host: Host, encoding: EncodePlan, clock: StageClock) -> QuestionUsage:
         """Begin to count what a question spends on a host."""
         return cls(encoding, clock, endpoint_before=_endpoint_use(host))
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Tell the reader of the answer something, once."""
+        self.warnings += [each for each in warnings if each not in self.warnings]
 
     def endpoint_use(self, host: Host) -> EndpointUse | None:
         """What this thread has spent at the host's endpoint since it began; None without one."""

@@ -250,8 +250,7 @@ class MemoryCalls(DirectCalls):
                 ready_bytes=memory.ready_bytes,
             )
         )
-        news = [each for each in self._memory.warnings if each not in self._usage.warnings]
-        self._usage.warnings += news
+        self._usage.warn(self._memory.warnings)
         return stored
 
     def _note(self, use: MemoryUse) -> None:

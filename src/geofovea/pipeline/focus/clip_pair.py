@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,15 @@ from geofovea.pipeline.hosts.checkpoint import (
     check_files,
     check_size,
     companion,
+    first_line,
     quiet_transformers,
     read_json,
 )
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
-from geofovea.pipeline.system.files import is_file, is_folder
-from geofovea.pipeline.system.model_lock import LOADING, lock_of, models_at_rest, one_at_a_time
+from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
+from geofovea.tiling.machine.paths import is_file, is_folder
 from geofovea.tiling.scene import Scene
 
 __all__ = ["ClipPair", "load_clip_pair"]
@@ -142,22 +143,11 @@ def _vectors(output: Any) -> Tensor:
 
 
 def load_clip_pair(name: str) -> ClipPair:
-    """Load a dual encoder from a local folder or a hub id; the two used last stay in memory.
+    """Load a dual encoder from a local folder or a hub id, while no other model runs.
 
     Raises:
         ModelError: If there is none, it is of another kind, or its weights are not safetensors.
     """
-    with LOADING:
-        return _load(name)
-
-
-@lru_cache(maxsize=2)
-def _load(name: str) -> ClipPair:
-    with models_at_rest():
-        return _loaded(name)
-
-
-def _loaded(name: str) -> ClipPair:
     _check_name(name)
     try:
         if not is_folder(name):
@@ -169,7 +159,7 @@ def _loaded(name: str) -> ClipPair:
     except ModelError:
         raise
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise ModelError(
             f"the dual encoder {name!r} could not be loaded ({reason}); name a folder or hub id of "
             "a CLIP or SigLIP in safetensors"

@@ -17,7 +17,8 @@ from geofovea.pipeline.focus.token_pair import TokenPair
 from geofovea.pipeline.hosts.learned.part_files import read_cards
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
 from geofovea.pipeline.hosts.lvlm import LvlmHost
-from geofovea.pipeline.system.files import is_file
+from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
+from geofovea.tiling.machine.paths import is_file
 from geofovea.tiling.scene import Scene
 
 __all__ = ["DualEncoder", "load_dual_encoder"]
@@ -74,14 +75,21 @@ def load_dual_encoder(name: str) -> DualEncoder:
     Raises:
         ModelError: If there is none, it is of another kind, or its weights are not safetensors.
     """
-    folder = embedded_model_path() if name == EMBEDDED else Path(name)
-    if name == EMBEDDED or (is_file(folder / "config.json") and _PART in read_cards(folder)):
-        return _load_token_pair(name)
-    return load_clip_pair(name)
+    with LOADING:
+        return _load(name)
 
 
 @lru_cache(maxsize=2)
-def _load_token_pair(name: str) -> TokenPair:
+def _load(name: str) -> DualEncoder:
+    # here and not at each question: it reads a file
+    folder = embedded_model_path() if name == EMBEDDED else Path(name)
+    if name == EMBEDDED or (is_file(folder / "config.json") and _PART in read_cards(folder)):
+        return _token_pair(name)
+    with models_at_rest():
+        return load_clip_pair(name)
+
+
+def _token_pair(name: str) -> TokenPair:
     host = load_host(name, "cpu")
     # no other host has parts
     if isinstance(host, LvlmHost) and host.parts is not None:

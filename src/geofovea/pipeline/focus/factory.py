@@ -160,8 +160,7 @@ class FocusFactory:
 
     def _similarity(self, question: str, usage: QuestionUsage, focus_model: str) -> Focus:
         encoder = load_dual_encoder(focus_model)
-        doubts = encoder.doubts(question, self._reader.scene)
-        usage.warnings += [each for each in doubts if each not in usage.warnings]
+        usage.warn(encoder.doubts(question, self._reader.scene))
         if self._index is not None:
             with usage.clock.stage("focus"):
                 likeness = indexed_likeness(self._index, encoder, question, usage)

@@ -56,7 +56,7 @@ def indexed_likeness(
         DataError: If a file of the index is damaged.
     """
     index.store.check_encoder(encoder.fingerprint, encoder.name)
-    usage.warnings += [each for each in index.warnings if each not in usage.warnings]
+    usage.warn(index.warnings)
     if not index.is_usable:
         return None
     vector = encoder.embed_text(text).to(torch.float32).numpy()

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from geofovea.datasets.synthetic.vocabulary import is_in_domain
+from geofovea.pipeline.hosts.base import unknown_words_text
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.pipeline.hosts.lvlm import LvlmHost
@@ -90,9 +91,7 @@ class TokenPair:
                 "its ranking says nothing"
             )
         if unknown := self._host.unknown_words(text):
-            doubts.append(
-                f"the dual encoder {self.name!r} does not know the words {', '.join(unknown[:8])}"
-            )
+            doubts.append(unknown_words_text(f"the dual encoder {self.name!r}", unknown))
         return tuple(doubts)
 
     def _sized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -130,6 +130,12 @@ class Host(Protocol):
         ...
 
 
+def unknown_words_text(who: str, unknown: Sequence[str]) -> str:
+    """A sentence about words that somebody does not know, the first eight of them."""
+    what = "word" if len(unknown) == 1 else "words"
+    return f"{who} does not know the {what} {', '.join(unknown[:8])}"
+
+
 @runtime_checkable
 class SupportsAttentionMode(Protocol):
     """A host whose attention is read in one of several modes.

@@ -30,6 +30,7 @@ __all__ = [
     "check_files",
     "check_size",
     "companion",
+    "first_line",
     "quiet_transformers",
     "read_json",
     "weight_files",
@@ -74,6 +75,11 @@ class WeightCount:
 
     tensors: int
     numbers: int
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
@@ -193,7 +199,7 @@ def ask_hub_once(name: str) -> None:
         if not isinstance(config, str) or not _has_weights(Path(config).parent):
             HfApi().model_info(name, timeout=_HUB_SECONDS)
     except Exception as error:  # its client raises those of several libraries
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise OSError(
             f"{extent} on this machine, and the hub did not give it: {reason}; check the name, "
             "the connection and HF_HUB_OFFLINE, and set HF_TOKEN for a gated model"

@@ -16,8 +16,8 @@ from geofovea.pipeline.hosts.file_digests import folder_digest
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
 from geofovea.pipeline.hosts.original.layout import is_original, not_converted
-from geofovea.pipeline.system.files import is_file, is_folder
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
+from geofovea.tiling.machine.paths import is_file, is_folder
 
 if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
@@ -206,8 +206,9 @@ def _check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"the device {device!r} cannot be used: {reason}") from error
+        from geofovea.pipeline.hosts.checkpoint import first_line
+
+        raise ModelError(f"the device {device!r} cannot be used: {first_line(error)}") from error
 
 
 def embedded_model_path() -> Path:

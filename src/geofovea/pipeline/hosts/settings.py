@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from geofovea.pipeline.inference.attention.calibration_record import Calibration
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colors
 from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
+from geofovea.tiling.machine.paths import is_file, is_folder
 
 __all__ = [
     "SETTINGS_FILE",
@@ -211,11 +211,11 @@ def with_calibration(name: str, settings: HostSettings, weights: Sequence[Path])
     Raises:
         ModelError: If a calibration is damaged, or of another checkpoint.
     """
-    # a folder that may not be entered has none for this user: pathlib would raise an error
-    if settings.calibration is None and not os.path.isdir(user_calibration("any").parent):  # noqa: PTH112
+    # a folder that may not be entered has none for this user
+    if settings.calibration is None and not is_folder(user_calibration("any").parent):
         return settings
     digest = checkpoint_digest(weights)
-    if os.path.isfile(path := user_calibration(digest)):  # noqa: PTH113
+    if is_file(path := user_calibration(digest)):
         own = HostSettings.read(path)
         settings = replace(settings, focus=own.focus, calibration=own.calibration)
     record = settings.calibration

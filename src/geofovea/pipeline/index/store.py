@@ -13,7 +13,8 @@ from geofovea.errors import DataError, ModelError, OutputError
 from geofovea.pipeline.index.indexed_scene import IndexedScene, key_of
 from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
 from geofovea.pipeline.index.settings import FORMAT, IndexSettings
-from geofovea.pipeline.system.files import is_file, make_folder, write_text
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.tiling.machine.paths import is_file
 
 __all__ = ["IndexStore"]
 

@@ -15,6 +15,7 @@ from geofovea.pipeline.hosts.base import (
     SupportsAttentionMode,
     SupportsPresence,
     SupportsSpecialWords,
+    unknown_words_text,
 )
 from geofovea.pipeline.session.model_choice import is_beyond, is_synthetic
 from geofovea.regionfocus.budget import Budget
@@ -66,10 +67,7 @@ def answer_warnings(
         if is_beyond(host, scene):
             warnings.append(_beyond_warning(host, scene))
         if unknown := host.unknown_words(" ".join(words)):
-            what = "word" if len(unknown) == 1 else "words"
-            warnings.append(
-                f"the {host.name} model does not know the {what} {', '.join(unknown[:8])}"
-            )
+            warnings.append(unknown_words_text(f"the {host.name} model", unknown))
         elif names is None and not is_worded_as_taught(question):
             warnings.append(
                 f"the {host.name} model learned a few wordings of questions, and this is none of "

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from geofovea.errors import ConfigurationError
-from geofovea.pipeline.system.files import is_file
 from geofovea.pipeline.system.loopback import is_loopback
+from geofovea.tiling.machine.paths import is_file
 
 __all__ = [
     "FILE_NAME",

@@ -19,21 +19,10 @@ from pathlib import Path
 
 from geofovea.errors import GeoFoveaError, OutputError
 
-__all__ = ["check_writable", "is_file", "is_folder", "make_folder", "write_file", "write_text"]
+__all__ = ["check_writable", "make_folder", "write_file", "write_text"]
 
 _OWN_DESCRIPTOR = re.compile(r"/proc/(?:self|(\d+))(?:/task/\d+)?/fd/(\d+)")
 _MOST_LINKS = 40
-
-
-def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a name is that of a file; one that is too long or out of reach is that of none."""
-    # before Python 3.13, Path.is_file raises for such a name
-    return os.path.isfile(path)  # noqa: PTH113
-
-
-def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a name is that of a folder; one that is too long or out of reach is that of none."""
-    return os.path.isdir(path)  # noqa: PTH112
 
 
 def check_writable(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from geofovea.tiling.files.faults import is_damage
 from geofovea.tiling.files.handles import open_bytes, read_errors
 from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.files.source import Source
-from geofovea.tiling.files.tiff_directories import directories
+from geofovea.tiling.files.tiff_directories import directory_of
 from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
@@ -160,8 +159,7 @@ def nodata_tag_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
     if source.driver != "GTiff":
         return ()
     with read_errors(source), open_bytes(source) as file:
-        first = (source.page or 1) - 1
-        directory = next(islice(directories(file), first, first + 1), None)
+        directory = directory_of(file, source.page)
         text = "" if directory is None else directory.text(_NODATA_TAG, file)
     if not text or _is_number(text, value):
         return ()

@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 import struct
 from contextlib import suppress
-from itertools import islice
 from typing import Any
 
 from geofovea.tiling.files.handles import open_bytes, read_errors
 from geofovea.tiling.files.source import Source
-from geofovea.tiling.files.tiff_directories import directories
+from geofovea.tiling.files.tiff_directories import directory_of
 
 __all__ = ["ORIENTATION", "orientation_warnings", "turned_warnings"]
 
@@ -50,8 +49,7 @@ def orientation_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
         return ()
     with read_errors(source), open_bytes(source) as file:
         tiff = file if source.driver == "GTiff" else io.BytesIO(_exif_of_png(file))
-        first = (source.page or 1) - 1
-        directory = next(islice(directories(tiff), first, first + 1), None)
+        directory = directory_of(tiff, source.page)
     return () if directory is None else turned_warnings(directory.number(ORIENTATION, 1))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,17 @@ def _directory(file: Any, place: int, order: str, *, is_big: bool) -> tuple[Dire
             raw = body[start + value_at : start + entry_size]
             tags.setdefault(tag, (_TYPES[kind], number, raw))
     return Directory(order, tags, is_big), following
+
+
+def directory_of(file: Any, page: int | None) -> Directory | None:
+    """The directory of a page of a TIFF; None where there is none that can be read.
+
+    Args:
+        file: A binary file that can seek.
+        page: Counted from 1; None is the first.
+    """
+    first = (page or 1) - 1
+    return next(islice(directories(file), first, first + 1), None)
 
 
 def stored_blocks(file: Any) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:

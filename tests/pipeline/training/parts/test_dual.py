@@ -13,6 +13,7 @@ from training_toys import PLAN
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.pipeline.training.lessons.phrases import PHRASES
 from geofovea.pipeline.training.parts.dual import DualPart, average_precision
 from geofovea.pipeline.training.parts.phrase_lessons import PhraseLessonStore, tokens_alone
@@ -133,7 +134,7 @@ def test_words_that_it_does_not_know_are_named_and_say_nothing(trained):
         encoder.embed_text("red zebra truck?"), encoder.embed_text("red truck")
     )
     doubts = encoder.doubts("red zebra")
-    assert any("does not know the words zebra" in doubt for doubt in doubts)
+    assert any("does not know the word zebra" in doubt for doubt in doubts)
 
 
 def test_an_encoder_of_other_weights_has_another_fingerprint(trained, tmp_path):
@@ -150,3 +151,17 @@ def test_an_encoder_of_other_weights_has_another_fingerprint(trained, tmp_path):
     assert load_dual_encoder(str(other)).fingerprint != first
     with pytest.raises(ModelError, match="supported are clip, siglip"):
         load_dual_encoder(str(plain))
+
+
+def test_the_strongest_token_of_each_feature_counts_beside_the_mean():
+    torch.manual_seed(0)
+    space = SharedSpace(6, {"dimension": 4, "features": 5, "hidden": 7})
+    tiles = torch.randn(3, 9, 6)
+    features = space.token_features(space.token_norm(tiles))
+    by_hand = []
+    for tile in features:
+        strongest = [max(column.tolist()) for column in tile.T]
+        mean = [sum(column.tolist()) / len(tile) for column in tile.T]
+        vector = space.pooled(torch.tensor([*strongest, *mean]))
+        by_hand.append(vector / vector.norm())
+    torch.testing.assert_close(space.of_tiles(tiles), torch.stack(by_hand))

@@ -32,7 +32,7 @@ def report(folder: Path, root: Path | None, worst: int, pictures: int, opens: bo
     from geofovea.pipeline.evaluation.reports.report import write_report
     from geofovea.pipeline.runs.batch_report import write_batch_report
     from geofovea.pipeline.runs.batch_results import ANSWERS
-    from geofovea.pipeline.system.files import is_file
+    from geofovea.tiling.machine.paths import is_file
 
     is_batch = is_file(folder / ANSWERS)
     paths = write_batch_report(folder, pictures) if is_batch else write_report(folder, root, worst)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Protocol
 
 import click
 
 from geofovea.errors import OutputError
+from geofovea.pipeline.system.terminal import fact
 
-__all__ = ["check_format", "written_as"]
+__all__ = ["check_format", "save_printed", "written_as"]
 
 
 def check_format(path: Path, formats: Collection[str], what: str) -> None:
@@ -43,3 +45,24 @@ def written_as(*suffixes: str) -> Callable[..., Path | None]:
         return path
 
     return check
+
+
+class _Savable(Protocol):
+    def save(self, path: Path) -> None: ...
+
+
+def save_printed(result: _Savable, *paths: Path | None, tell: bool) -> None:
+    """Write what was printed before: a file that cannot be written does not cost the result.
+
+    Args:
+        result: What was printed.
+        paths: Where it goes; None is nowhere.
+        tell: Whether to print what was written.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    for path in filter(None, paths):
+        result.save(path)
+        if tell:
+            fact("wrote", f"{path}")

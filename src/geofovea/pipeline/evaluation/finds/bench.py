@@ -10,7 +10,7 @@ from typing import Any
 
 from geofovea.datasets.synthetic.vocabulary import THINGS
 from geofovea.datasets.synthetic.world import World
-from geofovea.pipeline.evaluation.finds.item import Corners, FindItem
+from geofovea.pipeline.evaluation.finds.item import FindItem
 from geofovea.pipeline.evaluation.finds.rows import FindRow, find_rows
 from geofovea.pipeline.evaluation.finds.table import finds_table
 from geofovea.pipeline.evaluation.finds.ways import SWEEP, find_by, ways_of
@@ -19,8 +19,9 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import write_text
+from geofovea.tiling.pyramid import Box
 
-__all__ = ["phrases_of", "run_find_bench", "sweep_confusion"]
+__all__ = ["phrases_of", "run_find_bench", "sweep_confusion", "truth_of"]
 
 
 def run_find_bench(
@@ -108,18 +109,19 @@ def _look_once(
         scene=world.seed,
         phrase=phrase,
         way=way,
-        truth=_truth(world, phrase),
+        truth=tuple(box.as_tuple() for box in truth_of(world, phrase)),
         boxes=boxes,
         native=rows * cols,
         **finding,
     )
 
 
-def _truth(world: World, phrase: str) -> tuple[Corners, ...]:
+def truth_of(world: World, phrase: str) -> list[Box]:
+    """Boxes of the things that a phrase names, such as ``red truck``, in scene pixels."""
     *color, kind = phrase.split()
-    return tuple(
-        thing.box.as_tuple()
+    return [
+        thing.box
         for site in world.sites
         for thing in site.of_kind(kind)
         if not color or thing.color == color[0]
-    )
+    ]

@@ -67,7 +67,7 @@ class Qwen25VLFamily(Family):
         fewest = math.ceil(math.sqrt(least / cls.frames(config)) / step)
         most_a_side = math.sqrt(most / cls.frames(config)) / step
         tokens_a_side = int(max(1, min(max(_TOKENS_A_SIDE, fewest), most_a_side)))
-        return tokens_a_side * int(step)
+        return tokens_a_side * step
 
     @staticmethod
     def frames(config: Any) -> int:  # noqa: ARG004

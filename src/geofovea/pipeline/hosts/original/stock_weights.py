@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.checkpoint import first_line
 
 __all__ = ["check_weights"]
 
@@ -78,7 +79,7 @@ def _stock_model(config: Mapping[str, Any]) -> Any:
         with torch.device("meta"):
             return make(made)
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise ModelError(
             f"the config.json of this model does not describe one ({reason}); copy or download it "
             "again"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.checkpoint import check_files, read_json
+from geofovea.pipeline.hosts.checkpoint import check_files, first_line, read_json
 
 __all__ = ["resized_positions", "tower_folder", "vision_config"]
 
@@ -84,7 +84,7 @@ def _from_hub(name: str) -> Path:
         HfApi().model_info(name, timeout=_SECONDS)
         return Path(snapshot_download(name, allow_patterns=_FILES))
     except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise ModelError(
             f"the vision tower {name} is not on this machine, and the hub did not give it "
             f"({reason}); {_what(name)}"

@@ -32,6 +32,7 @@ from geofovea.pipeline.hosts.checkpoint import (
     check_files,
     check_size,
     companion,
+    first_line,
     quiet_transformers,
     read_json,
 )
@@ -138,7 +139,7 @@ def load_parts(
     except ModelError:
         raise
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise ModelError(
             f"the published model {name!r} could not be built ({reason}); check that its "
             "config.json belongs to its weights"
@@ -165,8 +166,7 @@ def _folder_of(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
     except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{name!r} could not be had from the hub ({reason})") from error
+        raise ModelError(f"{name!r} could not be had from the hub ({first_line(error)})") from error
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from geofovea.pipeline.training.lessons.dense_labels import (
 )
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["View", "forget_place", "show_crowd", "show_tile"]
+__all__ = ["View", "forget_place", "show_crowd", "show_tile", "tile_pixels"]
 
 _SHARE_OF_COARSE_CROWDS = 0.15
 
@@ -54,10 +54,15 @@ def show_tile(
     rng: random.Random, world: World, pyramid: Pyramid, tile: Tile, shape: ModelShape
 ) -> View:
     """One tile of a world."""
-    side = shape.tile_size
-    pixels = render_window(world, tile.level, tile.col * side, tile.row * side, side, side)
+    pixels = tile_pixels(rng, world, tile, shape.tile_size)
     boxes = TokenBoxes(pyramid, tile, shape.grid)
-    return _compressed(rng, pixels), boxes, dense_labels(world, boxes)
+    return pixels, boxes, dense_labels(world, boxes)
+
+
+def tile_pixels(rng: random.Random, world: World, tile: Tile, side: int) -> NDArray[np.uint8]:
+    """What one tile of a world looks like, ``(side, side, 3)``."""
+    pixels = render_window(world, tile.level, tile.col * side, tile.row * side, side, side)
+    return _compressed(rng, pixels)
 
 
 def _compressed(rng: random.Random, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

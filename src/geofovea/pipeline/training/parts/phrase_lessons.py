@@ -20,7 +20,7 @@ from geofovea.pipeline.training.embedded_model import ModelShape
 from geofovea.pipeline.training.lessons.phrases import shown_phrases
 from geofovea.pipeline.training.lessons.scene_tiles import tiles_around
 from geofovea.pipeline.training.lessons.spec import SampleSpec
-from geofovea.pipeline.training.lessons.views import show_tile
+from geofovea.pipeline.training.lessons.views import tile_pixels
 from geofovea.pipeline.training.parts import lessons as store
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import LessonArrays, LessonStore
@@ -110,7 +110,7 @@ def _seen(rng: random.Random, world: World, shape: ModelShape) -> _Seen:
         tile = Tile(level, rng.randrange(rows), rng.randrange(cols))
     else:
         tile = tiles_around(rng, pyramid, level, rng.choice(world.sites).pad, 1)[0]
-    pixels = show_tile(rng, world, pyramid, tile, shape)[0]
+    pixels = tile_pixels(rng, world, tile, shape.tile_size)
     return pixels, level, shown_phrases(world, pyramid.box_scene(tile), level)
 
 
@@ -119,5 +119,5 @@ def _crowd(rng: random.Random, shape: ModelShape, version: int) -> _Seen:
     world = crowd_of(version, rng, shape.tile_size // 64)
     pyramid = Pyramid(world.width, world.height, shape.tile_size)
     tile = Tile(0, 0, 0)
-    pixels = show_tile(rng, world, pyramid, tile, shape)[0]
+    pixels = tile_pixels(rng, world, tile, shape.tile_size)
     return pixels, 0, shown_phrases(world, pyramid.box_scene(tile), 0, knows_site=False)
