@@ -14,8 +14,6 @@ import pytest
 from geofovea.errors import DiskSpaceError, OutputError, SceneReadError
 from geofovea.pipeline.system.files import (
     check_writable,
-    is_file,
-    is_folder,
     make_folder,
     write_file,
     write_text,
@@ -239,17 +237,6 @@ def test_folders_are_made_with_their_parents(tmp_path):
     for name in ("file/b", "x" * 300, "a\0b"):
         with pytest.raises(OutputError, match="cannot be made"):
             make_folder(tmp_path / name)
-
-
-def test_what_can_be_no_name_names_no_file_and_no_folder(tmp_path):
-    (tmp_path / "file").write_text("x")
-    assert is_file(tmp_path / "file")
-    assert is_folder(tmp_path)
-    assert not is_file(tmp_path)
-    assert not is_folder(tmp_path / "file")
-    for name in ("x" * 300, "file/b", "a\0b"):
-        assert not is_file(tmp_path / name)
-        assert not is_folder(tmp_path / name)
 
 
 @pytest.mark.parametrize("error", [SceneReadError("the scene is damaged"), DiskSpaceError("full")])
