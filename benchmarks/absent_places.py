@@ -28,7 +28,7 @@ from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.tables import markdown_table
 
 QUESTION = "What color is the plane at the {site}?"
-SIGN = "the scene may not show the place"
+SIGN = "the scene may not show the "
 DOORS = ("ask", "measure")
 
 

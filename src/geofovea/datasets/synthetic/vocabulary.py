@@ -24,6 +24,7 @@ __all__ = [
     "VERSIONS",
     "domain_of",
     "is_in_domain",
+    "sites_in",
     "version_of",
 ]
 
@@ -127,3 +128,10 @@ DIRECTIONS = ("north", "south", "east", "west")
 
 SPELLINGS = {"colour": "color", "harbor": "harbour", "grey": "gray", "an": "a"}
 """Other spellings of words above, and those that questions were taught in."""
+
+
+def sites_in(text: str) -> tuple[str, ...]:
+    """The kinds of sites that a text names, in its order and each once; either spelling counts."""
+    words = re.findall(r"[a-z]+", text.lower())
+    plain = " ".join(SPELLINGS.get(word, word) for word in words)
+    return tuple(dict.fromkeys(re.findall(rf"\b({'|'.join(SITES)})\b", plain)))

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.clip_pair import load_clip_pair
-from geofovea.pipeline.focus.token_pair import TokenPair
+from geofovea.pipeline.focus.token_pair import TokenPair, token_pair_beside
 from geofovea.pipeline.hosts.learned.part_files import read_cards
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
-from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 from geofovea.tiling.machine.paths import is_file
 from geofovea.tiling.scene import Scene
@@ -90,13 +89,10 @@ def _load(name: str) -> DualEncoder:
 
 
 def _token_pair(name: str) -> TokenPair:
-    host = load_host(name, "cpu")
-    # no other host has parts
-    if isinstance(host, LvlmHost) and host.parts is not None:
-        space = host.parts.shared_space(host)
-        if space is not None:
-            return TokenPair(name, host, space)
-    raise ModelError(
-        f"{name} carries no dual encoder: make one with geofovea train --with {_PART} --output "
-        "RUN and name RUN/model, or name a CLIP or SigLIP"
-    )
+    pair = token_pair_beside(load_host(name, "cpu"), name)
+    if pair is None:
+        raise ModelError(
+            f"{name} carries no dual encoder: make one with geofovea train --with {_PART} "
+            "--output RUN and name RUN/model, or name a CLIP or SigLIP"
+        )
+    return pair

@@ -17,11 +17,13 @@ from geofovea.pipeline.hosts.base import unknown_words_text
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, shown_alone
 from geofovea.pipeline.system.model_lock import one_at_a_time
+from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid
 from geofovea.tiling.scene import Scene
 
-__all__ = ["TokenPair"]
+__all__ = ["TokenPair", "token_pair_beside"]
 
 
 class TokenPair:
@@ -39,6 +41,7 @@ class TokenPair:
         self.side = host.tile_size
         self.model_lock, self.threads = host.model_lock, host.threads
         self._host, self._space = host, space
+        self._scene_position = dict(host.weights()).get(SCENE_POSITION_FILE)
 
     @property
     def scale(self) -> float:
@@ -81,6 +84,25 @@ class TokenPair:
     def _vector_of(self, mean: Tensor) -> Tensor:
         return self._space.of_texts(mean.float()[None])[0].cpu()
 
+    @torch.inference_mode()
+    def probabilities(self, tokens: TokenSet, pyramid: Pyramid, text: str) -> Tensor:
+        """How likely a text is true of each tile of which there are tokens, float32 (k,).
+
+        Args:
+            tokens: Of tiles of a scene, as the model encoded them; every tile has some.
+            pyramid: Of the scene.
+            text: A phrase, such as ``car park``.
+        """
+        vector = self.embed_text(text)
+        alone = shown_alone(tokens, pyramid, self._host.grid[0], self._scene_position)
+        return self._compared(alone, vector)
+
+    @one_at_a_time
+    def _compared(self, tiles: Sequence[Tensor], vector: Tensor) -> Tensor:
+        # tiles at the border of a scene have fewer tokens than others
+        vectors = torch.cat([self._space.of_tiles(tokens[None]) for tokens in tiles])
+        return self._space.logits(vectors, vector[None].to(vectors.device))[:, 0].sigmoid().cpu()
+
     def doubts(self, text: str, scene: Scene | None = None) -> tuple[str, ...]:
         """See ``DualEncoder``."""
         doubts = []
@@ -99,3 +121,20 @@ class TokenPair:
             return picture
         size = (self.side, self.side)
         return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def token_pair_beside(host: object, name: str) -> TokenPair | None:
+    """The dual encoder that was trained beside a model; None where there is none.
+
+    Args:
+        host: A model that is loaded.
+        name: How the user named it.
+
+    Raises:
+        ModelError: If it is damaged, or was trained beside other weights.
+    """
+    # no other host has parts
+    if not isinstance(host, LvlmHost) or host.parts is None:
+        return None
+    space = host.parts.shared_space(host)
+    return None if space is None else TokenPair(name, host, space)

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["SCENE_POSITION_FILE", "read_scene_position", "token_places"]
+__all__ = ["SCENE_POSITION_FILE", "read_scene_position", "shown_alone", "token_places"]
 
 SCENE_POSITION_FILE = "scene_position.safetensors"
 
@@ -32,6 +33,37 @@ def token_places(pyramid: Pyramid, tile: Tile, grid: int) -> NDArray[np.float32]
     places = np.empty((grid, grid, 3), np.float32)
     places[..., 0], places[..., 1], places[..., 2] = x, y[:, None], tile.level / 8
     return places.reshape(-1, 3)
+
+
+def shown_alone(
+    tokens: TokenSet, pyramid: Pyramid, grid: int, weight: Tensor | None
+) -> list[Tensor]:
+    """Vision tokens as if each tile were a scene of its own, (n, d) float32 for each tile.
+
+    The place of a token in its scene is a sum, so it is taken off without encoding anything again.
+
+    Args:
+        tokens: Of tiles of one scene.
+        pyramid: Of that scene.
+        grid: Tokens along a side of a tile.
+        weight: The map (d, 3) of a token's place; None where places were never added.
+    """
+    alone = Pyramid(pyramid.tile_size, pyramid.tile_size, pyramid.tile_size)
+    there = torch.from_numpy(token_places(alone, alone.overview, grid))
+    tiles = []
+    for index, tile in enumerate(tokens.tiles):
+        own = tokens.tile_index == index
+        features = tokens.features[own].float()
+        if weight is not None:
+            here = torch.from_numpy(token_places(pyramid, tile, grid))
+            side_scene = (pyramid.tile_size << tile.level) / grid
+            corners = tokens.boxes_scene[own][:, :2] / side_scene
+            first = torch.tensor([tile.col * grid, tile.row * grid], dtype=torch.float64)
+            cols, rows = (corners - first).round().long().unbind(1)
+            moved = (there - here)[rows * grid + cols].to(features.device)
+            features = features + moved @ weight.T
+        tiles.append(features)
+    return tiles
 
 
 def read_scene_position(path: Path | None, device: torch.device) -> Tensor | None:

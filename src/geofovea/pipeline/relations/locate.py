@@ -154,18 +154,19 @@ class Locator:
         spent = max(0, len(self._encode.cache) - max(before, len(start)))
         outlines = self._redrawn(region, focus, ground, tiles - spent)
         region = outlines[-1]
-        score = self._presence.score(name, region.tokens.select(region.inside), share)
+        own, around = region.tokens.select(region.inside), self._tiles_over(region)
+        is_there, score = self._presence.is_there(name, own, share, around)
         place = LocatedPlace(
             name,
             region.shape,
             region.level,
             self._side(region.level),
             score,
-            tuple(region.tokens.select(region.inside).tiles),
+            tuple(own.tiles),
             rivals,
             _drift(outlines),
         )
-        return (place if self._presence.is_there(score) else None), region
+        return (place if is_there else None), region
 
     def _grown(
         self, looks: Sequence[LevelLook], ground: Tensor, tiles: int
@@ -327,6 +328,12 @@ class Locator:
             if self._presence.is_rival(name, look.tokens.select(around), share):
                 rivals.append((float(centers[peak, 0]), float(centers[peak, 1])))
         return tuple(rivals)
+
+    def _tiles_over(self, region: _Region) -> list[TokenSet]:
+        """What was encoded of the tiles over a region, up to the base level."""
+        levels = range(self._pyramid.base_level + 1)
+        over = [tile for level in levels for tile in self._around(region, level, 0)]
+        return [self._encode.cache[tile] for tile in over if tile in self._encode.cache]
 
     def _side(self, level: int) -> float:
         return self._pyramid.tile_size * 2.0**level / min(self._grid)

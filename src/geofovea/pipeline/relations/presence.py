@@ -1,24 +1,25 @@
 """Whether a place that was found shows what it was looked for.
 
-A model that can score choices is asked. The demo model was never taught that question; of it, and
-of a model that gives no probabilities, the share of the focus that falls on the place is all there
-is: a name that the scene does not show scatters it. How small a share that leaves is measured for
-some models (``PresenceWords.share``).
+A model that can score choices is asked. The demo model was never taught that question; its dual
+encoder tells whether the tiles around show what the name calls. Where neither can tell, the share
+of the focus that falls on the place is all there is: a name that the scene does not show scatters
+it. How small a share that leaves is measured for some models (``PresenceWords.share``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.metered_generator import MeteredGenerator
+from geofovea.pipeline.focus.named_places import LIKELY, NamedPlaces
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["Presence"]
-
-_LEAST = 0.5
 
 
 class Presence:
@@ -30,29 +31,44 @@ class Presence:
         generator: Asks the model, and counts what that takes.
     """
 
-    def __init__(self, host: Host, calls: EngineCalls, tokens: int) -> None:
+    def __init__(
+        self, host: Host, calls: EngineCalls, tokens: int, places: NamedPlaces | None = None
+    ) -> None:
         """Keep what is asked.
 
         Args:
             host: The model.
             calls: How it is asked.
             tokens: Most vision tokens for all regions of the question together.
+            places: What tells names of places in tiles; None where nothing does.
         """
         can = host.capabilities
         self.is_asked = can.choices and can.domain == "general"
         self._words = host.presence if isinstance(host, SupportsPresence) else PresenceWords()
         self.generator = MeteredGenerator(calls, choices=self._words.answers)
-        self._most = tokens
+        self._most, self._places = tokens, places
         self.tokens_llm = 0
 
-    def score(self, name: str, region: TokenSet, share: float) -> float:
-        """How likely a region shows what a name calls, in [0, 1].
+    def is_there(
+        self, name: str, region: TokenSet, share: float, around: Sequence[TokenSet]
+    ) -> tuple[bool, float]:
+        """Whether a region shows what a name calls, and how likely that is, in [0, 1].
 
         Args:
             name: What was looked for.
             region: The tokens of the region.
             share: The share of the focus that falls on it.
+            around: The tokens of tiles over the region.
         """
+        known = None if self._places is None or self.is_asked else self._places.known_as(name)
+        if self._places is not None and known is not None:
+            likely = self._places.probability(known, around)
+            if likely is not None:
+                return likely >= LIKELY, likely
+        score = self._score(name, region, share)
+        return self._is_enough(score), score
+
+    def _score(self, name: str, region: TokenSet, share: float) -> float:
         count = min(len(region), self._most - self.tokens_llm)
         if not self.is_asked or count < 1:
             return share
@@ -63,11 +79,10 @@ class Presence:
         # the last answer denies, whatever the others say
         return 1 - float(torch.tensor(answer.choices, dtype=torch.float64).softmax(0)[-1])
 
-    def is_there(self, score: float) -> bool:
-        """Whether a score is enough to compute with the place."""
+    def _is_enough(self, score: float) -> bool:
         least = None if self.is_asked else self._words.share
-        return score >= (_LEAST if least is None else least)
+        return score >= (LIKELY if least is None else least)
 
     def is_rival(self, name: str, region: TokenSet, share: float) -> bool:
         """Whether a region that draws the focus shows the same, as far as that can be asked."""
-        return not self.is_asked or self.is_there(self.score(name, region, share))
+        return not self.is_asked or self._is_enough(self._score(name, region, share))

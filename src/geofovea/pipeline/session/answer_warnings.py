@@ -9,17 +9,14 @@ from typing import Protocol
 
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
 from geofovea.errors import DemoModelWarning
-from geofovea.pipeline.answers.evidence import Evidence
 from geofovea.pipeline.hosts.base import (
     Host,
     SupportsAttentionMode,
-    SupportsPresence,
     SupportsSpecialWords,
     unknown_words_text,
 )
 from geofovea.pipeline.session.model_choice import is_beyond, is_synthetic
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.search.router import Route, is_at_place
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
@@ -27,7 +24,6 @@ from geofovea.tiling.scene import Scene
 __all__ = [
     "answer_warnings",
     "budget_warnings",
-    "scattered_warnings",
     "uncalibrated_warnings",
     "warn_of_demo",
 ]
@@ -119,31 +115,6 @@ def budget_warnings(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple
             "allowed: set a smaller tile or token budget, or load the model with another dtype"
         )
     return tuple(warnings)
-
-
-def scattered_warnings(
-    host: Host, question: str, route: Route | None, evidence: Sequence[Evidence]
-) -> tuple[str, ...]:
-    """A sentence about a place that the scene may not show: the attention finds none to rest on.
-
-    Only hosts of which it is measured how much falls on a place that is there have such a sentence.
-
-    Args:
-        host: The model.
-        question: What it was asked.
-        route: Where was looked.
-        evidence: What the answer was read from.
-    """
-    least = host.presence.share if isinstance(host, SupportsPresence) else None
-    native = [piece.score for piece in evidence if piece.tile.level == 0]
-    is_one = route is not None and route.word == "one" and is_at_place(question)
-    if least is None or not is_one or not native or (share := sum(native)) >= least:
-        return ()
-    return (
-        "the scene may not show the place, or the search did not find it: "
-        f"{share:.0%} of the attention at native resolution falls on what was read, and at least "
-        f"{least:.0%} does where a place is there",
-    )
 
 
 _told_uncalibrated: set[str] = set()

@@ -17,10 +17,10 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsAttentionMode
 from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
+from geofovea.pipeline.session.absent_places import absence_warnings
 from geofovea.pipeline.session.answer_warnings import (
     answer_warnings,
     budget_warnings,
-    scattered_warnings,
     uncalibrated_warnings,
 )
 from geofovea.pipeline.session.model_choice import is_beyond
@@ -88,7 +88,7 @@ def assemble_answer(
     if measurement is None:
         doubts = after.attempt(
             "the doubt about the place",
-            lambda: scattered_warnings(host, plan.question, result.route, items),
+            lambda: absence_warnings(host, plan.question, result, items, scene, pyramid),
             (),
         )
     warnings = (

@@ -1,0 +1,148 @@
+"""Names of places are found in the tiles of a search; nothing is encoded again for that."""
+
+import numpy as np
+import pytest
+import torch
+
+import geofovea as gf
+from geofovea.datasets.synthetic.vocabulary import SITES, sites_in
+from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.focus.named_places import LIKELY, NamedPlaces
+from geofovea.pipeline.focus.token_pair import token_pair_beside
+from geofovea.pipeline.hosts.scene_positions import shown_alone
+from geofovea.pipeline.relations.presence import Presence
+from geofovea.regionfocus.tokens import tokens_of_tiles
+from geofovea.tiling import TileReader, plan_radiometry
+from geofovea.tiling.pyramid import Pyramid
+
+
+@pytest.fixture
+def reader(scene_path, embedded_host):
+    scene = gf.open_scene(scene_path)
+    return TileReader(scene, scene.pyramid(embedded_host.tile_size), plan_radiometry(scene))
+
+
+def pictures(reader, tiles):
+    return np.stack([reader.read(tile).rgb for tile in tiles])
+
+
+def encoded(reader, host, tiles):
+    features = host.encode(pictures(reader, tiles), tiles, reader.pyramid)
+    return tokens_of_tiles(features, host.grid, tiles, reader.pyramid)
+
+
+def coarse_tiles(pyramid):
+    return [tile for tile in pyramid.tiles(1) if not tile.row % 2][:6]
+
+
+def test_tokens_without_their_place_are_those_of_a_scene_of_one_tile(reader, embedded_host):
+    host, tiles = embedded_host, coarse_tiles(reader.pyramid)
+    alone = Pyramid(host.tile_size, host.tile_size, host.tile_size)
+    expected = host.encode(pictures(reader, tiles), [alone.overview] * len(tiles), alone)
+    weight = dict(host.weights())["scene_position.safetensors"]
+    tokens = encoded(reader, host, tiles)
+    moved = shown_alone(tokens, reader.pyramid, host.grid[0], weight)
+    for tile, one, whole in zip(tokens.tiles, moved, expected, strict=True):
+        own = whole[_of_scene(tile, reader.pyramid, host.grid[0])]
+        torch.testing.assert_close(one, own, atol=2e-5, rtol=1e-5)
+
+
+def _of_scene(tile, pyramid, grid):
+    """The tokens of a tile that are not all padding."""
+    side = (pyramid.tile_size << tile.level) / grid
+    rows, cols = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+    x = (tile.col * grid + cols) * side < pyramid.width
+    y = (tile.row * grid + rows) * side < pyramid.height
+    return (x & y).flatten()
+
+
+def test_tokens_of_a_model_that_adds_no_places_stay_as_they_are(reader, embedded_host):
+    tokens = encoded(reader, embedded_host, coarse_tiles(reader.pyramid)[:1])
+    (moved,) = shown_alone(tokens, reader.pyramid, embedded_host.grid[0], None)
+    assert torch.equal(moved, tokens.features.float())
+
+
+def test_a_site_is_likely_where_the_scene_shows_it_and_nowhere_else(reader, embedded_host, world):
+    named = NamedPlaces.of(embedded_host, reader.scene, reader.pyramid)
+    tokens = encoded(reader, embedded_host, list(reader.pyramid.tiles(1)))
+    shown = {site.kind for site in world.sites}
+    likely = {site for site in SITES if named.probability(site, [tokens]) >= LIKELY}
+    assert likely == shown
+
+
+def test_native_tiles_alone_tell_nothing(reader, embedded_host):
+    named = NamedPlaces.of(embedded_host, reader.scene, reader.pyramid)
+    native = encoded(reader, embedded_host, list(reader.pyramid.tiles(0))[:1])
+    assert named.probability("depot", [native]) is None
+    assert named.probability("depot", [native.select(torch.arange(0))]) is None
+    assert named.probability("depot", []) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sites"),
+    [
+        ("What color is the plane at the airport?", ("airport",)),
+        ("is the Harbor larger than the rail yard", ("harbour", "rail yard")),
+        ("the camp, the depot and the camp", ("camp", "depot")),
+        ("camping at a campsite", ()),
+        ("", ()),
+    ],
+)
+def test_sites_of_a_text_are_those_that_it_names(text, sites):
+    assert sites_in(text) == sites
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("harbor", "harbour"),
+        ("Car Park", "car park"),
+        ("old airport", None),
+        ("truck", None),
+        ("camp and depot", None),
+        ("", None),
+    ],
+)
+def test_a_name_is_known_where_it_is_that_of_a_site_and_no_more(embedded_host, name, known):
+    pair = token_pair_beside(embedded_host, "embedded")
+    assert NamedPlaces(pair, Pyramid(384, 384, 192)).known_as(name) == known
+
+
+def test_a_model_without_a_dual_encoder_and_a_scene_of_another_kind_have_no_such_names(
+    reader, embedded_host, monkeypatch
+):
+    other = gf.open_scene(np.zeros((64, 64, 3), np.uint8))
+    assert NamedPlaces.of(embedded_host, other, reader.pyramid) is None
+    monkeypatch.setattr(embedded_host, "parts", None)
+    assert NamedPlaces.of(embedded_host, reader.scene, reader.pyramid) is None
+
+
+class Scripted:
+    """Names of places with one probability."""
+
+    def __init__(self, likely):
+        self.likely = likely
+
+    def known_as(self, name):
+        return name if name in SITES else None
+
+    def probability(self, name, tokens):
+        return self.likely
+
+
+@pytest.mark.parametrize(
+    ("name", "likely", "share", "verdict"),
+    [
+        ("depot", 0.9, 0.1, (True, 0.9)),
+        ("depot", 0.2, 1.0, (False, 0.2)),
+        ("depot", None, 0.9, (True, 0.9)),
+        ("depot", None, 0.5, (False, 0.5)),
+        ("truck", 0.2, 0.9, (True, 0.9)),
+    ],
+)
+def test_the_dual_encoder_decides_over_names_that_it_has_learned(
+    embedded_host, name, likely, share, verdict
+):
+    presence = Presence(embedded_host, DirectCalls(embedded_host, None), 10, Scripted(likely))
+    nothing = tokens_of_tiles(torch.zeros(0, 6, 6), (2, 3), [], Pyramid(64, 64, 64))
+    assert presence.is_there(name, nothing, share, []) == verdict
