@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -22,6 +21,7 @@ from geofovea.tiling.files.layout import (
     mask_kind,
     nodata_by_band,
     nodata_tag_warnings,
+    nodata_text,
     nodata_warnings,
     placed,
     structure,
@@ -31,7 +31,7 @@ from geofovea.tiling.files.limits import (
     check_held_whole,
     check_sequential,
 )
-from geofovea.tiling.files.orientation import orientation_warnings
+from geofovea.tiling.files.orientation import orientation_of, orientation_warnings
 from geofovea.tiling.files.pages import choose_page
 from geofovea.tiling.files.rasterio_datasets import (
     check_same_image,
@@ -112,14 +112,12 @@ def open_scene(
         return _open_array(path, nodata)
     policy = SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts))
     source = resolve_source(path, policy)
-    with gdal_settings(), read_errors(source):
-        _check_structure(source)
-    source, page_warnings = choose_page(source)
+    source, tags = _look_before_gdal(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         shown = watched_sources(dataset)
         _check_dataset(dataset, source, policy)
         name = os.fspath(path) if source.remote is None else source.path
-        scene = _scene(dataset, source, name, page_warnings, is_declared=nodata is not None)
+        scene = _scene(dataset, source, name, tags, is_declared=nodata is not None)
         usable, overview_warnings = usable_overviews(source, dataset, list(scene.overview_sizes))
         missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
         return replace(
@@ -163,9 +161,42 @@ def _check_dataset(dataset: Any, source: Source, policy: SourcePolicy) -> None:
             check_tiles(source.path, file, source.size_bytes)
 
 
-def _scene(
-    dataset: Any, source: Source, name: str, notes: Sequence[str], *, is_declared: bool
-) -> Scene:
+class _Tags(NamedTuple):
+    """What a file says about itself that GDAL does not tell, and warnings about its pages."""
+
+    page_warnings: tuple[str, ...] = ()
+    nodata: str = ""
+    orientation: int = 1
+
+
+def _look_before_gdal(source: Source) -> tuple[Source, _Tags]:
+    """Look at what a file claims before GDAL, or libvips, makes room for it.
+
+    All that is read as bytes is read from one opening: each costs a far file a connection.
+
+    Returns:
+        The source, which may now name a page, and what the file says.
+    """
+    if source.driver not in drivers_where("claims_blocks"):
+        return source, _Tags()
+    with gdal_settings(), read_errors(source), open_bytes(source) as file:
+        check_held_whole(source.path, source.driver, file)
+        if source.driver == "GTiff":
+            check_directories(source.path, file, is_remote=source.remote is not None)
+        _check_sides(source)
+        source, warnings = choose_page(source, file)
+        return source, _Tags(warnings, nodata_text(source, file), orientation_of(source, file))
+
+
+def _check_sides(source: Source) -> None:
+    if source.remote is not None:
+        return
+    for side in filter(os.path.isfile, side_names(source.path)):
+        with open(side, "rb") as file:  # noqa: PTH123  (a path as text)
+            check_directories(side, file)
+
+
+def _scene(dataset: Any, source: Source, name: str, tags: _Tags, *, is_declared: bool) -> Scene:
     """The scene with all overviews that the file has, whether or not they can be used."""
     block_shape = checked_block(dataset, source)
     overviews = [
@@ -195,11 +226,11 @@ def _scene(
         nodata_bands=nodata_by_band(dataset),
         is_min_white=structure(dataset, "MINISWHITE") == "YES",
         warnings=(
-            *(*notes, *color_notes),
+            *(*tags.page_warnings, *color_notes),
             *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
             *mask_file_warnings(dataset, source),
-            *(() if is_declared else nodata_tag_warnings(dataset, source)),
-            *orientation_warnings(dataset, source),
+            *(() if is_declared else nodata_tag_warnings(dataset, tags.nodata)),
+            *orientation_warnings(dataset, source, tags.orientation),
         ),
     )
 
@@ -215,17 +246,3 @@ class _Overview(NamedTuple):
 def _overview(source: Source, index: int, factor: int) -> _Overview:
     image = open_handle(source, index)
     return _Overview(int(factor), (image.width, image.height), checked_block(image, source))
-
-
-def _check_structure(source: Source) -> None:
-    """Look at what a file claims before GDAL, or libvips, makes room for it."""
-    if source.driver not in drivers_where("claims_blocks"):
-        return
-    with open_bytes(source) as file:
-        check_held_whole(source.path, source.driver, file)
-        if source.driver == "GTiff":
-            check_directories(source.path, file, is_remote=source.remote is not None)
-    if source.remote is None:
-        for side in filter(os.path.isfile, side_names(source.path)):
-            with open(side, "rb") as file:  # noqa: PTH123  (a path as text)
-                check_directories(side, file)

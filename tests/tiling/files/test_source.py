@@ -461,3 +461,17 @@ def test_a_file_that_is_replaced_while_it_is_opened_has_changed_and_is_not_unrea
     with pytest.raises(SceneChangedError, match="open it again") as caught:
         open_scene(path)
     assert "permissions" not in str(caught.value)
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "PNG", "JPEG"])
+def test_a_file_is_opened_once_for_all_that_is_read_as_bytes(make_raster, monkeypatch, driver):
+    path = make_raster(np.full((3, 40, 50), 7, np.uint8), "scene", driver=driver)
+    opened, plain_open = [], open
+
+    def counted(name, *args, **options):
+        opened.append(name)
+        return plain_open(name, *args, **options)
+
+    monkeypatch.setattr("builtins.open", counted)
+    open_scene(path)
+    assert [str(name) for name in opened].count(str(path)) == 1

@@ -65,6 +65,31 @@ def test_overviews_of_radar_are_used_whatever_its_type(make_raster, dtype):
     assert scene.warnings == ()
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])
+def test_averages_of_phases_of_all_kinds_are_used_though_they_are_darker(make_raster, dtype):
+    # a field of steady strength: its averages are far weaker than any pixel
+    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, (1, SIDE, SIDE))
+    slc = (3000 * np.exp(1j * phases)).astype("complex64")
+    path = make_raster(slc, dtype=dtype, overviews=(2, 4))
+    with rasterio.open(path, overview_level=1) as overview, rasterio.open(path) as dataset:
+        native = dataset.read(1).reshape(SIDE // 4, 4, SIDE // 4, 4)
+        assert np.abs(overview.read(1) - native.mean((1, 3))).max() < 3
+    scene = open_scene(path)
+    assert (scene.overviews, scene.warnings) == ((2, 4), ())
+
+
+@pytest.mark.parametrize("strength", [0, 9000])
+def test_overviews_of_another_radar_picture_are_not_used(make_overviews, tmp_path, strength):
+    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, (1, SIDE, SIDE))
+    slc = (3000 * np.exp(1j * phases)).astype("complex64")
+    make_overviews(np.full_like(slc, strength), "old.tif", beside=True)
+    make_overviews(slc, "scene.tif", beside=True)
+    shutil.move(tmp_path / "old.tif.ovr", tmp_path / "scene.tif.ovr")
+    scene = open_scene(tmp_path / "scene.tif")
+    assert scene.overviews == ()
+    assert "is not of this picture" in scene.warnings[0]
+
+
 @pytest.mark.parametrize("first", [0, 8])
 def test_an_overview_whose_blocks_were_never_written_is_not_used(make_overviews, first):
     path = make_overviews(np.full((3, SIDE, SIDE), 150, np.uint8))

@@ -23,25 +23,24 @@ _IN_WORDS = (
     rf"(?:{_DIGIT_WORD})[\s-]+hundred(?:\s+(?:and\s+)?(?:{_BELOW_HUNDRED}))?|{_BELOW_HUNDRED}"
 )
 _IN_DIGITS = r"\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|\d+(?:\.\d+)?"
+_WORDS = re.compile(_IN_WORDS)
 _NUMBER = re.compile(rf"(?P<digits>{_IN_DIGITS})|\b(?P<words>{_IN_WORDS})\b")
 # what makes a number that stands beside it another one
 _MAGNITUDE = re.compile(r"\b(?:hundred|thousand|million|billion|dozen)s?\b")
 
 
 def number_of(text: str) -> int | None:
-    """The whole number that a text is, in digits or in words up to ``nine hundred``; else None."""
+    """The whole number that a text is, in digits or in lower-case words up to 999; else None.
+
+    Words that make no number together are none: neither ``two three`` nor ``two and three`` is 5.
+    """
     if re.fullmatch(rf"-?[0-9]{{1,{_MOST_DIGITS}}}", text):
         return int(text)
-    total = 0
-    words = [word for word in re.split(r"[\s-]+", text) if word != "and"]
-    for index, word in enumerate(words):
-        if word in _NUMBERS:
-            total += _NUMBERS[word]
-        elif word == "hundred" and index == 1 and 0 < total < 10:
-            total *= 100
-        else:
-            return None
-    return total if words else None
+    if _WORDS.fullmatch(text) is None:
+        return None
+    before, hundred, after = text.rpartition("hundred")
+    total = 100 * _NUMBERS[before.strip(" -\t\n")] if hundred else 0
+    return total + sum(_NUMBERS[word] for word in re.split(r"[\s-]+", after) if word in _NUMBERS)
 
 
 def number_in(text: str) -> int | None:

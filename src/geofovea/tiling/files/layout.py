@@ -13,7 +13,6 @@ from rasterio.enums import ColorInterp, MaskFlags
 
 from geofovea.errors import SceneRefusedError
 from geofovea.tiling.files.faults import is_damage
-from geofovea.tiling.files.handles import open_bytes, read_errors
 from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.files.tiff_directories import directory_of
@@ -37,6 +36,7 @@ __all__ = [
     "mask_kind",
     "nodata_by_band",
     "nodata_tag_warnings",
+    "nodata_text",
     "nodata_warnings",
     "palette_of",
     "placed",
@@ -146,21 +146,28 @@ def nodata_warnings(dataset: Any) -> tuple[str, ...]:
     return tuple(f"the file says {reason}" for reason in sorted(filter(None, reasons)))
 
 
-def nodata_tag_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
+def nodata_text(source: Source, file: Any) -> str:
+    """The nodata value as a TIFF writes it; empty where it writes none.
+
+    Args:
+        source: What is opened.
+        file: The same as an open binary file.
+    """
+    directory = directory_of(file, source.page) if source.driver == "GTiff" else None
+    return "" if directory is None else directory.text(_NODATA_TAG, file)
+
+
+def nodata_tag_warnings(dataset: Any, text: str) -> tuple[str, ...]:
     """A nodata value of a TIFF that GDAL passes over, or takes for another number than it is.
 
     It stands there as text. GDAL reads ``none`` as 0, and of ``1e+18`` the first digit alone where
     pixels have 64 bits. A number that no pixel can hold is None to rasterio.
 
-    Raises:
-        SceneReadError: If the file cannot be read.
+    Args:
+        dataset: Its open dataset.
+        text: As `nodata_text` has it.
     """
     value = dataset.nodatavals[0]
-    if source.driver != "GTiff":
-        return ()
-    with read_errors(source), open_bytes(source) as file:
-        directory = directory_of(file, source.page)
-        text = "" if directory is None else directory.text(_NODATA_TAG, file)
     if not text or _is_number(text, value):
         return ()
     if value is None:

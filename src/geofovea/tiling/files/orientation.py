@@ -11,11 +11,10 @@ import struct
 from contextlib import suppress
 from typing import Any
 
-from geofovea.tiling.files.handles import open_bytes, read_errors
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.files.tiff_directories import directory_of
 
-__all__ = ["ORIENTATION", "orientation_warnings", "turned_warnings"]
+__all__ = ["ORIENTATION", "orientation_of", "orientation_warnings", "turned_warnings"]
 
 ORIENTATION = 274
 """The tag of TIFF and of EXIF."""
@@ -33,24 +32,31 @@ _MOST_CHUNKS = 256
 _MOST_EXIF_BYTES = 2**16
 
 
-def orientation_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
+def orientation_of(source: Source, file: Any) -> int:
+    """Which way up a TIFF or a PNG says that it was held, 1 to 8; 1 where nothing says it.
+
+    Args:
+        source: What is opened.
+        file: The same as an open binary file.
+    """
+    if source.driver not in ("GTiff", "PNG"):
+        return 1
+    tiff = file if source.driver == "GTiff" else io.BytesIO(_exif_of_png(file))
+    directory = directory_of(tiff, source.page)
+    return 1 if directory is None else directory.number(ORIENTATION, 1)
+
+
+def orientation_warnings(dataset: Any, source: Source, orientation: int) -> tuple[str, ...]:
     """What a reader should know of a file that viewers turn.
 
     Args:
-        dataset: Its open dataset.
+        dataset: Its open dataset; GDAL tells the tag of a JPEG alone.
         source: What was opened.
-
-    Raises:
-        SceneReadError: If the file cannot be read.
+        orientation: As `orientation_of` has it.
     """
     if source.driver == "JPEG":
         return turned_warnings(dataset.tags().get("EXIF_Orientation"))
-    if source.driver not in ("GTiff", "PNG"):
-        return ()
-    with read_errors(source), open_bytes(source) as file:
-        tiff = file if source.driver == "GTiff" else io.BytesIO(_exif_of_png(file))
-        directory = directory_of(tiff, source.page)
-    return () if directory is None else turned_warnings(directory.number(ORIENTATION, 1))
+    return turned_warnings(orientation)
 
 
 def turned_warnings(orientation: Any) -> tuple[str, ...]:

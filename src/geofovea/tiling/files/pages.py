@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Any
 
 from geofovea.errors import SceneRefusedError
-from geofovea.tiling.files.handles import open_bytes, read_errors
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.files.tiff_directories import HEIGHT, SAMPLES, WIDTH, Directory, directories
 
@@ -56,19 +55,22 @@ class Page:
         return f"page {self.number}: {self.width} x {self.height}, {self.bands} {band}{reduced}"
 
 
-def choose_page(source: Source) -> tuple[Source, tuple[str, ...]]:
+def choose_page(source: Source, file: Any) -> tuple[Source, tuple[str, ...]]:
     """The page of a source that is the scene.
+
+    Args:
+        source: What is opened.
+        file: The same as an open binary file.
 
     Returns:
         The source, which may now name a page, and warnings.
 
     Raises:
         SceneRefusedError: If there is no such page, or pages differ and none was chosen.
-        SceneReadError: If the file cannot be read.
     """
     if source.driver != "GTiff":
         return source, ()
-    pages = pages_of(source)
+    pages = pages_of(file)
     if source.page:
         if pages and source.page not in [page.number for page in pages]:
             raise SceneRefusedError(f"{source.path!r} has no page {source.page}; {_listed(pages)}")
@@ -104,15 +106,14 @@ def _listed(pages: list[Page]) -> str:
     return names + (f"; and {more} more" if more > 0 else "")
 
 
-def pages_of(source: Source) -> list[Page]:
+def pages_of(file: Any) -> list[Page]:
     """The directories of a TIFF, the first thousand at most, as far as they can be read.
 
-    Raises:
-        SceneReadError: If the file cannot be read.
+    Args:
+        file: The TIFF as an open binary file.
     """
-    with read_errors(source), open_bytes(source) as file:
-        chain = islice(directories(file), _MOST_DIRECTORIES)
-        return [_page(number, directory, file) for number, directory in enumerate(chain, 1)]
+    chain = islice(directories(file), _MOST_DIRECTORIES)
+    return [_page(number, directory, file) for number, directory in enumerate(chain, 1)]
 
 
 def _page(number: int, directory: Directory, file: Any) -> Page:

@@ -148,8 +148,14 @@ def _windows(dataset: Any, side: int, is_remote: bool) -> Iterator[Window]:
 
 
 def _real(values: NDArray[Any]) -> NDArray[np.float64]:
-    plain = np.abs(values) if np.iscomplexobj(values) else values
-    real = np.asarray(plain, dtype=np.float64)
+    """Numbers ``(bands, h, w)``, NaN where not finite; complex ones as three runs of bands.
+
+    These are magnitudes, real and imaginary parts: what is averaged lies between the parts that it
+    is made of, and with phases of all kinds far below the magnitudes.
+    """
+    if np.iscomplexobj(values):
+        values = np.concatenate([np.abs(values), values.real, values.imag])
+    real = np.asarray(values, dtype=np.float64)
     return np.where(np.isfinite(real), real, np.nan)
 
 
@@ -159,7 +165,7 @@ class _NativePart:
 
     Attributes:
         window: Where it lies, in native pixels.
-        values: float64 ``(bands, h, w)``, NaN where a number is not finite.
+        values: float64 ``(bands, h, w)``, NaN where a number is not finite; see `_real`.
         valid: bool ``(h, w)``, by the masks of the file.
     """
 
@@ -208,9 +214,19 @@ def _agrees(
         return None
     handle = open_handle(source, index)
     over = Window(cols[0], rows[0], len(cols) - 1, len(rows) - 1)
-    values = _real(handle.read(bands, window=over))
+    stored = handle.read(bands, window=over)
+    values, is_complex = _real(stored), np.iscomplexobj(stored)
     is_masked = ~handle.read_masks(bands, window=over).all(axis=0)
-    is_off = _is_off(values, below, dataset.dtypes[0]).any(axis=0)
+    is_off = _is_off(values, below, dataset.dtypes[0])
+    if is_complex:
+        magnitude, real, imaginary = np.split(is_off, 3)
+        # picked pixels and averaged magnitudes lie between magnitudes, averages between parts
+        is_average = ~(real | imaginary)
+        if dataset.dtypes[0] != "complex_int16":
+            # no average of floats is zero to the last bit, and an overview without content is
+            is_average &= np.split(values, 3)[0] > 0
+        is_off = magnitude & ~is_average
+    is_off = is_off.any(axis=0)
     vanished = np.isnan(values) & (below.finite_share > _MOST_WRONG)
     is_lost = np.asarray(vanished.any(axis=0))
     is_wrong = np.asarray(is_off | is_masked | is_lost)
