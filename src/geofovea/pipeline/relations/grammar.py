@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from geofovea.errors import QuestionError
-from geofovea.pipeline.relations.names import is_cover, is_line, is_name, names_in
+from geofovea.pipeline.relations.names import NUMBERS, is_cover, is_line, is_name, names_in
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.vocabulary import SIZES, plain_direction, unit_called
 from geofovea.pipeline.relations.wording import plain_question
@@ -25,28 +25,38 @@ def _name(group: str) -> str:
 
 
 _A, _B, _C = _name("a"), _name("b"), _name("c")
+_ONE_OF_TWO = r"[^\W_][\w' -]*? or [^\W_][\w' -]*?"
 _LIST = r"(?P<list>[^\W_][\w', -]*?)"
 _DIR = rf"(?P<dir>{DIRECTION})"
 _STAND = r"(?:located |situated |placed |positioned |standing |lying )?"
 _ONE_IS = rf"(?:is|does) {_A} (?:(?:lie|stand|sit) )?{_STAND}"
 _STEM = rf"(?P<stem>{'|'.join(SIZES)})"
-_FAR = r"(?:further|farther)"
+_FAR_TO = r"(?:(?:further|farther)(?: to the)?|more to the)"
 _UNIT = r"(?P<unit>(?:square |sq\.? |nautical )?[a-z]+(?:\^?2|²)?)"
 _IN_UNIT = rf"(?:,? (?:(?:measured|expressed|given) )?in {_UNIT})?"
 _NEAR, _NOT_NEAR = "close|near", "further|farther"
 _NEAREST = rf"(?P<near>{_NEAR})(?:r|er|st|est)"
+# "nearest the barn" is "nearest to the barn", and "the nearest barn" is a barn
+_TO_IT = r"(?: to|(?<=near[a-z]{2})(?= the )|(?<=near[a-z]{3})(?= the ))"
+_NEARER_TO = rf"(?P<near>clos|near)er{_TO_IT}"
 _FARTHEST = rf"(?P<far>{_NOT_NEAR}|farthest|furthest|most distant)"
-_WHICH = r"(?:which|what)(?: one| place)? (?:is|lies) (?:the )?"
-_WHICH_OF = rf"which of {_LIST} (?:is|lies) (?:the )?"
+_LIES = r"(?:is|lies|stands|sits)"
+_OF_THESE = rf"(?: of (?:these|those|them|the (?:{'|'.join(NUMBERS)})))?(?: places| sites)?"
+_WHICH_ONE = rf"(?:which|what)(?: one| place)?{_OF_THESE}"
+_WHICH = rf"{_WHICH_ONE} {_LIES} (?:the )?"
+_WHICH_OF = rf"which of {_LIST} {_LIES} (?:the )?"
+_COVERS = r"(?:covers|has|occupies|takes up)"
+_COVER = r"(?:cover|have|occupy|take up)"
 _EACH_OTHER = r"(?:each other|one another)"
-_ASPECT = r"(?P<word>size|area|length|width)"
+_ASPECT = r"(?P<word>size|area|footprint|length|width|breadth)"
 _DISTANCE = (
     r"(?:(?:what is|what would be) )?(?:the )?"
     r"(?:(?:straight[- ]line|direct|geodesic|great[- ]circle|exact|approximate|total) )?"
     r"(?:distance|separation)"
 )
-_GROUND = r"(?:area|land|ground|space|surface)"
+_GROUND = r"(?:area|footprint|land|ground|space|surface(?: area)?)"
 _ARTICLE = re.compile(r"\b(?:the|an?) $")
+_COMPASS = r"(?:compass |cardinal )?"
 _RELATIVE = r"(?:from|of|relative to|in relation to|with respect to|(?:as )?seen from)"
 
 
@@ -94,7 +104,7 @@ def _means_all(match: re.Match[str]) -> bool:
 
 @_sentence(
     rf"{_ONE_IS}(?:to the )?{_DIR}(?: of| from)? {_B}",
-    rf"(?:if|whether) {_A} (?:is|lies) {_STAND}(?:to the )?{_DIR}(?: of| from)? {_B}",
+    rf"{_ONE_IS}(?:on|to) the (?P<dir>left|right)(?:[- ]hand)?(?: side)? of {_B}",
 )
 def _direction(match: re.Match[str]) -> PlaceQuestion:
     word = plain_direction(match["dir"])
@@ -106,18 +116,20 @@ def _direction(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"(?:in )?(?:which|what) (?:compass |cardinal )?direction (?:from|of) {_B} (?:is|does) {_A}"
+    rf"(?:in )?(?:which|what) {_COMPASS}direction (?:from|of) {_B} (?:is|does) {_A}"
     rf"(?: lie)?",
-    rf"(?:in )?(?:which|what) (?:compass |cardinal )?(?:direction|way) (?:is|does) {_A} "
+    rf"(?:in )?(?:which|what) {_COMPASS}(?:direction|way) (?:is|does) {_A} "
     rf"(?:lie )?{_RELATIVE} {_B}",
     rf"(?:in )?(?:which|what) direction "
-    rf"(?:is it|(?:do|should|must|would) (?:i|we|you) (?:go|travel))(?: to get)? from {_B} to {_A}",
+    rf"(?:is it|(?:do|should|must|would) (?:i|we|you) (?:go|travel|walk|head|move))"
+    rf"(?: to get)? from {_B} to {_A}",
     rf"(?:on )?(?:which|what) side of {_B} (?:is|does) {_A}(?: lie)?(?: on)?",
     rf"(?:(?:as )?seen )?from {_B}, (?:in )?(?:which|what) direction is {_A}",
-    rf"(?:what is the )?(?:direction|bearing|heading|azimuth) from {_B} to {_A}",
-    rf"(?:what is the )?(?:direction|bearing|azimuth) of {_A} (?:as seen )?from {_B}",
+    rf"(?:what is the )?{_COMPASS}(?:direction|bearing|heading|azimuth) from {_B} to {_A}",
+    rf"(?:what is the )?{_COMPASS}(?:direction|bearing|azimuth) of {_A} (?:as seen )?from {_B}",
     rf"(?:what is the )?(?:location|position) of {_A} {_RELATIVE} {_B}",
-    rf"(?:where|how) is {_A} {_STAND}"
+    rf"(?:what is )?{_A}'s (?:location|position|direction|bearing) {_RELATIVE} {_B}",
+    rf"(?:where|how) (?:is|does) {_A} (?:lie |stand |sit )?{_STAND}"
     rf"(?:relative to|in relation to|with respect to|as seen from) {_B}",
 )
 def _bearing(match: re.Match[str]) -> PlaceQuestion:
@@ -131,15 +143,18 @@ def _bearing(match: re.Match[str]) -> PlaceQuestion:
     rf"how far {_A} (?:is|lies) (?:away )?from {_B}{_IN_UNIT}",
     rf"how far (?:is it )?(?:from|between) {_A} (?:to|and) {_B}{_IN_UNIT}",
     rf"how far is it to {_A} from {_B}{_IN_UNIT}",
+    rf"at (?:which|what) distance from {_A} (?:is|does) {_B}(?: lie| stand)?{_IN_UNIT}",
     rf"how far apart (?:are|do|lie) {_A} and {_B}(?: lie)?(?: from {_EACH_OTHER})?{_IN_UNIT}",
     rf"how far apart {_A} and {_B} (?:are|lie){_IN_UNIT}",
     rf"how close (?:together )?are {_A} and {_B}(?: to {_EACH_OTHER})?{_IN_UNIT}",
     rf"how far (?:are|do) {_A} and {_B} (?:lie )?(?:apart|(?:away )?from {_EACH_OTHER}){_IN_UNIT}",
     # without its article it may be a deed: "how close is the plane to landing"
-    rf"how close is {_A} to the (?P<b>[^\W_][\w' -]*?){_IN_UNIT}",
+    rf"how (?:close|near) is {_A} to the (?P<b>[^\W_][\w' -]*?){_IN_UNIT}",
     rf"{_DISTANCE} (?:between|from|separating) {_A} (?:and|to) {_B}{_IN_UNIT}",
+    rf"(?:the )?distance (?!.* (?:by|of|for|in|on|at|with) ){_A} to {_B}{_IN_UNIT}",
     rf"{_DISTANCE} in {_UNIT} (?:between|from) {_A} (?:and|to) {_B}",
     rf"{_DISTANCE} (?:of|from) {_A} from {_B}{_IN_UNIT}",
+    rf"(?:what is )?{_A}'s distance (?:from|to) {_B}{_IN_UNIT}",
     rf"{_DISTANCE} to {_A} from {_B}{_IN_UNIT}",
     rf"(?:what|which|how much) distance (?:separates|lies between|is between|is there between) "
     rf"{_A} (?:and|from) {_B}{_IN_UNIT}",
@@ -158,7 +173,7 @@ def _distance(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"(?:is|does) {_A} (?:lie )?(?P<near>clos|near)er to {_B} than(?: to)? {_C}(?: is| does)?",
+    rf"(?:is|does) {_A} (?:lie )?{_NEARER_TO} {_B} than(?: to)? {_C}(?: is| does)?",
     rf"(?:is|does) {_A} (?:lie )?(?P<far>{_NOT_NEAR}) (?:away )?from {_B} than(?: from)? {_C}"
     rf"(?: is| does)?",
 )
@@ -178,8 +193,8 @@ def _nearer_than(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"{_WHICH}{_NEAREST} to {_A}[,:] {_LIST}",
-    rf"{_WHICH_OF}{_NEAREST} to {_A}",
+    rf"{_WHICH}{_NEAREST}{_TO_IT} {_A}[,:] {_LIST}",
+    rf"{_WHICH_OF}{_NEAREST}{_TO_IT} {_A}",
     rf"{_WHICH}{_FARTHEST} (?:away )?from {_A}[,:]? {_LIST}",
     rf"{_WHICH_OF}{_FARTHEST} (?:away )?from {_A}",
 )
@@ -189,7 +204,9 @@ def _nearest(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"(?:is|does) {_A} (?:lie )?(?P<near>clos|near)er to {_B},? or (?:to )?{_C}",
+    rf"(?:is|does) {_A} (?:lie )?{_NEARER_TO} {_B},? or (?:to )?{_C}",
+    rf"is {_B} or {_C} {_NEARER_TO} {_A}",
+    rf"is {_B} or {_C} (?P<far>{_NOT_NEAR}) (?:away )?from {_A}",
     rf"(?:is|does) {_A} (?:lie )?(?P<far>{_NOT_NEAR}) (?:away )?from {_B},? or (?:from )?{_C}",
 )
 def _nearest_of_two(match: re.Match[str]) -> PlaceQuestion:
@@ -198,32 +215,34 @@ def _nearest_of_two(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"how (?P<word>large|big|long|wide) is {_A}{_IN_UNIT}",
-    rf"how (?P<word>large|big|long|wide) {_A} is{_IN_UNIT}",
-    rf"(?:what is )?(?:the )?(?:total |surface |ground )?{_ASPECT} (?:of|covered by) {_A}"
-    rf"{_IN_UNIT}",
+    rf"how (?P<word>large|big|long|wide|broad) is {_A}{_IN_UNIT}",
+    rf"how (?P<word>large|big|long|wide|broad) {_A} is{_IN_UNIT}",
+    rf"(?:what is )?(?:the )?(?:(?:total|surface|ground|land|overall) )?{_ASPECT} "
+    rf"(?:of|covered by) {_A}{_IN_UNIT}",
     rf"(?:what|which) {_ASPECT} (?:is|has|does) {_A}(?: have| cover)?{_IN_UNIT}",
     rf"what {_ASPECT} is (?:covered|occupied|taken up) by {_A}{_IN_UNIT}",
     rf"(?:what is )?{_A}'s {_ASPECT}{_IN_UNIT}",
-    rf"how much {_GROUND} does {_A} (?:cover|occupy|take up|have){_IN_UNIT}",
+    rf"how much {_GROUND} does {_A} {_COVER}{_IN_UNIT}",
     rf"how much {_GROUND} is (?:covered|occupied|taken up) by {_A}{_IN_UNIT}",
-    rf"how many {_UNIT} (?P<word>large|big|long|wide) is {_A}",
-    rf"how many {_UNIT} is {_A} (?P<word>large|big|long|wide)",
-    rf"how many {_UNIT} does {_A} (?:cover|occupy|take up|have|span)",
+    rf"how many {_UNIT} (?P<word>large|big|long|wide|broad) is {_A}",
+    rf"how many {_UNIT} is {_A} (?P<word>large|big|long|wide|broad)",
+    rf"how many {_UNIT} (?:of {_GROUND} )?does {_A} (?:cover|occupy|take up|have|span)",
     rf"how many {_UNIT} (?:is|are covered by|are occupied by) {_A}",
 )
 def _size(match: re.Match[str]) -> PlaceQuestion:
     word = _group(match, "word")
-    measure = {"long": "length", "wide": "width"}.get(word, word)
+    measure = {"long": "length", "wide": "width", "broad": "width", "breadth": "width"}.get(
+        word, word
+    )
     measure = measure if measure in ("length", "width") else "area"
     unit = _unit(match, 2 if measure == "area" else 1)
     return PlaceQuestion("size", (match["a"],), measure=measure, unit=unit)
 
 
 @_sentence(
-    rf"is {_A} {_STEM}er than {_B}(?: is)?",
+    rf"is {_A} (?:the )?{_STEM}er than {_B}(?: is)?",
     rf"is {_A} {_STEM}er in area than {_B}(?: is)?",
-    rf"does {_A} (?:cover|have|occupy) an? {_STEM}er {_GROUND} than {_B}(?: does)?",
+    rf"does {_A} {_COVER} an? {_STEM}er {_GROUND} than {_B}(?: does)?",
 )
 def _larger(match: re.Match[str]) -> PlaceQuestion:
     word = SIZES[match["stem"]]
@@ -231,7 +250,7 @@ def _larger(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("larger", places, measure=word.measure, is_most=word.is_more)
 
 
-@_sentence(rf"does {_A} (?:cover|have|occupy) (?P<more>more|less) {_GROUND} than {_B}(?: does)?")
+@_sentence(rf"does {_A} {_COVER} (?P<more>more|less) {_GROUND} than {_B}(?: does)?")
 def _larger_area(match: re.Match[str]) -> PlaceQuestion:
     places = match["a"], match["b"]
     return PlaceQuestion("larger", places, measure="area", is_most=match["more"] == "more")
@@ -239,10 +258,12 @@ def _larger_area(match: re.Match[str]) -> PlaceQuestion:
 
 @_sentence(
     rf"{_WHICH}{_STEM}(?:er|est)(?: one)?[,:] {_LIST}",
-    rf"(?:which|what)(?: one| place)? (?:covers|has|occupies) (?:the |an? )?{_STEM}(?:er|est) "
+    rf"{_WHICH_ONE} {_COVERS} (?:the |an? )?{_STEM}(?:er|est) "
     rf"{_GROUND}[,:] {_LIST}",
+    rf"{_WHICH}{_STEM}(?:er|est)(?: one)? (?:of|out of|among|between) {_LIST}",
+    rf"is (?P<list>{_ONE_OF_TWO}) (?:the )?{_STEM}er(?: one)?",
     rf"{_WHICH_OF}{_STEM}(?:er|est)",
-    rf"which of {_LIST} (?:covers|has|occupies) the {_STEM}(?:er|est) {_GROUND}",
+    rf"which of {_LIST} {_COVERS} (?:the |an? )?{_STEM}(?:er|est) {_GROUND}",
 )
 def _largest(match: re.Match[str]) -> PlaceQuestion:
     word = SIZES[match["stem"]]
@@ -251,9 +272,9 @@ def _largest(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"(?:which|what)(?: one| place)? covers (?:the )?(?P<more>more|most|less|least) {_GROUND}[,:] "
+    rf"{_WHICH_ONE} {_COVERS} (?:the )?(?P<more>more|most|less|least) {_GROUND}[,:] "
     rf"{_LIST}",
-    rf"which of {_LIST} covers (?:the )?(?P<more>more|most|less|least) {_GROUND}",
+    rf"which of {_LIST} {_COVERS} (?:the )?(?P<more>more|most|less|least) {_GROUND}",
 )
 def _largest_area(match: re.Match[str]) -> PlaceQuestion:
     is_most = match["more"] in ("more", "most")
@@ -266,7 +287,7 @@ def _between(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"{_ONE_IS}{_FAR} (?:to the )?{_DIR} than {_B}(?: is| does)?",
+    rf"{_ONE_IS}{_FAR_TO} {_DIR} than {_B}(?: is| does)?",
     rf"is {_A} more {_DIR}(?:ern|erly) than {_B}(?: is)?",
 )
 def _farther(match: re.Match[str]) -> PlaceQuestion:
@@ -275,9 +296,12 @@ def _farther(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
-    rf"{_WHICH}(?:{_FAR}|farthest|furthest) (?:to the )?{_DIR}[,:]? {_LIST}",
-    rf"{_WHICH_OF}(?:{_FAR}|farthest|furthest) (?:to the )?{_DIR}",
+    rf"{_WHICH}(?:{_FAR_TO}|(?:farthest|furthest)(?: to the)?) {_DIR}[,:]? {_LIST}",
+    rf"is (?P<list>{_ONE_OF_TWO}) {_FAR_TO} {_DIR}",
+    rf"{_WHICH_OF}(?:{_FAR_TO}|(?:farthest|furthest)(?: to the)?) {_DIR}",
     rf"{_WHICH_OF}(?:{_DIR}(?:ern)?[- ]?most)",
+    rf"{_WHICH}{_DIR}(?:ern)?[- ]?most(?: one)? (?:of|out of|among) {_LIST}",
+    rf"{_WHICH}(?:more|most) {_DIR}(?:ern|erly)(?: one)? (?:of|out of|among) {_LIST}",
     rf"{_WHICH}{_DIR}(?:ern)?[- ]?most(?: one)?[,:]? {_LIST}",
     rf"{_WHICH}(?:more|most) {_DIR}(?:ern|erly)[,:] {_LIST}",
     rf"{_WHICH_OF}(?:more|most) {_DIR}(?:ern|erly)",
@@ -293,7 +317,9 @@ def _farthest(match: re.Match[str]) -> PlaceQuestion:
     rf"in (?:which|what) order do {_LIST} (?:lie|stand|come) "
     rf"from (?:the )?(?P<from>{DIRECTION}) to (?:the )?(?P<to>{DIRECTION})",
     rf"(?:from (?:the )?(?P<from>{DIRECTION}) to (?:the )?(?P<to>{DIRECTION})),? "
-    rf"(?:list|order|sort|name|give) {_LIST}",
+    rf"(?:list|order|sort|name|give|arrange|rank) {_LIST}",
+    rf"(?:list|order|sort|name|give|arrange|rank) "
+    rf"from (?:the )?(?P<from>{DIRECTION}) to (?:the )?(?P<to>{DIRECTION}): {_LIST}",
 )
 def _order(match: re.Match[str]) -> PlaceQuestion:
     start, end = plain_direction(match["from"]), plain_direction(match["to"])

@@ -40,7 +40,7 @@ ABSTRACT = (
     r"variet(?:y|ies)|diversity|fleets?|crowds?|herds?|crews?|staff|teams?|famil(?:y|ies)|"
     r"populations?|compan(?:y|ies)|econom(?:y|ies)|traffic|capacit(?:y|ies)|volumes?|heights?|"
     r"depths?|weights?|speeds?|temperatures?|deals?|details?|issues?|challenges?|mistakes?|"
-    r"interests?|focus|concerns?|attention|match(?:es)?|examples?|options?|answers?|choices?|"
+    r"queues?|closures?|interests?|focus|concerns?|attention|match(?:es)?|examples?|options?|answers?|choices?|"
     r"levels?(?! crossing)|pixels?|swaths?|resolutions?|similarit(?:y|ies)|contrasts?|trends?|"
     r"shares?|percentages?|proportions?|fractions?|yields?|(?:field|angle)s? of view|objects?|"
     r"densit(?:y|ies)|prices?|costs?|tides?|nights?|noon|dawn|dusk|sunsets?|sunrises?|mornings?|"
@@ -68,7 +68,9 @@ _NO_NAME = re.compile(
     r"towards?|under|underneath|until|up|upon|while|within|without|just|only|so|such|then|twice|"
     r"percent|typical|near|nearby|beside|next|close|adjacent|opposite|behind|in front|gaps?|"
     r"outskirts|"
+    r"in the middle|midway|halfway|located|situated|positioned|"
     r"other|others|another|else|anything|everything|something|nothing|everywhere|anywhere|home|"
+    r"i|me|my|us|we|our|you|your|him|her|"
     r"same|both|either|neither|going|likely|able|supposed|"
     r"scene|image|picture|photo|map|frame|"
     # what no scene shows as a place
@@ -80,6 +82,8 @@ _NO_NAME = re.compile(
     r"bright)est|farthest|furthest)|\w+[- ]?most)\b"
     # of two ponds the northern one: which it is depends on where both lie
     rf"|\b{DIRECTION}(?:ern|erly)\b|\bin the {DIRECTION}$|\b{DIRECTION} of\b"
+    # "the chapel the tallest building" are two names
+    r"|\b(?!(?:at|in|on|of|by|over|with|for)\b)[\w'-]+ the "
     rf"|. an? |\b(?:{ABSTRACT})\b"
     # a number, or a number and its unit: "larger than 5 hectares", "than in 2020"
     r"|^\d[\d.,]*(?: (?:[a-z]+|square [a-z]+))?$"
@@ -88,7 +92,7 @@ _NO_NAME = re.compile(
     r"|^[a-z]+ing (?:the|an?) |^.$"
     # of a kind without bounds, also with an article: "the crane closest to the water"
     r"|^(?:water|vegetation|grass|snow|ice|sand|soil|concrete|asphalt)$"
-    r"|^(?:area|land|region|ground|side|part|terrain|space|place|places|sun|wind|shadow|light|view)$"
+    r"|^(?:area|land|region|ground|side|part|terrain|space|place|places|cent(?:er|re)|middle|sun|wind|shadow|light|view)$"
 )
 """Words that no name of a place holds: with one of them the question is about something else."""
 

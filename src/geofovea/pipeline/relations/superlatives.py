@@ -26,7 +26,10 @@ _NUMBERS = {word: number for number, word in enumerate(NUMBERS, 2)} | {
 }
 
 _COUNT = rf"(?:(?P<count>{'|'.join(_NUMBERS)}) )?"
-_WHICH = rf"(?:which|what) (?P<of>of the )?(?:(?P<first>{'|'.join(_NUMBERS)}) )?"
+_WHICH = (
+    r"(?:which|what) (?P<of>of (?:all (?:of )?(?:the )?|the ))?"
+    rf"(?:(?P<first>{'|'.join(_NUMBERS)}) )?"
+)
 _THING = r"(?P<thing>[^\W\d_][\w' -]*?)"
 _REFERENCE = r"(?:the |an? )?(?P<reference>[^\W_][\w' -]*)"
 _SIZE = rf"(?P<size>{'|'.join(SIZES)})est"
@@ -42,24 +45,28 @@ _OF_ALL = r"(?:(?:one )?(?P<of_all>of (?:all )?(?:the )?))?"
 _BY_AREA = r"(?: (?:by|in) (?:surface )?(?:area|size))?"
 _TO = r"(?:to|from|away from)"
 _ASK = (
-    r"(?:(?:which|what|where|who) (?:is|lies|(?P<many>are|lie)) |find |show (?:me )?|locate |"
-    r"point to )?(?:the )?"
+    r"(?:(?:which|what|where|who) (?:is|lies|(?P<many>are|lie)) |"
+    r"(?:find|show|give)(?: me)? |locate |point to )?(?:the )?"
 )
-_VERB = r"(?:is|lies|(?P<many>are|lie))"
+_THAT_IS = r"(?:that|which) (?:is|lies|stands|sits)"
+_VERB = r"(?:is|lies|stands|sits|(?P<many>are|lie))"
 _SENTENCES = tuple(
     re.compile(pattern)
     for pattern in (
         rf"{_ASK}{_COUNT}{_SIZE} {_OF_ALL}{_THING}{_BY_AREA}",
-        rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_SIZE}{_BY_AREA}",
+        rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_SIZE}{_BY_AREA}(?: of all)?",
         rf"{_WHICH}{_THING} (?:has|covers) the {_SIZE} (?:surface )?area",
         rf"{_ASK}{_COUNT}{_WAY} {_OF_ALL}{_THING}",
         rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_WAY}",
         rf"{_ASK}{_COUNT}{_NEAR} {_THING} {_TO} {_REFERENCE}",
         rf"{_ASK}{_COUNT}{_THING} {_NEAR} (?:{_TO} )?{_REFERENCE}",
         rf"{_WHICH}{_THING} {_VERB} (?:the )?{_COUNT}{_NEAR} (?:{_TO} )?{_REFERENCE}",
+        rf"{_ASK}{_THING} {_THAT_IS} (?:the )?(?:{_SIZE}{_BY_AREA}|{_WAY})",
+        rf"{_ASK}{_THING} {_THAT_IS} (?:the )?{_NEAR} (?:{_TO} )?{_REFERENCE}",
     )
 )
 _NO_CLASS = re.compile(
+    r"'s? |"
     r"\b(?:and|or|nor|not|no|of|at|in|on|to|from|near|by|with|for|than|between|beside|the|a|an|"
     r"is|are|was|were|does|do|did|has|have|can|could|would|will|be|that|this|these|those|it|its|"
     r"which|what|where|who|whose|when|why|how|all|any|each|every|some|many|much|more|most|other|"

@@ -68,6 +68,7 @@ SIZES: Mapping[str, SizeWord] = MappingProxyType(
         "long": SizeWord("length", True),
         "short": SizeWord("length", False),
         "wid": SizeWord("width", True),
+        "broad": SizeWord("width", True),
         "narrow": SizeWord("width", False),
     }
 )

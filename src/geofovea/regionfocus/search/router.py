@@ -47,7 +47,7 @@ COUNTS = r"(how many|number of|count)"
 
 DIRECTION = r"(?:north|south|east|west|left|right|above|below|(?:north|south)[- ]?(?:east|west))"
 COMPARATIVE = (
-    r"(?:larger|smaller|bigger|wider|narrower|longer|shorter|taller|higher|lower|closer|farther|"
+    r"(?:larger|smaller|bigger|wider|broader|narrower|longer|shorter|taller|higher|lower|closer|farther|"
     r"further|nearer|older|newer|denser|greener|brighter|darker|busier|(?:more|less) [a-z]+)"
 )
 PLACE = r"(?:the |an? )(?P<{0}>[a-z][a-z -]*?)"
@@ -62,7 +62,8 @@ COMPARISONS = (
 """What speaks of two places, and how they are called."""
 
 SUPERLATIVE = (
-    r"(([a-z]+[- ]?most)|((larg|bigg|small|tall|long|short|wid|narrow|old|new)est)|only|unique)"
+    r"(([a-z]+[- ]?most)|"
+    r"((larg|bigg|small|tall|long|short|wid|broad|narrow|old|new)est)|only|unique)"
 )
 """What singles one thing out, and is no name: "the left-most and the largest runway" is one."""
 
