@@ -9,17 +9,20 @@ accuracy with its interval over scenes; the share of answers that are those with
 seconds of a further question beside one without a memory, from a memory that fills and from a full
 one; how much less CPU all questions of a scene take from a full memory, opening included, than each
 in a session of its own; bits a value with all that is stored beside them; megabytes a gigapixel.
+A stopped run resumes after the last scene that was finished.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 from geofovea.datasets.synthetic.questions import Question, ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
@@ -83,6 +86,18 @@ class Way:
     opening: list[float] = field(default_factory=list)
     bits: list[float] = field(default_factory=list)
     megabytes_a_gigapixel: list[float] = field(default_factory=list)
+
+    def __iadd__(self, other: Way) -> Way:
+        """With the answers about further scenes."""
+        for name in vars(self):
+            getattr(self, name).extend(getattr(other, name))
+        return self
+
+    @classmethod
+    def from_record(cls, record: dict[str, list[Any]]) -> Way:
+        """What `asdict` made of it."""
+        replies = {name: [Reply(**each) for each in record[name]] for name in ("filling", "full")}
+        return cls(**(record | replies))
 
 
 @dataclass(frozen=True)
@@ -172,19 +187,36 @@ def run(options: argparse.Namespace) -> str:
     host = load_host(options.model, threads=1)
     ways, alone, table = {kv: Way() for kv in (STOCK, *options.kv)}, 0.0, ""
     for number in range(options.scenes):
-        world = make_world(FIRST_SEED + number, options.side, options.side)
-        path = options.output / f"scene_{number}.tif"
-        if not path.exists():
-            write_scene(world, path)
-        bench = Bench(host, path, world, ask_world(world, options.per_category))
-        alone += bench.alone(options.alone)
-        for kv, way in ways.items():
-            bench.ask(kv, way)
+        of_scene, of_alone = measured(host, options, options.seed + number)
+        alone += of_alone
+        for kv, way in of_scene.items():
+            ways[kv] += way
         table = report(ways, alone)
         print(f"scene {number + 1} of {options.scenes}, {time.process_time():.0f} s", flush=True)
         # what was measured stands there if the rest is not waited for
         write_text(options.output / "scene_memory.md", table)
     return table
+
+
+def measured(host: Host, options: argparse.Namespace, seed: int) -> tuple[dict[str, Way], float]:
+    """All answers about one scene, and `Bench.alone`; from an earlier run if that was the same."""
+    wanted = {name: getattr(options, name) for name in ("model", "side", "per_category", "kv")}
+    kept = options.output / f"scene_{seed}.json"
+    if kept.exists():
+        record = json.loads(kept.read_text())
+        if record["options"] == wanted:
+            return {kv: Way.from_record(way) for kv, way in record["ways"].items()}, record["alone"]
+    world = make_world(seed, options.side, options.side)
+    path = options.output / f"scene_{options.side}_{seed}.tif"
+    if not path.exists():
+        write_scene(world, path)
+    bench = Bench(host, path, world, ask_world(world, options.per_category))
+    alone, ways = bench.alone(options.alone), {kv: Way() for kv in (STOCK, *options.kv)}
+    for kv, way in ways.items():
+        bench.ask(kv, way)
+    of_ways = {kv: asdict(way) for kv, way in ways.items()}
+    write_text(kept, json.dumps({"options": wanted, "ways": of_ways, "alone": alone}))
+    return ways, alone
 
 
 def report(ways: dict[str, Way], apart: float) -> str:
@@ -238,6 +270,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--scenes", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="Of the first scene.")
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--per-category", type=int, default=2)
     parser.add_argument("--alone", type=int, default=2)

@@ -10,7 +10,7 @@ FAMILIES = {"llama": (LlamaForCausalLM, LlamaConfig), "qwen2": (Qwen2ForCausalLM
 DEPTH, WIDTH = 6, 48
 
 
-def make_model(family, kernel="sdpa"):
+def make_model(family, kernel="sdpa", **settings):
     make, configure = FAMILIES[family]
     torch.manual_seed(0)
     config = configure(
@@ -22,6 +22,7 @@ def make_model(family, kernel="sdpa"):
         num_key_value_heads=2,
         head_dim=8,
         attn_implementation=kernel,
+        **settings,
     )
     model = make(config).eval()
     enliven(model)

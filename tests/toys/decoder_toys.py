@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
+from geofovea.regionfocus.reductions.decoder.sparsevlm2 import rotary_kernel
 from geofovea.regionfocus.reductions.primitives.sums import summed
 from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 
@@ -64,6 +65,7 @@ class FixedView:
     key_means: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     carried: MutableMapping[str, Tensor] = field(default_factory=dict)
     value_heads: int = 2
+    rotary_base: float = 10_000.0
 
     def rows(self, queries: Tensor, back: int = 0) -> Tensor:
         """See `DecoderView`."""
@@ -73,6 +75,11 @@ class FixedView:
         """See `DecoderView`."""
         rows = self.rows(queries, back)
         return summed(rows, (0, 1)) / (rows.shape[0] * rows.shape[1])
+
+    def nearness(self, queries: Tensor) -> Tensor:
+        """See `DecoderView`; positions are places."""
+        apart = queries[:, None] - torch.arange(len(self.hidden))
+        return rotary_kernel(apart, self.key_means.shape[-1], self.rotary_base)
 
     def keys(self) -> Tensor:
         """See `DecoderView`."""

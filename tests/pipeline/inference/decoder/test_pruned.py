@@ -230,6 +230,44 @@ def test_a_reduction_sees_the_attention_and_the_sublayers_of_the_stock_layers(mo
 
 
 @dataclass
+class AsksForNearness(Probe):
+    """Keeps every second token before layer 2, and asks before layer 4."""
+
+    def reduce(self, view):
+        self.seen.append((view.nearness(view.text), view.text, len(view.hidden)))
+        return self._choose(view, 0)
+
+
+ROPES = {
+    "far": {"rope_type": "default", "rope_theta": 1e6},
+    "scaled": {
+        "rope_type": "yarn",
+        "rope_theta": 1e4,
+        "factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
+}
+
+
+@pytest.mark.parametrize("policy", ["original", "contiguous"])
+@pytest.mark.parametrize("rope", ROPES)
+def test_nearness_is_that_of_the_frequencies_and_the_positions_of_the_model(prompt, rope, policy):
+    model = make_model("qwen2", rope_parameters=ROPES[rope], max_position_embeddings=256)
+    probe = AsksForNearness()
+    probe.positions = policy
+    start(model, probe).advance(prompt)
+    nearness, text, length = probe.seen[-1]
+    places = [*range(3), *range(3, 23, 2), *range(23, 29)]
+    positions = torch.tensor(places) if policy == "original" else torch.arange(length)
+    angles = (positions[text][:, None] - positions)[..., None] * model.model.rotary_emb.inv_freq
+    torch.testing.assert_close(nearness, 2 * angles.cos().sum(-1) / 8**0.5, atol=1e-4, rtol=0)
+    torch.testing.assert_close(nearness[0, text[0]], torch.tensor(8**0.5))
+    if rope == "far":
+        # two places of text: 0.7071 · (cos 1 + cos 0.0316 + cos 0.001 + cos 0.00003)
+        assert float(nearness[1, text[0]]) == pytest.approx(2.50302, abs=1e-4)
+
+
+@dataclass
 class LooksTooFar(Probe):
     """Drops before layer 2, and before layer 3 asks for a layer that saw another sequence."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import sqrt
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from geofovea.pipeline.inference.attention.rows import (
     layer_values,
     merged_rotary,
     pair_logits,
+    rotate,
     rotated_keys,
     rotated_queries,
 )
@@ -262,6 +264,17 @@ class PruningView:
         logits = pair_logits(rotated, keys, layer.self_attn.scaling)[0]
         later = torch.arange(length, device=hidden.device) > places[:, None]
         return logits.masked_fill_(later, -torch.inf).softmax(-1)
+
+    def nearness(self, queries: Tensor) -> Tensor:
+        """See ``DecoderView``; by the model's own frequencies, and the positions that are left."""
+        layer, (hidden, (cos, sin)) = self._entering(0)
+        dim = layer.self_attn.head_dim
+        ones = torch.ones(1, 1, hidden.shape[1], dim, device=hidden.device)
+        turned = rotate(layer.self_attn, ones, cos.float(), sin.float())[0, 0]
+        products = turned[queries.to(turned.device)] @ turned.T
+        # some decoders scale their tables
+        kernel: Tensor = products * (sqrt(dim) / turned[0].square().sum())
+        return kernel
 
     def keys(self) -> Tensor:
         """Rotated keys of the layer, the mean of its heads, ``(s, head_dim)``."""

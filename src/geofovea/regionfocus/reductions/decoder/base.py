@@ -87,6 +87,17 @@ class DecoderView(Protocol):
         """Mean of `rows` over heads and any number of queries, float32 ``(s,)``, block by block."""
         ...
 
+    def nearness(self, queries: Tensor) -> Tensor:
+        """What attention gives for nearness alone, float32 ``(q, s)``.
+
+        Vectors of ones, turned to the positions of query and key as the model turns them, have
+        these products over the root of their numbers, √head_dim at distance 0.
+
+        Args:
+            queries: Their places, int64 ``(q,)``.
+        """
+        ...
+
     def keys(self) -> Tensor:
         """Rotated keys of the next layer, mean over heads, float32 ``(s, head_dim)``."""
         ...

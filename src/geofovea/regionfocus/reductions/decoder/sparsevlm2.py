@@ -10,7 +10,8 @@ Needs a row per rater. O(raters · s · d · heads). Text-guided.
 ``faithful``: `rotary_kernel`, and `corrected_scores` with it as divisor. The kernel is not
 positive everywhere: with heads of 64 numbers and a base of 10,000 it is below 0 from a distance of
 725 on, and near a zero one token wins by division. ``fixed``: the divisor is at least an eighth of
-its value at distance 0. The release keeps 14 heads of any model. It leaves survivors their
+its value at distance 0, and its frequencies and positions are those of the model, rows and columns
+of M-RoPE included. The release keeps 14 heads of any model. It leaves survivors their
 positions; here they are numbered anew by default, so that a distance in the sequence stays the
 distance of positions. Places in a sequence say little about places in a scene: with
 ``gravity=False`` nothing is divided.
@@ -25,7 +26,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
@@ -51,24 +51,15 @@ class SparseVlm2(DecoderStage):
             told otherwise.
         positions: Of survivors.
         gravity: Whether attention is divided by the rotary kernel.
-        base: Of the rotary frequencies of the model.
         sinks: Vision tokens that may not win by being attention sinks; None to leave them in.
-
-    Raises:
-        ModelError: If the base is not above 1.
     """
 
     schedule: Schedule = PUBLISHED_2[192]
     positions: Positions = "contiguous"
     gravity: bool = True
-    base: float = 10_000.0
     sinks: SinkFilter | None = None
     name: ClassVar[str] = "sparsevlm2"
     reach: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        if not self.base > 1:
-            raise ModelError(f"rotary frequencies have a base above 1, got base={self.base}")
 
     def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         rater_index = raters(view.embedded_visual, view.embedded_text)
@@ -76,11 +67,9 @@ class SparseVlm2(DecoderStage):
         attention = view.rows(rows, back=1)[..., view.visual]
         divisor = torch.ones(attention.shape[1:], device=attention.device)
         if self.gravity:
-            head_dim = view.keys().shape[-1]
-            apart = rows[:, None] - view.visual.to(rows.device)
-            kernel = rotary_kernel(apart, head_dim, self.base)
-            # the kernel of distance 0 is the root of the numbers of a head
-            divisor = kernel.clamp_min(sqrt(head_dim) / 8).to(attention.device)
+            kernel = view.nearness(rows)
+            nearest = float(kernel[0, rows[0]])
+            divisor = kernel[:, view.visual].clamp_min(nearest / 8).to(attention.device)
         scores, _ = corrected_scores(attention, divisor, max(1, len(attention) // 2))
         return keep_best(exclude_visual_sinks(scores, view, self.sinks), k)
 
