@@ -49,6 +49,16 @@ def test_neighbors_answer_what_is_worded_alike():
     assert neighbor_answers(known, asked, k=3) == {"30": "blue", "31": "red"}
 
 
+def test_a_figure_is_averaged_over_the_halves_that_have_questions_of_it():
+    samples = [row(i, "white", image=f"{i // 4}.tif") for i in range(12)]
+    fair = Sample("FAIR_1", ("3.tif",), "what?", ("white",), "color", "FAIR")
+    found = measure_blind(BENCHMARK, [*samples, fair], synonyms("none"), runs=9)
+    # one image has all of them: a half that asks about it learns no answer of its source
+    assert found.crossed["FAIR OA"] == found.neighbors["FAIR OA"] == (0.0, 0.0)
+    assert "STAR OA" not in found.fitted
+    assert found.to_json()["crossed"]["OA"]["mean"] > 0.5
+
+
 def test_the_best_constants_of_the_published_file_have_their_known_scores(published_file):
     samples = read(published_file, published_file.parent).samples
     answers = constants_for(samples, samples, SCORER)

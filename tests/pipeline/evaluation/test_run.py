@@ -224,6 +224,11 @@ def test_a_report_puts_a_run_among_the_published_scores(benchmark, tmp_path):
     lines = (folder / "report.md").read_text().splitlines()
     fair = [line for line in lines if line.startswith("| FAIR AA ") and line.count("|") == 6]
     assert "answers.jsonl (this run)" in fair[0]
+    assert "n/a: every draw of images gave the same number" in scored.stdout
+    assert "are empty or failed" not in scored.stdout
+    path.write_text("\n".join(json.dumps({"id": r["question_id"], "text": " "}) for r in answers))
+    empty = run("lrs-vqa", "--root", root, "--predictions", path)
+    assert f"note: {len(answers)} of {len(answers)} answers are empty or failed" in empty.stdout
     assert any("Qwen2-VL-7B" in line and "23.80" in line for line in fair)
 
 
@@ -231,6 +236,14 @@ def test_blind_scores_and_leaks_are_printed(benchmark, tmp_path):
     blind = run("synthetic", "--root", benchmark, "--blind", "--runs", 2)
     assert blind.exit_code == 0, blind.output
     assert "15 neighbors, crossed" in blind.stdout
+    # sources of which the file has no question have no line, and no other figure fails over them
+    rows = (benchmark / "annotations.jsonl").read_text().replace("SYNTH_", "FAIR_")
+    (benchmark / "LRS_VQA_merged.jsonl").write_text(rows)
+    partly = run("lrs-vqa", "--root", benchmark, "--blind", "--runs", 3)
+    assert partly.exit_code == 0, partly.output
+    assert "FAIR AA" in partly.stdout
+    assert "STAR AA" not in partly.stdout
+    assert "nan" not in run("lrs-vqa", "--root", benchmark, "--blind", "--json").stdout.lower()
     training = tmp_path / "training"
     shutil.copytree(benchmark / "image", training)
     found = run("synthetic", "--root", benchmark, "--train", training)

@@ -1,6 +1,10 @@
 """``geofovea batch``: rows for all that was asked, good files, and messages for bad input."""
 
+import codecs
+import csv
+import io
 import json
+import math
 import os
 import random
 import re
@@ -11,6 +15,7 @@ import time
 import warnings
 
 import geopandas
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -21,6 +26,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.runs.batch_results import write_csv
 from geofovea.pipeline.runs.journal import Journal
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.tiling.files.stamp import scene_identity
@@ -104,8 +110,21 @@ def test_a_folder_with_broken_members_gives_a_row_for_each(batch, rows, scenes):
         assert broken["error"].startswith(kind)
 
 
-def test_geoparquet_and_jsonl_say_the_same(batch, rows, scenes, tmp_path):
+def test_geoparquet_csv_and_jsonl_say_the_same(batch, rows, scenes, tmp_path):
     assert batch(scenes, "--question", QUESTION).exit_code == 0
+    table = pd.read_csv(tmp_path / "out" / "answers.csv", keep_default_na=False)
+    assert table.set_index("id").index.tolist() == list(rows())
+    places = (table[name].replace("", "nan").astype(float) for name in ("longitude", "latitude"))
+    points = geopandas.points_from_xy(*places)
+    for (_, told), point, row in zip(table.iterrows(), points, rows().values(), strict=True):
+        for name in ("scene", "question", "status"):
+            assert told[name] == row[name]
+        for name in ("answer", "confidence", "error"):
+            assert str(told[name]) == ("" if row[name] is None else str(row[name]))
+        assert told["warnings"] == " | ".join(row["warnings"] or ())
+        assert str(told["tiles_encoded"]) == str((row["cost"] or {}).get("tiles_encoded", ""))
+        assert math.isnan(point.x) == (row["geometry"] is None)
+        assert math.isnan(point.x) or shapely.geometry.shape(row["geometry"]).covers(point)
     frame = geopandas.read_parquet(tmp_path / "out" / "answers.parquet").set_index("id")
     assert frame.crs.to_authority() == ("OGC", "CRS84")
     assert list(frame.index) == list(rows())
@@ -122,6 +141,17 @@ def test_geoparquet_and_jsonl_say_the_same(batch, rows, scenes, tmp_path):
             assert list(told["warnings"]) == row["warnings"]
         if row["geometry"]:
             assert told.geometry.equals(shapely.geometry.shape(row["geometry"]))
+
+
+def test_a_table_runs_no_formula_and_keeps_numbers_and_letters(tmp_path):
+    texts = ["=HYPERLINK(1)", "+cmd", "@x", "-3.5", "+1e5", "-", 'zwölf, "x"\nzwei', "", None]
+    names = "id scene question region status confidence error stopped warnings cost scene_facts"
+    nothing = dict.fromkeys([*names.split(), "provenance", "geometry"])
+    write_csv([nothing | {"answer": text} for text in texts], tmp_path / "a.csv")
+    raw = (tmp_path / "a.csv").read_bytes()
+    assert raw.startswith(codecs.BOM_UTF8)
+    told = [row["answer"] for row in csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), ""))]
+    assert told == ["'=HYPERLINK(1)", "'+cmd", "'@x", "-3.5", "+1e5", "'-", texts[6], "", ""]
 
 
 def test_a_batch_answers_as_a_session_does(batch, rows, scenes, make_session):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,29 @@ def test_titles_of_progress_bars_are_harmless(monkeypatch):
     text = "".join(seen)
     assert "[red][/2024]" in text
     assert is_harmless(text)
+
+
+@pytest.mark.parametrize(
+    ("bar", "step", "line"),
+    [
+        (lambda: progress.progress_bar("hashing"), (0.374,), "hashing: 37 %, "),
+        (
+            lambda: progress.counting_bar("asking", 9),
+            (2, "1 failed"),
+            "asking: 2 of 9, 1 failed, ",
+        ),
+    ],
+    ids=["share", "count"],
+)
+def test_a_log_gets_lines_of_every_bar(bar, step, line, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
+    with bar() as advance:
+        advance(*step)
+        told, end = "", time.monotonic() + 20
+        while line not in told and time.monotonic() < end:
+            time.sleep(0.01)
+            told += capsys.readouterr().err
+    assert re.search(rf"^{line}\d\.\d min$", told, re.MULTILINE)
 
 
 def test_everything_is_printed_through_one_function():

@@ -85,7 +85,13 @@ _input = in_group("Input options")
     is_common=True,
     help="Exit with 0 even if rows failed; otherwise 3.",
 )
-@option("--jsonl-only", is_flag=True, group="Output options", help="Write no GeoParquet.")
+@option(
+    "--no-geoparquet",
+    earlier=["--jsonl-only"],
+    is_flag=True,
+    group="Output options",
+    help="Write JSON lines and CSV alone.",
+)
 @option(
     "--json", "as_json", is_flag=True, is_common=True, help="Print the summary as one JSON object."
 )
@@ -111,7 +117,7 @@ def batch(
     replace: bool,
     wait: bool,
     allow_failures: bool,
-    jsonl_only: bool,
+    no_geoparquet: bool,
     as_json: bool,
 ) -> None:
     """Ask questions about many scenes.
@@ -121,7 +127,8 @@ def batch(
     column scene_before names an earlier scene of the same place to compare with.
 
     Every answer is saved at once. If the run is interrupted, repeat the command and it resumes.
-    Results are OUTPUT/answers.jsonl and OUTPUT/answers.parquet. Exit code 3 says that rows failed.
+    Results are answers.jsonl, answers.csv and answers.parquet in OUTPUT. Exit code 3 says that rows
+    failed.
     """
     from geofovea.datasets.inputs.manifest_columns import ManifestColumns
     from geofovea.datasets.inputs.region_files import read_regions
@@ -155,7 +162,7 @@ def batch(
     summary = run_batch(
         plan,
         settings,
-        BatchFolder(output, geoparquet=not jsonl_only, replace=replace, wait=wait),
+        BatchFolder(output, geoparquet=not no_geoparquet, replace=replace, wait=wait),
         workers.executor_of(work),
         retry_failed=retry_failed,
         max_failures=max_failures,

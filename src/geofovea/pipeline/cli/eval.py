@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, opti
 from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import verify_option
 from geofovea.pipeline.cli.options.shared import json_option
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.system.terminal import counted, echo
 
 if TYPE_CHECKING:
@@ -282,7 +284,7 @@ def _print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:
     from geofovea.pipeline.system.tables import print_table
 
     for line in head_lines(benchmark, scores):
-        echo(line)
+        echo(in_shell_words(line, click.get_current_context().command))
     print_table(*figure_rows(scores))
     print_table(*group_rows(scores), numbers_from=2)
     print_table(*rule_rows(scores), numbers_from=2)
@@ -292,7 +294,7 @@ def _print_blind(scores: BlindScores) -> None:
     from geofovea.pipeline.system.tables import print_table
 
     def spread(pair: tuple[float, float]) -> str:
-        return f"{100 * pair[0]:.2f} ± {100 * pair[1]:.2f}"
+        return "n/a" if isnan(pair[0]) else f"{100 * pair[0]:.2f} ± {100 * pair[1]:.2f}"
 
     echo(
         f"{scores.benchmark} without looking, official rule, percent. The constant is fitted on "

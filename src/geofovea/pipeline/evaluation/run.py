@@ -36,7 +36,7 @@ from geofovea.pipeline.runs.workers import Workers
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.interruption import interruptible, shielded
-from geofovea.pipeline.system.progress import progress_bar
+from geofovea.pipeline.system.progress import counting_bar
 from geofovea.tiling.remote.names import without_secrets
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
@@ -124,7 +124,7 @@ def run_eval(
     def tell(now: RunCounts) -> None:
         nonlocal counts
         counts = now
-        advance(1 - now.remaining / max(1, now.planned))
+        now.shown_by(advance)
 
     def finished(entries: Mapping[ItemKey, Entry], notes: Sequence[str]) -> FinishedRun:
         ended = {
@@ -139,7 +139,7 @@ def run_eval(
         if settings.endpoint is not None:
             make_ledger_file(folder)
         try:
-            with progress_bar(f"asking {benchmark.title}") as advance:
+            with counting_bar(f"asking {benchmark.title}", len(items)) as advance:
                 counts = run_items(
                     list(items.values()),
                     journal,

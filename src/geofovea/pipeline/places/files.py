@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from geofovea.pipeline.answers.evidence_files import (
 )
 from geofovea.pipeline.answers.features import PLANE, geometry_of, is_on_ground
 from geofovea.pipeline.system.files import write_text
+from geofovea.pipeline.system.tables import csv_table
 from geofovea.tiling.geo.coordinates import area_m2, geometry_crs, polygon_scene
 
 if TYPE_CHECKING:
@@ -147,18 +146,8 @@ def _properties(places: Places, place: Place, after: Afterwork) -> dict[str, Any
 
 def _write_csv(places: Places, path: Path) -> None:
     names = ("label", "score", "left", "top", "right", "bottom", "level", "outline")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for place in places:
-        box = place.box_scene.as_tuple()
-        writer.writerow([_as_text(place.label), place.score, *box, place.level, place.outline])
-    write_text(path, text.getvalue())
-
-
-def _as_text(label: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{label}" if label[:1] in ("=", "+", "-", "@", "\t", "\r") else label
+    rows = [(p.label, p.score, *p.box_scene.as_tuple(), p.level, p.outline) for p in places]
+    write_text(path, csv_table(names, rows))
 
 
 _WRITERS: dict[str, Callable[[Places, Path], None]] = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from geofovea.pipeline.runs.batch_results import (
     ANSWERS,
     check_geoparquet,
     result_rows,
+    write_csv,
     write_geoparquet,
     write_jsonl,
 )
@@ -24,7 +26,7 @@ from geofovea.pipeline.runs.batch_summary import BatchSummary, summarize
 from geofovea.pipeline.runs.executors.base import Executor
 from geofovea.pipeline.runs.journal import JOURNAL, Journal
 from geofovea.pipeline.runs.journal_salvage import has_content
-from geofovea.pipeline.runs.runner import RunCounts, run_items
+from geofovea.pipeline.runs.runner import run_items
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.interruption import interruptible, shielded
@@ -32,7 +34,7 @@ from geofovea.pipeline.system.progress import counting_bar
 
 __all__ = ["BatchFolder", "run_batch"]
 
-_GEOPARQUET = "answers.parquet"
+_CSV, _GEOPARQUET = "answers.csv", "answers.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class BatchFolder:
 
     Attributes:
         path: The folder; it is made if it is not there.
-        geoparquet: Whether GeoParquet is written beside JSON lines.
+        geoparquet: Whether GeoParquet is written beside JSON lines and CSV.
         replace: Write over results of another configuration.
         wait: Wait for another run in this folder to end, instead of refusing.
     """
@@ -74,7 +76,7 @@ class BatchFolder:
     @property
     def outputs(self) -> list[Path]:
         """The files of results."""
-        names = [ANSWERS, _GEOPARQUET] if self.geoparquet else [ANSWERS]
+        names = [ANSWERS, _CSV, *([_GEOPARQUET] if self.geoparquet else [])]
         return [self.path / name for name in names]
 
 
@@ -122,7 +124,7 @@ def run_batch(
                     retry_failed=retry_failed,
                     max_failures=max_failures,
                     batch_size=batch_size,
-                    report=_reporter(advance),
+                    report=lambda now: now.shown_by(advance),
                 )
         except (GeoFoveaError, KeyboardInterrupt) as error:
             # a run that cannot go on shows what it has, unless that is what it cannot do
@@ -133,7 +135,7 @@ def run_batch(
             raise
         with shielded():
             results = result_rows(plan.rows, journal.entries(settings.hash))
-            write_notes = _write(results, folder)
+            files, write_notes = _write(results, folder)
         mended = tuple(journal.notes)
     return summarize(
         results,
@@ -143,7 +145,7 @@ def run_batch(
         seconds=time.perf_counter() - started,
         notes=(*plan.notes, *write_notes),
         configuration=settings.hash,
-        files=_names(folder.outputs[:1] if write_notes else folder.outputs),
+        files=files,
         stopped=f"{counts.failed} items failed" if counts.stopped else "",
         endpoint=spent(folder.path),
         mended=mended,
@@ -160,25 +162,26 @@ def _write_so_far(
             f"{len(results)} of {len(plan.rows)} rows have an end and are in "
             f"{folder.outputs[0]}; the same command goes on"
         )
+    elif isinstance(error, KeyboardInterrupt):
+        error.add_note("no row has an end yet; the same command begins again")
 
 
-def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> tuple[str, ...]:
-    """Write the results; answers are there without GeoParquet, so its failure is a note."""
-    write_jsonl(results, folder.outputs[0])
-    after = Afterwork()
-    if folder.geoparquet:
-        table = folder.outputs[1]
-        after.attempt(f"the file {table}", lambda: write_geoparquet(results, table), None)
-    return after.warnings
+def _write(
+    results: Sequence[Mapping[str, Any]], folder: BatchFolder
+) -> tuple[list[str], tuple[str, ...]]:
+    """Write the results; returns the files, and notes of tables that failed.
 
+    The answers are there without tables.
+    """
+    first, *tables = folder.outputs
+    write_jsonl(results, first)
+    writers, after = {_CSV: write_csv, _GEOPARQUET: write_geoparquet}, Afterwork()
 
-def _reporter(advance: Callable[[int, str], None]) -> Callable[[RunCounts], None]:
-    def tell(counts: RunCounts) -> None:
-        failed = f"{counts.failed} failed" if counts.failed else ""
-        advance(counts.earlier + counts.answered + counts.failed, failed)
+    def write(table: Path) -> list[str]:
+        writers[table.name](results, table)
+        return [str(table)]
 
-    return tell
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    return [str(path) for path in paths]
+    files = [str(first)]
+    for table in tables:
+        files += after.attempt(f"the file {table}", partial(write, table), [])
+    return files, after.warnings

@@ -1,4 +1,4 @@
-"""The results of a batch as files: JSON lines and GeoParquet, both made from the journal."""
+"""The results of a batch as files, made from the journal: JSON lines, CSV and GeoParquet."""
 
 from __future__ import annotations
 
@@ -12,13 +12,27 @@ from geofovea.pipeline.runs.batch_plan import PlannedRow
 from geofovea.pipeline.runs.item import ItemKey
 from geofovea.pipeline.runs.journal import Entry
 from geofovea.pipeline.system.files import write_file, write_text
+from geofovea.pipeline.system.tables import csv_table
 
-__all__ = ["ANSWERS", "check_geoparquet", "result_rows", "write_geoparquet", "write_jsonl"]
+__all__ = [
+    "ANSWERS",
+    "check_geoparquet",
+    "result_rows",
+    "write_csv",
+    "write_geoparquet",
+    "write_jsonl",
+]
 
 ANSWERS = "answers.jsonl"
 """The file of results in the folder of a batch."""
 
 _LONLAT = "OGC:CRS84"
+_CSV = (
+    *("id", "scene", "question", "region", "status", "answer", "confidence"),
+    *("longitude", "latitude", "error", "warnings", "stopped"),
+    *("tiles_encoded", "tokens_llm", "seconds", "crs", "model", "configuration"),
+)
+_NO_PLACE = {"longitude": None, "latitude": None}
 
 
 def result_rows(
@@ -78,6 +92,50 @@ def write_jsonl(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     write_text(path, "\n".join(json.dumps(result) for result in results))
 
 
+def write_csv(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write one row a result, for spreadsheets and as points for any GIS.
+
+    ``longitude`` and ``latitude`` are a point within the ``geometry`` of a result, in degrees. What
+    a result lacks is an empty cell. The file begins with a byte order mark, without which Excel
+    reads other letters than were written.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    rows = [result | _figures(result) | _point(result) for result in map(dict, results)]
+    for row in rows:
+        row["warnings"] = " | ".join(row["warnings"] or ())
+    table = csv_table(_CSV, ([row[name] for name in _CSV] for row in rows))
+    write_text(path, f"\ufeff{table}")
+
+
+def _point(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """A point within the geometry, in degrees to a centimeter."""
+    from shapely.geometry import shape
+
+    if result["geometry"] is None:
+        return _NO_PLACE
+    point = shape(result["geometry"]).representative_point()
+    return (
+        _NO_PLACE
+        if point.is_empty
+        else {"longitude": round(point.x, 7), "latitude": round(point.y, 7)}
+    )
+
+
+def _figures(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What tables are sorted by, out of the nested fields; None where a result lacks it."""
+    cost, provenance = result["cost"] or {}, result["provenance"] or {}
+    return {
+        "tiles_encoded": cost.get("tiles_encoded"),
+        "tokens_llm": cost.get("tokens_llm"),
+        "seconds": cost.get("seconds", {}).get("total"),
+        "crs": (result["scene_facts"] or {}).get("crs"),
+        "model": provenance.get("model"),
+        "configuration": provenance.get("configuration"),
+    }
+
+
 def check_geoparquet() -> None:
     """Fail before the work where GeoParquet could not be written after it.
 
@@ -88,7 +146,7 @@ def check_geoparquet() -> None:
         try:
             __import__(package)
         except ImportError as error:
-            purpose = "GeoParquet (leave it out with --jsonl-only)"
+            purpose = "GeoParquet (leave it out with --no-geoparquet)"
             raise MissingExtraError(package, "geo", purpose) from error
 
 
@@ -111,14 +169,11 @@ def write_geoparquet(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     plain = ("id", "scene", "question", "region", "status", "answer", "stopped", "error", "tries")
     columns: dict[str, list[Any]] = {name: [r[name] for r in results] for name in plain}
     columns["confidence"] = [_number(r["confidence"]) for r in results]
-    columns["tiles_encoded"] = [_number((r["cost"] or {}).get("tiles_encoded")) for r in results]
-    columns["tokens_llm"] = [_number((r["cost"] or {}).get("tokens_llm")) for r in results]
-    columns["seconds"] = [
-        _number((r["cost"] or {}).get("seconds", {}).get("total")) for r in results
-    ]
-    columns["crs"] = [(r["scene_facts"] or {}).get("crs") for r in results]
-    columns["model"] = [(r["provenance"] or {}).get("model") for r in results]
-    columns["configuration"] = [(r["provenance"] or {}).get("configuration") for r in results]
+    figures = [_figures(result) for result in results]
+    for name in ("tiles_encoded", "tokens_llm", "seconds"):
+        columns[name] = [_number(each[name]) for each in figures]
+    for name in ("crs", "model", "configuration"):
+        columns[name] = [each[name] for each in figures]
     columns["warnings"] = [list(r["warnings"] or ()) for r in results]
     columns |= {
         name: [None if r[name] is None else json.dumps(r[name]) for r in results] for name in nested

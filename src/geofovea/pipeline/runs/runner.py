@@ -57,6 +57,11 @@ class RunCounts:
         """Items that still have to be worked on."""
         return self.planned - self.earlier - self.answered - self.failed
 
+    def shown_by(self, advance: Callable[[int, str], None]) -> None:
+        """Tell a ``counting_bar`` how far the run has come."""
+        failed = f"{self.failed} failed" if self.failed else ""
+        advance(self.planned - self.remaining, failed)
+
 
 def run_items(
     items: Sequence[Item],

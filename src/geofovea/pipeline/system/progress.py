@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, else a line now and then of what is counted.
+"""Progress on standard error: a bar on a terminal, else a line now and then.
 
 What draws bars is imported with the first one: most questions show none.
 """
@@ -44,7 +44,13 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
     is_shown = console.is_terminal and not is_quiet()
     with Progress(*columns, console=console, disable=not is_shown) as bar:
         task = bar.add_task(visible(title), total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+        with _lines(title, "0 %", is_shown=not console.is_terminal) as lines:
+
+            def advance(share: float) -> None:
+                bar.update(task, completed=share)
+                lines.state = f"{100 * share:.0f} %"
+
+            yield advance
 
 
 @contextmanager
@@ -80,11 +86,11 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
     is_shown = console.is_terminal and not is_quiet()
     with Progress(*columns, console=console, disable=not is_shown) as bar:
         task = bar.add_task(visible(title), total=total, word="")
-        with _lines(title, total, is_shown=not console.is_terminal) as lines:
+        with _lines(title, f"0 of {total}", is_shown=not console.is_terminal) as lines:
 
             def advance(done: int, word: str) -> None:
                 bar.update(task, completed=done, word=visible(word))
-                lines.done, lines.word = done, word
+                lines.state = f"{done} of {total}" + (f", {word}" if word else "")
 
             yield advance
 
@@ -97,20 +103,18 @@ def tell(text: str) -> None:
 class _Lines:
     """A line now and then, for logs: also while one long item is worked on."""
 
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total = title, total
+    def __init__(self, title: str, state: str) -> None:
+        self._title, self.state = title, state
         self._started = time.monotonic()
-        self.done, self.word = 0, ""
 
     def tell(self) -> None:
         minutes = (time.monotonic() - self._started) / 60
-        more = f", {self.word}" if self.word else ""
-        tell(f"{self._title}: {self.done} of {self._total}{more}, {minutes:.1f} min")
+        tell(f"{self._title}: {self.state}, {minutes:.1f} min")
 
 
 @contextmanager
-def _lines(title: str, total: int, *, is_shown: bool) -> Iterator[_Lines]:
-    lines, ended = _Lines(title, total), threading.Event()
+def _lines(title: str, state: str, *, is_shown: bool) -> Iterator[_Lines]:
+    lines, ended = _Lines(title, state), threading.Event()
     if not is_shown:
         yield lines
         return

@@ -1,16 +1,21 @@
-"""Tables that line up, for people; the same rows go to machines as JSON."""
+"""Tables that line up, for people; for spreadsheets as CSV; for machines the rows go as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from geofovea.pipeline.system.terminal import visible
 
-__all__ = ["WIDEST", "markdown_table", "print_table"]
+__all__ = ["WIDEST", "csv_table", "markdown_table", "print_table"]
 
 WIDEST = 160
 """Columns of what is printed where no terminal says how many there are."""
+
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*(?:[eE][+-]?\d+)?")
 
 
 def print_table(
@@ -58,3 +63,22 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([line(header), rule, *(line(row) for row in rows)])
+
+
+def csv_table(header: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
+    """The same as CSV with commas; None is an empty cell.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front, for texts come
+    from models and files. A text that is a number stays one.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_inert(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _inert(cell: str | float | None) -> str | float | None:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    return cell if _NUMBER.fullmatch(cell) else f"'{cell}"

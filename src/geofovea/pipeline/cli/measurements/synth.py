@@ -56,8 +56,8 @@ def synth(
     """Write synthetic scenes and questions about them.
 
     An OUTPUT that ends in .tif is one scene, with its questions beside it. The file of questions
-    has the format of LRS-VQA; batch and eval read it. With --dates 2 every scene is written at two
-    dates, and the questions are about what changed between them.
+    has the format of LRS-VQA; batch reads it, and eval synthetic does. With --dates 2 every scene
+    is written at two dates, and the questions are about what changed between them.
     """
     from geofovea.pipeline.evaluation import synthetic_scenes
     from geofovea.pipeline.system.progress import progress_bar

@@ -66,8 +66,15 @@ def head_lines(benchmark: Benchmark, scores: Mapping[str, Any]) -> Iterator[str]
         f"[95 % interval, bootstrap over images]; synonyms: {scores['synonyms']}; scorers version "
         f"{scores['version']}"
     )
+    if any(f["low"] is None for figures in scores["figures"].values() for f in figures.values()):
+        yield "n/a: every draw of images gave the same number, so no interval is known"
     if scores["answered"] < scores["asked"]:
         yield "note: these are not the figures of the whole benchmark"
+    if empty := scores["rules"]["official"].get("wrong: no answer", 0):
+        yield (
+            f"note: {empty} of {scores['answered']} answers are empty or failed, which counts as "
+            "wrong; some models say nothing to a prompt that they do not know"
+        )
     if scores["unknown"]:
         yield f"note: {scores['unknown']} answer(s) have ids that the benchmark does not have"
     for note in scores["notes"]:
