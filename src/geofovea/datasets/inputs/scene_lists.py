@@ -63,7 +63,7 @@ def list_scenes(
 
 
 def _with_collections(rows: list[ManifestRow]) -> list[ManifestRow]:
-    """STAC makes ids unique within a collection: where two are alike, its name goes before."""
+    """Rows whose ids are unique: those of STAC are so within a collection, whose name is added."""
     times = Counter(row.id for row in rows)
     return [
         replace(row, id=f"{row.collection}/{row.id}")
@@ -76,40 +76,46 @@ def _with_collections(rows: list[ManifestRow]) -> list[ManifestRow]:
 def _rows_of(
     source: str, asset: str | None, columns: ManifestColumns | None
 ) -> Iterator[ManifestRow]:
-    path = Path(source)
-    suffix = path.suffix.lower()
     if not source.strip():
         raise DataError("an empty name stands for no scene; give '.' for the folder you are in")
     if is_remote_name(source):
         yield ManifestRow(id=source, scene=source)
         return
+    path = Path(source)
     try:
-        is_there = path.exists()
+        exists = path.exists()
     except OSError as error:
         raise DataError(f"{source!r:.200} cannot be read: {error.strerror}") from error
-    if path.is_dir() and suffix in MANIFEST_SUFFIXES:
-        # a table in parts, as Spark and Dask write it
+    suffix = path.suffix.lower()
+    if not exists:
+        yield from _rows_of_pattern_or_page(source)
+    elif suffix in MANIFEST_SUFFIXES:
+        # a folder is a table in parts here, as Spark and Dask write it
         yield from read_manifest(path, columns)
     elif path.is_dir():
         yield from _rows_of_folder(path)
-    elif is_there and suffix in MANIFEST_SUFFIXES:
-        yield from read_manifest(path, columns)
-    elif is_there and suffix in STAC_SUFFIXES:
+    elif suffix in STAC_SUFFIXES:
         yield from stac_rows(path, asset)
-    elif is_there and source.lower().endswith(_OTHER_TABLES):
+    elif source.lower().endswith(_OTHER_TABLES):
         raise DataError(
             f"{source!r} is a list or table of a kind that is not read; save it as CSV with a "
             f"column 'scene', or give one of {', '.join(MANIFEST_SUFFIXES)}"
         )
-    elif glob.has_magic(source) and not is_there:
+    else:
+        yield ManifestRow(id=path.as_posix(), scene=source)
+
+
+def _rows_of_pattern_or_page(source: str) -> Iterator[ManifestRow]:
+    """Rows of a name that is not itself a file: a glob, or a page ``GTIFF_DIR:2:scene.tif``."""
+    if glob.has_magic(source):
         names = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [name for name in names if not Path(name).is_dir()]
         if not files:
             raise DataError(f"the pattern {source!r} matches no file; put it in quotes")
         for name in files:
             yield ManifestRow(id=Path(name).as_posix(), scene=name)
-    elif is_there or Path(split_page(source)[1]).exists():
-        yield ManifestRow(id=path.as_posix(), scene=source)
+    elif Path(split_page(source)[1]).exists():
+        yield ManifestRow(id=Path(source).as_posix(), scene=source)
     else:
         raise DataError(
             f"there is no {without_secrets(source)!r}: give raster files, folders, globs, "

@@ -1,7 +1,7 @@
-"""Finds the column of answers in an answers file by its name; it never guesses silently.
+"""Finds the column of answers in an answers file by its name, and never guesses silently.
 
-Files that keep the truth as well call one of the two ``answer``. One column serves for all rows: a
-row without a value in it holds no answer, whatever stands in other columns.
+A file that also keeps the truth may use the name ``answer`` for either of them. One column serves
+all rows: a row without a value in it holds no answer, whatever its other columns hold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from geofovea.errors import DataError
 
 __all__ = ["ANSWER_FIELDS", "AnswerColumns", "answer_columns"]
 
-_UNSURE = ("Output", "output", "text", "answer")
+_NAMES_OF_TRUTH_TOO = ("text", "answer")
+_UNSURE = ("Output", "output", *_NAMES_OF_TRUTH_TOO)
 ANSWER_FIELDS = (
     "prediction",
     "predicted_answer",
@@ -64,7 +65,7 @@ class AnswerColumns:
     Attributes:
         names: Columns of the answer; of several, the first that is not null in a row.
         passed_over: Other columns whose names say that they may hold answers.
-        others: Columns of texts that nobody reads, those among them.
+        others: All columns of text that nothing else reads, including ``passed_over``.
         was_told: Whether the user named the column.
     """
 
@@ -77,7 +78,7 @@ class AnswerColumns:
         """Refuse a column whose name does not say what it is and that equals the truth everywhere.
 
         Raises:
-            DataError: If there are other columns that may hold what was said.
+            DataError: If there are other columns that may hold the answers.
         """
         unsure = not self.was_told and all(name in _UNSURE for name in self.names)
         if not unsure or not self.others:
@@ -108,24 +109,29 @@ def answer_columns(
     """
     if only:
         return AnswerColumns((only,), was_told=True)
-    columns = dict.fromkeys(name for row in rows for name in row.values)
-    answer_names = [name for name in ANSWER_FIELDS if name in columns]
+    columns = list(dict.fromkeys(name for row in rows for name in row.values))
     own = tuple(name for name in fields if name in columns)
-    names = own or tuple(answer_names[:1])
-    together = [row for row in rows if any(name in row.values for name in names)]
-    texts = [n for n in columns if n not in (*ids, *names) and _is_of_texts(together, n)]
-    rivals = tuple(n for n in texts if n in ANSWER_FIELDS or (_sounds_right(n) and n not in fields))
-    others = tuple(n for n in texts if n not in fields and not _is_known_to_be_else(n))
+    names = own or tuple(name for name in ANSWER_FIELDS if name in columns)[:1]
+    texts = [n for n in _columns_of_text(rows, columns, names) if n not in ids]
+    rivals = [n for n in texts if n in ANSWER_FIELDS or (_sounds_right(n) and n not in fields)]
+    others = [n for n in texts if n not in fields and not _is_known_to_be_else(n)]
     if names and names[0] not in _UNSURE:
         # beside a name that is clear, those two are the question and the truth
-        rivals = tuple(n for n in rivals if n not in ("text", "answer"))
-    strangers = [n for n in rivals if n not in answer_names or n in ("text", "answer")]
-    if names and not own and names[0] in ("text", "answer") and strangers:
+        rivals = [n for n in rivals if n not in _NAMES_OF_TRUTH_TOO]
+    elif names and not own and names[0] in _NAMES_OF_TRUTH_TOO and rivals:
         raise DataError(
-            f"the answers may be in {names[0]} or in {', '.join(strangers)}: say in which, with "
+            f"the answers may be in {names[0]} or in {', '.join(rivals)}: say in which, with "
             "--answer-field"
         )
-    return AnswerColumns(names, rivals, others)
+    return AnswerColumns(names, tuple(rivals), tuple(others))
+
+
+def _columns_of_text(
+    rows: Sequence[Row], columns: Sequence[str], beside: Collection[str]
+) -> list[str]:
+    """Other columns that hold some text in a row that has one of the columns ``beside``."""
+    rows = [row for row in rows if any(name in row.values for name in beside)]
+    return [name for name in columns if name not in beside and _holds_text(rows, name)]
 
 
 def _sounds_right(name: str) -> bool:
@@ -136,7 +142,7 @@ def _is_known_to_be_else(name: str) -> bool:
     return name.lower() in _ABOUT_THE_QUESTION or bool(_IS_ABOUT_AN_ANSWER.search(name))
 
 
-def _is_of_texts(rows: Sequence[Row], name: str) -> bool:
+def _holds_text(rows: Sequence[Row], name: str) -> bool:
     values = (row.values.get(name) for row in rows)
     return any(not isinstance(v, bool) and (cell_text(v) or "").strip() for v in values)
 

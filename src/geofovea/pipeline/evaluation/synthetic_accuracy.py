@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -146,20 +146,32 @@ def _report(items: list[MethodItem], host: Host, budget: Budget) -> str:
 
 
 def _table(items: list[MethodItem]) -> tuple[list[str], list[list[str]]]:
-    methods = [m for m in METHODS if any(item.method == m for item in items)]
-    rows = []
-    for category in CATEGORIES:
-        cells = [[i for i in items if i.method == m and i.category == category] for m in methods]
-        if any(cells):
-            rows.append([category, *(accuracy_text(cell) for cell in cells)])
-    of_method = [[i for i in items if i.method == m] for m in methods]
-    rows.append(["**overall**", *(f"**{accuracy_text(cell)}**" for cell in of_method)])
-    rows.append(["tile hit rate", *(_hit_rate(cell) for cell in of_method)])
-    rows.append(["tiles", *(f"{fmean(i.tiles for i in cell):.1f}" for cell in of_method)])
-    rows.append(["tokens to decoder", *(f"{fmean(i.tokens for i in c):.0f}" for c in of_method)])
-    rows.append(["seconds, median", *(f"{median(i.seconds for i in c):.2f}" for c in of_method)])
+    """A column for each method, and a row for each category and each figure."""
+    by_method: dict[str, list[MethodItem]] = {}
+    for method in METHODS:
+        if of_method := [item for item in items if item.method == method]:
+            by_method[method] = of_method
+
+    def row(name: str, cell: Callable[[list[MethodItem]], str]) -> list[str]:
+        return [name, *map(cell, by_method.values())]
+
+    present = {item.category for item in items}
+    rows = [
+        row(name, partial(_accuracy_of, category=name)) for name in CATEGORIES if name in present
+    ]
+    rows += [
+        row("**overall**", lambda cell: f"**{accuracy_text(cell)}**"),
+        row("tile hit rate", _hit_rate),
+        row("tiles", lambda cell: f"{fmean(i.tiles for i in cell):.1f}"),
+        row("tokens to decoder", lambda cell: f"{fmean(i.tokens for i in cell):.0f}"),
+        row("seconds, median", lambda cell: f"{median(i.seconds for i in cell):.2f}"),
+    ]
     names = {"attention": "descent", "rfm": "descent by rfm", "overview": "overview only"}
-    return ["category", *(names.get(m, m) for m in methods)], rows
+    return ["category", *(names.get(m, m) for m in by_method)], rows
+
+
+def _accuracy_of(items: list[MethodItem], category: str) -> str:
+    return accuracy_text([item for item in items if item.category == category])
 
 
 def _hit_rate(items: list[MethodItem]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.change_questions import CHANGE_CATEGORIES, ask_undated
 from geofovea.datasets.synthetic.questions import Question, ask_about
@@ -27,6 +28,7 @@ from geofovea.pipeline.training.lessons.dated import (
     groups_of_dates,
     questions_of_changes,
 )
+from geofovea.pipeline.training.lessons.dense_labels import TokenBoxes
 from geofovea.pipeline.training.lessons.pads import make_pad_sample
 from geofovea.pipeline.training.lessons.scene_tiles import (
     ChooseTiles,
@@ -94,13 +96,8 @@ def _make_sample(
     asked = _questions_about(dates, site, rng, plan, whole_pad=whole_pad)
     questions = list(islice(asked, plan.questions))
     focus = np.stack([np.concatenate([b.over_any(q.evidence) for b in boxes]) for q in questions])
-    visible = hide_some(rng, boxes, plan.dropped)
-    if rng.random() < plan.alone:
-        visible &= group == rng.randrange(len(groups))
-    answered = np.array([distracted or is_shown(q, boxes, visible) for q in questions])
-    if plan.thinned and rng.random() < plan.thinned:
-        before, visible = visible, thin(rng, visible, group, focus)
-        answered &= distracted | is_kept(visible, before, focus)
+    visible, is_answerable = _hide(rng, plan, questions, boxes, focus, group, len(groups))
+    answered = is_answerable | distracted
     if len(dates) == 1:
         answered &= [q.category not in CHANGE_CATEGORIES for q in questions]
     words, targets = spell(rng, questions, plan, word_ids)
@@ -121,6 +118,39 @@ def _make_sample(
         focus=behind_words(np.tile(focus, (1, count)), count, of_word=False),
         category=lesson_kinds(questions),
     )
+
+
+def _hide(
+    rng: random.Random,
+    plan: SampleSpec,
+    questions: Sequence[Question],
+    boxes: Sequence[TokenBoxes],
+    focus: NDArray[np.bool_],
+    group: NDArray[np.int64],
+    groups: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Hide tokens of a sample.
+
+    Args:
+        rng: Draws which.
+        plan: How many, and how.
+        questions: ``Q`` questions.
+        boxes: Of the tokens of each tile, ``N`` tokens in all.
+        focus: Which tokens show what a question is about, ``(Q, N)``.
+        group: Of each token, ``(N,)``.
+        groups: How many groups there are.
+
+    Returns:
+        Which tokens are visible, ``(N,)``, and which questions these can answer, ``(Q,)``.
+    """
+    visible = hide_some(rng, boxes, plan.dropped)
+    if rng.random() < plan.alone:
+        visible &= group == rng.randrange(groups)
+    is_answerable = np.array([is_shown(question, boxes, visible) for question in questions], bool)
+    if plan.thinned and rng.random() < plan.thinned:
+        before, visible = visible, thin(rng, visible, group, focus)
+        is_answerable &= is_kept(visible, before, focus)
+    return visible, is_answerable
 
 
 def _dates(rng: random.Random, world: World, site: Site, plan: SampleSpec) -> tuple[World, ...]:
@@ -159,7 +189,7 @@ def _make_drill(
 def _questions_about(
     dates: Sequence[World], site: Site, rng: random.Random, plan: SampleSpec, *, whole_pad: bool
 ) -> Iterator[Question]:
-    """Questions about a site, some about others; no counting where a pad is not seen whole."""
+    """Questions about a site, some about others; no counts if its pad is not seen whole."""
     world = dates[0]
     if len(dates) > 1:
         number = world.sites.index(site)
@@ -167,7 +197,8 @@ def _questions_about(
         yield from (question for question in changes if is_asked(question, rng))
     streams = {other: ask_about(world, other, rng) for other in world.named_sites}
     for stream in streams.values():
-        # they go through the categories in turn: of many sites only the first would come up
+        # streams go through the categories in turn; without this, of many sites only the first
+        # category would come up
         for _ in range(rng.randrange(len(CATEGORIES))):
             next(stream)
     others = [other for other in world.named_sites if other is not site]

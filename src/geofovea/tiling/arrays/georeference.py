@@ -69,13 +69,9 @@ def read_georeference(
     declared = _geotransform(name, mapping) or _affine(attrs)
     transform = declared
     if x is not None and y is not None:
-        x, y = in_unit_of(x, crs), in_unit_of(y, crs)
-        transform = _from_axes(x, y, size, declared)
-        is_counted = transform is not None and transform[0::4] == (1.0, 1.0)
-        if crs_wkt is None and is_counted and transform is not None:
-            # pixels counted from 0, or their centers: no place on any ground
-            is_counted = transform[2] in (-0.5, 0.0) and transform[5] in (-0.5, 0.0)
-            transform = None if is_counted else transform
+        transform = _from_axes(in_unit_of(x, crs), in_unit_of(y, crs), size, declared)
+        if transform is not None and crs_wkt is None and _counts_pixels(transform):
+            transform = None
     if transform is not None and transform != (1, 0, 0, 0, 1, 0):
         try:
             return Georeference("affine", crs_wkt, transform), notes
@@ -132,9 +128,7 @@ def _crs(
         unit_m = unit_of(x)[1]
     crs = crs_from_grid_mapping(name, mapping or {}, unit_m)
     if crs is None:
-        hints = {str(key): value for key, value in attrs.items() if key != "grid_mapping_name"}
-        crs = parse_crs(name, attrs["crs"]) if attrs.get("crs") else None
-        crs = crs or crs_from_grid_mapping(name, hints, unit_m)
+        crs = _crs_of_attrs(name, attrs, unit_m)
     if crs is not None:
         return crs, ()
     if mapping is not None and names_crs(mapping):
@@ -155,6 +149,14 @@ def _crs(
             "open_dataset(..., decode_coords='all')",
         )
     return None, _notes_on_names(x, y)
+
+
+def _crs_of_attrs(name: str, attrs: Mapping[str, Any], unit_m: float) -> CRS | None:
+    """The CRS that attributes of the object itself name."""
+    if attrs.get("crs"):
+        return parse_crs(name, attrs["crs"])
+    hints = {str(key): value for key, value in attrs.items() if key != "grid_mapping_name"}
+    return crs_from_grid_mapping(name, hints, unit_m)
 
 
 def _notes_on_names(x: Axis | None, y: Axis | None) -> tuple[str, ...]:
@@ -203,19 +205,19 @@ def _affine(attrs: Mapping[str, Any]) -> Transform | None:
     return None
 
 
+def _counts_pixels(transform: Transform) -> bool:
+    """Whether axes count pixels from 0, or their centers: that is no place on any ground."""
+    a, _, c, _, e, f = transform
+    return (a, e) == (1.0, 1.0) and c in (-0.5, 0.0) and f in (-0.5, 0.0)
+
+
 def _from_axes(
     x: Axis, y: Axis, size: tuple[int, int], declared: Transform | None
 ) -> Transform | None:
-    col, row = _first_counted(x), _first_counted(y)
-    if declared is not None and col is not None and row is not None:
-        a, b, c, d, e, f = declared
-        if (abs(a), abs(e)) != (1.0, 1.0) and a * e - b * d:
-            # the axes count pixels of the grid that the transform places
-            return a, b, c + a * col + b * row, d, e, f + d * col + e * row
-    grid_x = grid_y = None
-    if declared is not None and not declared[1] and not declared[3]:
-        grid_x = (declared[2], declared[0]) if declared[0] else None
-        grid_y = (declared[5], declared[4]) if declared[4] else None
+    """The affine of two axes, which a declared transform completes; None without any size."""
+    if declared is not None and (moved := _moved_by_count(declared, x, y)) is not None:
+        return moved
+    grid_x, grid_y = (None, None) if declared is None else _grids(declared)
     x_axis, y_axis = edge_of(x, grid_x), edge_of(y, grid_y)
     if grid_x is None or grid_y is None:
         # a single row has the pixels of the columns, up to the sign; a single pixel has no size
@@ -231,6 +233,26 @@ def _from_axes(
     if declared is not None and _is_same(of_labels, declared, size):
         return declared
     return of_labels
+
+
+def _moved_by_count(declared: Transform, x: Axis, y: Axis) -> Transform | None:
+    """The transform from the first pixel on, if the axes count pixels of the grid it places."""
+    col, row = _first_counted(x), _first_counted(y)
+    a, b, c, d, e, f = declared
+    has_place = (abs(a), abs(e)) != (1.0, 1.0) and a * e - b * d != 0
+    if col is None or row is None or not has_place:
+        return None
+    return a, b, c + a * col + b * row, d, e, f + d * col + e * row
+
+
+def _grids(
+    declared: Transform,
+) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    """``(edge, step)`` of the columns and of the rows of a transform that does not turn."""
+    a, b, c, d, e, f = declared
+    if b or d:
+        return None, None
+    return (c, a) if a else None, (f, e) if e else None
 
 
 def _edge_of_one(axis: Axis, grid: tuple[float, float] | None, step: float) -> float:

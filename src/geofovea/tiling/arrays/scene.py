@@ -1,6 +1,6 @@
-"""Scenes out of arrays: a DataArray, a Dataset with a band in each variable, a pyramid as DataTree.
+"""Scenes made of arrays: a DataArray, a Dataset with a band per variable, a DataTree of levels.
 
-Nothing is computed here; shapes, coordinates and attributes say all that a scene needs to know.
+Nothing is computed here. Shapes, coordinates and attributes say all that a scene needs to know.
 """
 
 from __future__ import annotations
@@ -39,22 +39,24 @@ _SMALLEST_LEVEL = 32
 
 
 def open_array(picture: object) -> Scene:
-    """Look at an xarray object as a scene, without computing a pixel.
+    """Describe an xarray object as a scene, without computing a pixel.
 
     A numpy array or a PIL image becomes a DataArray first; see ``as_xarray``.
 
     * Dimensions may be in any order. Rows and columns are called ``y``, ``x`` (or ``lat``, ``lon``
-      and the like); a third dimension is that of the bands, others must have length 1.
-    * A Dataset has one two-dimensional variable per band, in their order; or one variable that is
-      the image. A DataTree has such a Dataset in each group; the largest is the native level, and
-      those of half its size, a quarter... with the same bands and ground are its overviews. What
-      else the tree holds is left out, with a note.
+      and the like). A third dimension is that of the bands. All others must have length 1.
+    * A Dataset has one two-dimensional variable per band, in their order, or one variable that is
+      the image. A DataTree has such a Dataset in each group. The largest is the native level;
+      those of 1/2, 1/4, ... of its size, with the same bands and ground, are its overviews.
+      Whatever else the tree holds is left out, with a note.
     * The place on the ground comes from regular ``x`` and ``y`` coordinates in the unit that they
-      name, else from ``GeoTransform``; the CRS from the grid mapping of CF (``spatial_ref``).
-      Labels are those of pixel centers, unless their ``bounds`` or a transform say otherwise.
+      name, or else from ``GeoTransform``. The CRS comes from the CF grid mapping
+      (``spatial_ref``). Labels are those of pixel centers, unless their ``bounds`` or a transform
+      say otherwise.
     * ``_FillValue`` (or ``nodata``), NaN, a band called alpha, and a coordinate ``mask`` over rows
       and columns (0 where missing) mark missing pixels.
-    * Rows are shown as they are stored, like those of files: with rising ``y`` south is up.
+    * Rows are shown in the order in which they are stored, as those of files are: if ``y`` rises,
+      south is up.
 
     Raises:
         SceneError: If the object is not an image: the message says what is allowed.
@@ -80,16 +82,11 @@ def _scene(
     if palette:
         colors = ("palette", *colors[1:])
     missing = _missing(images, colors)
-    # numbers that must not be averaged have the levels that somebody made, and no others
-    is_averaged = not palette and bands.dtype.kind != "c"
-    overview_levels = tuple(
-        level
-        for level in range(1, 32)
-        if level in images or (is_averaged and max(width, height) >> (level - 1) > _SMALLEST_LEVEL)
-    )
+    # indexes and complex numbers must not be averaged
+    overview_levels = _overview_levels(images, averaged=not palette and bands.dtype.kind != "c")
     levels = ArrayLevels({level: image.bands for level, image in images.items()}, missing)
     source = ArraySource(
-        # arrays have no name that is theirs alone
+        # arrays have no unique name of their own
         path=f"{name}#{uuid.uuid4().hex}",
         driver=ARRAY_DRIVER,
         levels=levels,
@@ -97,9 +94,6 @@ def _scene(
         palette=palette,
         names=native.names,
     )
-    first = next((value for value in missing.nodata if value is not None), None)
-    if first is None and bands.dtype.kind == "f":
-        first = float("nan")
     all_attrs = {str(k): v for k, v in (dict(attrs) | dict(native.obj.attrs)).items()}
     return Scene(
         path=name,
@@ -108,7 +102,7 @@ def _scene(
         height=height,
         count=bands.count,
         dtype=bands.dtype.name,
-        nodata=None if first is None else float(first),
+        nodata=_first_nodata(missing, bands.dtype),
         colorinterp=colors,
         block_shape=bands.block_shape,
         overviews=tuple(1 << level for level in overview_levels),
@@ -124,6 +118,24 @@ def _scene(
         warnings=(*notes, *of_place, *_nodata_warnings(native), *_range_warnings(native)),
         is_min_white=str(all_attrs.get("photometric", "")).lower() == "miniswhite",
     )
+
+
+def _overview_levels(images: Mapping[int, ArrayImage], *, averaged: bool) -> tuple[int, ...]:
+    """The levels that somebody made and, where pixels may be averaged, all others down to a few."""
+    long_side = max(images[0].size)
+    return tuple(
+        level
+        for level in range(1, 32)
+        if level in images or (averaged and long_side >> (level - 1) > _SMALLEST_LEVEL)
+    )
+
+
+def _first_nodata(missing: ArrayMask, dtype: np.dtype[Any]) -> float | None:
+    """The nodata value of the scene as a whole: that of the first band with one, else NaN."""
+    nodata = next((value for value in missing.nodata if value is not None), None)
+    if nodata is None:
+        return float("nan") if dtype.kind == "f" else None
+    return float(nodata)
 
 
 def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
@@ -263,9 +275,9 @@ def _given_nodata(image: ArrayImage, band: int) -> Number | None:
     return None
 
 
-def _numbers(given: Any) -> NDArray[Any]:
-    """The numbers of an attribute, which some writers keep as text; none where it holds others."""
-    values = np.asarray(() if given is None else given).ravel()
+def _numbers(attribute: Any) -> NDArray[Any]:
+    """The numbers of an attribute ``(n,)``, which some writers keep as text; else none."""
+    values = np.asarray(() if attribute is None else attribute).ravel()
     if values.dtype.kind in "US":
         try:
             values = values.astype(np.float64)

@@ -1,9 +1,9 @@
-"""Which level files a scene needs, decided from its layout alone: no pixel is read, none is built.
+"""Which level files a scene needs, decided from its layout alone: no pixel is read.
 
-A pyramid needs a small image for every coarse level. Where a file brings none, its levels are
-computed once and kept as *level files*, one tiled TIFF for each level. One file for each, and not
-one with overviews inside, because each is then written once from top to bottom from the one before
-it: GDAL cannot stream overviews into a file that it is still writing.
+A pyramid needs a small image for every coarse level. If a file has none, its levels are computed
+once and kept as *level files*, one tiled TIFF for each level. Each is written once, from top to
+bottom, from the one before it. One file with overviews inside would not do, because GDAL cannot
+stream overviews into a file that it is still writing.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ half of what it touches of blocks of 512."""
 
 _SMALLEST_SIDE = 256
 _BUILD_DRIVERS = drivers_where("can_build_levels")
-# what libtiff of the pyvips wheel decodes; ZSTD, LERC and LZMA come out black there
 # libvips holds some five times as much as a row of blocks
 _VIPS_ROW_BYTES = 64 * 2**20
+# what libtiff of the pyvips wheel decodes; ZSTD, LERC and LZMA come out black there
 _VIPS_CODECS = ("", "none", "lzw", "deflate", "packbits", "jpeg", "webp")
 
 
@@ -186,14 +186,8 @@ def access_mode(scene: Scene) -> AccessMode:
 
 @once_per_scene
 def level_files_of(scene: Scene) -> LevelFiles | None:
-    """The level files that a scene needs, None where it is read without."""
-    pixels = scene.width * scene.height
-    is_local_file = scene.source.remote is None and scene.size_bytes > 0
-    can_build = is_local_file and scene.driver in _BUILD_DRIVERS
-    if not can_build or pixels <= DECODE_ONCE_PIXELS:
-        return None
-    overviews = () if scene.driver == "JPEG" else scene.overview_sizes
-    if any(width * height <= DECODE_ONCE_PIXELS for width, height in overviews):
+    """The level files that a scene needs; None if it is read without any."""
+    if not _needs_level_files(scene):
         return None
     bands_shown = scene.shown_bands or tuple(range(1, scene.count + 1))
     colors = tuple(band for band in bands_shown if band != scene.alpha) or bands_shown
@@ -201,15 +195,7 @@ def level_files_of(scene: Scene) -> LevelFiles | None:
     is_complex = scene.dtype.startswith("complex")
     is_marked = not is_masked_by_gdal(scene) or scene.mask_kind == "alpha" or scene.is_min_white
     bands = tuple(sorted(set(colors if is_palette else bands_shown)))
-    first, base_overview = 1, None
-    if not scene.has_random_access or scene.missing is not None:
-        # what the caller declared missing must be marked before anything is averaged
-        first = 0
-    else:
-        for index, size in enumerate(overviews):
-            level = _level_of_size(scene, size)
-            if level is not None and level >= first:
-                first, base_overview = level + 1, index
+    first, base_overview = _first_level(scene)
     return LevelFiles(
         images=tuple(_images(scene, first)),
         base_overview=base_overview,
@@ -220,6 +206,36 @@ def level_files_of(scene: Scene) -> LevelFiles | None:
         bands=bands,
         is_marked=is_marked,
     )
+
+
+def _needs_level_files(scene: Scene) -> bool:
+    """Whether this is a large local file that can be read, and none of its overviews is small."""
+    is_local_file = scene.source.remote is None and scene.size_bytes > 0
+    if not is_local_file or scene.driver not in _BUILD_DRIVERS:
+        return False
+    sizes = ((scene.width, scene.height), *_stored_overview_sizes(scene))
+    return all(width * height > DECODE_ONCE_PIXELS for width, height in sizes)
+
+
+def _stored_overview_sizes(scene: Scene) -> tuple[tuple[int, int], ...]:
+    """``(width, height)`` of each overview, without those that GDAL computes from a whole JPEG."""
+    return () if scene.driver == "JPEG" else scene.overview_sizes
+
+
+def _first_level(scene: Scene) -> tuple[int, int | None]:
+    """The finest level to build, and the overview that it is made from; None is the native image.
+
+    It follows the coarsest overview that has exactly the size of a level.
+    """
+    # what the caller declared missing must be marked before anything is averaged
+    if not scene.has_random_access or scene.missing is not None:
+        return 0, None
+    first, base_overview = 1, None
+    for index, size in enumerate(_stored_overview_sizes(scene)):
+        level = _level_of_size(scene, size)
+        if level is not None and level >= first:
+            first, base_overview = level + 1, index
+    return first, base_overview
 
 
 def _level_of_size(scene: Scene, size: tuple[int, int]) -> int | None:

@@ -49,9 +49,9 @@ class BandRoles:
 
     Attributes:
         bands: Band index, counted from 1, of each role that was found.
-        origin: In plain words, what said so.
-        guessed: The roles that the file does not really say.
-        warning: Why those may be wrong.
+        origin: What the roles were read from, in plain words.
+        guessed: The roles that are guesses, because the file does not state them.
+        warning: Why those guesses may be wrong.
     """
 
     bands: Mapping[str, int]
@@ -66,7 +66,7 @@ class BandChoice:
 
     Attributes:
         bands: One band (gray), three (red, green, blue), or the two of an index.
-        reason: In plain words.
+        reason: Why these bands, in plain words.
         composite: The named composite, if one was asked for.
         warnings: What a reader of the results should know; a guess is one.
     """
@@ -109,13 +109,21 @@ def choose_bands(
     if bands is not None and (composite is not None or band_map is not None):
         raise SceneError("give bands= or composite= with band_map=, not both")
     if bands is not None:
-        if len(bands) not in (1, 3) or not all(1 <= band <= scene.count for band in bands):
-            raise SceneError(
-                f"bands={bands} cannot be shown; give one or three numbers from 1 to {scene.count}"
-            )
-        return BandChoice(tuple(bands), f"bands {_listed(bands)} as asked")
+        return _bands_as_asked(scene, bands)
     if composite is not None or band_map is not None:
         return _compose(scene, composite_named(composite or "true-color"), band_map or {})
+    return _bands_by_default(scene)
+
+
+def _bands_as_asked(scene: Scene, bands: tuple[int, ...]) -> BandChoice:
+    if len(bands) not in (1, 3) or not all(1 <= band <= scene.count for band in bands):
+        raise SceneError(
+            f"bands={bands} cannot be shown; give one or three numbers from 1 to {scene.count}"
+        )
+    return BandChoice(tuple(bands), f"bands {_listed(bands)} as asked")
+
+
+def _bands_by_default(scene: Scene) -> BandChoice:
     names = scene.colorinterp
     if set(_RGB) <= set(names):
         rgb = tuple(names.index(name) + 1 for name in _RGB)
@@ -158,12 +166,7 @@ def find_roles(scene: Scene) -> BandRoles:
     with gdal_settings(), read_errors(scene.source), open_dataset(scene.source) as dataset:
         waves = {b: wave for b in range(1, scene.count + 1) if (wave := _wavelength_um(dataset, b))}
         descriptions = [(text or "").strip() for text in dataset.descriptions]
-    by_wave = {}
-    for role in ROLES.values():
-        near = [b for b, wave in waves.items() if role.low_um <= wave < role.high_um]
-        if near:
-            far = [abs(waves[b] - role.center_um) for b in near]
-            by_wave[role.name] = near[far.index(min(far))]
+    by_wave = _roles_by_wavelength(waves)
     by_color = _firsts((_COLORS.get(name), b) for b, name in enumerate(scene.colorinterp, 1))
     by_word = _firsts((_word(text), b) for b, text in enumerate(descriptions, 1))
     sources = {
@@ -179,30 +182,32 @@ def find_roles(scene: Scene) -> BandRoles:
     return _with_fourth(scene, certain)
 
 
+def _roles_by_wavelength(waves: Mapping[int, float]) -> dict[str, int]:
+    """The band of each role whose central wavelength, in micrometers, is nearest to the role's."""
+    by_role = {}
+    for role in ROLES.values():
+        within = [band for band, wave in waves.items() if role.low_um <= wave < role.high_um]
+        if within:
+            by_role[role.name] = min(within, key=lambda band: abs(waves[band] - role.center_um))
+    return by_role
+
+
 def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) -> BandChoice:
-    for role, band in band_map.items():
-        if role not in ROLES or not 1 <= band <= scene.count:
-            raise SceneError(
-                f"{role}={band} is no entry of a band map; roles are {', '.join(ROLES)} and bands "
-                f"go from 1 to {scene.count}"
-            )
-    roles = BandRoles({})
-    if not set(composite.roles) <= set(band_map):
-        roles = find_roles(scene)
-    bands_of = {**roles.bands, **band_map}
-    missing = [role for role in composite.roles if role not in bands_of]
+    _check_band_map(scene, band_map)
+    mapped = set(composite.roles) & set(band_map)
+    looked_up = set(composite.roles) - mapped
+    roles = find_roles(scene) if looked_up else BandRoles({})
+    band_of_role = {**roles.bands, **band_map}
+    missing = [role for role in composite.roles if role not in band_of_role]
     if missing:
-        roles_text = (
-            ", ".join(f"{role}={band}" for role, band in sorted(bands_of.items())) or "none"
-        )
+        found = ", ".join(f"{role}={band}" for role, band in sorted(band_of_role.items()))
         example = "{" + ", ".join(f"{role!r}: N" for role in missing) + "}"
         raise SceneError(
             f"{composite.name} needs the band of {' and '.join(missing)}, and the file does not "
-            f"say which it is (found: {roles_text}); name it, for example with band_map={example}"
+            f"say which it is (found: {found or 'none'}); name it, for example with "
+            f"band_map={example}"
         )
-    bands = tuple(bands_of[role] for role in composite.roles)
-    mapped = set(composite.roles) & set(band_map)
-    looked_up = set(composite.roles) - mapped
+    bands = tuple(band_of_role[role] for role in composite.roles)
     origins = ("the given band map" if mapped else "", roles.origin if looked_up else "")
     origin = " and ".join(filter(None, origins))
     plays = ", ".join(f"{role}={b}" for role, b in zip(composite.roles, bands, strict=True))
@@ -212,6 +217,15 @@ def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) ->
         composite,
         (roles.warning,) if looked_up & roles.guessed else (),
     )
+
+
+def _check_band_map(scene: Scene, band_map: Mapping[str, int]) -> None:
+    for role, band in band_map.items():
+        if role not in ROLES or not 1 <= band <= scene.count:
+            raise SceneError(
+                f"{role}={band} is no entry of a band map; roles are {', '.join(ROLES)} and bands "
+                f"go from 1 to {scene.count}"
+            )
 
 
 def _wavelength_um(dataset: Any, band: int) -> float | None:

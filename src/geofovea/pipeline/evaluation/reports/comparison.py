@@ -19,7 +19,7 @@ from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.metrics import Bootstrap, Estimate, Metric, interval_text
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.reports.comparison_picture import comparison_svg
-from geofovea.pipeline.evaluation.reports.report import read_run
+from geofovea.pipeline.evaluation.reports.report import RunOnDisk, read_run
 from geofovea.pipeline.evaluation.reports.tables import Table
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
@@ -118,7 +118,7 @@ class Comparison:
                     "settings": dict(run.settings),
                     "accuracy": run.accuracy.to_json(),
                     "gain": None if run.gain is None else run.gain.to_json(),
-                    "figures": {name: found.to_json() for name, found in run.figures.items()},
+                    "figures": {name: gain.to_json() for name, gain in run.figures.items()},
                     "tokens": run.tokens,
                     "seconds": run.seconds,
                 }
@@ -138,38 +138,66 @@ def compare_runs(folders: Sequence[Path], seed: int = 0) -> Comparison:
         DataError: If there are fewer, one holds no finished run, they are of several benchmarks, or
             there is no question that all answered.
     """
-    if len(folders) < 2:
-        raise DataError("a comparison needs two runs or more: name their folders")
-    read = [read_run(folder) for folder in folders]
-    titles = sorted({str(run.manifest["benchmark"]) for run in read})
-    if len(titles) > 1:
-        raise DataError(f"the runs are of several benchmarks, {', '.join(titles)}: compare alike")
-    by_id = [{item["question_id"]: item for item in run.items} for run in read]
-    every = dict.fromkeys(key for items in by_id for key in items)
-    shared = [key for key in every if all(key in items for items in by_id)]
+    runs = _alike(folders)
+    benchmark = load_benchmark(str(runs[0].manifest["benchmark"]))
+    answered = [{item["question_id"]: item for item in run.items} for run in runs]
+    every = dict.fromkeys(key for items in answered for key in items)
+    shared = [key for key in every if all(key in items for items in answered)]
     if not shared:
         raise DataError("no question was answered by all of these runs: compare runs of one sample")
-    benchmark = load_benchmark(titles[0])
-    samples = [_sample(by_id[0][key]) for key in shared]
-    bootstrap, plain = Bootstrap(samples, seed), Metric("accuracy")
-    right = [[_is_right(items[key]) for key in shared] for items in by_id]
-    settings = _differing([run.manifest["configuration"] for run in read])
-    # a figure of a source that no question is of has no value
-    metrics = [m for m in benchmark.metrics if not isnan(bootstrap.measure(m, right[0]).value)]
-    runs = tuple(
-        ComparedRun(
-            name,
-            settings[index],
-            bootstrap.measure(plain, right[index]),
-            bootstrap.difference(plain, right[index], right[0]) if index else None,
-            {m.name: bootstrap.difference(m, right[index], right[0]) for m in metrics},
-            _median([items[k] for k in shared], lambda cost: cost["tokens_llm"]),
-            _median([items[k] for k in shared], lambda cost: cost["seconds"]["total"]),
-        )
-        for index, (name, items) in enumerate(zip(_names(folders), by_id, strict=True))
+    items_by_run = [[items[key] for key in shared] for items in answered]
+    samples = [_sample(item) for item in items_by_run[0]]
+    return Comparison(
+        benchmark.title,
+        questions=len(shared),
+        images=len({sample.images for sample in samples}),
+        left_out=len(every) - len(shared),
+        runs=_compared(
+            _names(folders),
+            _differing([run.manifest["configuration"] for run in runs]),
+            items_by_run,
+            benchmark.metrics,
+            Bootstrap(samples, seed),
+        ),
     )
-    images = len({sample.images for sample in samples})
-    return Comparison(benchmark.title, len(shared), images, len(every) - len(shared), runs)
+
+
+def _alike(folders: Sequence[Path]) -> list[RunOnDisk]:
+    """The runs in some folders, which are of one benchmark."""
+    if len(folders) < 2:
+        raise DataError("a comparison needs two runs or more: name their folders")
+    runs = [read_run(folder) for folder in folders]
+    titles = sorted({str(run.manifest["benchmark"]) for run in runs})
+    if len(titles) > 1:
+        raise DataError(f"the runs are of several benchmarks, {', '.join(titles)}: compare alike")
+    return runs
+
+
+def _compared(
+    names: Sequence[str],
+    settings: Sequence[dict[str, Any]],
+    items_by_run: Sequence[Sequence[Mapping[str, Any]]],
+    metrics: Sequence[Metric],
+    bootstrap: Bootstrap,
+) -> tuple[ComparedRun, ...]:
+    """Each run beside the first; all items are in the order of the samples of ``bootstrap``."""
+    accuracy = Metric("accuracy")
+    verdicts = [[_is_right(item) for item in items] for items in items_by_run]
+    baseline = verdicts[0]
+    # a figure of a source that no question is of has no value
+    metrics = [m for m in metrics if not isnan(bootstrap.measure(m, baseline).value)]
+    return tuple(
+        ComparedRun(
+            names[index],
+            settings[index],
+            accuracy=bootstrap.measure(accuracy, verdicts[index]),
+            gain=bootstrap.difference(accuracy, verdicts[index], baseline) if index else None,
+            figures={m.name: bootstrap.difference(m, verdicts[index], baseline) for m in metrics},
+            tokens=_median(items, lambda cost: cost["tokens_llm"]),
+            seconds=_median(items, lambda cost: cost["seconds"]["total"]),
+        )
+        for index, items in enumerate(items_by_run)
+    )
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
@@ -195,9 +223,9 @@ def write_comparison(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in texts)
 
 
-def _percent(found: Estimate, sign: str = "") -> str:
-    interval = interval_text(100 * found.low, 100 * found.high, f"{sign}.2f")
-    return f"{100 * found.value:{sign}.2f} {interval}"
+def _percent(estimate: Estimate, sign: str = "") -> str:
+    interval = interval_text(100 * estimate.low, 100 * estimate.high, f"{sign}.2f")
+    return f"{100 * estimate.value:{sign}.2f} {interval}"
 
 
 def _sample(item: Mapping[str, Any]) -> Sample:
