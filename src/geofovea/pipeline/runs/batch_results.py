@@ -32,7 +32,7 @@ _CSV = (
     *("longitude", "latitude", "error", "warnings", "stopped"),
     *("tiles_encoded", "tokens_llm", "seconds", "crs", "model", "configuration"),
 )
-_NO_PLACE = {"longitude": None, "latitude": None}
+_NO_PLACE: dict[str, float | None] = {"longitude": None, "latitude": None}
 
 
 def result_rows(
@@ -116,11 +116,9 @@ def _point(result: Mapping[str, Any]) -> dict[str, float | None]:
     if result["geometry"] is None:
         return _NO_PLACE
     point = shape(result["geometry"]).representative_point()
-    return (
-        _NO_PLACE
-        if point.is_empty
-        else {"longitude": round(point.x, 7), "latitude": round(point.y, 7)}
-    )
+    if point.is_empty:
+        return _NO_PLACE
+    return {"longitude": round(point.x, 7), "latitude": round(point.y, 7)}
 
 
 def _figures(result: Mapping[str, Any]) -> dict[str, Any]:
