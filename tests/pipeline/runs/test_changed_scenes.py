@@ -83,14 +83,14 @@ def back(path, kept):
 
 
 @pytest.mark.parametrize(
-    "executor_of",
+    ("change", "executor_of"),
     [
-        InProcessExecutor,
-        pytest.param(lambda work: ProcessExecutor(1, work), marks=pytest.mark.slow),
+        *((change, InProcessExecutor) for change in (by_copy, by_link, by_overviews, by_going)),
+        # a worker loads libraries for seconds, and reads scenes as the run itself does
+        pytest.param(by_copy, lambda work: ProcessExecutor(1, work), marks=pytest.mark.slow),
     ],
-    ids=["inline", "processes"],
+    ids=["copy", "link", "overviews", "going", "copy in processes"],
 )
-@pytest.mark.parametrize("change", [by_copy, by_link, by_overviews, by_going])
 def test_a_changed_scene_fails_in_words_and_is_asked_when_the_old_file_is_back(
     two, settings_of, tmp_path, change, executor_of
 ):
