@@ -164,6 +164,17 @@ def test_radar_is_shown_by_its_magnitude_in_decibels(make_tiled, reader_of, tmp_
     assert np.abs(shown - truth).max() < (12 if dtype == "complex64" else 40)
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])
+def test_a_band_of_waves_is_no_alpha(reader_of, tmp_path, dtype):
+    waves = np.full((2, 96, 96), 3 + 4j, "complex64")
+    path = tmp_path / "slc.tif"
+    with rasterio.open(path, "w", "GTiff", 96, 96, 2, dtype=dtype, alpha="yes") as dataset:
+        dataset.write(waves)
+    reader = reader_of(path)
+    assert (reader.scene.alpha, reader.scene.mask_kind) == (0, "none")
+    assert reader.read_box(reader.scene.box, (96, 96))[1].all()
+
+
 def test_sixteen_bits_are_stretched_once_for_the_whole_scene(make_tiled, texture):
     image = texture(600, 600, 3, "uint16") * 100
     image[:, 0, 0] = 65535

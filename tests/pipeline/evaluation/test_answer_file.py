@@ -58,6 +58,16 @@ def test_half_a_line_at_the_end_is_forgotten(path, length):
     assert list(AnswerFile(path, Answer, SETTINGS).answers) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, None])
+def test_a_bench_that_was_killed_in_its_first_line_begins_anew(path, settings):
+    filled(path, *("" if settings else "a"), settings=settings)
+    first = path.read_text()
+    for length in range(len(first) - 1):
+        path.write_text(first[:length])
+        for number, question in enumerate("xyz", 1):
+            assert len(filled(path, question, settings=settings).answers) == number
+
+
 def test_a_whole_line_without_its_end_is_kept(path):
     filled(path, "a", "b")
     path.write_text(path.read_text().rstrip("\n"))
@@ -86,9 +96,3 @@ def test_what_is_no_answer_is_refused_and_stays(path, content):
     with pytest.raises(DataError, match="holds no answers of this bench"):
         AnswerFile(path, Answer)
     assert path.read_bytes() == content.encode("utf-8", "surrogateescape")
-
-
-def test_an_empty_file_is_of_another_bench(path):
-    path.touch()
-    with pytest.raises(DataError, match="empty"):
-        AnswerFile(path, Answer, SETTINGS)

@@ -1,10 +1,12 @@
 """Files are complete or not there at all; what was there stays until the new one is whole."""
 
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -248,3 +250,47 @@ def test_what_fails_while_a_file_is_made_says_itself_what_is_wrong(tmp_path, err
         write_file(tmp_path / "a.txt", fail)
     assert caught.value is error
     assert names(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from geofovea.pipeline.system.files import write_file
+
+def killed(aside):
+    aside.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+write_file(Path(sys.argv[1]), killed)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked after by a signal")
+def test_what_a_killed_process_left_half_written_goes_with_the_next_run(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("older")
+    process = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 2
+
+    def look(aside):
+        aside.write_text("whole")
+        # a file that is under way stays, and so does what is no such file
+        (tmp_path / ".geofovea-cache").touch()
+        make_folder(tmp_path)
+        assert names(tmp_path) == sorted([".geofovea-cache", aside.name, "a.txt"])
+
+    write_file(path, look)
+    assert path.read_text() == "whole"
+    assert names(tmp_path) == [".geofovea-cache", "a.txt"]
+
+
+def test_what_another_machine_writes_is_left_for_a_day(tmp_path):
+    aside = tmp_path / ".geofovea-0123ab_1_0123456789ab.json"
+    aside.touch()
+    make_folder(tmp_path)
+    assert aside.exists()
+    yesterday = time.time() - 25 * 3600
+    os.utime(aside, (yesterday, yesterday))
+    make_folder(tmp_path)
+    assert not aside.exists()

@@ -131,6 +131,16 @@ def test_the_log_is_one_json_object_a_line(run):
     assert all(0 <= mass <= 1 for turn in measured["focus_mass"] for mass in turn)
 
 
+def test_the_log_of_a_run_that_was_killed_forgets_what_is_done_again(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    log = training_log(folder)
+    records = log.read()
+    with log.path.open("a") as file:
+        file.write(json.dumps(records[-1] | {"step": 5}) + '\n{"step": 6, "ans')
+    list(train(CONFIG, folder, **PLAIN))
+    assert log.read() == records
+
+
 def test_a_phase_takes_turns_by_the_number_of_the_step():
     other = Turn(1, replace(PLAN, questions=5))
     config = replace(CONFIG, phases=(Phase(3, (TURN,)), Phase(4, (TURN, other))))

@@ -252,6 +252,14 @@ def test_boxes_are_resampled_as_those_of_a_file(make_tiled, texture):
         assert np.abs(rgb.astype(int) - rgb_file).max() <= 1, box
 
 
+def test_a_band_of_waves_is_no_alpha_by_its_name():
+    waves = np.full((2, 40, 50), 3 + 4j, "complex64")
+    named = xr.DataArray(waves, dims=("band", "y", "x"), coords={"band": ["gray", "alpha"]})
+    reader = reader_of(named)
+    assert reader.scene.alpha == 0
+    assert reader.read_box(Box(0, 0, 50, 40), (40, 50))[1].all()
+
+
 def test_radar_is_shown_by_its_magnitude(make_raster):
     rng = np.random.default_rng(0)
     decibels = np.linspace(0, 60, 512)[None, :].repeat(512, axis=0)
@@ -430,6 +438,30 @@ def test_what_is_no_image_is_refused_with_what_is_allowed(what):
     obj, message = REFUSED[what]
     with pytest.raises(SceneError, match=message):
         open_scene(obj)
+
+
+def test_tables_beside_a_picture_are_left_out_and_told(texture):
+    picture = (("lat", "lon"), texture(40, 50, 1)[0])
+    # a variable may have the name of an attribute of the Dataset
+    names = (("station", "letter"), np.frombuffer(b"abcdef", "S1").reshape(2, 3))
+    dataset = xr.Dataset({"picture": picture, "name": names})
+    scene = open_scene(dataset)
+    assert scene.count == 1
+    assert any("'name' ('station', 'letter')" in told for told in scene.warnings)
+    assert_same_tiles(reader_of(dataset), reader_of(dataset[["picture"]]))
+
+
+@pytest.mark.parametrize("names", [("lat", "lon"), ("nav_lat", "nav_lon"), ("XLAT", "XLONG")])
+def test_places_of_single_pixels_are_told_and_not_used(texture, names):
+    lat, lon = np.mgrid[50:40:40j, 5:15:50j]
+    array = xr.DataArray(texture(40, 50, 1)[0], dims=("y", "x"))
+    assert open_scene(array).warnings == ()
+    swath = array.assign_coords(
+        {names[0]: (("y", "x"), lat + lon / 9), names[1]: (("y", "x"), lon - lat / 9)}
+    )
+    scene = open_scene(swath)
+    assert scene.georef == "none"
+    assert any("resample to a regular grid" in told for told in scene.warnings)
 
 
 def test_a_failing_chunk_is_a_read_error_that_names_the_place():

@@ -151,12 +151,33 @@ def test_several_threads_of_gdal_do_not_swallow_the_warning(damaged_jpeg_tiff, m
         ("CPLE_AppDefined:JPEGLib:Corrupt JPEG data: 32 extraneous bytes before marker 0xd9", True),
         ("CPLE_AppDefined:JPEGLib:Corrupt JPEG data: 1 extraneous bytes before marker 0xd9", False),
         ("CPLE_AppDefined:JPEGLib:Invalid SOS parameters for sequential JPEG", False),
+        (
+            "CPLE_AppDefined:JPEGPreDecode:JPEG strip size exceeds expected dimensions, expected "
+            "257x1, got 257x32",
+            False,
+        ),
+        (
+            "CPLE_AppDefined:JPEGPreDecode:Improper JPEG strip/tile size, expected 257x32, got "
+            "128x32",
+            True,
+        ),
         ("CPLE_AppDefined:TIFFReadDirectory:Unknown field with tag 50000", False),
         ("CPLE_AppDefined:TIFFReadDirectoryCheckOrder:Invalid TIFF directory", False),
     ],
 )
 def test_warnings_about_pixels_are_told_from_warnings_about_headers(message, means_damage):
     assert is_damage(message) == means_damage
+
+
+def test_rows_of_jpeg_below_the_last_strip_of_a_tiff_are_left_out(make_raster, texture):
+    image = texture(129, 257)
+    options = {"compress": "jpeg", "photometric": "minisblack", "interleave": "band"}
+    path = make_raster(image, blockysize=32, **options)
+    with rasterio.open(path) as dataset:
+        stored = dataset.read()
+    scene = open_scene(path)
+    reader = TileReader(scene, scene.pyramid(512), plan_radiometry(scene, (1, 2, 3)))
+    assert (reader.read(Tile(0, 0, 0)).rgb[:129, :257] == np.moveaxis(stored, 0, 2)).all()
 
 
 def png_chunks(data):

@@ -46,6 +46,17 @@ def test_levels_equal_gdals_averages(make_tiled, size, dtype):
         assert np.array_equal(halved(Known(values, None), times).values, truth)
 
 
+@pytest.mark.parametrize("number", [1.7e308, -1.7e308])
+def test_a_mean_is_right_where_the_sum_is_beyond_the_largest_float(number):
+    values = np.full((1, 4, 5), number)
+    valid = np.ones(values.shape, bool)
+    valid[0, 0, 0] = False
+    for known in (None, valid):
+        assert halve(values, known).values == pytest.approx(number, rel=1e-15)
+    values[0, :2, :2] = [[number, number], [number, 0]]
+    assert halve(values, None).values[0, 0, 0] == pytest.approx(number * 0.75)
+
+
 def test_a_mean_that_falls_on_nodata_moves_to_the_next_number():
     values = np.array([[[6, 8], [6, 8]], [[255, 255], [254, 255]]], np.uint8)
     valid = np.ones(values.shape, bool)

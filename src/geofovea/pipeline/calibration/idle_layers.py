@@ -12,13 +12,14 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import DataError
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
-from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.tensor_files import write_tensors
 
 __all__ = ["write_with_idle_layers"]
 
@@ -68,7 +69,7 @@ def write_with_idle_layers(
             if match:
                 idle = _idle(match[3], weight, generator)
                 written[f"{match[1]}{number}.{match[3]}"] = idle
-    write_file(folder / _WEIGHTS, lambda aside: save_file(written, aside, {"format": "pt"}))
+    write_tensors(folder / _WEIGHTS, written, {"format": "pt"})
     text = config["text_config"]
     text |= {"num_hidden_layers": depth, "layer_types": ["full_attention"] * depth}
     write_text(folder / "config.json", json.dumps(config))

@@ -79,7 +79,7 @@ class AnswerFile(Generic[Item]):
             raise OutputError(f"{self._path} cannot be read: {error}") from error
         except ValueError as error:
             raise self._damaged(error) from error
-        lines = text.splitlines()
+        lines = [line for line in text.splitlines() if line.strip()]
         if lines and not text.endswith("\n"):
             # a bench that was killed may have left half a line
             try:
@@ -90,16 +90,17 @@ class AnswerFile(Generic[Item]):
         return lines
 
     def _check_settings(self, line: str | None, settings: Mapping[str, Any]) -> None:
-        if line is None and not self._path.exists():
-            self._append(dict(settings))
+        if line is None:
+            # a bench that was killed before its first line left an empty file
+            write_text(self._path, json.dumps(dict(settings)))
             return
         try:
-            earlier = None if line is None else json.loads(line)
+            earlier = json.loads(line)
         except ValueError as error:
             raise self._damaged(error) from error
         if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
             raise DataError(
-                f"{self._path} is of another bench ({earlier or 'empty'}), this one has "
+                f"{self._path} is of another bench ({earlier}), this one has "
                 f"{dict(settings)}; name another folder, or remove the file"
             )
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geofovea.datasets.tables.text_files import json_of
@@ -29,7 +29,8 @@ from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.inference.attention.support import can_copy_layers
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.inference.decoder.shared_prefix import PromptPack, layer_rows, pack_prompts
-from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.tensor_files import write_tensors
 
 __all__ = [
     "FOCUS_FILE",
@@ -168,7 +169,7 @@ def save_focus(module: DistilledFocus, card: FocusCard, folder: Path) -> None:
     """
     make_folder(folder)
     stored = {k: v.detach().cpu().half().contiguous() for k, v in module.state_dict().items()}
-    write_file(folder / FOCUS_WEIGHTS_FILE, lambda aside: save_file(stored, aside))
+    write_tensors(folder / FOCUS_WEIGHTS_FILE, stored)
     write_text(folder / FOCUS_FILE, json.dumps(asdict(card), indent=1))
 
 

@@ -7,14 +7,19 @@ A link is followed to what it names, and stays. Into what is no file (a pipe, a 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
 import re
 import shutil
 import stat
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from geofovea.errors import GeoFoveaError, OutputError
@@ -23,6 +28,9 @@ __all__ = ["check_writable", "make_folder", "write_file", "write_text"]
 
 _OWN_DESCRIPTOR = re.compile(r"/proc/(?:self|(\d+))(?:/task/\d+)?/fd/(\d+)")
 _MOST_LINKS = 40
+# where and by which process a file is filled that will take the place of another
+_ASIDE = re.compile(r"\.geofovea-([0-9a-f]{6})_(\d+)_[0-9a-f]{12}(\.\w*)?")
+_ABANDONED_SECONDS = 24 * 3600
 
 
 def check_writable(
@@ -101,6 +109,8 @@ def _behind_links(path: Path) -> Path:
 def make_folder(path: str | os.PathLike[str], *, private: bool = False) -> Path:
     """Make a folder with its parents, if it is not there.
 
+    What a process that was killed left half written in it is removed.
+
     Args:
         path: The folder.
         private: Whether nobody else may look into a folder that is made here.
@@ -116,7 +126,34 @@ def make_folder(path: str | os.PathLike[str], *, private: bool = False) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"the folder {str(folder)!r} cannot be made: {reason}") from error
+    with suppress(OSError):
+        for path in folder.glob(".geofovea-*"):
+            if _is_abandoned(path):
+                path.unlink(missing_ok=True)
     return folder
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether nobody will finish a file aside: its process is gone, or is elsewhere and silent."""
+    match = _ASIDE.fullmatch(path.name)
+    if match is None:
+        return False
+    if match[1] == _machine() and os.name == "posix":
+        try:
+            os.kill(int(match[2]), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):
+            pass
+    return time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
+
+
+@cache
+def _machine() -> str:
+    """Where numbers of processes mean the same as here, as six digits."""
+    namespace = Path("/proc/self/ns/pid")
+    inside = str(namespace.readlink()) if namespace.is_symlink() else ""
+    return hashlib.sha256(f"{platform.node()}|{inside}".encode()).hexdigest()[:6]
 
 
 def write_file(
@@ -140,7 +177,8 @@ def write_file(
         _write_into(Path(path), write)
         return
     target = _behind_links(Path(path))
-    aside = target.with_name(f".geofovea-{uuid.uuid4().hex}{target.suffix}")
+    number = f"{_machine()}_{os.getpid()}_{uuid.uuid4().hex[:12]}"
+    aside = target.with_name(f".geofovea-{number}{target.suffix}")
     try:
         aside_mode = _new_file(aside, 0o600 if private else 0o666)
         write(aside)

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.errors import DataError
-from geofovea.pipeline.system.files import write_file, write_text
+from geofovea.pipeline.system.files import write_text
+from geofovea.pipeline.system.tensor_files import write_tensors
 from geofovea.pipeline.training.curriculum import TrainingConfig, config_from_json
 from geofovea.pipeline.training.student import Student
 
@@ -81,7 +82,7 @@ def write_run(
         OutputError: If it cannot be written.
     """
     stored = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    write_file(folder / state_file, lambda aside: save_file(stored, aside))
+    write_tensors(folder / state_file, stored)
     write_text(folder / progress_file, json.dumps(progress, indent=1))
 
 

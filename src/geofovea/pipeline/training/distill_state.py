@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from geofovea.errors import DataError, ModelError
 from geofovea.pipeline.hosts.fingerprint import weights_hash
@@ -18,7 +17,7 @@ from geofovea.pipeline.hosts.region_focus import (
     FocusCard,
     with_decoder_access,
 )
-from geofovea.pipeline.system.files import write_file
+from geofovea.pipeline.system.tensor_files import write_tensors
 from geofovea.pipeline.training.checkpoint import load_moments, moments_of
 from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
 
@@ -64,7 +63,7 @@ def save(run: Distillation, folder: Path) -> None:
         tensors |= {"trend.moments": run.trend.moments, "trend.products": run.trend.products}
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     about = {"step": str(run.step), "card": json.dumps(asdict(run.card))}
-    write_file(folder / STATE_FILE, lambda aside: save_file(stored, aside, metadata=about))
+    write_tensors(folder / STATE_FILE, stored, about)
 
 
 def resumed(module: DistilledFocus, card: FocusCard, folder: Path) -> Distillation:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from geofovea.datasets.synthetic.vocabulary import SITES, domain_of
@@ -15,7 +15,8 @@ from geofovea.datasets.synthetic.wordings import FORMS, VERIFY
 from geofovea.errors import ConfigurationError
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
-from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.tensor_files import full_disk_told, write_tensors
 from geofovea.pipeline.training.averaging import average_with_start, checked_share
 from geofovea.pipeline.training.checkpoint import load_student
 from geofovea.pipeline.training.embedded_model import build_tokenizer
@@ -72,11 +73,12 @@ def write_model(student: Student, folder: Path, world: int = 1) -> None:
         OutputError: If the folder cannot be written.
     """
     make_folder(folder)
-    copy.deepcopy(student.llava).half().save_pretrained(folder)
-    _name_as_published(folder / SAFE_WEIGHTS_NAME)
-    build_tokenizer().save_pretrained(folder)
+    with full_disk_told(folder):
+        copy.deepcopy(student.llava).half().save_pretrained(folder)
+        _name_as_published(folder / SAFE_WEIGHTS_NAME)
+        build_tokenizer().save_pretrained(folder)
     position = {"weight": student.scene_position.weight.detach().half().contiguous()}
-    write_file(folder / SCENE_POSITION_FILE, lambda aside: save_file(position, aside))
+    write_tensors(folder / SCENE_POSITION_FILE, position)
     write_text(folder / SETTINGS_FILE, json.dumps(_settings(student, world), indent=1))
 
 
@@ -91,7 +93,7 @@ def _name_as_published(path: Path) -> None:
         name if name.startswith(long) else name.replace(short, long, 1): weight
         for name, weight in load_file(path).items()
     }
-    write_file(path, lambda aside: save_file(weights, aside, metadata={"format": "pt"}))
+    write_tensors(path, weights, {"format": "pt"})
 
 
 def _settings(student: Student, world: int) -> dict[str, Any]:

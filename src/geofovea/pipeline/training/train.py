@@ -103,6 +103,7 @@ def train(
         start_from(student, folder_of(config.start))
     optimizers = _optimizers(student, config)
     step = resume(student, optimizers, config, folder)
+    log.forget_beyond(step)
     # every kind of step has a shape of its own, with the vision tower and without
     torch._dynamo.config.recompile_limit = _MOST_SHAPES
     forward = torch.compile(student, dynamic=False) if compiled else student

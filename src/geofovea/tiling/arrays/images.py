@@ -40,6 +40,7 @@ class ArrayImage:
         obj: What its coordinates and attributes are of.
         bounds: Variables ``(n, 2)`` that say where the pixels of a dimension begin and end.
         variables: The variable of each band, where each is one of a Dataset.
+        notes: Sentences on what lies beside it and was left out.
     """
 
     bands: ArrayBands
@@ -47,6 +48,7 @@ class ArrayImage:
     obj: xr.DataArray
     bounds: Mapping[str, Any] = field(default_factory=dict)
     variables: tuple[xr.DataArray, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def band_obj(self, band: int) -> xr.DataArray:
         """What the attributes of a band are of, counted from 0."""
@@ -138,7 +140,8 @@ def _counts_time(array: xr.DataArray, dim: Hashable) -> bool:
     return is_date or str(labels.attrs.get("axis", "")).upper() == "T"
 
 
-def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:
+def _known_dims(sizes: Mapping[Hashable, int]) -> tuple[str, str] | None:
+    """The dimensions of rows and columns by their names, None where no names say it."""
     by_name = {str(dim).lower(): str(dim) for dim in sizes}
     for y, x in _DIMS:
         if y in by_name and x in by_name:
@@ -146,6 +149,14 @@ def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:
     dims = [str(dim) for dim in sizes]
     if len(dims) == 2 and all(dim.startswith("dim_") for dim in dims):
         return dims[0], dims[1]
+    return None
+
+
+def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:
+    known = _known_dims(sizes)
+    if known is not None:
+        return known
+    dims = [str(dim) for dim in sizes]
     raise SceneError(
         f"{name} has dimensions {tuple(dims)}, and it takes rows called y and columns called x "
         f"(or lat and lon) to know the picture: {_renaming(dims)}"
@@ -160,12 +171,8 @@ def _renaming(dims: list[str]) -> str:
 
 
 def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
-    names_by_dims: dict[tuple[str, str], list[str]] = {}
     dataset = _with_mappings(dataset)
-    for key, variable in _pixels_of(dataset).items():
-        if variable.ndim >= 2:
-            dims = _spatial_dims(variable.sizes, f"{name}, {key!r},")
-            names_by_dims.setdefault(dims, []).append(key)
+    names_by_dims, notes = _pictures_and_tables(dataset, name)
     if len(names_by_dims) != 1:
         raise SceneError(
             f"{name} has the variables {list(map(str, dataset.data_vars))}, which are not the "
@@ -175,7 +182,7 @@ def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
     ((dims, names),) = names_by_dims.items()
     bounds = {dim: dataset[key].variable for dim, key in _bounds_of(dataset).items()}
     if len(names) == 1:
-        return replace(_image_of_array(dataset[names[0]]), bounds=bounds)
+        return replace(_image_of_array(dataset[names[0]]), bounds=bounds, notes=notes)
     images = [_image_of_array(dataset[key]) for key in names]
     for image in images:
         if image.bands.band_dim is not None:
@@ -185,9 +192,34 @@ def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
             )
     layers = tuple(image.bands.layers[0] for image in images)
     variables = tuple(image.obj for image in images)
-    return ArrayImage(
-        ArrayBands(name, layers, dims), tuple(names), images[0].obj, bounds, variables
-    )
+    bands = ArrayBands(name, layers, dims)
+    return ArrayImage(bands, tuple(names), images[0].obj, bounds, variables, notes)
+
+
+def _pictures_and_tables(
+    dataset: xr.Dataset, name: str
+) -> tuple[dict[tuple[str, str], list[str]], tuple[str, ...]]:
+    """Variables by their rows and columns, and a sentence on tables that have neither.
+
+    Raises:
+        SceneError: If none has rows and columns.
+    """
+    pictures: dict[tuple[str, str], list[str]] = {}
+    tables: dict[str, Mapping[Hashable, int]] = {}
+    for key, variable in _pixels_of(dataset).items():
+        if variable.ndim < 2:
+            continue
+        dims = _known_dims(variable.sizes)
+        if dims is None:
+            tables[key] = variable.sizes
+        else:
+            pictures.setdefault(dims, []).append(key)
+    if tables and not pictures:
+        key = next(iter(tables))
+        _spatial_dims(tables[key], f"{name}, {key!r},")
+    listed = ", ".join(f"{key!r} {tuple(sizes)}" for key, sizes in tables.items())
+    note = f"variables without rows and columns were left out: {listed:.200}"
+    return pictures, (note,) if tables else ()
 
 
 def _images_of_tree(tree: xr.DataTree) -> dict[str, ArrayImage]:

@@ -57,29 +57,40 @@ class ArrayMask:
     """What marks the missing pixels of an array; all of it counts together.
 
     Attributes:
-        nodata: The value of each band, None where it has none; empty where no band has one. What is
-            no finite number is missing in every float array.
-        own_nodata: The same for coarser levels that have their own pixels and other values.
+        numbers: The values of each band that mark missing pixels; empty where no band has one. What
+            is no finite number is missing in every float array.
         alpha: Index of the alpha band, counted from 1; 0 for none.
         planes: A plane beside the bands, or one for each band, for each level that has its own
             pixels; 0 where nothing is known.
+        own_numbers: ``numbers`` of coarser levels that have their own pixels and other values.
     """
 
-    nodata: tuple[Number | None, ...] = ()
+    numbers: tuple[tuple[Number, ...], ...] = ()
     alpha: int = 0
     planes: Mapping[int, ArrayBands] | None = None
-    own_nodata: Mapping[int, tuple[Number | None, ...]] = field(default_factory=dict)
+    own_numbers: Mapping[int, tuple[tuple[Number, ...], ...]] = field(default_factory=dict)
+
+    @property
+    def nodata(self) -> tuple[Number | None, ...]:
+        """The first value of each band, None where it has none; empty where no band has one."""
+        return tuple(values[0] if values else None for values in self.numbers)
+
+    def numbers_of(
+        self, indexes: tuple[int, ...], level: int = 0
+    ) -> tuple[tuple[Number, ...], ...]:
+        """The values of some bands, counted from 1, in the pixels of a level."""
+        numbers = self.own_numbers.get(level, self.numbers)
+        return tuple(numbers[i - 1] for i in indexes) if numbers else ((),) * len(indexes)
 
     def nodata_of(self, indexes: tuple[int, ...], level: int = 0) -> tuple[Number | None, ...]:
-        """The nodata value of some bands, counted from 1, in the pixels of a level."""
-        nodata = self.own_nodata.get(level, self.nodata)
-        return tuple(nodata[i - 1] for i in indexes) if nodata else (None,) * len(indexes)
+        """The first of them for each band, which marks what is missing in levels made of these."""
+        return tuple(next(iter(values), None) for values in self.numbers_of(indexes, level))
 
     def is_by_band(self, dtype: np.dtype[Any]) -> bool:
         """Whether one band of a pixel may be missing where another is not."""
         planes = list((self.planes or {}).values())
         return (
-            bool(self.nodata or self.own_nodata)
+            bool(self.numbers or self.own_numbers)
             or dtype.kind == "f"
             or any(p.count > 1 for p in planes)
         )
@@ -156,12 +167,12 @@ class ArrayLevels:
         values = bands.read(indexes, rows, cols)
         valid = np.ones((1, *values.shape[1:]), bool)
         if missing.is_by_band(values.dtype):
-            plane_values = zip(values, missing.nodata_of(indexes, level), strict=True)
-            nodata = [
-                np.zeros(plane.shape, bool) if value is None else equals_nodata(plane, value)
-                for plane, value in plane_values
-            ]
-            valid = are_finite(values) & ~np.stack(nodata)
+            valid = are_finite(values)
+            for plane, known, numbers in zip(
+                values, valid, missing.numbers_of(indexes, level), strict=True
+            ):
+                for number in numbers:
+                    known &= ~equals_nodata(plane, number)
         if missing.alpha:
             alpha = bands.read((missing.alpha,), rows, cols)
             valid = valid & are_opaque(alpha, self._opaque_alpha())

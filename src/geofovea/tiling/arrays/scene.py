@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import xarray as xr
 
 from geofovea.tiling.arrays.axes import Axis
-from geofovea.tiling.arrays.bands import ArrayBands, meant_dtype
+from geofovea.tiling.arrays.bands import ArrayBands
+from geofovea.tiling.arrays.fill_values import fill_values, unusable_fill_values
 from geofovea.tiling.arrays.georeference import read_georeference
 from geofovea.tiling.arrays.images import ArrayImage, find_images
 from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
@@ -22,7 +23,6 @@ from geofovea.tiling.arrays.pictures import as_xarray, picture_warnings
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
 from geofovea.tiling.arrays.valid_range import valid_range_warnings
 from geofovea.tiling.geo.georeference import Georeference
-from geofovea.tiling.marks import Number, out_of_type
 from geofovea.tiling.scene import MaskKind, Scene
 
 __all__ = ["MASK_COORD", "open_array"]
@@ -32,8 +32,6 @@ MASK_COORD = "mask"
 
 _COLORS = {"red": "red", "green": "green", "blue": "blue", "alpha": "alpha", "gray": "gray"}
 _COLORS |= {"r": "red", "g": "green", "b": "blue", "grey": "gray", "nir": "nir"}
-# keys under which files and other readers keep one value for missing pixels
-_NODATA_KEYS = ("_FillValue", "missing_value", "fill_value", "nodata", "nodatavals")
 _DESCRIPTIONS = ("description", "TIFFTAG_IMAGEDESCRIPTION")
 _SMALLEST_LEVEL = 32
 
@@ -64,7 +62,9 @@ def open_array(picture: object) -> Scene:
     obj = as_xarray(picture)
     images = find_images(obj)
     levels, left_out = levels_of_images(images, obj, lambda image: _georeference(image)[0])
-    name = getattr(obj, "name", None) or type(obj).__name__
+    # an attribute of a Dataset may be one of its variables
+    is_named = not isinstance(obj, xr.Dataset) and obj.name
+    name = obj.name if is_named else type(obj).__name__
     # a picture that was no xarray object is known by its own kind
     package = "xarray" if obj is picture else type(picture).__module__.partition(".")[0]
     notes = (*left_out, *picture_warnings(picture))
@@ -115,7 +115,13 @@ def _scene(
         georeference=georeference,
         description=next((str(all_attrs[k]) for k in _DESCRIPTIONS if k in all_attrs), ""),
         nodata_bands=missing.nodata,
-        warnings=(*notes, *of_place, *_nodata_warnings(native), *_range_warnings(native)),
+        warnings=(
+            *notes,
+            *native.notes,
+            *of_place,
+            *unusable_fill_values(native),
+            *_range_warnings(native),
+        ),
         is_min_white=str(all_attrs.get("photometric", "")).lower() == "miniswhite",
     )
 
@@ -155,7 +161,22 @@ def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
         mapping = image.coord(usual) if mapping is None else mapping
     x, y = _axis(image, x_dim, "x"), _axis(image, y_dim, "y")
     of_mapping = None if mapping is None else mapping.attrs
-    return read_georeference(image.bands.name, x, y, image.size, of_mapping, attrs)
+    placed, notes = read_georeference(image.bands.name, x, y, image.size, of_mapping, attrs)
+    if placed.kind == "none" and (names := _places_of_pixels(image)):
+        notes = (
+            *notes,
+            f"the coordinates {' and '.join(map(repr, names))} give each pixel a place of its own, "
+            "which is not used, so there is no lon/lat; resample to a regular grid for one",
+        )
+    return placed, notes
+
+
+def _places_of_pixels(image: ArrayImage) -> tuple[str, ...]:
+    """Names of longitude and latitude of each pixel, as swaths and curvilinear grids have them."""
+    dims = set(image.bands.dims)
+    names = [str(name) for name, coord in image.obj.coords.items() if set(coord.dims) == dims]
+    found = [next((n for n in names if word in n.lower()), "") for word in ("lon", "lat")]
+    return tuple(found) if all(found) else ()
 
 
 def _mapping_of(attribute: str, x_dim: str) -> str:
@@ -187,7 +208,11 @@ def _axis(image: ArrayImage, dim: str, called: str) -> Axis | None:
 def _colors(image: ArrayImage) -> tuple[str, ...]:
     """What each band shows, by the names of the bands."""
     names = image.names or ("",) * image.bands.count
-    return tuple(_COLORS.get(name.lower(), "undefined") for name in names)
+    colors = tuple(_COLORS.get(name.lower(), "undefined") for name in names)
+    if image.bands.dtype.kind == "c":
+        # a wave is neither opaque nor transparent
+        return tuple("undefined" if color == "alpha" else color for color in colors)
+    return colors
 
 
 def _palette(attrs: Mapping[Any, Any]) -> tuple[tuple[int, ...], ...]:
@@ -202,18 +227,18 @@ def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Array
     """All that marks missing pixels: nodata of each band, alpha, and planes beside the bands."""
     planes = {level: _mask_plane(image) for level, image in images.items()}
     has_alpha = "alpha" in colors and len(colors) > 1
-    nodata = {level: _nodata_of(image) for level, image in images.items()}
+    numbers = {level: fill_values(image) for level, image in images.items()}
     return ArrayMask(
-        nodata[0],
+        numbers[0],
         colors.index("alpha") + 1 if has_alpha else 0,
         {n: plane for n, plane in planes.items() if plane} if all(planes.values()) else None,
-        {level: values for level, values in nodata.items() if values and values != nodata[0]},
+        {level: values for level, values in numbers.items() if values and values != numbers[0]},
     )
 
 
 def _mask_kind(missing: ArrayMask, dtype: np.dtype[Any]) -> MaskKind:
     """The mark that decides how bands are joined; others count besides."""
-    has_nodata = bool(missing.nodata or missing.own_nodata)
+    has_nodata = bool(missing.numbers or missing.own_numbers)
     if has_nodata or (dtype.kind == "f" and missing.planes is None and not missing.alpha):
         return "nodata"
     if missing.planes is not None:
@@ -233,62 +258,5 @@ def _mask_plane(image: ArrayImage) -> ArrayBands | None:
     return ArrayBands(name, (plane,), image.bands.dims, others[0]) if is_by_band else None
 
 
-def _nodata_of(image: ArrayImage) -> tuple[Number | None, ...]:
-    """The declared value of each band, where pixels can have it; empty where no band has one."""
-    declared = [_given_nodata(image, band) for band in range(image.bands.count)]
-    nodata = tuple(
-        None if value is None or out_of_type(value, meant_dtype(image.band_obj(band))) else value
-        for band, value in enumerate(declared)
-    )
-    return nodata if any(value is not None for value in nodata) else ()
-
-
-def _nodata_warnings(image: ArrayImage) -> tuple[str, ...]:
-    reasons = set()
-    for band in range(image.bands.count):
-        value = _given_nodata(image, band)
-        # NaN is what decoding leaves behind, whatever the type
-        if value is not None and value == value:
-            reasons.add(out_of_type(value, meant_dtype(image.band_obj(band))))
-    return tuple(f"the array says {reason}" for reason in sorted(filter(None, reasons)))
-
-
 def _range_warnings(image: ArrayImage) -> tuple[str, ...]:
     return valid_range_warnings(*(image.band_obj(n).attrs for n in range(image.bands.count)))
-
-
-def _given_nodata(image: ArrayImage, band: int) -> Number | None:
-    """The declared value of a band, whether a pixel can have it or not."""
-    obj = image.band_obj(band)
-    dtype = np.dtype(obj.dtype)
-    if dtype.kind == "c":
-        return None
-    # what is under "encoding" was replaced by NaN when floats were decoded from it
-    places = [obj.attrs] + ([obj.encoding] if dtype.kind in "ui" else [])
-    for key in _NODATA_KEYS:
-        for place in places:
-            values = _numbers(place.get(key))
-            if len(values):
-                # one for each band, as rasterio's nodatavals
-                value: Number = values[band if len(values) == image.bands.count else 0].item()
-                return _as_meant(value, obj)
-    return None
-
-
-def _numbers(attribute: Any) -> NDArray[Any]:
-    """The numbers of an attribute ``(n,)``, which some writers keep as text; else none."""
-    values = np.asarray(() if attribute is None else attribute).ravel()
-    if values.dtype.kind in "US":
-        try:
-            values = values.astype(np.float64)
-        except ValueError:
-            return np.empty(0)
-    return values if values.dtype.kind in "uif" else np.empty(0)
-
-
-def _as_meant(value: Number, obj: Any) -> Number:
-    """A nodata value in the type that the pixels are meant in: -1 of signed bytes is 255."""
-    stored, meant = np.dtype(obj.dtype), meant_dtype(obj)
-    if stored == meant or out_of_type(value, stored):
-        return value
-    return int(np.array(int(value), stored).astype(meant))

@@ -27,9 +27,13 @@ _DAMAGE = re.compile(
     r"decod|\bCRC\b|checksum|bad code",
     re.IGNORECASE,
 )
-# Cameras write both of these into whole pictures: a few bytes of padding before the end mark, and
-# fields that a sequential JPEG has but does not use.
-_HARMLESS = re.compile(r"\b[1-4] extraneous bytes before marker 0xd9|Invalid SOS parameters")
+# Cameras write the first two into whole pictures: a few bytes of padding before the end mark, and
+# fields that a sequential JPEG has but does not use. GDAL writes the third into a TIFF: rows below
+# the picture in its last strip, which are left out.
+_HARMLESS = re.compile(
+    r"\b[1-4] extraneous bytes before marker 0xd9|Invalid SOS parameters|"
+    r"JPEG strip size exceeds expected dimensions"
+)
 
 
 def is_damage(message: str) -> bool:

@@ -107,6 +107,8 @@ def color_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     names, warnings = [], []
     for band, color in enumerate(band_colors(dataset), start=1):
         name = str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
+        if name == "alpha" and dataset.dtypes[band - 1].startswith("complex"):
+            name = "undefined"  # a wave is neither opaque nor transparent
         if name == "palette" and not _has_palette(dataset, band):
             name = "gray"
             warnings.append(
@@ -273,5 +275,5 @@ def mask_kind(dataset: Any, *, is_declared: bool) -> MaskKind:
     if MaskFlags.nodata in flags:
         return "nodata"
     # GDAL makes no mask of alpha that is not of eight or sixteen bits
-    has_alpha = dataset.count > 1 and ColorInterp.alpha in band_colors(dataset)
+    has_alpha = dataset.count > 1 and "alpha" in color_names(dataset)[0]
     return "alpha" if has_alpha else "none"

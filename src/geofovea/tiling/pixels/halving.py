@@ -54,8 +54,19 @@ def halve(
     Returns:
         ``(bands, ceil(h / 2), ceil(w / 2))`` of the same type, and which are known.
     """
+    try:
+        with np.errstate(over="raise"):
+            means, known = _means_of_known(values, valid, needs_half=needs_half)
+    except FloatingPointError:
+        # a sum of four may be beyond the largest float where their mean is not
+        means, known = _means_of_known(values * 0.25, valid, needs_half=needs_half)
+        means = means * 4
+    return Known(kept_apart(means, known, nodata), known)
+
+
+def _means_of_known(values: Pixels, valid: Mask | None, *, needs_half: bool) -> Known:
     if valid is None:
-        return Known(kept_apart(_means_of_all(values), None, nodata), None)
+        return Known(_means_of_all(values), None)
     counts = _sums(valid, np.dtype(np.uint8))
     pixels = _pixels_in_squares(*valid.shape[1:])
     filled = np.where(valid, values, values.dtype.type(0))
@@ -66,8 +77,7 @@ def halve(
         sums = _sums(filled, _sum_type(values.dtype))[places]
         weights = np.broadcast_to(counts, means.shape)[places].astype(np.int32)
         means[places] = stored_means(sums, weights, values.dtype)
-    known = 2 * counts >= pixels if needs_half else counts > 0
-    return Known(kept_apart(means, known, nodata), known)
+    return Known(means, 2 * counts >= pixels if needs_half else counts > 0)
 
 
 def halved(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.errors import ModelError
@@ -24,6 +24,7 @@ from geofovea.pipeline.hosts.learned.card import (
 )
 from geofovea.pipeline.hosts.settings import settings_record
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.system.tensor_files import write_tensors
 
 __all__ = ["install_part", "part_tensors", "read_cards"]
 
@@ -71,7 +72,7 @@ def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str
             write_file(folder / path.name, partial(shutil.copyfile, path))
     kind = kind_of(card.method)
     stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
-    write_file(folder / PART_FILES[kind], lambda aside: save_file(stored, aside))
+    write_tensors(folder / PART_FILES[kind], stored)
     settings = _settings(folder)
     cards = cards_from_json(settings.get(_KEY, {})) | {kind: card}
     settings[_KEY] = cards_to_json(cards)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from geofovea.errors import ModelError, OutputError
 from geofovea.pipeline.hosts.checkpoint import first_line, quiet_transformers
+from geofovea.pipeline.system.tensor_files import full_disk_told, write_tensors
 
 __all__ = ["new_folder", "tokenizer_of", "write_json", "write_weights"]
 
@@ -34,7 +34,8 @@ def new_folder(output: Path) -> Iterator[Path]:
     part = output.with_name(f".{output.name}-{uuid.uuid4().hex[:8]}")
     try:
         part.mkdir(parents=True)
-        yield part
+        with full_disk_told(output):
+            yield part
         part.rename(output)
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror or error}") from error
@@ -51,7 +52,7 @@ def write_weights(part: Path, weights: Iterator[tuple[str, Tensor]]) -> dict[str
     def flush() -> None:
         if pending:
             shards.append(list(pending))
-            save_file(pending, part / _shard(len(shards)), metadata={"format": "pt"})
+            write_tensors(part / _shard(len(shards)), pending, {"format": "pt"})
             pending.clear()
 
     for name, tensor in weights:

@@ -17,11 +17,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.errors import DataError
-from geofovea.pipeline.system.files import make_folder, write_file
+from geofovea.pipeline.system.files import make_folder
+from geofovea.pipeline.system.tensor_files import write_tensors
 from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.pipeline.training.lessons.scene_tiles import ChooseTiles, choose_tiles
 from geofovea.pipeline.training.losses import answer_position
@@ -155,7 +156,7 @@ class LessonStore:
         if not path.exists():
             made = self._made(number)
             stored = {f.name: _small(getattr(made, f.name)) for f in fields(self.kind)}
-            write_file(path, lambda aside: save_file(stored, aside))
+            write_tensors(path, stored)
         try:
             record = load_file(path)
             return self.kind(**{f.name: _wide(record[f.name]) for f in fields(self.kind)})
