@@ -32,22 +32,22 @@ def test_tile_to_scene_and_back_is_exact(style, data):
 
 def test_pixels_of_a_native_tile_are_pixels_of_the_scene():
     text = write_boxes([SpokenBox(10, 20, 110, 220, "plane")], BoxStyle.JSON_PIXELS)
-    found, refused = boxes_scene(text, BoxStyle.JSON_PIXELS, PYRAMID, Tile(0, 2, 3))
-    assert (found, refused) == ([(Box(1018, 692, 1118, 892), "plane")], 0)
+    found = boxes_scene(text, BoxStyle.JSON_PIXELS, PYRAMID, Tile(0, 2, 3))
+    assert found == ([(Box(1018, 692, 1118, 892), "plane")], 0, 0)
 
 
 def test_thousandths_of_a_coarser_tile_span_what_it_shows():
     text = "<ref>port</ref><box>[[0, 500, 250, 1000]]</box>"
-    found, _ = boxes_scene(text, BoxStyle.INTERNVL, PYRAMID, Tile(2, 1, 0))
+    found, *_ = boxes_scene(text, BoxStyle.INTERNVL, PYRAMID, Tile(2, 1, 0))
     assert found == [(Box(0, 2016, 336, 2688), "port")]
 
 
 def test_a_box_in_the_padding_of_an_edge_tile_is_cut_or_counted():
     pyramid = Pyramid(400, 300, 336)
     text = "<box>[[0, 0, 500, 500], [600, 0, 900, 100]]</box>"
-    found, refused = boxes_scene(text, BoxStyle.INTERNVL, pyramid, Tile(0, 0, 1))
+    found, refused, beyond = boxes_scene(text, BoxStyle.INTERNVL, pyramid, Tile(0, 0, 1))
     assert found == [(Box(336, 0, 400, 168), "")]
-    assert refused == 1
+    assert (refused, beyond) == (1, 0)
 
 
 def test_families_that_were_taught_to_write_boxes_say_how():

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from geofovea.pipeline.answers.grounding import box_in_tile
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle, write_boxes
 from geofovea.pipeline.places.grounding import can_ground, spoken_places
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -69,3 +70,22 @@ def test_boxes_between_special_words_are_places_to_the_step(style):
     (request,) = host.requests
     assert "truck" in request
     assert not any(word in request for word in SPECIAL[style])
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "words"),
+    [
+        ('[{"bbox_2d": [0.1, 0.2, 0.5, 0.9]}]', 0, "cannot be read"),
+        ('[{"bbox_2d": [10, 20, 300, 400]}, {"bbox_2d": [7', 1, "cannot be read"),
+        ('[{"bbox_2d": [100, 200, 900, 950]}]', 1, "in other units"),
+        ("I see none.", 0, "wrote no box"),
+    ],
+)
+def test_boxes_that_may_be_wrong_come_with_a_warning(text, count, words):
+    class Says(Writer):
+        def generate(self, question, tokens):
+            return Generation(text, ())
+
+    boxes, warning = spoken_places(Says(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
+    assert len(boxes) == count
+    assert words in warning

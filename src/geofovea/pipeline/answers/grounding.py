@@ -10,7 +10,7 @@ __all__ = ["box_in_tile", "box_scene", "boxes_scene"]
 
 def boxes_scene(
     text: str, style: BoxStyle, pyramid: Pyramid, tile: Tile
-) -> tuple[list[tuple[Box, str]], int]:
+) -> tuple[list[tuple[Box, str]], int, int]:
     """The boxes of an answer about one tile, in scene pixels, each with its label.
 
     Args:
@@ -20,7 +20,8 @@ def boxes_scene(
         tile: What was shown.
 
     Returns:
-        Boxes within the scene, and how many were written that have no area there.
+        Boxes within the scene; how many were written that have no area there or cannot be read; and
+        how many of the boxes reached out of the tile, see ``SpokenBoxes``.
 
     Raises:
         GeometryError: If the tile is not on the pyramid's grid.
@@ -30,7 +31,7 @@ def boxes_scene(
     whole = [(box_scene(each, style, pyramid, tile), each.label) for each in spoken.boxes]
     # a tile at the edge is padded, and a box may reach into the padding
     inside = [(part, label) for box, label in whole if (part := box.intersection(tile_box))]
-    return inside, spoken.refused + len(whole) - len(inside)
+    return inside, spoken.refused + len(whole) - len(inside), spoken.beyond
 
 
 def box_scene(box: SpokenBox, style: BoxStyle, pyramid: Pyramid, tile: Tile) -> Box:

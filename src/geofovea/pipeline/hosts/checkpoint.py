@@ -9,6 +9,7 @@ installed; and memory is taken for sizes that the weights do not have.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ __all__ = [
     "quiet_transformers",
     "read_json",
     "weight_files",
+    "why_no_tokenizer",
 ]
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -46,10 +48,14 @@ _CODE = frozenset(
     for what in ("attn", "experts")
     for end in ("", "_internal")
 )
+# one file, for parts need an index; copies, for tied weights share memory
 _CONVERSION = (
-    'python -c "import torch, safetensors.torch as s; '
-    "s.save_file(torch.load('{file}', weights_only=True), '{stem}.safetensors')\""
+    'python -c "import glob, torch, safetensors.torch as s; w = {{}}; '
+    "[w.update((k, v.clone().contiguous()) for k, v in torch.load(f, weights_only=True).items()) "
+    "for f in sorted(glob.glob('{files}'))]; "
+    "s.save_file(w, 'model.safetensors', metadata={{'format': 'pt'}})\""
 )
+_PARTS = "pytorch_model*.bin"
 _MOST_TEMPLATE_BYTES, _MOST_CONFIG_BYTES = 2**20, 2**26
 _CONFIGS = (
     "tokenizer_config.json",
@@ -102,13 +108,13 @@ def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
                 f"config.json of {name} wants code of the hub run ({key}: {value!r}), which is "
                 "never done here; take that line out of it"
             )
-    _refuse_pickle(Path(name))
-    _refuse_long_texts(Path(name))
     if companion(name, "adapter_config.json") is not None:
         raise ModelError(
             f"{name} holds an adapter (adapter_config.json); merge it into its model with peft's "
             "merge_and_unload, and save that as safetensors"
         )
+    _refuse_pickle(Path(name))
+    _refuse_long_texts(Path(name))
     files = weight_files(name, config)
     if not files:
         return None
@@ -206,6 +212,20 @@ def ask_hub_once(name: str) -> None:
         ) from error
 
 
+def why_no_tokenizer(name: str, error: BaseException) -> str:
+    """Why a tokenizer could not be loaded, and what to do where that is known.
+
+    Args:
+        name: A local folder or a hub id.
+        error: What its loading raised.
+    """
+    path = companion(name, "tokenizer.model")
+    # without the packages for it transformers takes the file for one of tiktoken
+    if path is None or "tiktoken" not in str(error) or path.read_bytes()[:1] != b"\n":
+        return first_line(error)
+    return "its tokenizer.model needs `pip install sentencepiece protobuf`"
+
+
 def _has_weights(folder: Path) -> bool:
     """Whether no file of weights is missing in a folder of the hub's cache."""
     if (folder / _INDEX).exists():
@@ -268,8 +288,11 @@ def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _refuse_pickle(folder: Path) -> None:
     if not folder.is_dir() or any(folder.glob("*.safetensors")):
         return
-    if pickled := sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern)):
-        raise _is_pickle(str(folder), pickled[0])
+    pickled = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
+    if pickled:
+        # beside the weights there may be a projector, or arguments of a training
+        weights = (name for name in pickled if PurePosixPath(name).match(_PARTS))
+        raise _is_pickle(str(folder), next(weights, pickled[0]))
 
 
 def _refuse_long_texts(folder: Path) -> None:
@@ -287,10 +310,14 @@ def _refuse_long_texts(folder: Path) -> None:
 
 
 def _is_pickle(name: str, file: str) -> ModelError:
+    path = PurePosixPath(file)
+    # a name out of a file may hold quotes, and stands in a command here
+    files = file if re.fullmatch(r"[\w.-]+", file) else f"*{path.suffix}"
+    files = _PARTS if path.match(_PARTS) else files
     return ModelError(
         f"{name} holds its weights as pickle ({file}), which runs code when it is opened and is "
         "refused; convert them to safetensors on a machine that holds nothing else: "
-        f"{_CONVERSION.format(file=file, stem=PurePosixPath(file).stem)}"
+        f"{_CONVERSION.format(files=files)}"
     )
 
 

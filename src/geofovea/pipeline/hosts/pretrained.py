@@ -19,6 +19,7 @@ from geofovea.pipeline.hosts.checkpoint import (
     quiet_transformers,
     read_json,
     weight_files,
+    why_no_tokenizer,
 )
 from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
@@ -191,7 +192,10 @@ def _tokenizer(name: str) -> Any:
     """The tokenizer of a model, with the chat template that its processor has, if any."""
     import transformers
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except ValueError as error:
+        raise ValueError(why_no_tokenizer(name, error)) from error
     if template := processor_template(name):
         # the tokenizer's own may be for texts without images
         tokenizer.chat_template = template

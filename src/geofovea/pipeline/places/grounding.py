@@ -57,10 +57,19 @@ def spoken_places(
     request = _REQUESTS[host.box_style].format(phrase=phrase)
     reply = host.answering(_ANSWER_TOKENS).generate(request, tokens)
     # some families write a box between special words
-    located, refused = boxes_scene(reply.marked or reply.text, host.box_style, pyramid, tile)
+    text = reply.marked or reply.text
+    located, refused, beyond = boxes_scene(text, host.box_style, pyramid, tile)
     warning = ""
     if refused:
-        warning = "some boxes of the model have no area inside their tile and were left out"
+        warning = (
+            "some boxes of the model have no area inside their tile, or cannot be read, and were "
+            "left out"
+        )
+    elif beyond:
+        warning = (
+            "some boxes of the model reach out of their tile and were cut at its edges: it may "
+            "have written them in other units"
+        )
     elif not located:
         warning = "the model wrote no box about some tiles: their places are outlined by attention"
     return [box for box, _ in located], warning

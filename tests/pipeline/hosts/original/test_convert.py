@@ -1,6 +1,8 @@
 """A LLaVA of its original layout computes the same after it was converted to the stock one."""
 
 import json
+import re
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 
 from geofovea.errors import ModelError, OutputError
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.hosts.checkpoint import _is_pickle
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.original.convert import convert_checkpoint
 from geofovea.pipeline.hosts.original.tower import resized_positions
@@ -20,8 +23,21 @@ from geofovea.pipeline.hosts.original.weights import converted_name
 WIDTH, TOWER_WIDTH = 64, 32
 
 
-def write_original(folder, side=32, decoder="Llama", **changes):
+CLIP_COLORS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+"""Of the processor of CLIP: mean, standard deviation."""
+
+
+def projector_of(kind):
+    """A projector as the original code makes it by ``mm_projector_type``."""
+    if kind in (None, "linear"):
+        return nn.Linear(TOWER_WIDTH, WIDTH)
+    first = [nn.Linear(TOWER_WIDTH, WIDTH)]
+    return nn.Sequential(*first, *([nn.GELU(), nn.Linear(WIDTH, WIDTH)] * ("2x" in kind)))
+
+
+def write_original(folder, side=32, decoder="Llama", projector="mlp2x_gelu", **changes):
     """A tiny LLaVA as its own repository saves it, its tower beside it; its parts."""
+    kind = projector
     folder.mkdir()
     torch.manual_seed(2)
     vision = transformers.CLIPVisionConfig(
@@ -41,13 +57,13 @@ def write_original(folder, side=32, decoder="Llama", **changes):
     sizes |= {"vocab_size": max(words.values()) + 1, "rms_norm_eps": 1e-5}
     configure = getattr(transformers, f"{decoder}Config")
     decoder = getattr(transformers, f"{decoder}ForCausalLM")(configure(**sizes)).eval()
-    projector = nn.Sequential(nn.Linear(TOWER_WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
+    projector = projector_of(kind)
     state = dict(decoder.state_dict()) | {
         f"model.mm_projector.{name}": value for name, value in projector.state_dict().items()
     }
     state["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.zeros(8)
     config = sizes | {"model_type": "llava_llama", "mm_vision_tower": "clip"}
-    config |= {"mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2}
+    config |= {"mm_vision_select_layer": -2} | ({"mm_projector_type": kind} if kind else {})
     (folder / "config.json").write_text(json.dumps(config | changes))
     save_file({k: v.clone() for k, v in state.items()}, folder / "model.safetensors")
     tokenizer().save_pretrained(folder)
@@ -55,15 +71,25 @@ def write_original(folder, side=32, decoder="Llama", **changes):
 
 
 @torch.no_grad()
-def test_tokens_and_first_logits_are_those_of_the_original_parts(tmp_path):
-    tower, projector, decoder = write_original(tmp_path / "old")
+@pytest.mark.parametrize(
+    ("kind", "colors"),
+    [
+        ("mlp2x_gelu", None),
+        ("linear", None),
+        ("mlp1x_gelu", None),
+        (None, None),
+        ("mlp2x_gelu", ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))),
+    ],
+)
+def test_tokens_and_first_logits_are_those_of_the_original_parts(tmp_path, kind, colors):
+    tower, projector, decoder = write_original(tmp_path / "old", projector=kind)
+    if colors:
+        record = dict(zip(("image_mean", "image_std"), map(list, colors), strict=True))
+        (tmp_path / "old" / "clip" / "preprocessor_config.json").write_text(json.dumps(record))
     host = load_host(str(convert_checkpoint(tmp_path / "old", tmp_path / "new")))
     pyramid, tiles = row_of_tiles(host, 2)
     images = pixels(2, host.tile_size)
-    mean, std = (
-        torch.tensor(c)[:, None, None]
-        for c in (host._settings.image_mean, host._settings.image_std)
-    )
+    mean, std = (torch.tensor(c)[:, None, None] for c in colors or CLIP_COLORS)
     raw = torch.from_numpy(images / 255).float().permute(0, 3, 1, 2)
     hidden = tower((raw - mean) / std, output_hidden_states=True).hidden_states[-2][:, 1:]
     expected = projector(hidden)
@@ -86,6 +112,13 @@ def test_the_folder_holds_no_random_weight(tmp_path):
     assert not report["missing_keys"]
     assert not report["mismatched_keys"]
     assert model.config.vision_feature_layer == -2
+
+
+def test_a_head_that_a_tied_model_left_in_its_files_is_not_taken(tmp_path):
+    write_original(tmp_path / "old", tie_word_embeddings=True)
+    host = load_host(str(convert_checkpoint(tmp_path / "old", tmp_path / "new")))
+    table = host._model.get_input_embeddings().weight
+    assert host._model.lm_head.weight.data_ptr() == table.data_ptr()
 
 
 def test_weights_of_a_tower_within_the_model_go_before_those_beside_it(tmp_path):
@@ -120,7 +153,7 @@ def test_resized_positions_keep_corners_and_the_class_token():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"mm_projector_type": "linear"}, "mm_projector_type = 'linear'"),
+        ({"mm_projector_type": "mlp3x_gelu"}, "mm_projector_type = 'mlp3x_gelu'"),
         ({"mm_use_im_start_end": True}, "mm_use_im_start_end"),
         ({"mm_patch_merge_type": "averaged"}, "mm_patch_merge_type"),
         ({"mm_patch_merge_type": "spatial_unpad"}, "become image_newline"),
@@ -142,11 +175,54 @@ def test_a_weight_of_no_part_is_refused():
         converted_name("transformer.h.0.weight")
 
 
-def test_a_pickle_is_refused_with_the_command_that_converts_it_elsewhere(tmp_path):
+def test_a_pickle_is_refused_with_the_command_that_converts_it_elsewhere(tmp_path, monkeypatch):
+    write_original(tmp_path / "old", tie_word_embeddings=True)
+    path = tmp_path / "old" / "model.safetensors"
+    weights = load_file(path)
+    path.unlink()
+    # as torch saves a tied model in two parts, beside what trainings leave behind
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    weights[MLP] = weights[MLP].t().contiguous().t()
+    tied = [name for name in weights if name.endswith(("lm_head.weight", "embed_tokens.weight"))]
+    parts = [{n: weights[n] for n in tied}, {n: w for n, w in weights.items() if n not in tied}]
+    for i, part in enumerate(parts):
+        torch.save(part, path.with_name(f"pytorch_model-0000{i + 1}-of-00002.bin"))
+    path.with_name("mm_projector.bin").write_bytes(b"never opened")
+    with pytest.raises(ModelError, match="as pickle") as refusal:
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")
+    command = re.search(r'python -c "(.*)"', str(refusal.value))
+    monkeypatch.chdir(path.parent)
+    exec(command[1], {})
+    new = convert_checkpoint(tmp_path / "old", tmp_path / "new")
+    found = load_file(new / "model-00001.safetensors")
+    torch.testing.assert_close(found[converted_name(MLP)], weights[MLP])
+
+
+def test_a_name_in_a_file_stands_in_no_command():
+    words = str(_is_pickle("m", "'); evil('.bin"))
+    assert "glob('*.bin')" in words.split("python -c")[1]
+    assert "evil" not in words.split("python -c")[1]
+
+
+@pytest.mark.parametrize("weights", ["adapter_model.safetensors", "adapter_model.bin"])
+def test_an_adapter_is_told_from_a_model_whatever_its_weights_are_in(tmp_path, weights):
     write_original(tmp_path / "old")
-    (tmp_path / "old" / "model.safetensors").unlink()
-    (tmp_path / "old" / "pytorch_model.bin").write_bytes(b"never opened")
-    with pytest.raises(ModelError, match=r"weights_only=True\), 'pytorch_model.safetensors'\)"):
+    (tmp_path / "old" / "model.safetensors").rename(tmp_path / "old" / weights)
+    (tmp_path / "old" / "adapter_config.json").write_text("{}")
+    (tmp_path / "old" / "non_lora_trainables.bin").write_bytes(b"never opened")
+    with pytest.raises(ModelError, match=r"holds an adapter .*merge_and_unload"):
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")
+
+
+@pytest.mark.skipif(find_spec("sentencepiece") is not None, reason="it can be read here")
+def test_a_tokenizer_of_pieces_alone_names_the_packages_that_read_it(tmp_path):
+    write_original(tmp_path / "old")
+    (tmp_path / "old" / "tokenizer.json").unlink()
+    record = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "unk_token": "<unk>"}
+    (tmp_path / "old" / "tokenizer_config.json").write_text(json.dumps(record))
+    # the first of its pieces
+    (tmp_path / "old" / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02")
+    with pytest.raises(ModelError, match=r"pip install sentencepiece protobuf"):
         convert_checkpoint(tmp_path / "old", tmp_path / "new")
 
 

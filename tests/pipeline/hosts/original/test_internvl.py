@@ -234,6 +234,17 @@ def test_the_folder_of_an_internvl_holds_no_random_weight(tmp_path):
     assert not report["unexpected_keys"]
 
 
+def test_a_head_that_a_tied_internvl_left_in_its_files_is_not_taken(tmp_path):
+    write_internvl(tmp_path / "old")
+    path = tmp_path / "old" / "config.json"
+    config = json.loads(path.read_text())
+    config["llm_config"]["tie_word_embeddings"] = True
+    path.write_text(json.dumps(config))
+    host = load_host(str(convert_checkpoint(tmp_path / "old", tmp_path / "new")))
+    table = host._model.get_input_embeddings().weight
+    assert host._model.lm_head.weight.data_ptr() == table.data_ptr()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -90,6 +90,53 @@ def test_boxes_are_cut_at_the_image_and_those_without_area_are_counted():
     assert found.refused == 2
 
 
+JSON, BOX = BoxStyle.JSON_PIXELS, (1, 2, 30, 40)
+DOUBTFUL = {
+    "cut within a box": (JSON, '[{"bbox_2d": [1, 2, 30, 40]}, {"bbox_2d": [5, 6', [BOX], 1, 0),
+    "cut within a label": (JSON, '[{"bbox_2d": [1, 2, 30, 40], "label": "shi', [], 1, 0),
+    "texts": (JSON, '{"bbox_2d": ["1", "2", "30", "40"]}', [], 1, 0),
+    "three numbers": (JSON, '{"bbox_2d": [1, 2, 30]}', [], 1, 0),
+    "nothing": (JSON, '{"bbox_2d": []}', [], 0, 0),
+    "a list of boxes": (JSON, '{"bbox_2d": [[1, 2, 30, 40], [5, 6, 5, 8]]}', [BOX], 1, 0),
+    "a key in a label": (
+        JSON,
+        '{"bbox_2d": [1, 2, 30, 40], "label": "\\"bbox_2d\\": [1]"}',
+        [BOX],
+        0,
+        0,
+    ),
+    "fractions": (JSON, '{"bbox_2d": [0.1, 0.2, 0.5, 0.9]}', [], 1, 0),
+    "corners swapped": (BoxStyle.INTERNVL, "<box>[[30, 40, 1, 2]]</box>", [], 1, 0),
+    "cut in its first numbers": (BoxStyle.QWEN2, "<|box_start|>(1,2),(30", [], 1, 0),
+    "a triple": (BoxStyle.INTERNVL, "<box>[[1, 2, 30]]</box>", [], 1, 0),
+    "a word in a box": (BoxStyle.GLM, "<|begin_of_box|>none<|end_of_box|>", [], 0, 0),
+    "cut within a location": (
+        BoxStyle.LOCATIONS,
+        "<loc0002><loc0001><loc0040><loc0030> car ; <loc0002><loc00",
+        [BOX],
+        1,
+        0,
+    ),
+    "thousandths for pixels": (
+        JSON,
+        '{"bbox_2d": [100, 200, 900, 950]}',
+        [(100, 200, 336, 336)],
+        0,
+        1,
+    ),
+    "rounded out": (JSON, '{"bbox_2d": [-1, 0, 338, 336]}', [(0, 0, 336, 336)], 0, 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("style", "text", "corners", "refused", "beyond"), DOUBTFUL.values(), ids=DOUBTFUL
+)
+def test_what_cannot_be_a_box_of_its_image_is_counted(style, text, corners, refused, beyond):
+    found = read_boxes(text, style, SIDE)
+    assert [(b.x0, b.y0, b.x1, b.y1) for b in found.boxes] == corners
+    assert (found.refused, found.beyond) == (refused, beyond)
+
+
 def test_a_text_with_boxes_without_end_is_bounded():
     found = read_boxes("<box>[[1,2,3,4]]</box>" * 10_000, BoxStyle.INTERNVL, SIDE)
     assert len(found.boxes) == 1_000

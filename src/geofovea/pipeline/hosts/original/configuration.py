@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["GEOCHAT_SIDE", "answer_rules", "host_settings", "stock_config"]
+__all__ = [
+    "DECODERS",
+    "GEOCHAT_SIDE",
+    "LINEAR",
+    "POOLED",
+    "PROJECTORS",
+    "answer_rules",
+    "host_settings",
+    "projector_activation",
+    "stock_config",
+    "weight_dtype",
+]
 
 GEOCHAT_SIDE = 504
 """Pixels along a side of the images of GeoChat, whatever its tower was made for."""
@@ -18,6 +29,13 @@ DECODERS = {
     "llava_qwen": "qwen2",
 }
 """The decoder of a LLaVA by the ``model_type`` of its own repository."""
+LINEAR = "linear"
+"""A projector of one layer, and a function that changes nothing."""
+PROJECTORS = {"mlp2x_gelu": "gelu", "mlp1x_gelu": LINEAR, LINEAR: LINEAR}
+"""The function between the two layers of a stock projector, by the name of the original one.
+
+One linear layer is two, the second of which changes nothing.
+"""
 POOLED = "unires"
 """Tokens of every tile are averaged two by two, without a vector behind a tile: LongVA's way."""
 _PACKED = "spatial"
@@ -34,6 +52,7 @@ _DECODER_FIELDS = (
     "rms_norm_eps",
     "rope_theta",
     "rope_scaling",
+    "rope_parameters",
     "attention_bias",
     "sliding_window",
     "use_sliding_window",
@@ -63,11 +82,11 @@ def stock_config(
         "architectures": [f"Llava{'Next' if is_next else ''}ForConditionalGeneration"],
         "model_type": "llava_next" if is_next else "llava",
         "image_token_index": image_id,
-        "projector_hidden_act": "gelu",
+        "projector_hidden_act": projector_activation(config),
         "vision_feature_layer": config.get("mm_vision_select_layer", -2),
         "vision_feature_select_strategy": "default",
         "tie_word_embeddings": bool(config.get("tie_word_embeddings", False)),
-        "torch_dtype": config.get("torch_dtype", "float16"),
+        "torch_dtype": weight_dtype(config, "float16"),
         "text_config": {
             "model_type": DECODERS[config["model_type"]],
             "vocab_size": vocabulary,
@@ -75,6 +94,22 @@ def stock_config(
         },
         "vision_config": {**vision, "image_size": side},
     }
+
+
+def projector_activation(config: Mapping[str, Any]) -> str:
+    """The function between the two layers of the stock projector, by its name."""
+    # what the original code takes where the configuration does not say
+    return PROJECTORS[config.get("mm_projector_type", LINEAR)]
+
+
+def weight_dtype(config: Mapping[str, Any], usual: str) -> str:
+    """The type of the weights by either name that releases of ``transformers`` gave it.
+
+    Args:
+        config: Original.
+        usual: What they have where it does not say.
+    """
+    return str(config.get("dtype") or config.get("torch_dtype") or usual)
 
 
 def host_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,11 @@ def write_internvl(files: list[Path], config: dict[str, Any], source: Path, part
     write_json(part / "preprocessor_config.json", _processor(made["vision_config"]["image_size"]))
     stop = sorted({ids[chat.end_word], tokenizer.eos_token_id} - {None})
     write_json(part / "generation_config.json", {"eos_token_id": stop})
-    check_weights(made, write_weights(part, internvl_weights(files, config)), source)
+    weights = internvl_weights(files, config)
+    if made["tie_word_embeddings"]:
+        # one that is left in the files would keep the stock class from tying it
+        weights = ((name, tensor) for name, tensor in weights if name != "lm_head.weight")
+    check_weights(made, write_weights(part, weights), source)
 
 
 def _processor(size: list[int]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.original.configuration import weight_dtype
 
 __all__ = [
     "CHATS",
@@ -150,7 +151,7 @@ def stock_internvl(config: Mapping[str, Any], image_id: int) -> dict[str, Any]:
         "vision_feature_layer": config.get("select_layer", -1),
         "vision_feature_select_strategy": "default",
         "tie_word_embeddings": tied,
-        "torch_dtype": config.get("torch_dtype", "bfloat16"),
+        "torch_dtype": weight_dtype(config, "bfloat16"),
         "text_config": text,
         "vision_config": {
             "model_type": "internvl_vision",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.original.configuration import DECODERS, POOLED
+from geofovea.pipeline.hosts.original.configuration import DECODERS, POOLED, PROJECTORS
 
 __all__ = ["check_convertible", "is_original", "not_converted"]
 
@@ -14,7 +14,7 @@ _EXAMPLE = "llava-hf/llava-1.5-7b-hf"
 # a checkpoint of LRS-VQA has the same layout and a region focus module besides
 _PUBLISHED = ("llm_layer_list", "slice_block_size", "concat_global_img_feature")
 _SUPPORTED: dict[str, tuple[object, ...]] = {
-    "mm_projector_type": ("mlp2x_gelu",),
+    "mm_projector_type": tuple(PROJECTORS),
     "mm_vision_select_feature": ("patch",),
     "mm_use_im_start_end": (False, None),
     "mm_patch_merge_type": ("flat", "spatial_unpad", "spatial", POOLED, None),

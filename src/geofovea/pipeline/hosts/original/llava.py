@@ -12,18 +12,25 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import read_json
 from geofovea.pipeline.hosts.original.configuration import (
+    LINEAR,
     answer_rules,
     host_settings,
     stock_config,
 )
 from geofovea.pipeline.hosts.original.stock_weights import check_weights
-from geofovea.pipeline.hosts.original.tower import resized_positions, tower_folder, vision_config
+from geofovea.pipeline.hosts.original.tower import (
+    image_colors,
+    resized_positions,
+    tower_folder,
+    vision_config,
+)
 from geofovea.pipeline.hosts.original.weights import (
     EMBEDDINGS,
     HEAD,
     NEWLINE,
     hub_name,
     tower_of,
+    two_layers,
     weights_of,
 )
 from geofovea.pipeline.hosts.original.written_folder import (
@@ -63,7 +70,8 @@ def write_llava(
     vocabulary = max(words, rows)
     made = stock_config(config, vision_config(folder), image_id, vocabulary)
     write_json(part / "config.json", made)
-    write_json(part / "preprocessor_config.json", _processor(made["vision_config"]["image_size"]))
+    processor = _processor(made["vision_config"]["image_size"], image_colors(folder))
+    write_json(part / "preprocessor_config.json", processor)
     if settings := host_settings(config):
         write_json(part / SETTINGS_FILE, settings)
     rules = source / "generation_config.json"
@@ -71,9 +79,12 @@ def write_llava(
     write_json(part / rules.name, kept)
     patches = made["vision_config"]["image_size"] // made["vision_config"]["patch_size"]
     weights = _fitting(_all_weights(files, folder, own=own), vocabulary, patches)
-    if made["model_type"] != "llava_next":
-        # left in the files by some that do not use it
-        weights = ((name, tensor) for name, tensor in weights if name != NEWLINE)
+    # left in the files by some that do not use them; a head would keep the stock class from tying
+    unused = {NEWLINE} if made["model_type"] != "llava_next" else set()
+    unused |= {HEAD} if made["tie_word_embeddings"] else set()
+    weights = ((name, tensor) for name, tensor in weights if name not in unused)
+    if made["projector_hidden_act"] == LINEAR:
+        weights = two_layers(weights)
     _check_all(made, write_weights(part, weights), source)
 
 
@@ -118,11 +129,12 @@ def _write_tokenizer(source: Path, part: Path) -> tuple[int, int]:
     return int(tokenizer.convert_tokens_to_ids(IMAGE_WORD)), len(tokenizer)
 
 
-def _processor(side: int) -> dict[str, Any]:
+def _processor(side: int, colors: dict[str, Any]) -> dict[str, Any]:
     return {
         "image_processor_type": "CLIPImageProcessor",
         "image_mean": list(CLIP_MEAN),
         "image_std": list(CLIP_STD),
+        **colors,
         "size": {"shortest_edge": side},
         "crop_size": {"height": side, "width": side},
     }

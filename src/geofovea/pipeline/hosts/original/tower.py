@@ -10,11 +10,15 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import check_files, first_line, read_json
+from geofovea.pipeline.inference.vision.image_processor import ImageProcessor
+from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 
-__all__ = ["resized_positions", "tower_folder", "vision_config"]
+__all__ = ["image_colors", "resized_positions", "tower_folder", "vision_config"]
 
 _SECONDS = 10
-_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+_PROCESSOR = "preprocessor_config.json"
+_FILES = ["config.json", _PROCESSOR, "*.safetensors", "*.safetensors.index.json"]
+_COLORS = ("image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor")
 
 
 def tower_folder(name: str) -> Path:
@@ -51,6 +55,18 @@ def vision_config(folder: Path) -> dict[str, Any]:
             f"the vision tower in {folder} is a {kind!r}; only those of CLIP can be converted"
         )
     return {**part, "model_type": "clip_vision_model"}
+
+
+def image_colors(folder: Path) -> dict[str, Any]:
+    """What the image processor beside a tower says of colors, as far as it does.
+
+    Raises:
+        ModelError: If it is not JSON, or says something that no stock processor could do.
+    """
+    path = folder / _PROCESSOR
+    record = read_json(path) if path.is_file() else {}
+    ImageProcessor.of(record, CLIP_MEAN, CLIP_STD)
+    return {key: record[key] for key in _COLORS if record.get(key) is not None}
 
 
 def resized_positions(table: Tensor, patches: int) -> Tensor:

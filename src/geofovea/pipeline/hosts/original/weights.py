@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -19,16 +19,19 @@ __all__ = [
     "hub_name",
     "tensors_in",
     "tower_of",
+    "two_layers",
     "weights_of",
 ]
 
 EMBEDDINGS = "language_model.model.embed_tokens.weight"
 HEAD = "language_model.lm_head.weight"
 NEWLINE = "image_newline"
+PROJECTOR = "multi_modal_projector."
 _TOWER = "model.vision_tower.vision_tower."
 _NAMES = (
-    ("model.mm_projector.0.", "multi_modal_projector.linear_1."),
-    ("model.mm_projector.2.", "multi_modal_projector.linear_2."),
+    ("model.mm_projector.0.", f"{PROJECTOR}linear_1."),
+    ("model.mm_projector.2.", f"{PROJECTOR}linear_2."),
+    ("model.mm_projector.", f"{PROJECTOR}linear_1."),
     (_TOWER, "vision_tower."),
     ("model.image_newline", NEWLINE),
     ("model.", "language_model.model."),
@@ -56,7 +59,7 @@ def converted_name(name: str) -> str | None:
             return _nested(stock + name.removeprefix(original))
     raise ModelError(
         f"the weight {name} belongs to no part of a LLaVA; this is another model, or one with "
-        "parts of its own, and cannot be converted"
+        "parts of its own (adapters have to be merged first), and cannot be converted"
     )
 
 
@@ -66,6 +69,15 @@ def hub_name(name: str) -> str:
         if name.startswith(stock):
             return _nested(in_file + name.removeprefix(stock))
     return name
+
+
+def two_layers(weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """Weights with a projector of one layer, and behind it a second that changes nothing."""
+    for name, tensor in weights:
+        yield name, tensor
+        if name == f"{PROJECTOR}linear_1.weight":
+            yield f"{PROJECTOR}linear_2.weight", torch.eye(len(tensor), dtype=tensor.dtype)
+            yield f"{PROJECTOR}linear_2.bias", torch.zeros(len(tensor), dtype=tensor.dtype)
 
 
 def weights_of(files: list[Path]) -> Iterator[tuple[str, Tensor]]:

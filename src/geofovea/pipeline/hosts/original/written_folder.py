@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError, OutputError
-from geofovea.pipeline.hosts.checkpoint import first_line, quiet_transformers
+from geofovea.pipeline.hosts.checkpoint import quiet_transformers, why_no_tokenizer
 from geofovea.pipeline.system.tensor_files import full_disk_told, write_tensors
 
 __all__ = ["new_folder", "tokenizer_of", "write_json", "write_weights"]
@@ -86,7 +86,7 @@ def tokenizer_of(source: Path) -> Any:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
-        reason = first_line(error)
+        reason = why_no_tokenizer(str(source), error)
         raise ModelError(
             f"the tokenizer in {source} could not be loaded ({reason}); copy or download it "
             "again, and if it needs code of its own, put a tokenizer.json of a conversion beside it"

@@ -25,11 +25,18 @@ _FOUR = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}")
 # a label may hold braces
 _OBJECT = re.compile(r'\{(?:[^{}"]|"(?:[^"\\]|\\.){0,300}"){0,1000}\}')
 _LONGEST_OBJECT = 1_300
-_JSON_BOX = re.compile(r'"bbox(?:_2d)?"\s*:\s*\[([^\[\]]{0,200})\]')
+_JSON_KEY = r'"bbox(?:_2d)?"\s{0,4}:\s{0,4}'
+# one box, or a list of them
+_JSON_BOXES = re.compile(_JSON_KEY + r"(\[[\s\d.,\[\]-]{0,1000})")
+_IN_BRACKETS = re.compile(r"\[([^\[\]]{0,200})\]")
 _JSON_LABEL = re.compile(r'"label"\s*:\s*("(?:[^"\\]|\\.){0,300}")')
 _LOCATIONS = re.compile(
     r"<loc(\d{4})><loc(\d{4})><loc(\d{4})><loc(\d{4})>[ \t]{0,4}([^<;\n]{0,300})"
 )
+
+
+_LOCATION = re.compile(r"<loc\d")
+_DIGIT = re.compile(r"\d")
 
 
 class BoxStyle(Enum):
@@ -49,7 +56,9 @@ class BoxStyle(Enum):
         return 1024 if self is BoxStyle.LOCATIONS else 1000
 
 
+_ROUNDING = 0.01
 _NOWHERE = (0.0, 0.0, 0.0, 0.0)
+"""Corners of what was written and is no box: it is counted, and left out."""
 # before a label, behind it, before the corners, behind them
 _MARKS = {
     BoxStyle.QWEN2: (
@@ -95,11 +104,15 @@ class SpokenBoxes:
 
     Attributes:
         boxes: In the order of the text, cut at the edges of the image.
-        refused: How many were written that have no area inside the image, or were cut off.
+        refused: How many were written that have no area inside the image, are smaller than a step,
+            cannot be read, or were cut off.
+        beyond: How many of the boxes reached further out of the image than rounding does: their
+            numbers may be of other units.
     """
 
     boxes: tuple[SpokenBox, ...]
     refused: int = 0
+    beyond: int = 0
 
 
 def read_boxes(text: str, style: BoxStyle, side: int) -> SpokenBoxes:
@@ -113,16 +126,18 @@ def read_boxes(text: str, style: BoxStyle, side: int) -> SpokenBoxes:
     Returns:
         At most 1,000 boxes.
     """
-    steps, boxes, refused = style.steps(side), [], 0
+    steps, boxes, refused, beyond = style.steps(side), [], 0, 0
     for corners, label in _written(text[:_LONGEST_TEXT], style):
         x0, y0, x1, y1 = (min(max(value, 0.0), float(steps)) for value in corners)
-        if x0 < x1 and y0 < y1:
+        # fractions of a side, in which some models write, would be a speck in the corner
+        if x1 - x0 >= 1 and y1 - y0 >= 1:
             boxes.append(SpokenBox(x0, y0, x1, y1, label.strip()))
+            beyond += not all(-_ROUNDING <= value / steps <= 1 + _ROUNDING for value in corners)
         else:
             refused += 1
         if len(boxes) + refused >= _MOST_BOXES:
             break
-    return SpokenBoxes(tuple(boxes), refused)
+    return SpokenBoxes(tuple(boxes), refused, beyond)
 
 
 def write_boxes(boxes: Sequence[SpokenBox], style: BoxStyle) -> str:
@@ -131,17 +146,34 @@ def write_boxes(boxes: Sequence[SpokenBox], style: BoxStyle) -> str:
 
 
 def _written(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ...], str]]:
+    """Corners and label of each box that is written; `_NOWHERE` for what should be one."""
     if style is BoxStyle.LOCATIONS:
-        for place in _LOCATIONS.finditer(text):
-            y0, x0, y1, x1 = (float(place[i]) for i in range(1, 5))
-            yield (x0, y0, x1, y1), place[5]
+        yield from _locations_in(text)
     elif style in _MARKS:
         yield from _between_marks(text, style)
     else:
-        for part in _objects(text):
-            label = _JSON_LABEL.search(part[0])
-            if (box := _JSON_BOX.search(part[0])) and (four := _FOUR.fullmatch(box[1])):
-                yield _numbers(four), _unquoted(label[1]) if label else ""
+        yield from _in_objects(text)
+
+
+def _locations_in(text: str) -> Iterator[tuple[tuple[float, ...], str]]:
+    for place in _LOCATIONS.finditer(text):
+        y0, x0, y1, x1 = (float(place[i]) for i in range(1, 5))
+        yield (x0, y0, x1, y1), place[5]
+    if _LOCATION.search(_LOCATIONS.sub("", text)):
+        yield _NOWHERE, ""
+
+
+def _in_objects(text: str) -> Iterator[tuple[tuple[float, ...], str]]:
+    keys = len(re.findall(_JSON_KEY, text))
+    for part in _objects(text):
+        label = _JSON_LABEL.search(part[0])
+        for boxes in _JSON_BOXES.finditer(part[0]):
+            for box in filter(str.strip, _IN_BRACKETS.findall(boxes[1])):
+                four = _FOUR.fullmatch(box)
+                yield _numbers(four) if four else _NOWHERE, _unquoted(label[1]) if label else ""
+            keys -= _IN_BRACKETS.search(boxes[1]) is not None
+    # of other values, or in an object without an end
+    yield from ((_NOWHERE, "") for _ in range(keys))
 
 
 def _objects(text: str) -> Iterator[re.Match[str]]:
@@ -162,6 +194,8 @@ def _between_marks(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ..
         rf"{label}{box}(?P<corners>[^<]{{0,20000}})(?P<end>{box_end}|\Z)", text
     ):
         corners = place["corners"]
+        if _DIGIT.search(_FOUR.sub("", corners)):
+            yield _NOWHERE, ""
         for four in _FOUR.finditer(corners):
             # a missing mark was taken for the end of the answer, or the text was cut in a number
             is_cut = four.end() == len(corners) and not place["end"] and corners[-1].isdigit()
