@@ -11,7 +11,7 @@ from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.lawn_questions import LAWN_CATEGORY, ask_lawn, ask_lawns
 from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.versions import world_of
-from geofovea.datasets.synthetic.wordings import is_worded_as_taught
+from geofovea.datasets.synthetic.wordings import is_of_untaught_kind, is_worded_as_taught
 from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark
 
 LAWNS = 120
@@ -75,6 +75,7 @@ def test_answers_are_as_the_world_has_them_and_balanced():
         kind = question.text.removeprefix("Is the lawn at the ").removesuffix(" healthy?")
         assert question.answer == ("yes" if lawn_of[kind] == "healthy" else "no")
         assert is_worded_as_taught(question.text)
+        assert not is_of_untaught_kind(question.text)
     fewer = min(list(lawn_of.values()).count(lawn) for lawn in set(lawn_of.values()))
     some = [question.answer for question in ask_lawns(world, 2 * fewer)]
     assert some.count("yes") == some.count("no") == fewer

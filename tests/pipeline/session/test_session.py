@@ -360,15 +360,21 @@ def test_unknown_words_and_a_missing_georeference_are_told(make_session, make_pn
 
 
 @pytest.mark.parametrize(
-    ("question", "is_told"),
+    ("question", "told"),
     [
-        ("How many planes at the airport are red?", True),
-        ("what color is the truck at the camp ?", False),
+        ("How many planes at the airport are red?", ["learned a few wordings"]),
+        ("what color is the truck at the camp ?", []),
+        # the synthetic world asks it, and the model that was shipped has not learned it
+        (
+            "Is the roof of the hall at the camp a lawn?",
+            ["has not learned questions about the roof"],
+        ),
     ],
 )
-def test_a_model_of_few_wordings_says_so_of_any_other(make_session, question, is_told):
+def test_a_model_of_few_wordings_says_so_of_any_other(make_session, question, told):
     warnings = make_session().ask(question, budget=FEW).warnings
-    assert any("learned a few wordings" in warning for warning in warnings) is is_told
+    known = ("learned a few wordings", "has not learned questions about roofs")
+    assert [words for words in known if any(words in each for each in warnings)] == told
 
 
 def test_ask_takes_a_path_or_a_scene_and_a_name_or_a_host(tiny_host, tiny_folder, scene_path):

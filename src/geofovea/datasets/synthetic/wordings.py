@@ -19,6 +19,7 @@ __all__ = [
     "ROOF_FORM",
     "VERIFY",
     "as_written_in_training",
+    "is_of_untaught_kind",
     "is_worded_as_taught",
     "other_wording",
 ]
@@ -131,6 +132,11 @@ def is_worded_as_taught(question: str) -> bool:
     return _known_forms().fullmatch(_plain(question)) is not None
 
 
+def is_of_untaught_kind(question: str) -> bool:
+    """Whether a question is one that the synthetic world asks and no shipped model has learned."""
+    return re.fullmatch(_form_of(ROOF_FORM), _plain(question)) is not None
+
+
 def as_written_in_training(question: str) -> str:
     """A question in the characters of those above, and with the mark that each of them ends with.
 
@@ -154,15 +160,18 @@ def _plain(text: str) -> str:
 
 @cache
 def _known_forms() -> re.Pattern[str]:
-    forms = []
     taught = (wording for some in _wordings().values() for wording in some)
-    wordings = [LAWN_FORM, ROOF_FORM, *taught]
-    for wording in wordings:
-        form = _plain(wording)
-        for name, words in _MEANT.items():
-            form = form.replace(f"{{{name}}}", f"(?:{'|'.join(words)})")
-        forms.append(form)
-    return re.compile("|".join(forms))
+    # roofs are not among them: lessons with roofs left the part for near infrared at chance
+    return re.compile("|".join(map(_form_of, [LAWN_FORM, *taught])))
+
+
+@cache
+def _form_of(wording: str) -> str:
+    """A pattern for a wording with any of the words that it may hold."""
+    form = _plain(wording)
+    for name, words in _MEANT.items():
+        form = form.replace(f"{{{name}}}", f"(?:{'|'.join(words)})")
+    return form
 
 
 def other_wording(question: str, rng: random.Random) -> str:

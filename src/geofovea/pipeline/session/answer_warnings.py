@@ -7,7 +7,11 @@ import warnings as python_warnings
 from collections.abc import Sequence
 from typing import Protocol
 
-from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
+from geofovea.datasets.synthetic.wordings import (
+    FORMS,
+    is_of_untaught_kind,
+    is_worded_as_taught,
+)
 from geofovea.errors import DemoModelWarning
 from geofovea.pipeline.hosts.base import (
     Host,
@@ -64,7 +68,12 @@ def answer_warnings(
             warnings.append(_beyond_warning(host, scene))
         if unknown := host.unknown_words(" ".join(words)):
             warnings.append(unknown_words_text(f"the {host.name} model", unknown))
-        elif names is None and not is_worded_as_taught(question):
+        if is_of_untaught_kind(question):
+            warnings.append(
+                f"the {host.name} model has not learned questions about roofs: its answer is a "
+                "guess"
+            )
+        elif not unknown and names is None and not is_worded_as_taught(question):
             warnings.append(
                 f"the {host.name} model learned a few wordings of questions, and this is none of "
                 "them: it may answer another question; ask, for example: "

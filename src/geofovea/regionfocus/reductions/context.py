@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geofovea.errors import GeometryError
 from geofovea.regionfocus.reductions.tile_maps import TileMaps, of_tokens, run_of
+from geofovea.regionfocus.scoring import as_masses
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["TokenContext"]
@@ -125,6 +126,24 @@ class TokenContext:
                 "attention map; choose tile by tile, as reductions of the kind PerTile do"
             )
         return table
+
+    def tiles_of_tokens(self) -> tuple[list[int], list[Tensor]]:
+        """The numbers of the tiles, ascending, and the tokens of each, int64 ``(m,)`` on the host.
+
+        Raises:
+            GeometryError: If it is not known which tile each token is of.
+        """
+        if self.tile_index is None:
+            raise GeometryError("tokens are grouped by tile only where their tile_index is given")
+        numbers = sorted(set(self.tile_index.tolist()))
+        return numbers, [(self.tile_index == n).nonzero()[:, 0].cpu() for n in numbers]
+
+    def weights_of(self, members: Sequence[Tensor]) -> list[float]:
+        """What groups of tokens weigh: the mass of their scores; where there are none, how many."""
+        if self.scores is None:
+            return [float(len(tokens)) for tokens in members]
+        masses = as_masses(self.scores, len(self.features))
+        return [float(masses[tokens].sum(dtype=torch.float64)) for tokens in members]
 
     @property
     def candidates(self) -> Tensor:

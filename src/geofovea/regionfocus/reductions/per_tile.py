@@ -13,7 +13,6 @@ from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
 from geofovea.regionfocus.reductions.primitives.outputs import join
-from geofovea.regionfocus.scoring import as_masses
 
 __all__ = ["PerTile"]
 
@@ -31,8 +30,7 @@ class PerTile(Selector):
         tiles = context.tile_index
         if tiles is None or bool((tiles == tiles[0]).all()):
             return self._choose_in_tile(context, n, k)
-        numbers = sorted(set(tiles.tolist()))
-        members = [(tiles == number).nonzero()[:, 0].cpu() for number in numbers]
+        numbers, members = context.tiles_of_tokens()
         inside = [replace(context.select(tokens), tile_index=None) for tokens in members]
         weights = self._tile_weights(context, members, inside)
         shares = allot_tokens(weights, [len(tokens) for tokens in members], k)
@@ -58,7 +56,4 @@ class PerTile(Selector):
         inside: Sequence[TokenContext],  # noqa: ARG002 - for those that weigh by more than scores
     ) -> list[float]:
         """Weight of each tile, from the indices of its tokens and its own context."""
-        if context.scores is None:
-            return [float(len(tokens)) for tokens in members]
-        masses = as_masses(context.scores, len(context.features))
-        return [float(masses[tokens].sum(dtype=torch.float64)) for tokens in members]
+        return context.weights_of(members)

@@ -12,7 +12,6 @@ from geofovea.regionfocus.reductions.base import Stage, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
 from geofovea.regionfocus.resamplers.base import Resampler
-from geofovea.regionfocus.scoring import as_masses
 
 __all__ = ["ResampledTiles"]
 
@@ -58,12 +57,10 @@ class ResampledTiles:
         needs = self.requires | {"cells"}
         if missing := sorted(f for f in needs if getattr(context, f) is None):
             raise ModelError(f"the resampler {self.name} needs {', '.join(missing)}")
-        assert context.tile_index is not None  # noqa: S101 - checked above
-        numbers = sorted(set(context.tile_index.tolist()))
-        members = [(context.tile_index == number).nonzero()[:, 0] for number in numbers]
+        numbers, members = context.tiles_of_tokens()
         if not members:
             return TokenChoice(torch.arange(0))
-        counts = self._counts(self._weights(context, members), [len(m) for m in members], k)
+        counts = self._counts(context.weights_of(members), [len(m) for m in members], k)
         parts = [
             self._of_tile(context, tokens, count)
             for tokens, count in zip(members, counts, strict=True)
@@ -102,12 +99,6 @@ class ResampledTiles:
         most = size if self.most is None else min(self.most, size)
         fewer = [c for c in self.resampler.counts if c < size and c <= most]
         return [*fewer, size] if most == size else fewer
-
-    def _weights(self, context: TokenContext, members: list[Tensor]) -> list[float]:
-        if context.scores is None:
-            return [float(len(tokens)) for tokens in members]
-        masses = as_masses(context.scores, len(context.features))
-        return [float(masses[tokens].sum(dtype=torch.float64)) for tokens in members]
 
     def _of_tile(
         self, context: TokenContext, tokens: Tensor, count: int
