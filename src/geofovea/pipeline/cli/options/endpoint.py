@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geofovea.pipeline.cli.options.companions import check_absent, is_typed
-from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.hosts.endpoint.settings import (
     DEFAULT_ANSWER_TOKENS,
     DEFAULT_KEY_VARIABLE,
@@ -113,9 +113,8 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Longest time for one call, in seconds.",
         ),
     )
-    for add in reversed(options):
-        with_settings = add(with_settings)
-    return with_settings
+    wrapped: Callable[..., Any] = with_options(with_settings, options)
+    return wrapped
 
 
 def check_model_of_endpoint(context: click.Context) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geofovea.errors import WorkersError
-from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.runs.workers import EXECUTORS, Workers
 
 __all__ = ["run_options"]
@@ -104,7 +104,4 @@ def run_options(command: Callable[..., Any]) -> Any:
         ),
         option("--wait", is_flag=True, help="Wait for another run in this folder to end."),
     )
-    wrapped: Any = run
-    for add in reversed(options):
-        wrapped = add(wrapped)
-    return wrapped
+    return with_options(run, options)
