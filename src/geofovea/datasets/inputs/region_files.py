@@ -24,9 +24,9 @@ class NamedRegion:
     """One row of a vector file.
 
     Attributes:
-        name: What it is called; the number of its row, from 1, unless a column was named.
+        name: Its name in the chosen column, or else the number of its row, from 1.
         geometry: A shapely geometry, or None where the row has none.
-        crs: CRS of the file as WKT, or what was said instead; None if nobody says one.
+        crs: CRS of the file as WKT, or the one that the caller declared; None if unknown.
         origin: Where it stands, for messages.
     """
 
@@ -43,7 +43,7 @@ def read_regions(
     name_column: str | None = None,
     crs: str | None = None,
 ) -> list[NamedRegion]:
-    """All rows of a vector file; whether they are polygons is seen when they meet a scene.
+    """All rows of a vector file; whether they are polygons is checked when they meet a scene.
 
     Args:
         path: The file.
