@@ -1,7 +1,7 @@
-"""Coordinate reference systems out of CF grid mappings, by the PROJ that rasterio brings.
+"""Coordinate reference systems from CF grid mappings, made by the PROJ that comes with rasterio.
 
-A grid mapping is a variable whose attributes name a projection and its parameters. Where they hold
-WKT that is taken; else the parameters are translated, name by name, into those of PROJ.
+A grid mapping is a variable whose attributes name a projection and its parameters. If they hold
+WKT, it is used. Otherwise the parameters are translated one by one into those of PROJ.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def parse_crs(name: str, definition: Any) -> CRS:
 
 
 def _body(values: _Parameters) -> list[str]:
-    """The ellipsoid and the prime meridian: numbers go before names, WGS 84 is assumed."""
+    """The ellipsoid and the prime meridian: by numbers, else by names, else WGS 84."""
     meridian = values.number("longitude_of_prime_meridian", default=0.0)
     parts = [f"+pm={meridian!r}"] if meridian else []
     names = [
