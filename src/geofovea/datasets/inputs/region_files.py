@@ -61,13 +61,7 @@ def read_regions(
     except ImportError as error:
         raise MissingExtraError("geopandas", "geo", "reading polygons") from error
     file = Path(path)
-    if not file.exists():
-        raise DataError(f"there is no vector file {file}; check the path")
-    check_regular(file)
-    try:
-        check_vector_file(file)
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+    _check_file(file)
     frame = _frame(file, layer)
     if not isinstance(frame, geopandas.GeoDataFrame) or frame.empty:
         raise DataError(f"{file} holds no polygons: give a vector file with at least one")
@@ -81,6 +75,16 @@ def read_regions(
         NamedRegion(name, geometry, crs_of_rows, f"{file}, row {number}")
         for number, name, geometry in zip(numbers, names, frame.geometry, strict=True)
     ]
+
+
+def _check_file(file: Path) -> None:
+    if not file.exists():
+        raise DataError(f"there is no vector file {file}; check the path")
+    check_regular(file)
+    try:
+        check_vector_file(file)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
 
 
 def _names(column: Any) -> Iterator[str]:
