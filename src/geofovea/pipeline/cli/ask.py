@@ -141,23 +141,14 @@ def ask(
     for path in (evidence, picture, page, output):
         if path:
             check_writable(path, keep=scene)
-    from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box
-    from geofovea.tiling.verification import verify_scene
 
-    started = time.perf_counter()
-    raster = open_scene(
-        scene,
-        allow_vrt=allow_vrt,
-        allow_remote=allow_remote,
-        allowed_hosts=allowed_hosts,
-        nodata=settings.nodata,
-    )
-    if verify:
-        verify_scene(raster)
-    open_seconds = time.perf_counter() - started
-    settings = settings.for_scenes([raster])
-    session = settings.open_session(raster, settings.load_host(), open_seconds)
+    access = {
+        "allow_vrt": allow_vrt,
+        "allow_remote": allow_remote,
+        "allowed_hosts": allowed_hosts,
+    }
+    session, settings = _open(scene, settings, access, verify=verify)
     boxes_scene = [Box(*comma_separated(box, float, 4)) for box in boxes]
     if questions.only is None:
         from geofovea.pipeline.runs.many_questions import ManyQuestions
@@ -175,6 +166,22 @@ def ask(
             fact("wrote", f"{path}")
     if opens:
         open_written([path for path in (page, picture, output) if path])
+
+
+def _open(
+    name: str, settings: AskSettings, access: dict[str, Any], *, verify: bool
+) -> tuple[SceneSession, AskSettings]:
+    """A scene with its model loaded, and the settings with the model that it gets."""
+    from geofovea.tiling.opening import open_scene
+    from geofovea.tiling.verification import verify_scene
+
+    started = time.perf_counter()
+    scene = open_scene(name, **access, nodata=settings.nodata)
+    if verify:
+        verify_scene(scene)
+    open_seconds = time.perf_counter() - started
+    settings = settings.for_scenes([scene])
+    return settings.open_session(scene, settings.load_host(), open_seconds), settings
 
 
 def _answer_one(

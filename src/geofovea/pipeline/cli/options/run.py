@@ -24,6 +24,62 @@ _CONFLICTS = {
 }
 
 
+_option = in_group("Run options")
+_OPTIONS = (
+    _option(
+        "--workers",
+        "worker_count",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        is_common=True,
+        help="How many processes work.",
+    ),
+    _option(
+        "--executor",
+        type=click.Choice(EXECUTORS),
+        help=(
+            "Where to run: in this process, in worker processes (default with --workers > 1), "
+            "or on Ray."
+        ),
+    ),
+    _option("--address", help="Ray cluster to join. Default: start a local one."),
+    _option(
+        "--worker-cpus",
+        type=click.FloatRange(0),
+        default=0.5,
+        show_default=True,
+        goes_with=["--executor ray"],
+        help="CPUs of a worker on Ray.",
+    ),
+    _option(
+        "--worker-gpus",
+        type=click.FloatRange(0),
+        default=0.0,
+        show_default=True,
+        goes_with=["--executor ray"],
+        help="GPUs of a worker on Ray.",
+    ),
+    _option(
+        "--item-timeout",
+        "item_seconds",
+        earlier=["--item-seconds"],
+        type=float,
+        help="End a worker that takes longer for one question, in seconds, and go on.",
+    ),
+    _option("--retry-failed", is_flag=True, help="Ask again what failed before."),
+    _option("--max-failures", type=click.IntRange(1), help="Stop after this many failures."),
+    _option(
+        "--overwrite",
+        "replace",
+        earlier=["--replace"],
+        is_flag=True,
+        help="Replace the results of other settings.",
+    ),
+    _option("--wait", is_flag=True, help="Wait for another run in this folder to end."),
+)
+
+
 def run_options(command: Callable[..., Any]) -> Any:
     """Add all of them.
 
@@ -50,58 +106,4 @@ def run_options(command: Callable[..., Any]) -> Any:
             raise click.UsageError(_CONFLICTS.get(error.field, str(error))) from error
         return command(workers=workers, **others)
 
-    option = in_group("Run options")
-    options = (
-        option(
-            "--workers",
-            "worker_count",
-            type=click.IntRange(1),
-            default=1,
-            show_default=True,
-            is_common=True,
-            help="How many processes work.",
-        ),
-        option(
-            "--executor",
-            type=click.Choice(EXECUTORS),
-            help=(
-                "Where to run: in this process, in worker processes (default with --workers > 1), "
-                "or on Ray."
-            ),
-        ),
-        option("--address", help="Ray cluster to join. Default: start a local one."),
-        option(
-            "--worker-cpus",
-            type=click.FloatRange(0),
-            default=0.5,
-            show_default=True,
-            goes_with=["--executor ray"],
-            help="CPUs of a worker on Ray.",
-        ),
-        option(
-            "--worker-gpus",
-            type=click.FloatRange(0),
-            default=0.0,
-            show_default=True,
-            goes_with=["--executor ray"],
-            help="GPUs of a worker on Ray.",
-        ),
-        option(
-            "--item-timeout",
-            "item_seconds",
-            earlier=["--item-seconds"],
-            type=float,
-            help="End a worker that takes longer for one question, in seconds, and go on.",
-        ),
-        option("--retry-failed", is_flag=True, help="Ask again what failed before."),
-        option("--max-failures", type=click.IntRange(1), help="Stop after this many failures."),
-        option(
-            "--overwrite",
-            "replace",
-            earlier=["--replace"],
-            is_flag=True,
-            help="Replace the results of other settings.",
-        ),
-        option("--wait", is_flag=True, help="Wait for another run in this folder to end."),
-    )
-    return with_options(run, options)
+    return with_options(run, _OPTIONS)
