@@ -75,7 +75,7 @@ class _ScorerFocus:
 class AttentionFocus(_ScorerFocus):
     """The attention that the last prompt token pays to the vision tokens.
 
-    The softmax over them is the affair of the host, whose function it is.
+    The softmax over them is left to the host, whose function it is.
 
     Attributes:
         together: The function for several looks in one call; None calls that for one for each.

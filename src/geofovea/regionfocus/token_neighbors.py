@@ -24,10 +24,10 @@ def neighbors_of(tokens: TokenSet) -> Tensor:
     spans = (cells.amax(0) + 3 if len(cells) else cells.new_ones(3)).tolist()
     keys = _keys(cells, spans)
     order = keys.argsort()
-    wanted = _keys(cells[:, None] + steps, spans)
-    places = torch.searchsorted(keys[order], wanted).clamp(max=max(0, len(keys) - 1))
+    neighbor_keys = _keys(cells[:, None] + steps, spans)
+    places = torch.searchsorted(keys[order], neighbor_keys).clamp(max=max(0, len(keys) - 1))
     indices = order[places]
-    return torch.where(keys[indices] == wanted, indices, -1)
+    return torch.where(keys[indices] == neighbor_keys, indices, -1)
 
 
 def largest_around(values: Tensor, neighbors: Tensor, rank: int) -> Tensor:

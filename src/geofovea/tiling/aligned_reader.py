@@ -1,4 +1,4 @@
-"""Tiles of one scene on the grid of another: each read through windows of its own, and resampled.
+"""Tiles of one scene on the grid of another, each read through a window of its own and resampled.
 
 A scene is never resampled whole. A tile of the reference grid is a quadrilateral of the other
 scene; the level of that scene that is just fine enough is read in the box around it, and the tile
@@ -77,7 +77,7 @@ class AlignedReader:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What happened on the way that a reader of any answer should know."""
+        """What happened while reading that anyone who uses an answer should know."""
         return self._reader.notes
 
     def prepare(self, tile: Tile) -> None:
@@ -94,7 +94,7 @@ class AlignedReader:
         self._reader.prepare(Tile(level, 0, 0))
 
     def read(self, tile: Tile) -> TilePixels:
-        """Read one tile of the reference's grid; what the scene does not show there is not valid.
+        """Read one tile of the reference's grid; pixels that the scene does not show are not valid.
 
         Raises:
             GeometryError: If the tile is not on the pyramid's grid.

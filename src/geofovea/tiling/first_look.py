@@ -1,4 +1,4 @@
-"""One look at the overview of a scene, where that costs little: damage and emptiness show there."""
+"""One cheap look at the overview of a scene, which shows whether it is damaged or empty."""
 
 from __future__ import annotations
 

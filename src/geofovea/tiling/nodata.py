@@ -72,7 +72,7 @@ class DeclaredMissing:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> DeclaredMissing:
-        """The same again from what ``to_json`` gave."""
+        """Read what ``to_json`` returned."""
         rows, cols = plain["outline_shape"]
         return cls(
             values=tuple(plain["values"]),

@@ -1,4 +1,4 @@
-"""How pixels will be read, decided before any is: which image, which window, what resampling."""
+"""Decides how pixels will be read, before any is: which image, which window, which resampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels of tiles: plans carried out, shown as RGB, with what is missing or padded marked."""
+"""Reads the pixels of tiles as RGB, with a mask of missing and padded ones."""
 
 from __future__ import annotations
 

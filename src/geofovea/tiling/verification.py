@@ -60,6 +60,6 @@ def _windows(handle: Any) -> Iterator[Window]:
     most_rows = min(_MOST_ROWS, _READ_PIXELS // block_width)
     rows = block_height * max(1, most_rows // block_height)
     cols = block_width * max(1, _READ_PIXELS // (rows * block_width))
-    for top in range(0, height, rows):
-        for left in range(0, width, cols):
-            yield Window(left, top, min(cols, width - left), min(rows, height - top))
+    for row_off in range(0, height, rows):
+        for col_off in range(0, width, cols):
+            yield Window(col_off, row_off, min(cols, width - col_off), min(rows, height - row_off))

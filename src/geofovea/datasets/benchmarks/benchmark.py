@@ -42,8 +42,8 @@ class Benchmark:
     """Everything that is particular to one benchmark.
 
     Attributes:
-        name: As the command line has it.
-        title: As people have it.
+        name: The name on the command line.
+        title: The name that people use.
         annotations: Names of the annotation file below the root, the first that is there is read.
         read: Reads one annotation file; the second argument is the root, for benchmarks that
             keep their images inside the annotation.

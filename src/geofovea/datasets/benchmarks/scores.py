@@ -27,7 +27,7 @@ _OBJECT_SIDES = (32, 96, 512)
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """One answer with what every mode says of it."""
+    """One answer with its verdict in every mode."""
 
     sample: Sample
     answer: str
@@ -106,8 +106,8 @@ def score_answers(
 ) -> list[ScoredAnswer]:
     """Judge the answers that there are, in the order of the samples.
 
-    An empty answer is none: it is wrong in all modes and goes through no rule, for some published
-    rules take it for the first choice.
+    An empty answer is wrong in all modes. No rule reads it, because some published rules would take
+    it for the first choice.
     """
     scorers = benchmark.scorers(synonyms)
 
@@ -129,8 +129,9 @@ def score(
 ) -> tuple[Scores, list[ScoredAnswer]]:
     """Score an answers file.
 
-    Figures are over the questions that have an answer, as the published scripts do it; how many
-    have none is told. A question that failed has an empty answer, which is wrong in all modes.
+    Figures are over the questions that have an answer, as in the published scripts; ``asked`` and
+    ``answered`` tell how many have none. A question that failed has an empty answer, which is wrong
+    in all modes.
 
     Raises:
         DataError: If no answer belongs to a question of the benchmark.

@@ -1,9 +1,9 @@
 """Manifests: tables that pair questions with the scenes they are about.
 
-Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``,
-``scene_before``, an earlier date of the same place, with which it is compared, and ``geometry``,
-which restricts the question of its row to a polygon. CSV and TSV with a header,
-JSON lines, Parquet, folders of parts of these, and GeoParquet.
+The column ``scene`` holds a path, relative to the manifest, or a URL. Optional columns are
+``question``, ``id``, ``scene_before`` (an earlier scene of the same place to compare with) and
+``geometry`` (a polygon that the question of its row is restricted to). Formats are CSV and TSV with
+a header, JSON lines, Parquet, folders of parts of these, and GeoParquet.
 """
 
 from __future__ import annotations
@@ -151,19 +151,7 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
 
 
 def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
-    texts: dict[str, str | None] = {}
-    for column in COLUMNS:
-        value = fields.get(column)
-        if isinstance(value, float) and value != value:
-            # as tables write no value in a column of numbers
-            value = None
-        if isinstance(value, int | float) and not isinstance(value, bool) and column == "id":
-            value = cell_text(value)
-        if value is not None and not isinstance(value, str):
-            raise DataError(f"{origin}, column {column!r}: {value!r:.60} is no text")
-        if value is not None and "\0" in value:
-            raise DataError(f"{origin}, column {column!r}: {value!r:.60} has a NUL in it")
-        texts[column] = value.strip() if value is not None else None
+    texts = {column: _text(origin, column, fields.get(column)) for column in COLUMNS}
     if not texts["scene"]:
         raise DataError(f"{origin}, column 'scene': is empty; name a file")
     if texts["question"] == "":
@@ -178,6 +166,21 @@ def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> Man
         origin=origin,
         before=place_scene(before, table.parent) if (before := texts["scene_before"]) else "",
     )
+
+
+def _text(origin: str, column: str, value: Any) -> str | None:
+    """A cell without blanks around it; None for no value, which is NaN in a column of numbers."""
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if column == "id" and isinstance(value, int | float) and not isinstance(value, bool):
+        value = cell_text(value)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise DataError(f"{origin}, column {column!r}: {value!r:.60} is no text")
+    if "\0" in value:
+        raise DataError(f"{origin}, column {column!r}: {value!r:.60} has a NUL in it")
+    return value.strip()
 
 
 def _check_columns(file: Path, columns: list[str], named: ManifestColumns) -> None:

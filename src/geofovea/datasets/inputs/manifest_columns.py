@@ -12,9 +12,9 @@ from geofovea.errors import DataError
 __all__ = ["COLUMNS", "ManifestColumns"]
 
 COLUMNS = ("id", "scene", "question", "scene_before")
-"""What a manifest says of a row, by our names."""
+"""The columns of a manifest, by our names."""
 
-# what is one for all rows; a column of that name would be passed over, and its rows cost more
+# limits that hold for all rows; a column of such a name would be ignored, and its rows cost more
 _OPTIONS_OF_A_RUN = ("max_tiles", "max_tokens")
 
 # rows of LRS-VQA, which ``geofovea synthesize`` writes too
@@ -23,11 +23,11 @@ _OF_LRS_VQA = (("image", "scene"), ("text", "question"), ("question_id", "id"))
 
 @dataclass(frozen=True, slots=True)
 class ManifestColumns:
-    """Columns that somebody named.
+    """Columns that the user named.
 
     Attributes:
-        scene: The column of scenes; None is ``scene``, or ``image`` in a file without it.
-        question: The column of questions; None is ``question``, or ``text`` beside ``image``.
+        scene: The column of scenes; None means ``scene``, or ``image`` in a file without it.
+        question: The column of questions; None means ``question``, or ``text`` beside ``image``.
     """
 
     scene: str | None = None
@@ -35,7 +35,7 @@ class ManifestColumns:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Names of columns that mean something."""
+        """Names of columns that have a meaning."""
         named = (name for name in (self.scene, self.question) if name)
         return (*COLUMNS, *named, *(theirs for theirs, _ in _OF_LRS_VQA))
 
@@ -51,23 +51,17 @@ class ManifestColumns:
     def names(self, file: Path, columns: Iterable[str]) -> dict[str, str]:
         """Our name of each column that has another one in the file.
 
-        A column that bears our name beside the one that was named is none of ours.
+        If the user named a column, another one that bears our name gets a name of its own.
 
         Raises:
             DataError: If a column that was named is not there, or one holds an option of the run.
         """
         present = list(columns)
-        for column in present:
-            if column.strip().lower() in _OPTIONS_OF_A_RUN and column not in self.known:
-                raise DataError(
-                    f"{file}: the column {column!r} is not read, because all rows have one budget: "
-                    f"remove it, and give {column.strip().lower()}= of the run"
-                )
-        named = {"scene": self.scene, "question": self.question}
+        self._check_options(file, present)
         names: dict[str, str] = {}
         if self.scene is None and "scene" not in present and "image" in present:
             names = {t: o for t, o in _OF_LRS_VQA if t in present and o not in present}
-        for ours, theirs in named.items():
+        for ours, theirs in (("scene", self.scene), ("question", self.question)):
             if theirs is None:
                 continue
             if theirs not in present:
@@ -79,6 +73,16 @@ class ManifestColumns:
             if theirs != ours:
                 names |= {theirs: ours} | ({ours: f"{ours} of the file"} if ours in present else {})
         return names
+
+    def _check_options(self, file: Path, present: Iterable[str]) -> None:
+        """Refuse columns with names of options that hold for the whole run."""
+        for column in present:
+            name = column.strip().lower()
+            if name in _OPTIONS_OF_A_RUN and column not in self.known:
+                raise DataError(
+                    f"{file}: the column {column!r} is not read, because all rows have one budget: "
+                    f"remove it, and give {name}= of the run"
+                )
 
     def renamed(self, file: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A row by our names.

@@ -24,9 +24,9 @@ class NamedRegion:
     """One row of a vector file.
 
     Attributes:
-        name: What it is called; the number of its row, from 1, unless a column was named.
+        name: Its name in the chosen column, or else the number of its row, from 1.
         geometry: A shapely geometry, or None where the row has none.
-        crs: CRS of the file as WKT, or what was said instead; None if nobody says one.
+        crs: CRS of the file as WKT, or the one that the caller declared; None if unknown.
         origin: Where it stands, for messages.
     """
 
@@ -43,7 +43,7 @@ def read_regions(
     name_column: str | None = None,
     crs: str | None = None,
 ) -> list[NamedRegion]:
-    """All rows of a vector file; whether they are polygons is seen when they meet a scene.
+    """All rows of a vector file; whether they are polygons is checked when they meet a scene.
 
     Args:
         path: The file.
@@ -61,13 +61,7 @@ def read_regions(
     except ImportError as error:
         raise MissingExtraError("geopandas", "geo", "reading polygons") from error
     file = Path(path)
-    if not file.exists():
-        raise DataError(f"there is no vector file {file}; check the path")
-    check_regular(file)
-    try:
-        check_vector_file(file)
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+    _check_file(file)
     frame = _frame(file, layer)
     if not isinstance(frame, geopandas.GeoDataFrame) or frame.empty:
         raise DataError(f"{file} holds no polygons: give a vector file with at least one")
@@ -81,6 +75,16 @@ def read_regions(
         NamedRegion(name, geometry, crs_of_rows, f"{file}, row {number}")
         for number, name, geometry in zip(numbers, names, frame.geometry, strict=True)
     ]
+
+
+def _check_file(file: Path) -> None:
+    if not file.exists():
+        raise DataError(f"there is no vector file {file}; check the path")
+    check_regular(file)
+    try:
+        check_vector_file(file)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
 
 
 def _names(column: Any) -> Iterator[str]:

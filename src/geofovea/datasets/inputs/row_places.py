@@ -1,7 +1,7 @@
 """The place that a row of a table names: a polygon in its column ``geometry``, or none.
 
-A place that stands in another column is never passed over without a word: the row would be asked
-about the whole scene.
+A place in any other column is refused and never ignored, because the row would be asked about the
+whole scene.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LONLAT = "OGC:CRS84"
 
 
 def check_places(file: Path, columns: Sequence[str]) -> None:
-    """Make sure that one column at most is called like a geometry.
+    """Make sure that at most one column has the name of a geometry.
 
     Raises:
         DataError: If there are several.

@@ -24,7 +24,7 @@ _PREFERRED = ("visual", "data", "image")
 
 
 def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
-    """A row for each item; one whose scene is not plain is a row that fails.
+    """A row for each item; an item whose scene is unclear becomes a row that fails.
 
     Args:
         file: The JSON file.
@@ -33,14 +33,14 @@ def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
     Raises:
         DataError: If the file is no STAC item or item collection.
     """
-    read = read_json(file)
-    kind = read.get("type") if isinstance(read, dict) else None
+    content = read_json(file)
+    kind = content.get("type") if isinstance(content, dict) else None
     if kind not in ("FeatureCollection", "Feature"):
         raise DataError(
             f"{file} is no STAC item collection: its type is {kind!r:.60}; give STAC items, or "
             "write rows as JSON lines (.jsonl), one object on each line"
         )
-    items = read.get("features") if kind == "FeatureCollection" else [read]
+    items = content.get("features") if kind == "FeatureCollection" else [content]
     if not isinstance(items, list) or not items:
         raise DataError(
             f"{file} has no features: give STAC items as scenes; polygons go with --regions"

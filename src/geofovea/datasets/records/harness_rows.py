@@ -18,7 +18,7 @@ _QUESTION_FIELDS = ("input", "prompt", "question")
 def sample_of_place(row: Row, samples: Sequence[Sample]) -> str:
     """The id of the question at the place that a row names.
 
-    What else the row says of its question has to agree: its input holds the words of the question,
+    The rest of the row has to agree with that question: its input holds the words of the question,
     or its target is the truth.
 
     Raises:
@@ -42,6 +42,7 @@ def sample_of_place(row: Row, samples: Sequence[Sample]) -> str:
 
 
 def _agrees(row: Row, sample: Sample) -> bool:
+    """Whether a row can be about a question, by its words or else by its target."""
     doc = row.values.get("doc")
     inner = doc if isinstance(doc, dict) else {}
     questions = [_plain(source.get(n)) for source in (row.values, inner) for n in _QUESTION_FIELDS]
@@ -50,12 +51,16 @@ def _agrees(row: Row, sample: Sample) -> bool:
         # the shorter may be inside the longer: some inputs are templates around the question
         return any(question in text or text in question for text in questions if text)
     target = row.values.get("target")
-    targets = target if isinstance(target, list) else [target]
-    target_texts = {text for text in map(_plain, targets) if text}
-    letters = {letter: _plain(c) for letter, c in zip(sample.letters, sample.choices, strict=True)}
-    right = {_plain(a) for a in sample.answers} | {letters.get(a, "") for a in sample.answers}
-    together = _plain("".join(sample.answers))
-    return not target_texts or bool(target_texts & (right - {""})) or together in target_texts
+    targets = set(map(_plain, target if isinstance(target, list) else [target])) - {""}
+    return not targets or bool(targets & _forms_of_truth(sample))
+
+
+def _forms_of_truth(sample: Sample) -> set[str]:
+    """How a target may state the truth: as answers, as all letters together, or as choices."""
+    choice_of = dict(zip(sample.letters, sample.choices, strict=True))
+    forms = {*sample.answers, "".join(sample.answers)}
+    forms |= {choice_of[answer] for answer in sample.answers if answer in choice_of}
+    return {_plain(form) for form in forms} - {""}
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Answers files: ours and those of other systems, which call the same things by other names."""
+"""Answers files: our own and those of other systems, which use other names for the same columns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Predictions:
         answers: By id; empty where there is a row and no answer in it.
         fields: Names under which answers were found.
         rows: The rows as read, by id.
-        notes: What was taken for what, and what a careful reader should know.
+        notes: How columns were read, and what a careful reader should know.
     """
 
     answers: dict[str, str]
@@ -69,15 +69,15 @@ def read_predictions(
     known = frozenset(known) or frozenset(sample.id for sample in samples)
     names = (*ID_FIELDS, *fields, *ANSWER_FIELDS, *((only,) if only else ()))
     begins = lambda cells: any(cells.get(n, "").strip() in known for n in ID_FIELDS)  # noqa: E731
-    read = list(read_rows(path, names, begins if known else None))
-    if not read:
+    all_rows = list(read_rows(path, names, begins if known else None))
+    if not all_rows:
         raise DataError(f"{path} holds no answers")
-    columns = answer_columns(read, fields, only, (*ID_FIELDS, HARNESS_ID))
+    columns = answer_columns(all_rows, fields, only, (*ID_FIELDS, HARNESS_ID))
     answers: dict[str, str] = {}
     rows: dict[str, dict[str, Any]] = {}
     used: dict[str, None] = {}
     by_place = 0
-    for row in read:
+    for row in all_rows:
         key, is_place = _id_of(row, known, samples)
         by_place += is_place
         if key in answers:
@@ -123,13 +123,8 @@ def _id_of(row: Row, ids: Collection[str], samples: Sequence[Sample]) -> tuple[s
     """The id of a row, and whether it was found by its place in the order of a harness."""
     present = [name for name in ID_FIELDS if name in row.values]
     if not present and HARNESS_ID in row.values:
-        for inner in row.values.values():
-            # what a task keeps of its question, and what its scorer says of it
-            fields = inner if isinstance(inner, dict) else {}
-            for name in ID_FIELDS:
-                if (text := cell_text(fields.get(name))) is not None and text in ids:
-                    return text, False
-        return sample_of_place(row, samples), True
+        inner_id = _id_inside(row, ids)
+        return (inner_id, False) if inner_id is not None else (sample_of_place(row, samples), True)
     if not present:
         raise DataError(
             f"{row.place}: no id; one of the columns {', '.join(ID_FIELDS)} is needed, there are "
@@ -145,6 +140,16 @@ def _id_of(row: Row, ids: Collection[str], samples: Sequence[Sample]) -> tuple[s
             if form in ids:
                 return form, False
     return row.text(present[0]), False
+
+
+def _id_inside(row: Row, ids: Collection[str]) -> str | None:
+    """A known id in an object of a row: what a task keeps of its question, or what scored it."""
+    for inner in row.values.values():
+        fields = inner if isinstance(inner, dict) else {}
+        for name in ID_FIELDS:
+            if (text := cell_text(fields.get(name))) is not None and text in ids:
+                return text
+    return None
 
 
 def _answer_of(row: Row, names: Sequence[str]) -> tuple[str, str]:

@@ -20,7 +20,7 @@ faults, ``strict`` wants the exact answer, ``lenient`` what a reader would accep
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a scorer says of one answer.
+    """What a scorer decides about one answer.
 
     Attributes:
         correct: Whether it counts as right.

@@ -108,7 +108,7 @@ def changes_between(before: World, after: World) -> tuple[WorldChange, ...]:
 
 
 def _changes_on(before: Site, after: Site) -> list[WorldChange]:
-    """Things are known by their kind and their place."""
+    """What changed at a site; a thing is identified by its kind and its place."""
     old = {(t.kind, t.x, t.y): t for t in before.things}
     new = {(t.kind, t.x, t.y): t for t in after.things}
     changes = []

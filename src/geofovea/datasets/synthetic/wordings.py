@@ -145,12 +145,12 @@ def as_written_in_training(question: str) -> str:
     that it does not know, and without the mark it waits for the rest of the question.
     """
     alike = unicodedata.normalize("NFKC", question)
-    seen = "".join(
+    visible = "".join(
         " " if unicodedata.category(letter) == "Cc" else letter
         for letter in alike
         if unicodedata.category(letter) != "Cf"
     )
-    return " ".join(seen.split()).strip(_MARKS) + "?"
+    return " ".join(visible.split()).strip(_MARKS) + "?"
 
 
 def _plain(text: str) -> str:

@@ -47,15 +47,7 @@ def table_parts(table: Path, suffixes: Collection[str]) -> list[TablePart]:
     """
     if not table.is_dir():
         return [TablePart(table)]
-    for name in _UNFINISHED:
-        if (table / name).exists():
-            raise DataError(f"{table} was not written to its end: it holds {name}; write it again")
-    for pattern, title in _OTHER_FORMATS.items():
-        if any(table.glob(pattern)):
-            raise DataError(
-                f"{table} is a table of {title}, whose files alone do not say which rows are "
-                "current: export it to one Parquet file"
-            )
+    _check_folder(table)
     parts = [path for path in table.rglob("*") if _is_part(path, table, suffixes)]
     kinds = sorted({path.suffix.lower() for path in parts})
     if len(kinds) != 1:
@@ -69,6 +61,19 @@ def table_parts(table: Path, suffixes: Collection[str]) -> list[TablePart]:
                 "the names of the other parts count them; copy or write the table again"
             )
     return [TablePart(path, _columns(path.relative_to(table))) for path in parts]
+
+
+def _check_folder(table: Path) -> None:
+    """Refuse a folder that was not written to its end, or is a table of a format of its own."""
+    for name in _UNFINISHED:
+        if (table / name).exists():
+            raise DataError(f"{table} was not written to its end: it holds {name}; write it again")
+    for pattern, title in _OTHER_FORMATS.items():
+        if any(table.glob(pattern)):
+            raise DataError(
+                f"{table} is a table of {title}, whose files alone do not say which rows are "
+                "current: export it to one Parquet file"
+            )
 
 
 def shards_of(file: Path) -> list[Path]:

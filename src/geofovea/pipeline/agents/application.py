@@ -1,4 +1,4 @@
-"""The page's server with the doors for other programs: chat completions, and tools for agents."""
+"""The server of the page, with chat completions and tools for other programs beside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["make_open_app"]
 
 
 def make_open_app(desk: Desk, token: str, served_at: ServedAt) -> ASGIApp:
-    """The application behind its guard, which stands before every door.
+    """The application behind its guard, which checks every request.
 
     The tools are there where the extra ``mcp`` is installed.
 

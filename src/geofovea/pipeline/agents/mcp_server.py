@@ -1,7 +1,7 @@
 """The tools of agents behind the Model Context Protocol, by its official SDK.
 
-The SDK reads names, parameters and descriptions off a function. Ours take the desk and a listener
-first; ``_offered`` hides both, makes what comes back plain, and tells errors in words.
+The SDK reads names, parameters and descriptions from a function. Our functions take the desk and a
+listener first. ``_offered`` hides both, turns results into plain values, and errors into messages.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Plain text for other programs: bounded, and free of anything that a terminal would obey.
 
-Names of files, texts inside files and what models say come from somebody else. Another model reads
-them here, and perhaps a person in a terminal after it.
+Names of files, texts inside files and answers of models are untrusted. Another model reads them
+here, and perhaps a person in a terminal after it.
 """
 
 from __future__ import annotations

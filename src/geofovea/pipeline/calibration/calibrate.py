@@ -1,7 +1,7 @@
 """A calibration: rank layers and heads, try modes, choose one, and measure the choice.
 
-Looks are dealt to three parts. The first ranks layers and heads, the second chooses among the
-modes, and the third says how well the choice points: no look is in two parts.
+Looks are divided into three parts, and no look is in two of them. The first part ranks layers and
+heads, the second chooses among the modes, and the third measures how well the chosen mode points.
 """
 
 from __future__ import annotations
@@ -193,12 +193,12 @@ class _Walk:
                 self._journal.add(key, self._measured(part + _PARTS * place, measure))
             records.append(self._journal.records[key])
             self._on_progress((part * looks + place + 1) / (_PARTS * looks))
-        measured = [record for record in records if record["questions"]]
-        if len(measured) < 2:
+        with_questions = [record for record in records if record["questions"]]
+        if len(with_questions) < 2:
             raise BudgetError(
                 "too few looks single an object out to calibrate by; allow more with looks="
             )
-        return measured
+        return with_questions
 
     def _measured(
         self, number: int, measure: Callable[[LookRows], dict[str, Any]]

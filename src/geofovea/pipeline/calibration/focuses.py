@@ -1,4 +1,4 @@
-"""Which of the ways to focus points best on a host, and what each costs."""
+"""Compares the ways to focus on a host: how well each points, and what it costs."""
 
 from __future__ import annotations
 

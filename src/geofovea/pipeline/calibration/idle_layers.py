@@ -1,6 +1,6 @@
-"""A checkpoint whose attention points in one known layer alone: the embedded one with idle layers.
+"""Makes a checkpoint whose attention points in one known layer only, by adding idle layers.
 
-An idle layer adds nothing to what passes through it, so the model answers as before; its queries
+An idle layer adds nothing to what passes through it, so the model answers as before. Its queries
 and keys are random, so its attention points nowhere. The result is an ordinary checkpoint.
 """
 
@@ -34,7 +34,7 @@ _LOUDNESS = 0.15
 def write_with_idle_layers(
     source: Path, folder: Path, *, good_layer: int, place: int, depth: int, seed: int
 ) -> None:
-    """Write a checkpoint with idle layers before and behind the one that points.
+    """Write a checkpoint with idle layers before and after the one that points.
 
     Args:
         source: Folder of the embedded model, or of one like it.
@@ -60,16 +60,9 @@ def write_with_idle_layers(
     }
     make_folder(folder)
     weights = load_file(source / _WEIGHTS)
-    written = _moved(weights, new_place)
-    generator = torch.Generator().manual_seed(seed)
-    pattern = {n: w for n, w in weights.items() if (m := _LAYER.fullmatch(n)) and int(m[2]) == 0}
-    for number in sorted(set(range(depth)) - set(new_place.values())):
-        for name, weight in pattern.items():
-            match = _LAYER.fullmatch(name)
-            if match:
-                idle = _idle(match[3], weight, generator)
-                written[f"{match[1]}{number}.{match[3]}"] = idle
-    write_tensors(folder / _WEIGHTS, written, {"format": "pt"})
+    idle_places = sorted(set(range(depth)) - set(new_place.values()))
+    new_weights = _moved(weights, new_place) | _idle_layers(weights, idle_places, seed)
+    write_tensors(folder / _WEIGHTS, new_weights, {"format": "pt"})
     text = config["text_config"]
     text |= {"num_hidden_layers": depth, "layer_types": ["full_attention"] * depth}
     write_text(folder / "config.json", json.dumps(config))
@@ -77,9 +70,9 @@ def write_with_idle_layers(
     for key in ("focus_layer", "focus", "calibration"):
         settings.pop(key, None)
     write_text(folder / SETTINGS_FILE, json.dumps(settings))
-    written_before = {_WEIGHTS, "config.json", SETTINGS_FILE, *_FOCUS_FILES}
+    others = {_WEIGHTS, "config.json", SETTINGS_FILE, *_FOCUS_FILES}
     for path in source.iterdir():
-        if path.suffix in (".json", ".safetensors") and path.name not in written_before:
+        if path.suffix in (".json", ".safetensors") and path.name not in others:
             shutil.copyfile(path, folder / path.name)
 
 
@@ -90,6 +83,17 @@ def _moved(weights: dict[str, Tensor], new_place: dict[int, int]) -> dict[str, T
         name = f"{match[1]}{new_place[int(match[2])]}.{match[3]}" if match else name
         moved[name] = weight
     return moved
+
+
+def _idle_layers(weights: dict[str, Tensor], places: list[int], seed: int) -> dict[str, Tensor]:
+    """Weights of idle layers at some places of a decoder, in the shapes of its first layer."""
+    generator = torch.Generator().manual_seed(seed)
+    first = [(m, w) for n, w in weights.items() if (m := _LAYER.fullmatch(n)) and int(m[2]) == 0]
+    return {
+        f"{match[1]}{place}.{match[3]}": _idle(match[3], weight, generator)
+        for place in places
+        for match, weight in first
+    }
 
 
 def _idle(part: str, weight: Tensor, generator: torch.Generator) -> Tensor:

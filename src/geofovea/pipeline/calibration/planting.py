@@ -1,4 +1,4 @@
-"""Sinks and trends that are planted into a host's attention as it is read.
+"""Sinks and trends that are planted into a host's attention while it is read.
 
 Each is a `Distortion`: it changes the rows of every layer and head before anything is made of them,
 for the question and for neutral questions alike, so that all that follows is the real code.

@@ -164,18 +164,18 @@ class LookReader:
         self.spent += tokens
         rows = self._host.attention_rows([(prompt, look.tokens) for prompt in prompts])
         by_layer = [self._by_layer(each.cpu()) for each in rows]
-        asked, neutral, wordings = (
+        questions, neutral, wordings = (
             len(each) for each in (look.questions, NEUTRAL_QUESTIONS, self._mode.wordings)
         )
-        further = by_layer[asked + neutral :]
+        further = by_layer[questions + neutral :]
         return LookRows(
             look,
-            tuple(by_layer[:asked]),
+            tuple(by_layer[:questions]),
             tuple(
                 stacked(further[i * wordings : (i + 1) * wordings], by_layer[0])
-                for i in range(asked)
+                for i in range(questions)
             ),
-            torch.stack(by_layer[asked : asked + neutral]),
+            torch.stack(by_layer[questions : questions + neutral]),
             tokens,
         )
 

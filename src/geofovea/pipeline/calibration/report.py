@@ -1,4 +1,4 @@
-"""The whole of a calibration: measured, written down, and put where the model is loaded from."""
+"""Runs a whole calibration: measures it, writes it down, and installs it beside the model."""
 
 from __future__ import annotations
 
@@ -145,18 +145,18 @@ def write_report(
         MissingExtraError: If matplotlib is not installed.
     """
     calibration = result.calibration
-    written = [folder / CARD]
+    files = [folder / CARD]
     if calibration is None:
         text = json.dumps(result.to_json(), indent=1)
         write_text(folder / CARD, f"# Focuses of {result.model}\n\n```json\n{text}\n```\n")
-        return written
+        return files
     example = example_of(host, calibration, calibration_samples(host))
     draw_calibration(calibration, example, folder / PICTURE)
     card = calibration_card(result.model, calibration, result.focuses, has_picture=True)
     write_text(folder / CARD, card)
     record = record_of(calibration, result.digest, result.best_focus)
     write_text(folder / SETTINGS_FILE, settings_text(calibration.mode, record, None))
-    written += [folder / PICTURE, folder / SETTINGS_FILE]
+    files += [folder / PICTURE, folder / SETTINGS_FILE]
     if install:
-        written.append(install_calibration(result.model, calibration.mode, record))
-    return written
+        files.append(install_calibration(result.model, calibration.mode, record))
+    return files

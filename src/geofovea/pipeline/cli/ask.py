@@ -25,6 +25,7 @@ from geofovea.pipeline.system.terminal import counted, echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.session.settings import AskSettings
 
@@ -132,31 +133,22 @@ def ask(
     questions = questions_of(words, file)
     if output:
         check_format(output, formats(), "answers")
-    shown = page or picture or (output and output.suffix.lower() in BROWSED)
-    if opens and not shown:
+    has_browsed_file = page or picture or (output and output.suffix.lower() in BROWSED)
+    if opens and not has_browsed_file:
         page = page_to_open()
     questions.check_outputs(evidence, picture, page, output)
     questions.check_files()
     for path in (evidence, picture, page, output):
         if path:
             check_writable(path, keep=scene)
-    from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box
-    from geofovea.tiling.verification import verify_scene
 
-    started = time.perf_counter()
-    raster = open_scene(
-        scene,
-        allow_vrt=allow_vrt,
-        allow_remote=allow_remote,
-        allowed_hosts=allowed_hosts,
-        nodata=settings.nodata,
-    )
-    if verify:
-        verify_scene(raster)
-    open_seconds = time.perf_counter() - started
-    settings = settings.for_scenes([raster])
-    session = settings.open_session(raster, settings.load_host(), open_seconds)
+    access = {
+        "allow_vrt": allow_vrt,
+        "allow_remote": allow_remote,
+        "allowed_hosts": allowed_hosts,
+    }
+    session, settings = _open(scene, settings, access, verify=verify)
     boxes_scene = [Box(*comma_separated(box, float, 4)) for box in boxes]
     if questions.only is None:
         from geofovea.pipeline.runs.many_questions import ManyQuestions
@@ -165,15 +157,31 @@ def ask(
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
     answer = _answer_one(settings, session, questions.only, boxes=boxes_scene, choices=choices)
-    answer, written = with_files(answer, session.reader, evidence, picture, page, output)
+    answer, files = with_files(answer, session.reader, evidence, picture, page, output)
     if as_json:
         echo(json.dumps(answer.to_json()))
     else:
         _print_answer(answer)
-        for path in written:
+        for path in files:
             fact("wrote", f"{path}")
     if opens:
         open_written([path for path in (page, picture, output) if path])
+
+
+def _open(
+    name: str, settings: AskSettings, access: dict[str, Any], *, verify: bool
+) -> tuple[SceneSession, AskSettings]:
+    """A scene with its model loaded, and the settings with the model that it gets."""
+    from geofovea.tiling.opening import open_scene
+    from geofovea.tiling.verification import verify_scene
+
+    started = time.perf_counter()
+    scene = open_scene(name, **access, nodata=settings.nodata)
+    if verify:
+        verify_scene(scene)
+    open_seconds = time.perf_counter() - started
+    settings = settings.for_scenes([scene])
+    return settings.open_session(scene, settings.load_host(), open_seconds), settings
 
 
 def _answer_one(
@@ -202,10 +210,25 @@ def _print_answer(answer: Answer) -> None:
     fact("looked at", f"{counted(cost.tiles_encoded, 'tile')}: {levels}")
     if answer.route:
         fact("places", f"{answer.route.word}: {answer.route.reason}")
-    tokens = f"{cost.tokens_llm} of {cost.tokens_total} vision tokens to the model"
-    if answer.measurement is not None:
-        tokens = "computed from where the places lie"
-    fact("cost", f"{tokens}, {cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB of memory")
+    if answer.measurement is None:
+        origin = f"{cost.tokens_llm} of {cost.tokens_total} vision tokens to the model"
+    else:
+        origin = "computed from where the places lie"
+    fact("cost", f"{origin}, {cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB of memory")
+    _print_further_cost(cost)
+    for choice in answer.choices:
+        echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
+    if answer.evidence:
+        best = answer.evidence[0]
+        where = evidence_text(answer.scene, best.box_scene)
+        fact("evidence", f"{where}, level {best.tile.level}")
+    command = click.get_current_context().command
+    for warning in answer.warnings:
+        fact("warning", in_shell_words(warning, command), is_warning=True)
+
+
+def _print_further_cost(cost: Cost) -> None:
+    """Print what only some answers cost: an index, an endpoint, a memory, reductions."""
     if cost.tiles_indexed:
         fact("index", f"{counted(cost.tiles_indexed, 'tile')} compared, {cost.tiles_read} read")
     if cost.endpoint is not None:
@@ -223,16 +246,6 @@ def _print_answer(answer: Answer) -> None:
             f"{memory.nbytes / 1e6:.1f} MB of keys and values",
         )
     for stage in cost.reductions:
-        what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
+        unit = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
         if stage.stage != "projected":
-            remainder = f"{stage.tokens_out} of {stage.tokens_in} {what}"
-            echo(f"  {stage.name:<10} left {remainder}")
-    for choice in answer.choices:
-        echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
-    if answer.evidence:
-        best = answer.evidence[0]
-        where = evidence_text(answer.scene, best.box_scene)
-        fact("evidence", f"{where}, level {best.tile.level}")
-    command = click.get_current_context().command
-    for warning in answer.warnings:
-        fact("warning", in_shell_words(warning, command), is_warning=True)
+            echo(f"  {stage.name:<10} left {stage.tokens_out} of {stage.tokens_in} {unit}")

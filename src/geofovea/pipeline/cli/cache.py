@@ -67,18 +67,18 @@ def cache() -> None:
 @json_option
 def list_command(as_json: bool) -> None:
     """Show what is kept of which scene, largest first."""
-    kept = _what_is_kept()
+    contents = _cache_contents()
     if as_json:
-        echo(json.dumps(kept.to_json()))
+        echo(json.dumps(contents.to_json()))
         return
-    _print_levels(kept)
-    findings, megabytes = counted(kept.findings, "finding"), kept.findings_bytes / 1e6
+    _print_levels(contents)
+    findings, megabytes = counted(contents.findings, "finding"), contents.findings_bytes / 1e6
     echo(f"{findings} of contrast and borders, {megabytes:.1f} MB")
-    _print_tokens(kept)
+    _print_tokens(contents)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CacheContents:
     """What is on disk, by kind: sizes in bytes, scenes largest first."""
 
     folder: Path
@@ -113,13 +113,13 @@ class _Kept:
         }
 
 
-def _what_is_kept() -> _Kept:
+def _cache_contents() -> _CacheContents:
     from geofovea.pipeline.engine.token_store_upkeep import list_tokens, tokens_limit_bytes
     from geofovea.tiling.cache.findings import count_findings
     from geofovea.tiling.cache.folder import cache_limit_bytes, levels_folder
     from geofovea.tiling.cache.upkeep import leftover_bytes, list_cache
 
-    return _Kept(
+    return _CacheContents(
         levels_folder().parent,
         list_cache(),
         cache_limit_bytes(),
@@ -130,7 +130,7 @@ def _what_is_kept() -> _Kept:
     )
 
 
-def _print_levels(kept: _Kept) -> None:
+def _print_levels(contents: _CacheContents) -> None:
     rows = [
         [
             f"{entry.bytes / 1e6:.1f}",
@@ -140,26 +140,26 @@ def _print_levels(kept: _Kept) -> None:
             _day(entry.used),
             entry.scene,
         ]
-        for entry in kept.levels
+        for entry in contents.levels
     ]
     _print_rows(("MB", "levels", "built by", "state", "last used", "scene"), rows)
     echo(
-        f"levels of {counted(len(rows), 'scene')}, {kept.levels_bytes / 1e6:.1f} MB of at most "
-        f"{kept.levels_limit / 1e9:g} GB in {kept.folder}"
+        f"levels of {counted(len(rows), 'scene')}, {contents.levels_bytes / 1e6:.1f} MB of at most "
+        f"{contents.levels_limit / 1e9:g} GB in {contents.folder}"
     )
-    if kept.leftover:
-        echo(f"{kept.leftover / 1e6:.1f} MB of these are of builds under way or given up")
+    if contents.leftover:
+        echo(f"{contents.leftover / 1e6:.1f} MB of these are of builds under way or given up")
 
 
-def _print_tokens(kept: _Kept) -> None:
+def _print_tokens(contents: _CacheContents) -> None:
     rows = [
         [f"{k.bytes / 1e6:.1f}", str(k.tiles), k.kind, _day(k.used), k.model, k.scene]
-        for k in kept.tokens
+        for k in contents.tokens
     ]
     _print_rows(("MB", "tiles", "kind", "last used", "encoded by", "scene"), rows)
     echo(
-        f"{counted(sum(k.tiles for k in kept.tokens), 'encoded tile')}, "
-        f"{kept.tokens_bytes / 1e6:.1f} MB of at most {kept.tokens_limit / 1e9:g} GB"
+        f"{counted(sum(k.tiles for k in contents.tokens), 'encoded tile')}, "
+        f"{contents.tokens_bytes / 1e6:.1f} MB of at most {contents.tokens_limit / 1e9:g} GB"
     )
 
 

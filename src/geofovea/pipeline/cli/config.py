@@ -71,10 +71,10 @@ def show(as_json: bool) -> None:
         entry = rows[setting.key]
         value = "not set" if entry is None else f"{_shown(entry.value)}   from {entry.source}"
         echo(f"{setting.key:<24}{value}   ({setting.about}; ${setting.variable})")
-    read = ", ".join(str(path) for path in configuration.files) or "none"
+    files = ", ".join(str(path) for path in configuration.files) or "none"
     places = " and ".join(str(path) for path in usual_files()[::-1])
     paragraph(
-        f"files read: {read}; looked for: {places}, or the one of --config or ${FILE_VARIABLE}"
+        f"files read: {files}; looked for: {places}, or the one of --config or ${FILE_VARIABLE}"
     )
 
 
@@ -85,10 +85,10 @@ def _shown(value: Any) -> str:
 
 
 def apply_configuration(context: click.Context, file: Path | None) -> None:
-    """Let files set what options say nothing of, for as long as the context lasts.
+    """Let files set what no option sets, for as long as the context lasts.
 
     Raises:
-        ConfigurationError: If a file says what cannot be meant.
+        ConfigurationError: If a file holds an impossible value.
     """
     if file is not None:
         context.with_resource(_environment({FILE_VARIABLE: str(file.resolve())}))

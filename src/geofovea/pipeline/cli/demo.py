@@ -1,4 +1,4 @@
-"""``geofovea demo``: a gigapixel scene from a seed, a question of each kind, proofs of answers."""
+"""``geofovea demo``: a gigapixel scene, a question of each kind, and pictures of the answers."""
 
 from __future__ import annotations
 

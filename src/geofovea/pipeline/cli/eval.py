@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from geofovea.datasets.scoring.wordnet import Synonyms
     from geofovea.pipeline.evaluation.blind import BlindScores
     from geofovea.pipeline.evaluation.contamination import Leaks
+    from geofovea.pipeline.evaluation.run import FinishedRun
     from geofovea.pipeline.runs.workers import Workers
     from geofovea.pipeline.session.settings import AskSettings
 
@@ -138,38 +139,57 @@ def eval_command(
             write_results(output, definition, rows, plain, configuration, root, file, counts)
         _show(definition, scores, as_json)
     elif output:
-        from geofovea.pipeline.evaluation.run import FinishedRun, run_eval, write_run
-        from geofovea.pipeline.runs.scene_worker import openable_scenes
-
-        settings = settings.for_scenes(openable_scenes(_scenes_of(root, collection), {}))
-
-        def write(run: FinishedRun) -> None:
-            write_run(run, output, definition, settings, root, file)
-
-        run = run_eval(
+        run = _ask_model(
             definition,
             root,
             collection,
             dictionary,
             output,
             settings,
+            file,
             workers=workers,
             verify=verify,
             wait=wait,
             retry_failed=retry_failed,
             max_failures=max_failures,
             replace_others=replace,
-            early=write,
         )
-        write(run)
         _show(definition, run.scores, as_json)
         if not as_json:
-            rate = run.hit_rate
-            echo(
-                ("" if rate is None else f"tile hit rate {rate:.3f}; ")
-                + f"{run.counts.answered} answered now, {run.counts.earlier} before, "
-                f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
-            )
+            _print_counts(run, output)
+
+
+def _ask_model(
+    benchmark: Benchmark,
+    root: Path,
+    collection: Collection,
+    dictionary: Synonyms,
+    output: Path,
+    settings: AskSettings,
+    annotations: Path,
+    **how: Any,
+) -> FinishedRun:
+    """Run the benchmark and write the run, also if it ends early."""
+    from geofovea.pipeline.evaluation.run import run_eval, write_run
+    from geofovea.pipeline.runs.scene_worker import openable_scenes
+
+    settings = settings.for_scenes(openable_scenes(_scenes_of(root, collection), {}))
+
+    def write(run: FinishedRun) -> None:
+        write_run(run, output, benchmark, settings, root, annotations)
+
+    run = run_eval(benchmark, root, collection, dictionary, output, settings, early=write, **how)
+    write(run)
+    return run
+
+
+def _print_counts(run: FinishedRun, folder: Path) -> None:
+    rate = run.hit_rate
+    echo(
+        ("" if rate is None else f"tile hit rate {rate:.3f}; ")
+        + f"{run.counts.answered} answered now, {run.counts.earlier} before, "
+        f"{len(run.errors)} failed; make a page of it with: geofovea report {folder}"
+    )
 
 
 def _asking() -> Iterator[str]:

@@ -217,10 +217,10 @@ def _print_remembered(scene: RememberedScene) -> None:
         f"{scene.megabytes_per_gigapixel:.0f} MB a gigapixel",
     )
     if not fill.is_whole:
-        left = fill.tiles - fill.made - fill.known - fill.empty
+        tiles_left = fill.tiles - fill.made - fill.known - fill.empty
         fact(
             "warning",
-            f"{left} of {counted(fill.tiles, 'tile')} do not fit; give --memory more",
+            f"{tiles_left} of {counted(fill.tiles, 'tile')} do not fit; give --memory more",
             is_warning=True,
         )
     for warning in scene.warnings:

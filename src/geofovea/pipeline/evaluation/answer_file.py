@@ -30,7 +30,7 @@ Item = TypeVar("Item", bound=BenchItem)
 
 
 class AnswerFile(Generic[Item]):
-    """Answers by what was asked; the file grows line by line, so that one is lost at most.
+    """Answers by their key, in a file that grows line by line: an interruption loses one at most.
 
     Attributes:
         answers: Those that are there, in the order of the file.

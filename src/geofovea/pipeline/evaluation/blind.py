@@ -1,4 +1,4 @@
-"""``geofovea eval BENCHMARK --blind``: what a benchmark gives to someone who never saw an image."""
+"""``geofovea eval BENCHMARK --blind``: the score of someone who never saw an image."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class DatedQuestions:
         self._session_of = functools.lru_cache(maxsize=1)(self._open)
 
     def why_not(self, images: Sequence[Planned]) -> str:
-        """Why a question cannot be asked about these images together; empty if it can.
+        """The reason why a question cannot be asked about these images together; empty if it can.
 
         Raises:
             SceneChangedError: If an image is not the file that was planned.
@@ -57,7 +57,7 @@ class DatedQuestions:
         return ""
 
     def answer(self, images: Sequence[Planned], prompt: str) -> Answer:
-        """The answer to a finished prompt about images that `why_not` had nothing against.
+        """Answer a finished prompt about images to which `why_not` did not object.
 
         Raises:
             GeoFoveaError: As ``StackSession.ask`` does.

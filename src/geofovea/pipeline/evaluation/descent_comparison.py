@@ -1,7 +1,7 @@
 """``geofovea bench policies``: hit rate and accuracy of every way from coarse to fine.
 
-All ask the same questions of the same scenes with the same model under the same budget. Every
-answer is written down as soon as it is there, and a stopped run resumes where it was.
+All of them answer the same questions about the same scenes, with the same model and budget. Every
+answer is saved at once, and a stopped run resumes where it was.
 """
 
 from __future__ import annotations

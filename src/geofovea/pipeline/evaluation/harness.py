@@ -1,6 +1,6 @@
-"""The one function behind the models of other people's harnesses: a path and a prompt, an answer.
+"""Answers a prompt about an image file: the function behind the models of other harnesses.
 
-Scenes are opened from their path and read lazily; the last few stay open, because harnesses ask
+Scenes are opened from their path and read lazily. The last few stay open, because harnesses ask
 about one image several times in a row.
 """
 
@@ -40,12 +40,16 @@ class Answerer(Protocol):
     """Answers prompts about images."""
 
     def __call__(self, image: str, prompt: str, answer_tokens: int | None = None) -> str:
-        """The text of the answer; what is doubtful about it is logged, each doubt once.
+        """Answer a prompt; every warning is logged once.
 
         Args:
             image: Path of the image.
             prompt: Asked as it is.
-            answer_tokens: What the harness allows, where that is more than the model's own limit.
+            answer_tokens: Most tokens of the answer that the harness allows. It counts only if the
+                settings have no limit of their own.
+
+        Returns:
+            The text of the answer.
         """
         ...
 
@@ -133,55 +137,67 @@ def make_answerer(
     if settings.has_model:
         # what cannot be loaded is refused before the first image
         settings.load_host()
-    sessions: OrderedDict[tuple[str, int | None], SceneSession] = OrderedDict()
-    own_limit = settings.load.answer_tokens
-    reported: set[str] = set()
+    return _SessionAnswerer(settings)
 
-    def answer(image: str, prompt: str, answer_tokens: int | None = None) -> str:
-        can_vary = own_limit is None and answer_tokens
-        most = min(answer_tokens or 0, _LONGEST_ANSWER) if can_vary else None
-        key = image, most
-        session = sessions.get(key)
-        if session is None:
-            scene = open_scene(image)
-            host = settings.for_scenes([scene]).load_host()
-            answering_host = host.answering(most) if most and isinstance(host, LvlmHost) else host
-            session = settings.open_session(scene, answering_host)
-        sessions[key] = session
-        sessions.move_to_end(key)
-        if len(sessions) > _OPEN_SCENES:
-            sessions.popitem(last=False)
-        result = settings.ask(session, prompt, kind="prompt")
-        # a harness keeps the text alone: what is doubtful about it is told once a sentence
-        for doubt in result.warnings:
-            if doubt not in reported:
-                reported.add(doubt)
-                _LOG.warning("%s: %s", image, doubt)
+
+class _SessionAnswerer:
+    """An `Answerer` that keeps the sessions of the last few images open."""
+
+    def __init__(self, settings: AskSettings) -> None:
+        self._settings = settings
+        self._sessions: OrderedDict[tuple[str, int | None], SceneSession] = OrderedDict()
+        self._logged: set[str] = set()
+
+    def __call__(self, image: str, prompt: str, answer_tokens: int | None = None) -> str:
+        """See `Answerer`."""
+        can_vary = self._settings.load.answer_tokens is None and answer_tokens
+        limit = min(answer_tokens or 0, _LONGEST_ANSWER) if can_vary else None
+        result = self._settings.ask(self._session(image, limit), prompt, kind="prompt")
+        # a harness keeps only the text, so doubts go to the log, each sentence once
+        for warning in result.warnings:
+            if warning not in self._logged:
+                self._logged.add(warning)
+                _LOG.warning("%s: %s", image, warning)
         return result.text
 
-    return answer
+    def _session(self, image: str, limit: int | None) -> SceneSession:
+        """The session of an image whose answers have at most ``limit`` tokens."""
+        key = image, limit
+        if key not in self._sessions:
+            scene = open_scene(image)
+            host = self._settings.for_scenes([scene]).load_host()
+            if limit and isinstance(host, LvlmHost):
+                host = host.answering(limit)
+            self._sessions[key] = self._settings.open_session(scene, host)
+        self._sessions.move_to_end(key)
+        session = self._sessions[key]
+        if len(self._sessions) > _OPEN_SCENES:
+            self._sessions.popitem(last=False)
+        return session
 
 
-def _number(name: str, kind: Callable[[Any], Number], given: object) -> Number | None:
+def _number(name: str, kind: Callable[[Any], Number], value: object) -> Number | None:
     """A number that a harness may have left as text.
 
     Raises:
-        BudgetError: If it is no such number; a fraction of a tile or token is none.
+        BudgetError: If it is not such a number; a fraction of a tile or token is none.
     """
-    if given is None:
+    if value is None:
         return None
     try:
-        number = kind(given)
-        if float(number) != float(str(given)):
+        number = kind(value)
+        if float(number) != float(str(value)):
             raise ValueError
     except (TypeError, ValueError) as error:
-        wanted = "a whole number" if kind is int else "a number"
-        raise BudgetError(f"{name}={given!r} is not {wanted}; give one, or leave it out") from error
+        expected = "a whole number" if kind is int else "a number"
+        raise BudgetError(
+            f"{name}={value!r} is not {expected}; give one, or leave it out"
+        ) from error
     return number
 
 
 def only_image(images: Sequence[str]) -> str:
-    """The image of a request: the first, as our own runs have it; others are warned of.
+    """The image of a request: the first, as in our own runs; a warning says that others are not.
 
     Raises:
         QuestionError: If there is none.

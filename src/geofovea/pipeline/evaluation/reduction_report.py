@@ -1,4 +1,4 @@
-"""What came out of ``geofovea bench reductions``: rows, a Markdown table, and a picture."""
+"""The results of ``geofovea bench reductions``: rows, Markdown tables and a picture."""
 
 from __future__ import annotations
 

@@ -370,8 +370,8 @@ def _memory_of(
     policy = way.memory.policy
     if policy not in memories:
         memories[policy] = SceneMemory(session.host, session.tiles, way.memory)
-    shown = [tile for look in search.relevant.looks for tile in look.tokens.tiles]
-    memories[policy].of(shown, usage)
+    tiles = [tile for look in search.relevant.looks for tile in look.tokens.tiles]
+    memories[policy].of(tiles, usage)
     return memories[policy]
 
 

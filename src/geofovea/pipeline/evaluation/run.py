@@ -1,8 +1,8 @@
 """``geofovea eval`` with a model: runs a benchmark, survives interruptions, and scores the answers.
 
-The folder of a run holds the journal (every answer, on disk before the next is asked for), the
-items, the scores and a manifest. The same command continues with a run that was stopped; a finished
-one is answered from the journal without a call of the model.
+The folder of a run holds the journal, the items, the scores and a manifest. Each answer is in the
+journal before the next question is asked. The same command resumes a run that was stopped. A
+finished run is read from the journal, without a call of the model.
 """
 
 from __future__ import annotations
@@ -93,13 +93,13 @@ def run_eval(
         synonyms: Dictionary of the scorers.
         folder: Of the run.
         settings: How the model is asked.
-        workers: Who answers; this process by itself.
+        workers: Who answers; by default this process.
         verify: Read every block of an image once before it is asked about.
         wait: Wait for another run that holds the folder, instead of refusing.
         retry_failed: Ask again what failed before.
         max_failures: Stop after so many failures.
         replace_others: Go on although the folder holds answers of another configuration.
-        early: Takes what there is where the run ends early, by a signal too.
+        early: Called with the results so far if the run ends early, also by a signal.
 
     Raises:
         DataError: If no image is there; missing ones are otherwise counted.

@@ -1,6 +1,6 @@
 """The loop of every bench: synthetic scenes on disk, their questions, and an answer to each.
 
-Scenes are files on disk from held-out seeds; every answer goes the whole way from path to text.
+Scenes are files on disk from held-out seeds. Every answer takes the whole way, from a path to text.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""What a training run tells people: its curve and, of the embedded model, its card."""
+"""What a training run shows people: its curve and, for the embedded model, its card."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,27 +29,31 @@ def draw_curve(run: Path, path: Path) -> None:
         MissingExtraError: If matplotlib is not installed.
     """
     records = training_log(run).read()
-    losses = [r for r in records if "answer" in r]
-    measurements = [r for r in records if "held_out" in r]
     figure = figure_class("the training curve")(figsize=(10, 4.2), layout="constrained")
     loss_axes, accuracy_axes = figure.subplots(1, 2)
-    for name in ("answer", "dense", "focus"):
-        loss_axes.plot([r["step"] for r in losses], [r[name] for r in losses], label=name, lw=1)
-    loss_axes.set(xlabel="step", ylabel="loss", yscale="log", title="training losses")
-    loss_axes.legend()
-    categories = sorted({c for r in measurements for c in r["held_out"]["accuracy"]})
-    for category in categories:
-        points = [(r["step"], r["held_out"]["accuracy"].get(category)) for r in measurements]
-        accuracy_axes.plot([p[0] for p in points], [p[1] for p in points], label=category, lw=1)
-    accuracy_axes.plot(
-        [r["step"] for r in measurements],
-        [r["held_out"]["overall"] for r in measurements],
-        color="black",
-        label="overall",
-    )
-    accuracy_axes.set(xlabel="step", ylim=(0, 1), title="accuracy on held-out samples")
-    accuracy_axes.legend(fontsize=7)
+    _plot_losses(loss_axes, [record for record in records if "answer" in record])
+    _plot_accuracies(accuracy_axes, [record for record in records if "held_out" in record])
     write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
+
+
+def _plot_losses(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
+    steps = [record["step"] for record in records]
+    for name in ("answer", "dense", "focus"):
+        axes.plot(steps, [record[name] for record in records], label=name, lw=1)
+    axes.set(xlabel="step", ylabel="loss", yscale="log", title="training losses")
+    axes.legend()
+
+
+def _plot_accuracies(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
+    steps = [record["step"] for record in records]
+    accuracies = [record["held_out"]["accuracy"] for record in records]
+    for category in sorted({name for by_category in accuracies for name in by_category}):
+        values = [by_category.get(category) for by_category in accuracies]
+        axes.plot(steps, values, label=category, lw=1)
+    overall = [record["held_out"]["overall"] for record in records]
+    axes.plot(steps, overall, color="black", label="overall")
+    axes.set(xlabel="step", ylim=(0, 1), title="accuracy on held-out samples")
+    axes.legend(fontsize=7)
 
 
 def draw_distillation(run: Path, path: Path) -> None:

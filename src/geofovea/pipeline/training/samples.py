@@ -93,8 +93,8 @@ def _make_sample(
     boxes = [b for _, b, _ in by_date[0]]
     native_tiles = {t for t in tiles if t.level == 0}
     whole_pad = native_tiles.issuperset(pyramid.tiles_over(0, site.pad))
-    asked = _questions_about(dates, site, rng, plan, whole_pad=whole_pad)
-    questions = list(islice(asked, plan.questions))
+    stream = _questions_about(dates, site, rng, plan, whole_pad=whole_pad)
+    questions = list(islice(stream, plan.questions))
     focus = np.stack([np.concatenate([b.over_any(q.evidence) for b in boxes]) for q in questions])
     visible, is_answerable = _hide(rng, plan, questions, boxes, focus, group, len(groups))
     answered = is_answerable | distracted

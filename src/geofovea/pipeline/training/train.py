@@ -35,7 +35,6 @@ __all__ = ["train"]
 _HELD_OUT = 10**9
 """Batches from this number on are for measuring; training never gets there."""
 
-
 _MOST_SHAPES = 32
 
 
@@ -117,9 +116,7 @@ def train(
     )
     started, last_time, last_step = time.monotonic(), time.monotonic(), step
     for batch in loader:
-        for optimizer in optimizers:
-            for parameters in optimizer.param_groups:
-                parameters["lr"] = parameters["peak"] * config.pace_at(step)
+        _set_pace(optimizers, config.pace_at(step))
         student.vision_frozen = config.phase_at(step).vision_frozen
         student.heads_alone = step < config.heads_first
         losses = _step(forward, student, optimizers, config, batch, device)
@@ -128,9 +125,13 @@ def train(
         ends = step == config.steps or out_of_time
         if step % log_every == 0 or ends:
             now = time.monotonic()
-            record = {"step": step, "steps": config.steps, **_summary(losses, batch)}
-            record["seconds"] = round(now - last_time, 2)
-            record["steps_per_second"] = round((step - last_step) / (now - last_time), 3)
+            record = {
+                "step": step,
+                "steps": config.steps,
+                **_summary(losses, batch),
+                "seconds": round(now - last_time, 2),
+                "steps_per_second": round((step - last_step) / (now - last_time), 3),
+            }
             last_time, last_step = now, step
             yield _logged(log, record)
         if step % measure_every == 0 or ends:
@@ -172,6 +173,13 @@ def _optimizers(student: Student, config: TrainingConfig) -> tuple[torch.optim.O
     return muon, adam
 
 
+def _set_pace(optimizers: tuple[torch.optim.Optimizer, ...], pace: float) -> None:
+    """Set every learning rate to a share of its peak."""
+    for optimizer in optimizers:
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = parameters["peak"] * pace
+
+
 def _step(
     forward: Any,
     student: nn.Module,
@@ -200,9 +208,11 @@ def _step(
 def measure(
     student: Student, config: TrainingConfig, step: int, device: str, batches: int = 6
 ) -> dict[str, Any]:
-    """Accuracy by category, and by turn the attention mass on the right tokens of each level.
+    """Measure a student on ``batches`` held-out batches of each turn of the phase of a step.
 
-    On ``batches`` held-out batches of each turn of the phase that a step belongs to.
+    Returns:
+        The accuracy of each category and over all, and for each turn the attention mass on the
+        right tokens of each level.
     """
     phase = config.phase_at(step - 1)
     right: dict[str, list[float]] = {name: [] for name in LESSON_KINDS}

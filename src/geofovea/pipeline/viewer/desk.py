@@ -1,4 +1,4 @@
-"""Where questions about several scenes wait for one model: one queue, one thread that asks."""
+"""The desk: questions about several scenes wait in one queue, and one thread asks the model."""
 
 from __future__ import annotations
 

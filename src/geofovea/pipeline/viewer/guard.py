@@ -1,9 +1,9 @@
 """Who may talk to the server, and how much at a time: the outermost layer of the application.
 
-A server on the loopback is reached by every page in the user's browser, and by names that somebody
-else points at 127.0.0.1. So a request has to be to an address that is ours, from a page that is
-ours, with a token that was printed in the terminal; no cookie is used, so a browser adds nothing by
-itself.
+Every page in the user's browser can reach a server on the loopback, and so can any name that
+somebody points at 127.0.0.1. A request must therefore go to our own address, come from our own
+page, and carry the token that was printed in the terminal. No cookie is used, so that a browser
+adds nothing by itself.
 """
 
 from __future__ import annotations

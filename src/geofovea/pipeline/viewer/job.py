@@ -1,4 +1,4 @@
-"""One question on its way: its events, who hears of them, and what came of it."""
+"""One question on its way: its events, who listens to them, and its result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ENDED: dict[str, JobState] = {"answer": "answered", "error": "failed", "cancell
 
 
 class AnswerError(GeoFoveaError):
-    """A question was taken and has no answer."""
+    """A question was accepted, but has no answer."""
 
 
 class Job:

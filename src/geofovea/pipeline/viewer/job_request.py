@@ -1,4 +1,4 @@
-"""What a page asks, as it arrives: checked, and made into a request of a session."""
+"""What a page asks: the JSON that arrives is checked, and made into a request of a session."""
 
 from __future__ import annotations
 
@@ -57,29 +57,28 @@ class JobRequest:
     before: str = ""
 
     @classmethod
-    def from_json(cls, sent: Any) -> JobRequest:
+    def from_json(cls, body: Any) -> JobRequest:
         """Read the body of a request.
 
         Raises:
             BadJobError: If it is not one.
         """
-        if not isinstance(sent, dict) or not set(sent) <= set(_KEYS):
+        if not isinstance(body, dict) or not set(body) <= set(_KEYS):
             raise BadJobError(f"a job is an object with {', '.join(_KEYS)}; got other members")
-        scene, question = sent.get("scene"), sent.get("question")
+        scene, question = body.get("scene"), body.get("question")
         if not isinstance(scene, str) or not isinstance(question, str):
             raise BadJobError("a job names a scene and a question, both texts")
-        choices = sent.get("choices") or ()
-        if not isinstance(choices, list | tuple) or not all(isinstance(c, str) for c in choices):
-            raise BadJobError("choices are a list of texts")
-        region, budget = sent.get("region"), sent.get("budget")
-        for name, value in (("region", region), ("budget", budget)):
-            if value is not None and not isinstance(value, dict):
-                raise BadJobError(f"{name} is an object or null")
-        task, sweep = _task(sent.get("task", "ask")), sent.get("sweep", False)
-        if not isinstance(sweep, bool) or (sweep and task != "find"):
-            raise BadJobError("sweep is true or false, and true for find alone")
-        before = _before(sent.get("before", ""), scene, task)
-        return cls(scene, question, region, budget, tuple(choices), task, sweep, before)
+        task = _task(body.get("task", "ask"))
+        return cls(
+            scene,
+            question,
+            region=_object_or_none("region", body.get("region")),
+            budget=_object_or_none("budget", body.get("budget")),
+            choices=_choices(body.get("choices") or ()),
+            task=task,
+            sweep=_sweep(body.get("sweep", False), task),
+            before=_before(body.get("before", ""), scene, task),
+        )
 
     def request(self, scene: Scene, most: Budget, options: AnswerOptions) -> AskRequest:
         """The request of a session; all that can be refused at once is refused here.
@@ -119,19 +118,37 @@ class JobRequest:
         return _budget(limits, most)
 
 
-def _task(sent: Any) -> PageTask:
+def _object_or_none(name: str, value: Any) -> dict[str, Any] | None:
+    if value is not None and not isinstance(value, dict):
+        raise BadJobError(f"{name} is an object or null")
+    return value
+
+
+def _choices(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise BadJobError("choices are a list of texts")
+    return tuple(value)
+
+
+def _task(value: Any) -> PageTask:
     for task in TASKS:
-        if sent == task:
+        if value == task:
             return task
-    raise BadJobError(f"task is one of {', '.join(TASKS)}, got {sent!r:.60}")
+    raise BadJobError(f"task is one of {', '.join(TASKS)}, got {value!r:.60}")
 
 
-def _before(sent: Any, scene: str, task: Task) -> str:
-    if not isinstance(sent, str) or bool(sent) != (task == "changes"):
+def _sweep(value: Any, task: Task) -> bool:
+    if not isinstance(value, bool) or (value and task != "find"):
+        raise BadJobError("sweep is true or false, and true for find alone")
+    return value
+
+
+def _before(value: Any, scene: str, task: Task) -> str:
+    if not isinstance(value, str) or bool(value) != (task == "changes"):
         raise BadJobError("before names the earlier scene, for the task changes alone")
-    if sent == scene:
+    if value == scene:
         raise BadJobError("a change lies between two scenes: name another one as before")
-    return sent
+    return value
 
 
 def _budget(limits: Mapping[str, Any], most: Budget) -> Budget:
@@ -151,11 +168,11 @@ def _budget(limits: Mapping[str, Any], most: Budget) -> Budget:
     return Budget(**values)
 
 
-def _region(sent: Mapping[str, Any], scene: Scene) -> Region:
-    if set(sent) == {"box"}:
-        shape = shapely.box(*_numbers(sent["box"], 4))
-    elif set(sent) == {"polygon"}:
-        corners = sent["polygon"]
+def _region(place: Mapping[str, Any], scene: Scene) -> Region:
+    if set(place) == {"box"}:
+        shape = shapely.box(*_numbers(place["box"], 4))
+    elif set(place) == {"polygon"}:
+        corners = place["polygon"]
         if not isinstance(corners, list) or not 3 <= len(corners) <= _MOST_CORNERS:
             raise GeometryError(f"a polygon has 3 to {_MOST_CORNERS} corners")
         shape = shapely.Polygon([_numbers(corner, 2) for corner in corners])
@@ -166,9 +183,9 @@ def _region(sent: Mapping[str, Any], scene: Scene) -> Region:
     return region_from_crs(scene, shape, PIXELS)
 
 
-def _numbers(sent: Any, count: int) -> Sequence[float]:
-    is_list = isinstance(sent, list) and len(sent) == count
-    plain = is_list and all(isinstance(v, int | float) and not isinstance(v, bool) for v in sent)
-    if not plain or not all(abs(v) < 1e9 and math.isfinite(v) for v in sent):
-        raise GeometryError(f"a place is {count} numbers in scene pixels, got {sent!r:.60}")
-    return [float(value) for value in sent]
+def _numbers(values: Any, count: int) -> Sequence[float]:
+    is_list = isinstance(values, list) and len(values) == count
+    plain = is_list and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if not plain or not all(abs(v) < 1e9 and math.isfinite(v) for v in values):
+        raise GeometryError(f"a place is {count} numbers in scene pixels, got {values!r:.60}")
+    return [float(value) for value in values]

@@ -1,4 +1,4 @@
-"""``geofovea.show``: a scene, a session or an answer before somebody's eyes, in a notebook."""
+"""``geofovea.show``: shows a scene, a session or an answer in a notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tiles a page asks for, and the pixels of one: those that the model sees, never others."""
+"""The tiles that a page shows, with the same pixels that the model sees."""
 
 from __future__ import annotations
 

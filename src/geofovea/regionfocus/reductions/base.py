@@ -1,8 +1,8 @@
 """The interface of all reductions, and the rules that all of them keep.
 
-At least one token and at most as many as there are; all of them, untouched, when the budget holds
-them; indices in ascending order; protected tokens always, uncounted; nothing mutated; equal input,
-equal choice.
+A reduction keeps at least one token. If the budget holds all tokens, they stay as they are. Indices
+are in ascending order. Protected tokens always stay and are not counted. A reduction changes no
+input, and equal input gives an equal choice.
 """
 
 from __future__ import annotations

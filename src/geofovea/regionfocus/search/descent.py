@@ -51,13 +51,13 @@ def descend(
 ) -> Descent:
     """Walk from the start tiles toward native, under a tile budget.
 
-    Each level's candidates are the tiles under those with tokens on the level before; the best are
-    taken by score, then in reading order. Where scores are flat they are spread over the plane
-    instead, for the first in reading order would all lie in one corner. Tiles that a level cannot
-    use are left to the next finer one.
+    The candidates of a level are the tiles under those with tokens on the level before. The best
+    are taken by score, then in reading order. If scores are flat, tiles are spread over the plane
+    instead, because the first in reading order would all lie in one corner. Tiles that a level
+    cannot use are left to the next finer one.
 
-    The overview is given equal scores and not scored by the focus, unless it is the whole start:
-    nothing would be chosen from them.
+    The overview gets equal scores and is not scored by the focus, unless it is the whole start:
+    nothing would be chosen by its scores.
 
     Args:
         pyramid: The pyramid of the scene.
@@ -82,7 +82,8 @@ def descend(
     plan = split.tiles_per_level(pyramid, budget_tiles)
     *looks, last = encode_looks(encode, start)
     looks.append(score_look(last, focus, chained=chained))
-    remaining, spare, stopped, blind = budget_tiles - len(start), 0, "", looks[-1].is_flat
+    remaining, spare = budget_tiles - len(start), 0
+    stopped, is_blind = "", looks[-1].is_flat
     for level in sorted((lv for lv in plan if lv < last.level), reverse=True):
         if deadline is not None and clock() >= deadline:
             stopped = "time"
@@ -96,7 +97,7 @@ def descend(
             break
         count = min(plan[level] + spare, remaining)
         # chained scores of equal shares differ by rounding alone
-        if blind if chained else looks[-1].is_flat:
+        if is_blind if chained else looks[-1].is_flat:
             tiles = spread_tiles(candidates, count)
         else:
             tiles = sorted(diversity.choose(candidates, scores, count, (), last.level))
@@ -105,7 +106,7 @@ def descend(
             masses = dict(zip(candidates, scores.tolist(), strict=True)) if chained else None
             (look,) = encode_looks(encode, tiles)
             looks.append(score_look(look, focus, masses, chained=chained))
-            blind = blind and _is_even(looks[-1])
+            is_blind = is_blind and _is_even(looks[-1])
     return Descent(tuple(looks), stopped or ("tiles" if looks[-1].level else "native"))
 
 

@@ -1,4 +1,4 @@
-"""Whether many good tiles of one place may take the turn of another place; a policy."""
+"""Policies that decide whether many good tiles of one place may crowd out another place."""
 
 from __future__ import annotations
 

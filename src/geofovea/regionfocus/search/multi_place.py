@@ -1,4 +1,4 @@
-"""Several places under one budget, each with its share: a descent for each, then one record."""
+"""Searches several places under one budget: a descent for each, merged into one record."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def _merged(looks: Sequence[LevelLook]) -> LevelLook:
     level, tiles = looks[0].level, tuple(sorted({tile for look in looks for tile in look.tiles}))
     if not tokens:
         return LevelLook(level, tiles, looks[0].tokens, looks[0].scores)
-    shown = sorted(tokens)
+    in_order = sorted(tokens)
     return LevelLook(
         level,
         tiles,
-        TokenSet.concat([tokens[tile] for tile in shown]),
-        torch.cat([scores[tile] for tile in shown]),
+        TokenSet.concat([tokens[tile] for tile in in_order]),
+        torch.cat([scores[tile] for tile in in_order]),
     )
 
 

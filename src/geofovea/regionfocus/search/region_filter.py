@@ -1,4 +1,4 @@
-"""A look that is restricted to a region of the scene."""
+"""Restricts what a search sees to a region of the scene."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def restrict(
     pyramid: Pyramid,
     timer: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Encode:
-    """An encoder that knows nothing outside a region.
+    """An encoder that shows nothing outside a region.
 
     Tiles that share no area with it are neither read nor encoded, and tokens that share none are
     dropped, those of the overview too. So they are not scored, not descended into, not kept, and

@@ -1,9 +1,9 @@
 """Whether a question needs a closer look at all, at one place, or at several.
 
-The words of a question decide, by the literal tables below; where they do not, how flat the scores
-of the overview are may. The tables are English. Their order is the order of the rules: a question
-that compares is about several places even where it counts, and the whole scene is judged from
-its overview.
+The words of a question decide, by the literal tables below. Where they decide nothing, the flatness
+of the overview's scores may. The tables are English, and their order is the order of the rules: a
+question that compares is about several places even where it counts, and the whole scene is judged
+from its overview.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def route_question(
 
 
 def is_area(name: str) -> bool:
-    """Whether what a name calls has an extent of its own, as an airport has and a plane has not.
+    """Whether a name means something with an extent of its own, as an airport has, but no plane.
 
     Args:
         name: Such as ``car park`` or ``plane at the airport``, which is a plane.

@@ -59,7 +59,7 @@ class Axis:
         dim: Name of its dimension.
         labels: A number for each pixel.
         attrs: Attributes of the coordinate, as CF has them.
-        bounds: Where each pixel begins and ends, ``(n, 2)``; None where nobody says.
+        bounds: Where each pixel begins and ends, ``(n, 2)``; None if unknown.
     """
 
     name: str
@@ -153,14 +153,15 @@ def _name_of(crs: CRS) -> str:
 
 
 def is_lonlat(x: Axis | None, y: Axis | None, *, strict: bool = False) -> bool:
-    """Whether two axes say of themselves that they are longitude and latitude on the Earth.
+    """Whether two axes declare that they are longitude and latitude on the Earth.
 
-    Degrees alone say it only by the names ``lon`` and ``lat``: rotated grids are in degrees, too.
+    Degrees alone prove it only together with the names ``lon`` and ``lat``, because rotated grids
+    are in degrees, too.
 
     Args:
         x: Of the columns.
         y: Of the rows.
-        strict: Whether those names count for nothing.
+        strict: Whether such names prove nothing.
     """
     if x is None or y is None:
         return False

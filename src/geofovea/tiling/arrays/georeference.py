@@ -1,8 +1,8 @@
-"""Where an xarray object lies on the ground: its coordinates, and the grid mapping of CF.
+"""Where an xarray object lies on the ground, by its coordinates and its CF grid mapping.
 
-Read and written as rioxarray and odc-geo do: a scalar coordinate ``spatial_ref`` whose attributes
-hold the CRS as ``crs_wkt`` and the affine as ``GeoTransform``. Control points and RPCs stand there
-as JSON.
+It is read and written as rioxarray and odc-geo do: a scalar coordinate ``spatial_ref`` has
+attributes that hold the CRS as ``crs_wkt`` and the affine as ``GeoTransform``. Control points and
+RPCs are stored there as JSON.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def read_georeference(
 ) -> tuple[Georeference, tuple[str, ...]]:
     """Place an array on the ground.
 
-    Coordinates go before transforms, which a selection of rows or columns does not change; a
-    transform tells whether the coordinates are those of corners or of centers.
+    Coordinates take precedence over a transform, because selecting rows or columns does not change
+    the transform. A transform still tells whether the coordinates are corners or centers.
 
     Args:
         name: Of the object, for messages.
@@ -57,7 +57,7 @@ def read_georeference(
         attrs: Attributes of the object, which may hold a CRS and a transform as well.
 
     Returns:
-        The place, and sentences on what was not understood.
+        The georeference, and notes on what was not understood.
 
     Raises:
         SceneError: If coordinates are irregular or in another unit than their CRS, or a CRS or
@@ -122,7 +122,7 @@ def _crs(
     mapping: Mapping[str, Any] | None,
     attrs: Mapping[str, Any],
 ) -> tuple[CRS | None, tuple[str, ...]]:
-    """The CRS, and sentences on a grid mapping that does not tell it."""
+    """The CRS, and notes on a grid mapping that does not yield one."""
     unit_m = 1.0
     if x is not None and unit_of(x)[0] == "length":
         unit_m = unit_of(x)[1]
@@ -160,7 +160,7 @@ def _crs_of_attrs(name: str, attrs: Mapping[str, Any], unit_m: float) -> CRS | N
 
 
 def _notes_on_names(x: Axis | None, y: Axis | None) -> tuple[str, ...]:
-    """What to do where axes are called longitude and latitude, and nothing says that they are."""
+    """Advice for axes that are named longitude and latitude, if nothing confirms it."""
     if x is None or y is None:
         return ()
     if x.dim.lower()[:3] != "lon" or y.dim.lower()[:3] != "lat":

@@ -32,12 +32,12 @@ _BAND_DIMS = ("band", "bands", "channel", "channels", "wavelength", "variable")
 
 @dataclass(frozen=True, eq=False)
 class ArrayImage:
-    """One level as found.
+    """The image of one level, as it was found in an object.
 
     Attributes:
         bands: Its pixels.
         names: What the bands are called, as far as the object says; empty where it does not.
-        obj: What its coordinates and attributes are of.
+        obj: The object that holds its coordinates and attributes.
         bounds: Variables ``(n, 2)`` that say where the pixels of a dimension begin and end.
         variables: The variable of each band, where each is one of a Dataset.
         notes: Sentences on what lies beside it and was left out.
@@ -51,7 +51,7 @@ class ArrayImage:
     notes: tuple[str, ...] = ()
 
     def band_obj(self, band: int) -> xr.DataArray:
-        """What the attributes of a band are of, counted from 0."""
+        """The object that holds the attributes of a band, counted from 0."""
         return self.variables[band] if self.variables else self.obj
 
     @property
@@ -68,7 +68,7 @@ def find_images(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> dict[str, Array
     """The images of an object by the path of their group; ``"/"`` where it has no groups.
 
     Raises:
-        SceneError: If there is none, or it is not plain which.
+        SceneError: If there is none, or it is unclear which variable is the image.
     """
     if isinstance(obj, xr.DataTree):
         return _images_of_tree(obj)
@@ -125,7 +125,7 @@ def _is_band_dim(array: xr.DataArray, dim: Hashable) -> bool:
 
 
 def _counts_time(array: xr.DataArray, dim: Hashable) -> bool:
-    """Whether a dimension is that of dates, whose colors would be those of no place.
+    """Whether a dimension holds dates, which must not be shown as the colors of one picture.
 
     Labels that were not decoded are plain numbers; then names and attributes of CF say it.
     """

@@ -183,7 +183,7 @@ class ArrayLevels:
         return Patch(values, valid)
 
     def _opaque_alpha(self) -> float:
-        """Which number of the alpha band means opaque, by a bounded sample of it, once."""
+        """The number that means opaque in the alpha band, found once in a bounded sample of it."""
         if self._opaque is None:
             native, largest = self.native, 0.0
             for window in sample_windows(native.width, native.height, native.block_shape):
@@ -225,9 +225,9 @@ class ArrayLevels:
     def _copy(self, indexes: tuple[int, ...], start: int, level: int) -> Patch:
         # one thread passes over the pixels, the others wait for what it keeps
         with self._lock:
-            kept = self._patches.get((indexes, level))
-            if kept is not None:
-                return kept
+            patch = self._patches.get((indexes, level))
+            if patch is not None:
+                return patch
             width, height = self.size(level)
             whole = slice(0, height), slice(0, width)
             return self._patches.put((indexes, level), self._average(indexes, start, level, *whole))

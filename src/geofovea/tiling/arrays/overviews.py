@@ -28,16 +28,16 @@ def levels_of_images(
     """Sort the images of an object into levels.
 
     The largest image is level 0. Another one is an overview of it if it has the same variables,
-    bands and pixel type, 1/2, 1/4, ... of its size, and covers the same ground. Where a group says
-    by ``multiscales`` which groups belong together, no others are looked at.
+    bands and pixel type, 1/2, 1/4, ... of its size, and covers the same ground. If the attribute
+    ``multiscales`` of a group lists the groups that belong together, all others are ignored.
 
     Args:
         images: By the path of their group.
-        obj: What they were found in.
+        obj: The object that they were found in.
         place: Says where an image lies.
 
     Returns:
-        The images by level, and sentences on what was left out.
+        The images by level, and notes on what was left out.
 
     Raises:
         SceneError: If several images could be the native one.

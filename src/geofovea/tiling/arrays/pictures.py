@@ -1,7 +1,7 @@
 """Pictures that a program holds, as xarray: numpy arrays and PIL images.
 
-Nothing is guessed. An array that could be read in two ways is refused, with the line that says
-which one is meant.
+Nothing is guessed. An array that could be read in two ways is refused, and the message shows the
+line of code that makes it clear.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def as_xarray(picture: Any) -> Any:
 
 
 def picture_warnings(picture: Any) -> tuple[str, ...]:
-    """What a reader should know of a picture after ``as_xarray`` read it."""
+    """What a user should know about a picture that ``as_xarray`` has read."""
     pillow = sys.modules.get("PIL.Image")
     if pillow is None or not isinstance(picture, pillow.Image):
         return ()

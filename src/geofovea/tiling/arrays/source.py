@@ -33,13 +33,13 @@ _thread = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class ArraySource(Source):
-    """Arrays that were found fit to be a scene.
+    """Arrays that can be read as a scene.
 
     Attributes:
         levels: Their pixels.
         overview_levels: The level of each overview that the scene reports.
         palette: Colors of the indexes of a palette image.
-        names: What the bands are called; empty where nobody says.
+        names: Names of the bands; empty if unknown.
     """
 
     has_exact_masks: ClassVar[bool] = True

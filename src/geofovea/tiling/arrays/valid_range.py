@@ -1,4 +1,4 @@
-"""Ranges of valid numbers that CF lets an array declare: they are told of, and not applied."""
+"""Ranges of valid numbers that CF lets an array declare: they are reported, but not applied."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def measured_once(
     measure: Callable[[], Any],
     depends_on: Mapping[str, Any] | None = None,
 ) -> Any:
-    """What a measurement says of a file, made now or kept from when the same file was measured.
+    """The result of a measurement of a file, made now or kept from an earlier one of the same file.
 
     Args:
         source: What is measured. Nothing is kept of what is far away, virtual or in memory, which

@@ -1,4 +1,4 @@
-"""What in a cache folder is ours: proven by a mark, by names of our own, and by who owns the file.
+"""What in a cache folder is ours, as proven by a mark, by our own names, and by the file's owner.
 
 The folder may hold other things, and other users may write to it. So a folder is ours only if it
 carries the mark that is written when it is made; in it, only files with names of our own form are
@@ -73,7 +73,8 @@ class Maker:
         boot: Changes with each start of the system; empty where that is not known.
         space: In which set of process numbers the number below counts; containers have their own.
         pid: Number of the process.
-        started: When the process was started, as the system counts: numbers are used again.
+        started: When the process was started, as the system counts; the numbers of processes are
+            used again.
     """
 
     machine: str

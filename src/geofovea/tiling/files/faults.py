@@ -1,8 +1,8 @@
 """Faults of a read that raise no exception: warnings of GDAL, and errors of remote files.
 
-GDAL only warns when libjpeg finds a tile damaged, and continues with pixels that are made up. It
-cannot carry an exception of a Python file object either. Both are collected here, for the thread on
-which they happen, while one of our reads is under way; the read then fails with them.
+GDAL only warns when libjpeg finds a damaged tile, and continues with made-up pixels. It cannot pass
+on an exception of a Python file object either. Both are collected here, on the thread where they
+happen, while one of our reads is under way. The read then fails with them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a file or folder is that no scene can be, and what to do about it.
+"""What a file or folder is that cannot be a scene, and what to do about it.
 
-Looked at only to give advice that helps: nothing of it is opened.
+It is inspected only to give helpful advice. Nothing in it is opened.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class RasterFormat:
 
     Attributes:
         driver: Name of the only GDAL driver that opens it.
-        title: As people have it.
+        title: The name that people use.
         magics: First bytes of its files.
         end_mark: What a whole file ends with, where GDAL returns the pixels of one that was cut
             short without an error; empty for others.

@@ -103,7 +103,7 @@ def read_errors(source: Source) -> Iterator[None]:
 
 
 def check_current(source: Source) -> None:
-    """Refuse a file that is not the one that was found.
+    """Refuse a file that changed since it was found.
 
     Raises:
         SceneChangedError: If it changed or vanished.

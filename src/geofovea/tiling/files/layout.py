@@ -103,7 +103,7 @@ def band_colors(dataset: Any) -> tuple[ColorInterp, ...]:
 
 
 def color_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What each band shows, and what is wrong with that."""
+    """What each band shows, and warnings about it."""
     names, warnings = [], []
     for band, color in enumerate(band_colors(dataset), start=1):
         name = str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
@@ -183,13 +183,13 @@ def nodata_tag_warnings(dataset: Any, text: str) -> tuple[str, ...]:
 def _is_number(text: str, value: float | None) -> bool:
     """Whether a text says a number, up to the digits that writers leave out; NaN is None, too."""
     try:
-        written = float(text.replace(",", "."))
+        number = float(text.replace(",", "."))
     except ValueError:
         # some compilers write 1.#QNAN and -1.#INF
         return value is not None and not math.isfinite(value)
     if value is None or math.isnan(value):
-        return math.isnan(written)
-    return written == value or math.isclose(written, value, rel_tol=1e-5)
+        return math.isnan(number)
+    return number == value or math.isclose(number, value, rel_tol=1e-5)
 
 
 def check_mask_file(dataset: Any, source: Source) -> None:
@@ -212,7 +212,7 @@ def check_mask_file(dataset: Any, source: Source) -> None:
 
 
 def mask_file_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
-    """A mask beside the file that GDAL passes over, because nothing in it says what it masks."""
+    """Warns of a mask beside the file that GDAL ignores, because it does not say what it masks."""
     name = f"{source.path}.msk"
     if source.stamp is None or not Path(name).is_file():
         return ()

@@ -1,4 +1,4 @@
-"""How much decoding one read may ask for; what a file claims costs its writer nothing."""
+"""How much decoding one read may cost, because a small file can claim any size."""
 
 from __future__ import annotations
 

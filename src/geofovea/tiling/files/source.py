@@ -3,7 +3,7 @@
 GDAL treats a name as a small language: it can mean a web address, an archive member, a page of a
 file, or inline XML that reads any other file. A scene comes from somebody else, so the name is
 decided here, before GDAL sees it, and the file is opened by the one driver its first bytes ask for.
-What is far away goes through ``ranges``, never through GDAL's own network.
+Remote files are read through ``ranges``, never through GDAL's own network code.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class SourcePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A name that was found safe to open, and the only driver that may open it.
+    """A name that is safe to open, and the only driver that may open it.
 
     Attributes:
         path: Absolute path of a file, or a name without secrets where the policy allowed more.
@@ -76,8 +76,8 @@ class Source:
         mtime_ns: Modification time in nanoseconds; 0 where the name is not a local file.
         stamp: The file that was found, None where the name is not a local file.
         companions: Stamps of what GDAL may read along with it, in the order of ``stamp``'s names.
-        remote: Where and what it is, if it is far away.
-        sides: What was found beside it there, by what is added to its name.
+        remote: Where and what it is, if it is remote.
+        sides: The remote files beside it, by the suffix that their names add.
         page: Which page of a TIFF is opened, counted from 1; 0 for the first.
         shown: Files that a virtual raster shows, as they were when it was opened.
         has_exact_masks: Whether its handles know all that is missing, of each band and level.

@@ -1,7 +1,7 @@
-"""The files that a virtual raster shows: every one is there and opens, or the scene does not.
+"""The files that a virtual raster shows: the scene opens only if every one of them does.
 
-GDAL says only once that a source of a virtual raster cannot be opened. Whatever is read after that
-is black, without an error.
+GDAL reports only once that a source of a virtual raster cannot be opened. Whatever is read after
+that is black, without an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The edge of pixel space: boxes of a scene as shapes on the ground.
+"""From pixel space to the ground: boxes of a scene as shapes on the map.
 
-Corners always go through the scene's affine, control points or RPCs. Bounds are never used: those
-of a rotated scene contain places that it does not show.
+Corners are always converted by the scene's affine, control points or RPCs. Bounds are never used,
+because those of a rotated scene contain places that it does not show.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Georeference:
             ``y_crs = d*x_scene + e*y_scene + f``.
         gcps: Control points as ``(x_scene, y_scene, x_crs, y_crs, z)``.
         rpcs: The RPC metadata items as GDAL names them.
-        note: Why a scene that says where it lies has no place all the same, in words.
+        note: Why a scene that names a place cannot be placed there; empty otherwise.
 
     Raises:
         GeometryError: If an affine has no inverse.
@@ -113,14 +113,14 @@ class Georeference:
 
     @classmethod
     def by_gcps(cls, gcps: tuple[ControlPoint, ...], crs_wkt: str | None) -> Georeference:
-        """Placed by control points; by nothing, with a note, where no surface fits them."""
+        """Place a scene by control points; if no surface fits them, by nothing, with a note."""
         placed = cls("gcps", crs_wkt, gcps=gcps)
         trouble = placed._model.trouble if placed._model else ""
         return cls("none", crs_wkt, note=trouble) if trouble else placed
 
     @classmethod
     def by_rpcs(cls, items: Mapping[str, Any]) -> Georeference:
-        """Placed by RPCs; by nothing, with a note, where they are not whole."""
+        """Place a scene by RPCs; if some are missing, by nothing, with a note."""
         rpcs = tuple(sorted((str(name), str(value)) for name, value in items.items()))
         placed = cls("rpcs", place_wkt(WGS84), rpcs=rpcs)
         trouble = placed._model.trouble if placed._model else ""

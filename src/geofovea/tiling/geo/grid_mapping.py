@@ -1,7 +1,7 @@
-"""Coordinate reference systems out of CF grid mappings, by the PROJ that rasterio brings.
+"""Coordinate reference systems from CF grid mappings, made by the PROJ that comes with rasterio.
 
-A grid mapping is a variable whose attributes name a projection and its parameters. Where they hold
-WKT that is taken; else the parameters are translated, name by name, into those of PROJ.
+A grid mapping is a variable whose attributes name a projection and its parameters. If they hold
+WKT, it is used. Otherwise the parameters are translated one by one into those of PROJ.
 """
 
 from __future__ import annotations
@@ -145,9 +145,13 @@ def parse_crs(name: str, definition: Any) -> CRS:
 
 
 def _body(values: _Parameters) -> list[str]:
-    """The ellipsoid and the prime meridian: numbers go before names, WGS 84 is assumed."""
+    """The ellipsoid and the prime meridian."""
     meridian = values.number("longitude_of_prime_meridian", default=0.0)
-    parts = [f"+pm={meridian!r}"] if meridian else []
+    return [*_ellipsoid(values), *([f"+pm={meridian!r}"] if meridian else [])]
+
+
+def _ellipsoid(values: _Parameters) -> list[str]:
+    """The ellipsoid, or the datum with its own: by numbers, else by names, else WGS 84."""
     names = [
         "".join(c for c in values.text(key).lower() if c.isalnum())
         for key in ("horizontal_datum_name", "geographic_crs_name", "reference_ellipsoid_name")
@@ -156,23 +160,23 @@ def _body(values: _Parameters) -> list[str]:
     radius = values.number("earth_radius", default=0.0)
     major = values.number("semi_major_axis", default=0.0)
     if radius:
-        return [f"+R={radius!r}", *parts]
+        return [f"+R={radius!r}"]
     if major:
         inverse = values.number("inverse_flattening", default=0.0)
         minor = values.number("semi_minor_axis", default=major)
         # the datum is more than its ellipsoid; a name without this ellipsoid is a mistake
         if datum and _is_of(datum, major):
-            return [f"+datum={datum}", *parts]
-        return [f"+a={major!r}", f"+rf={inverse!r}" if inverse else f"+b={minor!r}", *parts]
+            return [f"+datum={datum}"]
+        return [f"+a={major!r}", f"+rf={inverse!r}" if inverse else f"+b={minor!r}"]
     if datum:
-        return [f"+datum={datum}", *parts]
+        return [f"+datum={datum}"]
     for one in names:
         if one in _ELLIPSOIDS:
-            return [f"+ellps={_ELLIPSOIDS[one]}", *parts]
+            return [f"+ellps={_ELLIPSOIDS[one]}"]
     unknown = [one for one in names if one not in _UNNAMED]
     if unknown:
         raise ValueError(f"names the datum {unknown[0]!r} without semi_major_axis")
-    return ["+datum=WGS84", *parts]
+    return ["+datum=WGS84"]
 
 
 def _is_of(datum: str, major: float) -> bool:

@@ -1,7 +1,7 @@
-"""Points between coordinate reference systems, where a point without a place is NaN.
+"""Moves points between coordinate reference systems; a point without a place becomes NaN.
 
-GDAL refuses all points of a call for one that its target cannot show, and answers for some that lie
-off the map with a place on the other side of the globe. Here each point has its own answer.
+GDAL refuses all points of a call if the target CRS cannot show one of them. It places some points
+that lie off the map on the other side of the globe. Here each point has its own result.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _MOST_TRIES = 4096
 
 
 def crs_of(definition: Any) -> CRS:
-    """A CRS from anything that rasterio takes; a retired code stands for what it always did.
+    """A CRS from anything that rasterio accepts; a retired code keeps its meaning.
 
     Raises:
         ValueError: If it is not understood (``CRSError`` is one).

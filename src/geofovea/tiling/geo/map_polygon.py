@@ -1,4 +1,4 @@
-"""A polygon of a map in the pixels of a scene: edges are followed, longitudes wrap.
+"""Converts a polygon on a map into the pixels of a scene: edges are followed, longitudes wrap.
 
 An edge between two vertices is straight in the CRS of the polygon, and bent in the scene. So the
 polygon is cut to the neighborhood of the scene first, and its edges are then followed to a

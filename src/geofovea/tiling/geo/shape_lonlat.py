@@ -64,10 +64,10 @@ def _with_holes(
 def _filled(
     georeference: Georeference, ring: shapely.LinearRing, tolerance: float
 ) -> shapely.Geometry | None:
-    """What a ring of pixels encloses, on the globe; None where part of the ring is off the map.
+    """What a ring of pixels encloses on the globe; None if part of the ring is off the map.
 
-    A ring on a globe has two sides, and the numbers of its points do not say which is meant:
-    points from the inside do.
+    A ring on a globe has two sides. Its own points do not tell which one is the inside, but points
+    from within it do.
     """
     low, high = np.array(ring.bounds[:2]), np.array(ring.bounds[2:])
     dense_ring = shapely.segmentize(ring, float((high - low).max()) / _EDGE_PARTS)

@@ -1,8 +1,8 @@
-"""What a forked child makes anew: locks, and what other threads of its parent had in hand.
+"""What a forked child must make anew: locks, and data that other threads were changing.
 
-Of a process's threads only the one that forks lives on in the child. A lock that another one held
-stays shut there forever, and what it guarded may be half changed. So every lock of this package is
-made here, or by what is registered here.
+Of all threads of a process, only the one that forks lives on in the child. A lock that another
+thread held stays locked there forever, and what it guarded may be half changed. So every lock of
+this package is made here, or by a function that is registered here.
 """
 
 from __future__ import annotations

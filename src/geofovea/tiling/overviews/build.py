@@ -154,7 +154,7 @@ def _opened_as(level: BuiltLevel) -> str:
 
 
 def _write_level(
-    work: BuildProgress, source: Any, image: LevelImage, path: Path, read: Source, *, is_first: bool
+    work: BuildProgress, source: Any, image: LevelImage, path: Path, file: Source, *, is_first: bool
 ) -> LevelChecks:
     """Write one level from the image before it, and the sums that tell later whether it is whole.
 
@@ -163,17 +163,17 @@ def _write_level(
         source: The image before it, opened.
         image: The level.
         path: Where it goes.
-        read: The file of the image before it.
+        file: The file of the image before it.
         is_first: Whether that is the scene itself.
     """
     files, write_check = work.files, WriteCheck()
     profile = _profile(work, image)
-    stored = blocks_with_data(work.scene, files, source, read, profile["nodata"])
+    stored = blocks_with_data(work.scene, files, source, file, profile["nodata"])
     with _output_errors(path), without_georeference_warning():
         target = rasterio.open(path, "w", **profile, sparse_ok=stored is not None)
     with target:
         steps = level_pieces(work.scene, files, source, image, stored, is_first=is_first)
-        for window, values, valid in _with_read_errors(steps, read):
+        for window, values, valid in _with_read_errors(steps, file):
             if values is None:
                 write_check.add_empty(window)
             else:
@@ -190,10 +190,10 @@ def _write_level(
         return LevelChecks.write(checks_path(path.parent, image.level), sums, nature)
 
 
-def _with_read_errors(steps: Iterator[Step], read: Source) -> Iterator[Step]:
+def _with_read_errors(steps: Iterator[Step], file: Source) -> Iterator[Step]:
     """The steps; what goes wrong while one is made is an error of the file that is read."""
     while True:
-        with read_errors(read):
+        with read_errors(file):
             step = next(steps, None)
         if step is None:
             return

@@ -1,4 +1,4 @@
-"""From a caller's word about missing pixels to a value; ``"auto"`` looks for a constant border."""
+"""Turns a declaration of missing pixels into a value; ``"auto"`` looks for a constant border."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LOSSY = ("JPEG", "YCBCR", "WEBP", "LERC")
 def declare_missing(
     source: Source, dataset: Any, nodata: DeclaredNodata, overviews: int
 ) -> DeclaredMissing:
-    """Turn a caller's word about missing pixels into a value.
+    """Turn a caller's declaration of missing pixels into a value.
 
     Args:
         source: The raster.

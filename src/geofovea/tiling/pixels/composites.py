@@ -100,7 +100,7 @@ _SPELLINGS = {"true-colour": "true-color", "false-colour": "false-color"}
 
 
 def composite_named(name: str) -> Composite:
-    """The composite of a name; upper case, underscores and British spelling are forgiven.
+    """The composite of a name; upper case, underscores and British spelling are accepted.
 
     Raises:
         SceneError: If there is none.

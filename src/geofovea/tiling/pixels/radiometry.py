@@ -42,8 +42,8 @@ class Radiometry:
         scaling: ``(scale, offset)`` per band, which lead from stored numbers to those of an index.
         composite: Name of the composite that was asked for, or None.
         is_inverted: Zero is white: what the stretch makes black is shown white.
-        has_declared_nodata: Some stored numbers are missing by the caller's word alone.
-        reason: In plain words, why these bands and this stretch.
+        has_declared_nodata: Some stored numbers are missing only because the caller declared it.
+        reason: Why these bands and this stretch, in plain words.
         warnings: What a reader of the results should know.
 
     Raises:

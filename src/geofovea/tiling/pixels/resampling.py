@@ -73,11 +73,11 @@ def resample_known(
                 dataset.write_mask(masks[0])
         with memory.open() as dataset:
             options = {"window": window, "resampling": resampling}
-            read = dataset.read(out_shape=(len(values), *shape), **options)
+            resampled = dataset.read(out_shape=(len(values), *shape), **options)
             masks_read = dataset.read_masks(out_shape=(len(values), *shape), **options) >= 128
-    if read.dtype != dtype:
-        read = rounded(np.where(masks_read, read, 0), dtype)
-    return read, masks_read
+    if resampled.dtype != dtype:
+        resampled = rounded(np.where(masks_read, resampled, 0), dtype)
+    return resampled, masks_read
 
 
 def _mark_of(dtype: np.dtype[Any], nodata: Number | None) -> Any:

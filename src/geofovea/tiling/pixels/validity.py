@@ -1,8 +1,8 @@
-"""Which pixels are there: by nodata, alpha, masks inside or beside the file, or the caller's word.
+"""Which pixels are known, by nodata, alpha, masks inside or beside the file, or a declaration.
 
 All marks count together, because a file may have several. GDAL resamples its own masks along with
-pixels; where it does not know all marks (``is_masked_by_gdal``), they are found among stored
-numbers, which needs reads by nearest neighbor, and averages are made here.
+the pixels. If it does not know all marks (``is_masked_by_gdal``), they are looked up among stored
+numbers, which are read by nearest neighbor, and the averages are made here.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def needs_half_known(scene: Scene) -> bool:
 def read_band_masks(
     handle: Any, scene: Scene, bands: tuple[int, ...], **options: Any
 ) -> NDArray[np.bool_] | None:
-    """The same for each band, ``(bands, h, w)``.
+    """Which pixels of each band are known, bool ``(bands, h, w)``; None if all are.
 
     Args:
         handle: As in ``read_valid``.

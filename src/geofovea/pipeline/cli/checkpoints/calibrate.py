@@ -78,12 +78,12 @@ def calibrate(
         result = report.run_calibration(
             host, output, budget, unusual(loading), focus_model, advance
         )
-    written = report.write_report(host, result, output, install=install)
+    files = report.write_report(host, result, output, install=install)
     if as_json:
-        echo(json.dumps(result.to_json() | {"files": [str(path) for path in written]}))
+        echo(json.dumps(result.to_json() | {"files": [str(path) for path in files]}))
         return
     _print(result.calibration, result.focuses)
-    for path in written:
+    for path in files:
         echo(f"wrote {path}")
 
 

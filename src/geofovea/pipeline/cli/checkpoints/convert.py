@@ -36,9 +36,9 @@ def convert(folder: Path, output: Path, tower: str | None, as_json: bool) -> Non
     """
     from geofovea.pipeline.hosts.original.convert import convert_checkpoint
 
-    written = convert_checkpoint(folder, output, tower)
+    model = convert_checkpoint(folder, output, tower)
     if as_json:
-        echo(json.dumps({"folder": str(written)}))
+        echo(json.dumps({"folder": str(model)}))
         return
-    echo(f"wrote {written}")
-    echo(f'  ask it with  geofovea ask SCENE "QUESTION" --model {written}')
+    echo(f"wrote {model}")
+    echo(f'  ask it with  geofovea ask SCENE "QUESTION" --model {model}')

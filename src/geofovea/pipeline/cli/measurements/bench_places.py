@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from geofovea.pipeline.cli.measurements.bench_options import numbers_of, output_option
-from geofovea.pipeline.cli.options.grouped import GroupedCommand
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, with_options
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import json_option, world_option
 from geofovea.pipeline.system.terminal import echo
@@ -22,7 +23,7 @@ _Command = Callable[..., None]
 
 
 def _scene_options(seed: int, budgets: str) -> Callable[[_Command], Any]:
-    """Where results go, which scenes are drawn, and tiles in plenty and in short supply."""
+    """Add options for the folder of results, the scenes that are drawn, and the budgets."""
     options = (
         output_option,
         click.option("--sides", callback=numbers_of(int), default="2048", show_default=True),
@@ -32,13 +33,7 @@ def _scene_options(seed: int, budgets: str) -> Callable[[_Command], Any]:
             "--budgets", callback=numbers_of(int), default="32,64", show_default=True, help=budgets
         ),
     )
-
-    def add_all(command: _Command) -> Any:
-        for add in reversed(options):
-            command = add(command)
-        return command
-
-    return add_all
+    return partial(with_options, options=options)
 
 
 @click.command(

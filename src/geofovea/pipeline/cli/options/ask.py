@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import click
 from geofovea.errors import ModelError
 from geofovea.pipeline.cli.options.companions import is_typed
 from geofovea.pipeline.cli.options.endpoint import check_model_of_endpoint, endpoint_options
-from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.cli.options.model import model_options
 from geofovea.pipeline.cli.options.scene import view_options
 from geofovea.pipeline.engine.memory_options import MemoryOptions
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_options", "checked_chain"]
 
+_budget, _search = in_group("Budget options"), in_group("Search options")
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = ("cache_tokens", "index", "bands", "composite", "band_map", "nodata")
 _OPTIONS = (
@@ -50,20 +51,104 @@ _OPTIONS = (
 def ask_options(
     *, oracle: bool = True, answers: bool = True, without: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], Any]:
-    """Add all of them; the verb gets ``settings``, an ``AskSettings`` whose budget is possible.
+    """Add the options of a question; the verb gets ``settings``, an `AskSettings`.
 
     Args:
         oracle: Whether the focus may be told where the evidence is.
-        answers: Whether the verb asks for one answer, from tokens that are reduced; verbs that look
-            at tile after tile have no use for options about that.
-        without: Parameters that the verb would do nothing with, so that it does not have them.
+        answers: Whether the verb asks for one answer from reduced tokens; verbs that look at one
+            tile after another have no use for options about that.
+        without: Names of parameters that the verb has no use for, and does not get.
     """
     # an oracle needs boxes with each question
     focus_names = [name for name in FOCUS_NAMES if oracle or name != "oracle"]
-    budget, search = in_group("Budget options"), in_group("Search options")
-    answering = (
+    options = _all_options(focus_names, answers=answers)
+
+    def add(command: Callable[..., Any]) -> Any:
+        wrapped = with_options(_with_settings(command), options)
+        parameters = wrapped.__click_params__
+        wrapped.__click_params__ = [each for each in parameters if each.name not in without]
+        return wrapped
+
+    return add
+
+
+def _all_options(focus_names: Sequence[str], *, answers: bool) -> tuple[Callable[[Any], Any], ...]:
+    """All options of a question, in the order of the help."""
+    return (
+        model_options,
+        endpoint_options,
+        _budget(
+            "--max-tiles",
+            "tiles",
+            earlier=["--tiles"],
+            type=int,
+            envvar=variable_of("budget.max_tiles"),
+            is_common=True,
+            help="Encode at most this many tiles. Default: the model's.",
+        ),
+        _budget(
+            "--max-tokens",
+            "tokens",
+            earlier=["--tokens"],
+            type=int,
+            envvar=variable_of("budget.max_tokens"),
+            is_common=True,
+            help="Show the model at most this many vision tokens. Default: the model's.",
+        ),
+        _budget(
+            "--timeout",
+            "seconds",
+            earlier=["--seconds"],
+            type=float,
+            envvar=variable_of("budget.timeout"),
+            help="End the search after this many seconds, and answer.",
+        ),
+        _budget(
+            "--host-ram-mb",
+            type=float,
+            help="End it when the process and its children use this many MiB of memory.",
+        ),
+        _search(
+            "--focus",
+            type=click.Choice(focus_names),
+            help="What decides where to look. Default: attention, or prompted at an endpoint.",
+        ),
+        _search(
+            "--focus-model",
+            goes_with=["--focus similarity", "--index"],
+            help="Dual encoder for --focus similarity: a CLIP or SigLIP, or embedded.",
+        ),
+        _search(
+            "--index",
+            metavar="FOLDER",
+            help=(
+                "Folder that geofovea index wrote: look where its vectors match the question best. "
+                "The default focus is then similarity."
+            ),
+        ),
+        _search(
+            "--focus-module",
+            "rfm",
+            earlier=["--rfm"],
+            type=click.Path(path_type=Path),
+            goes_with=["--focus rfm"],
+            help="Region focus module: a folder that geofovea distill wrote.",
+        ),
+        *(_answering_options() if answers else ()),
+        _budget(
+            "--cache-tokens/--no-cache-tokens",
+            default=None,
+            help="Keep encoded tiles on disk for the next run.",
+        ),
+        view_options,
+    )
+
+
+def _answering_options() -> tuple[Callable[[Any], Any], ...]:
+    """Options of verbs that ask for one answer, from tokens that are reduced."""
+    return (
         _reduction_option,
-        search(
+        _search(
             "--search",
             "descent",
             earlier=["--descent"],
@@ -72,43 +157,43 @@ def ask_options(
             show_default=True,
             help="How the search goes from coarse to fine levels.",
         ),
-        search(
+        _search(
             "--route",
             type=click.Choice(ROUTE_NAMES),
             default="auto",
             show_default=True,
             help="How many places to look at closely.",
         ),
-        search(
+        _search(
             "--geometry",
             type=click.Choice(GEOMETRY_NAMES),
             default=DEFAULT_GEOMETRY,
             show_default=True,
             help="Compute answers about where places lie, or leave them to the model.",
         ),
-        budget(
+        _budget(
             "--skip",
             metavar="NAME[:START]",
             help="What vision tokens skip inside the decoder, such as ima or dyvte.",
         ),
-        budget(
+        _budget(
             "--resampler",
             metavar="NAME[:TOKENS]",
             help="Trained part that makes at most so many tokens of each tile, such as m3:4.",
         ),
-        search(
+        _search(
             "--min-contrast",
             "flatness",
             earlier=["--flatness"],
             type=float,
             help="Stop the search where no place stands out this much.",
         ),
-        search(
+        _search(
             "--confidence",
             type=float,
             help="Stop the search once the model is this sure, from 0 to 1.",
         ),
-        budget(
+        _budget(
             "--memory",
             "megabytes",
             type=float,
@@ -118,7 +203,7 @@ def ask_options(
                 "question about the scene. Answers may differ."
             ),
         ),
-        budget(
+        _budget(
             "--kv",
             "policy",
             metavar="NAME[:NUMBER][+NAME[:SHARE]]",
@@ -131,84 +216,6 @@ def ask_options(
             ),
         ),
     )
-    options = (
-        model_options,
-        endpoint_options,
-        budget(
-            "--max-tiles",
-            "tiles",
-            earlier=["--tiles"],
-            type=int,
-            envvar=variable_of("budget.max_tiles"),
-            is_common=True,
-            help="Encode at most this many tiles. Default: the model's.",
-        ),
-        budget(
-            "--max-tokens",
-            "tokens",
-            earlier=["--tokens"],
-            type=int,
-            envvar=variable_of("budget.max_tokens"),
-            is_common=True,
-            help="Show the model at most this many vision tokens. Default: the model's.",
-        ),
-        budget(
-            "--timeout",
-            "seconds",
-            earlier=["--seconds"],
-            type=float,
-            envvar=variable_of("budget.timeout"),
-            help="End the search after this many seconds, and answer.",
-        ),
-        budget(
-            "--host-ram-mb",
-            type=float,
-            help="End it when the process and its children use this many MiB of memory.",
-        ),
-        search(
-            "--focus",
-            type=click.Choice(focus_names),
-            help="What decides where to look. Default: attention, or prompted at an endpoint.",
-        ),
-        search(
-            "--focus-model",
-            goes_with=["--focus similarity", "--index"],
-            help="Dual encoder for --focus similarity: a CLIP or SigLIP, or embedded.",
-        ),
-        search(
-            "--index",
-            metavar="FOLDER",
-            help=(
-                "Folder that geofovea index wrote: look where its vectors match the question best. "
-                "The default focus is then similarity."
-            ),
-        ),
-        search(
-            "--focus-module",
-            "rfm",
-            earlier=["--rfm"],
-            type=click.Path(path_type=Path),
-            goes_with=["--focus rfm"],
-            help="Region focus module: a folder that geofovea distill wrote.",
-        ),
-        *(answering if answers else ()),
-        budget(
-            "--cache-tokens/--no-cache-tokens",
-            default=None,
-            help="Keep encoded tiles on disk for the next run.",
-        ),
-        view_options,
-    )
-
-    def add(command: Callable[..., Any]) -> Any:
-        wrapped: Any = _with_settings(command)
-        for each in reversed(options):
-            wrapped = each(wrapped)
-        parameters = wrapped.__click_params__
-        wrapped.__click_params__ = [each for each in parameters if each.name not in without]
-        return wrapped
-
-    return add
 
 
 def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -272,7 +279,7 @@ def checked_chain(_: click.Context, param: click.Parameter, value: str) -> str:
 
 def _reduction_option(command: Any) -> Any:
     """Add the option to a verb; it arrives as text."""
-    option = in_group("Search options")(
+    option = _search(
         "--reduction",
         callback=checked_chain,
         default=DEFAULT_REDUCTION,

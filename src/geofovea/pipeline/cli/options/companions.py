@@ -1,4 +1,4 @@
-"""Options that do nothing without another one: they are refused where that one is missing."""
+"""Refuses options that do nothing, because another option that they need is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_typed(context: click.Context, name: str) -> bool:
 
 
 def check_companions(context: click.Context, parameters: Iterable[click.Parameter]) -> None:
-    """Refuse what was typed and would do nothing, because its companion is not there.
+    """Refuse an option that was typed and would do nothing, because its companion is missing.
 
     Args:
         context: Of the verb, with all values.
@@ -67,6 +67,6 @@ def shell_name(parameter: click.Parameter) -> str:
 
 
 def _is_there(values: dict[str, object], companion: str) -> bool:
-    name, _, wanted = companion.partition(" ")
+    name, _, needed_value = companion.partition(" ")
     value = values[name]
-    return str(value) == wanted if wanted else value not in (None, False, ())
+    return str(value) == needed_value if needed_value else value not in (None, False, ())

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geofovea.pipeline.cli.options.companions import check_absent, is_typed
-from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.hosts.endpoint.settings import (
     DEFAULT_ANSWER_TOKENS,
     DEFAULT_KEY_VARIABLE,
@@ -25,6 +25,67 @@ _SETTINGS = (
     *("api_key_variable", "max_calls", "max_endpoint_tokens", "image_tokens", "endpoint_seconds"),
 )
 """What is said of an endpoint alone."""
+
+
+_option = in_group("Endpoint options")
+_OPTIONS = (
+    _option(
+        "--base-url",
+        "endpoint_url",
+        earlier=["--endpoint"],
+        envvar=variable_of("endpoint"),
+        metavar="URL",
+        is_common=True,
+        help="Address of openai:NAME, such as http://localhost:11434/v1.",
+    ),
+    _option(
+        "--api-key-variable",
+        **_OF_ENDPOINT,
+        default=DEFAULT_KEY_VARIABLE,
+        show_default=True,
+        metavar="NAME",
+        help="Environment variable that holds the key of the endpoint.",
+    ),
+    _option(
+        "--max-calls",
+        **_OF_ENDPOINT,
+        default=SpendLimit().calls,
+        show_default=True,
+        help="Send at most this many requests.",
+    ),
+    _option(
+        "--max-api-tokens",
+        "max_endpoint_tokens",
+        earlier=["--max-endpoint-tokens"],
+        **_OF_ENDPOINT,
+        default=SpendLimit().tokens,
+        show_default=True,
+        help="Spend at most this many tokens, as the endpoint counts them.",
+    ),
+    _option(
+        "--image-tokens",
+        **_OF_ENDPOINT,
+        default=256,
+        show_default=True,
+        help="Vision tokens that its model makes of a tile, 448 x 448 px.",
+    ),
+    _option(
+        "--max-new-tokens",
+        "answer_tokens",
+        earlier=["--answer-tokens"],
+        type=int,
+        help="Tokens of the longest answer. Default: 128 at an endpoint, 16 elsewhere.",
+    ),
+    _option(
+        "--api-timeout",
+        "endpoint_seconds",
+        earlier=["--endpoint-seconds"],
+        **_OF_ENDPOINT,
+        default=180.0,
+        show_default=True,
+        help="Longest time for one call, in seconds.",
+    ),
+)
 
 
 def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,68 +115,8 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             )
         return command(endpoint=endpoint, **others)
 
-    option = in_group("Endpoint options")
-    options = (
-        option(
-            "--base-url",
-            "endpoint_url",
-            earlier=["--endpoint"],
-            envvar=variable_of("endpoint"),
-            metavar="URL",
-            is_common=True,
-            help="Address of openai:NAME, such as http://localhost:11434/v1.",
-        ),
-        option(
-            "--api-key-variable",
-            **_OF_ENDPOINT,
-            default=DEFAULT_KEY_VARIABLE,
-            show_default=True,
-            metavar="NAME",
-            help="Environment variable that holds the key of the endpoint.",
-        ),
-        option(
-            "--max-calls",
-            **_OF_ENDPOINT,
-            default=SpendLimit().calls,
-            show_default=True,
-            help="Send at most this many requests.",
-        ),
-        option(
-            "--max-api-tokens",
-            "max_endpoint_tokens",
-            earlier=["--max-endpoint-tokens"],
-            **_OF_ENDPOINT,
-            default=SpendLimit().tokens,
-            show_default=True,
-            help="Spend at most this many tokens, as the endpoint counts them.",
-        ),
-        option(
-            "--image-tokens",
-            **_OF_ENDPOINT,
-            default=256,
-            show_default=True,
-            help="Vision tokens that its model makes of a tile, 448 x 448 px.",
-        ),
-        option(
-            "--max-new-tokens",
-            "answer_tokens",
-            earlier=["--answer-tokens"],
-            type=int,
-            help="Tokens of the longest answer. Default: 128 at an endpoint, 16 elsewhere.",
-        ),
-        option(
-            "--api-timeout",
-            "endpoint_seconds",
-            earlier=["--endpoint-seconds"],
-            **_OF_ENDPOINT,
-            default=180.0,
-            show_default=True,
-            help="Longest time for one call, in seconds.",
-        ),
-    )
-    for add in reversed(options):
-        with_settings = add(with_settings)
-    return with_settings
+    wrapped: Callable[..., Any] = with_options(with_settings, _OPTIONS)
+    return wrapped
 
 
 def check_model_of_endpoint(context: click.Context) -> None:

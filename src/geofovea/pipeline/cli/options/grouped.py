@@ -1,6 +1,6 @@
 """Options in groups: the common ones in ``--help``, all of them in ``--help-all``.
 
-An option may have earlier names, too. They work forever, and no help speaks of them.
+An option may have earlier names, too. They keep working, but no help mentions them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "GroupedOption",
     "in_group",
     "option",
+    "with_options",
     "write_examples",
 ]
 
@@ -87,6 +88,13 @@ def in_group(group: str) -> Callable[..., Callable[[Any], Any]]:
         return option(*declarations, group=group, **settings)
 
     return declare
+
+
+def with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
+    """A command with options, in the order in which its help lists them."""
+    for add in reversed(options):
+        command = add(command)
+    return command
 
 
 def _output_options() -> list[click.Option]:

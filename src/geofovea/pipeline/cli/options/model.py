@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import (
     AUTO,
@@ -49,7 +49,7 @@ _NAMES = {
 
 
 def unusual(loading: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the options of `model_options` is not as it is where none are given, but the name."""
+    """The options of `model_options` that differ from their defaults, without the name."""
     values = {name: value for name, value in loading.items() if name != "name"}
     usual = asdict(LoadOptions())
     return {name: value for name, value in values.items() if value != usual[name]}
@@ -129,7 +129,4 @@ def _with_model(command: Command, default: str) -> Any:
             help="Record the steps of answers as a CUDA graph and replay them; needs a GPU.",
         ),
     )
-    wrapped: Any = run
-    for add in reversed(options):
-        wrapped = add(wrapped)
-    return wrapped
+    return with_options(run, options)

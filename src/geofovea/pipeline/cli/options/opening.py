@@ -18,7 +18,7 @@ open_option = option("--open", "opens", is_flag=True, help="Open the page in the
 
 
 def page_to_open() -> Path:
-    """Where a page goes that nobody named, in a folder that only its owner can read."""
+    """The path of a page that the user did not name, in a folder that only its owner can read."""
     return Path(tempfile.mkdtemp(prefix="geofovea-")) / "answer.html"
 
 
@@ -26,7 +26,7 @@ def open_written(files: Sequence[Path]) -> None:
     """Open the file that shows most, or say where it is if there is no browser.
 
     Args:
-        files: What was written; none of them may be there.
+        files: Paths of what was written; not all of them need exist.
     """
     from geofovea.pipeline.answers.showing import open_in_browser
 

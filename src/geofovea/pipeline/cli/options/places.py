@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from geofovea.errors import DataError, NothingShownError
-from geofovea.pipeline.cli.options.grouped import in_group, option
+from geofovea.pipeline.cli.options.grouped import in_group, option, with_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.system.terminal import counted, fact, notice
 
@@ -104,9 +104,7 @@ def region_options(command: Command) -> Command:
     wrapped: Any = run
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__click_params__ = getattr(command, "__click_params__", [])
-    for add in reversed(options):
-        wrapped = add(wrapped)
-    result: Command = wrapped
+    result: Command = with_options(wrapped, options)
     return result
 
 

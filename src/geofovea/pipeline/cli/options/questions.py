@@ -27,7 +27,7 @@ _MAX_QUOTED = 80
 
 @dataclass(frozen=True, slots=True)
 class QuestionInput:
-    """What the command line says is to be asked.
+    """The questions that the command line asks.
 
     Attributes:
         words: Questions that stand there.
@@ -69,7 +69,7 @@ class QuestionInput:
 
 
 def questions_of(words: tuple[str, ...], file: str | None) -> QuestionInput:
-    """What is asked by the words and ``--questions``.
+    """The questions from the words of the command line and from ``--questions``.
 
     Raises:
         UsageError: If there is no question, or one that was not put in quotes.

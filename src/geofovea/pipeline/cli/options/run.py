@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geofovea.errors import WorkersError
-from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.runs.workers import EXECUTORS, Workers
 
 __all__ = ["run_options"]
@@ -22,6 +22,62 @@ _CONFLICTS = {
     ),
     "address": "--address goes with --executor ray",
 }
+
+
+_option = in_group("Run options")
+_OPTIONS = (
+    _option(
+        "--workers",
+        "worker_count",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        is_common=True,
+        help="How many processes work.",
+    ),
+    _option(
+        "--executor",
+        type=click.Choice(EXECUTORS),
+        help=(
+            "Where to run: in this process, in worker processes (default with --workers > 1), "
+            "or on Ray."
+        ),
+    ),
+    _option("--address", help="Ray cluster to join. Default: start a local one."),
+    _option(
+        "--worker-cpus",
+        type=click.FloatRange(0),
+        default=0.5,
+        show_default=True,
+        goes_with=["--executor ray"],
+        help="CPUs of a worker on Ray.",
+    ),
+    _option(
+        "--worker-gpus",
+        type=click.FloatRange(0),
+        default=0.0,
+        show_default=True,
+        goes_with=["--executor ray"],
+        help="GPUs of a worker on Ray.",
+    ),
+    _option(
+        "--item-timeout",
+        "item_seconds",
+        earlier=["--item-seconds"],
+        type=float,
+        help="End a worker that takes longer for one question, in seconds, and go on.",
+    ),
+    _option("--retry-failed", is_flag=True, help="Ask again what failed before."),
+    _option("--max-failures", type=click.IntRange(1), help="Stop after this many failures."),
+    _option(
+        "--overwrite",
+        "replace",
+        earlier=["--replace"],
+        is_flag=True,
+        help="Replace the results of other settings.",
+    ),
+    _option("--wait", is_flag=True, help="Wait for another run in this folder to end."),
+)
 
 
 def run_options(command: Callable[..., Any]) -> Any:
@@ -50,61 +106,4 @@ def run_options(command: Callable[..., Any]) -> Any:
             raise click.UsageError(_CONFLICTS.get(error.field, str(error))) from error
         return command(workers=workers, **others)
 
-    option = in_group("Run options")
-    options = (
-        option(
-            "--workers",
-            "worker_count",
-            type=click.IntRange(1),
-            default=1,
-            show_default=True,
-            is_common=True,
-            help="How many processes work.",
-        ),
-        option(
-            "--executor",
-            type=click.Choice(EXECUTORS),
-            help=(
-                "Where to run: in this process, in worker processes (default with --workers > 1), "
-                "or on Ray."
-            ),
-        ),
-        option("--address", help="Ray cluster to join. Default: start a local one."),
-        option(
-            "--worker-cpus",
-            type=click.FloatRange(0),
-            default=0.5,
-            show_default=True,
-            goes_with=["--executor ray"],
-            help="CPUs of a worker on Ray.",
-        ),
-        option(
-            "--worker-gpus",
-            type=click.FloatRange(0),
-            default=0.0,
-            show_default=True,
-            goes_with=["--executor ray"],
-            help="GPUs of a worker on Ray.",
-        ),
-        option(
-            "--item-timeout",
-            "item_seconds",
-            earlier=["--item-seconds"],
-            type=float,
-            help="End a worker that takes longer for one question, in seconds, and go on.",
-        ),
-        option("--retry-failed", is_flag=True, help="Ask again what failed before."),
-        option("--max-failures", type=click.IntRange(1), help="Stop after this many failures."),
-        option(
-            "--overwrite",
-            "replace",
-            earlier=["--replace"],
-            is_flag=True,
-            help="Replace the results of other settings.",
-        ),
-        option("--wait", is_flag=True, help="Wait for another run in this folder to end."),
-    )
-    wrapped: Any = run
-    for add in reversed(options):
-        wrapped = add(wrapped)
-    return wrapped
+    return with_options(run, _OPTIONS)

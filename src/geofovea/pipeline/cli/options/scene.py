@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from geofovea.errors import SceneError
-from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.cli.options.shared import comma_separated
 from geofovea.tiling.pixels.composites import COMPOSITES, composite_named
 
@@ -55,9 +55,8 @@ def view_options(command: Command) -> Command:
             help="Value of missing pixels, in place of the file's; auto takes a border's color.",
         ),
     )
-    for add in reversed(options):
-        command = add(command)
-    return command
+    wrapped: Command = with_options(command, options)
+    return wrapped
 
 
 def access_options(command: Command) -> Command:
@@ -79,9 +78,8 @@ def access_options(command: Command) -> Command:
             help="A host that URLs and redirects may lead to, or s3://BUCKET; repeatable.",
         ),
     )
-    for add in reversed(options):
-        command = add(command)
-    return command
+    wrapped: Command = with_options(command, options)
+    return wrapped
 
 
 def _parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:

@@ -31,7 +31,7 @@ def comma_separated(
     example: str = "4,3,2",
     param: click.Parameter | None = None,
 ) -> tuple[Any, ...]:
-    """Numbers that stand in one word of the command line.
+    """Numbers in one word of the command line, separated by commas.
 
     Args:
         text: The word.

@@ -1,7 +1,7 @@
 """Rewrites messages in the words of the shell: ``allow_vrt=True`` becomes ``--allow-vrt``.
 
-The rest of the package names arguments as Python has them, with the sign of equality behind them.
-What an argument is called in a shell, the options of the verb know; so there is no second list.
+The rest of the package names arguments as in Python, with an equals sign. The options of the verb
+tell what an argument is called in the shell, so there is no second list of names.
 """
 
 from __future__ import annotations

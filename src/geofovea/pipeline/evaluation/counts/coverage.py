@@ -1,7 +1,8 @@
-"""How often the interval of a count holds the truth: worlds drawn by the thousand, without a model.
+"""How often the interval of a count holds the truth, over thousands of worlds, without a model.
 
-Tiles of a synthetic world have their true counts. Detections are made of them by planted errors,
-and coarse scores by a planted quality; the estimator sees only what a run would show it.
+The true counts of the tiles of a synthetic world are known. Planted errors turn them into
+detections, and a planted quality into coarse scores. The estimator sees only what it would see in a
+real run.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["CoverageResult", "Planted", "interval_coverage"]
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """What is planted into the worlds of one row.
+    """The errors and the quality that are planted into the worlds of one row.
 
     Attributes:
         share: Share of the native tiles that are looked at.
@@ -72,7 +73,7 @@ class Planted:
 
 @dataclass(frozen=True, slots=True)
 class CoverageResult:
-    """What came out for one row.
+    """The result for one row.
 
     Attributes:
         planted: The row.
@@ -157,8 +158,8 @@ def _tiles(
     """Coarse scores of the native tiles, and the true counts of each kind that is there."""
     noise = rng.lognormal(0.0, 1.0, world.is_pad.shape)
     # some pads are overlooked by the coarse level altogether
-    seen = world.is_pad * (rng.random(world.is_pad.shape) < quality)
-    scores = noise * (1 + 30 * quality * seen)
+    is_noticed = world.is_pad * (rng.random(world.is_pad.shape) < quality)
+    scores = noise * (1 + 30 * quality * is_noticed)
     return scores.ravel(), iter(world.counts)
 
 

@@ -94,15 +94,15 @@ def _exhaustive(session: SceneSession, kind: str, tiles: int) -> tuple[float, in
     calls = DirectCalls(host, session.tiles)
     usage = QuestionUsage.of(host, EncodePlan(), StageClock(calls.now))
     native = NativeTiles.of(session.pyramid, None).tiles
-    total = shown = 0
+    total = tokens_entered = 0
     for start in range(0, len(native), _TILES_AT_ONCE):
         tokens = calls.tokens(native[start : start + _TILES_AT_ONCE], usage)
         usage.entries.clear()
         for place in range(len(tokens.tiles)):
             picture = tokens.select(tokens.tile_index == place)
             total += number_in(host.generate(question, picture).text) or 0
-            shown += len(picture)
-    return total, len(native), shown
+            tokens_entered += len(picture)
+    return total, len(native), tokens_entered
 
 
 WAYS: dict[str, Callable[[SceneSession, str, int], tuple[float, int, int]]] = {

@@ -1,4 +1,4 @@
-"""What a way of a bench of places found, said and spent, over all scenes of a side."""
+"""What each way of finding places found, claimed and spent, over all scenes of one size."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _share(items: Sequence[FindItem], parts: Sequence[int], wholes: Sequence[int
 
 def _honesty(searches: Sequence[tuple[FindItem, FindItem]]) -> dict[str, Any]:
     """What searches told of their recall, and what it was beside sweeps."""
-    places = expected = found = there = 0.0
+    places = expected = places_shared = places_swept = 0.0
     holds = []
     for item, sweep in searches:
         recall = item.recall_of(sweep)
@@ -123,15 +123,15 @@ def _honesty(searches: Sequence[tuple[FindItem, FindItem]]) -> dict[str, Any]:
             continue
         places += len(item.boxes)
         expected += len(item.boxes) / item.recall_told
-        found += recall * len(sweep.boxes)
-        there += len(sweep.boxes)
+        places_shared += recall * len(sweep.boxes)
+        places_swept += len(sweep.boxes)
         if item.recall_low is not None:
             holds.append(recall >= item.recall_low)
-    if not there:
+    if not places_swept:
         return {}
     return {
         "expected": places / expected,
-        "of_sweep": found / there,
+        "of_sweep": places_shared / places_swept,
         "bounds": len(holds),
         "bounds_hold": sum(holds),
     }

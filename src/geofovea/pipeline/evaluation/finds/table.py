@@ -1,4 +1,4 @@
-"""The tables of a bench of places: what was found, and what was said about it and spent."""
+"""The tables of a bench of places: what was found, what was claimed about it, and what it cost."""
 
 from __future__ import annotations
 

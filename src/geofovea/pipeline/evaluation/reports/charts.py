@@ -41,7 +41,7 @@ def chart_rows(scores: Mapping[str, Any]) -> list[ChartRow]:
         scores: As ``Scores.to_json`` gives them.
     """
     figures, blind = scores["figures"]["official"], scores["blind"]
-    rows = [_row(name, found, blind.get(name)) for name, found in figures.items()]
+    rows = [_row(name, estimate, blind.get(name)) for name, estimate in figures.items()]
     for kind, groups in scores["groups"].items():
         # one group is the whole, which is there already
         if 1 < len(groups) <= _MOST_GROUPS:
@@ -51,13 +51,13 @@ def chart_rows(scores: Mapping[str, Any]) -> list[ChartRow]:
 
 
 def _groups(groups: Mapping[str, Any]) -> Iterator[ChartRow]:
-    for name, found in groups.items():
-        official = found["official"]
+    for name, by_mode in groups.items():
+        official = by_mode["official"]
         yield _row(f"{name} ({official['count']})", official, None)
 
 
-def _row(label: str, found: Mapping[str, Any], blind: Mapping[str, Any] | None) -> ChartRow:
-    value, low, high = (_percent(found.get(part)) for part in ("value", "low", "high"))
+def _row(label: str, estimate: Mapping[str, Any], blind: Mapping[str, Any] | None) -> ChartRow:
+    value, low, high = (_percent(estimate.get(part)) for part in ("value", "low", "high"))
     # a bootstrap that drew one number alone knows no interval
     is_known = low is not None and high is not None and low < high
     text = f"{value:.1f}" + (f" [{low:.1f}, {high:.1f}]" if is_known else " [n/a]")

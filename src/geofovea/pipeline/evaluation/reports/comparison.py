@@ -1,7 +1,7 @@
-"""``geofovea compare``: runs of one benchmark beside each other, question by question.
+"""``geofovea compare``: compares runs of one benchmark, question by question.
 
-Only questions that all runs answered are compared, and differences are those of the same questions
-in the same draws of images: what is hard is hard for all.
+Only questions that all runs answered are compared. A difference is taken over the same questions in
+the same bootstrap draws of images, because a hard image is hard for every run.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Comparison:
         return ("run", *names), rows
 
     def head(self) -> str:
-        """What must be known before the numbers are read."""
+        """What a reader must know before the numbers."""
         left_out = (
             f"; {self.left_out} that some run did not answer are left out" if self.left_out else ""
         )

@@ -1,4 +1,4 @@
-"""The page of an evaluation run: HTML that holds all it shows, and asks nobody for anything.
+"""The page of an evaluation run: self-contained HTML that makes no requests.
 
 ``render_page`` escapes words of models, people and files.
 """

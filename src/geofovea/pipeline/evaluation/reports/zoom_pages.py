@@ -1,7 +1,8 @@
-"""Wrong answers of a run as pages with deep zoom, where their scenes are still at hand.
+"""Pages with deep zoom about the wrong answers of a run whose scenes are still at hand.
 
-A run keeps which tiles were looked at and which evidence reached the decoder, but no scores of
-single tokens: these would be most of its journal. So the pages show tiles and evidence, no heat.
+A run records which tiles were looked at and which evidence reached the decoder. It does not record
+the scores of single tokens, which would be most of its journal. So the pages show tiles and
+evidence, but no heat map.
 """
 
 from __future__ import annotations

@@ -163,10 +163,10 @@ def _of_seen(
         rng: Decides which questions.
         plan: Of the sample.
     """
-    seen = tuple(thing for thing, share in shares if share >= _LEAST_SEEN)
+    visible_things = tuple(thing for thing, share in shares if share >= _LEAST_SEEN)
     unsure = [thing for thing, share in shares if _MOST_HIDDEN < share < _LEAST_SEEN]
     kinds = tuple(kind for kind in plan.kinds if kind != "object shape")
-    for question in _details(world, replace(site, things=seen), rng, kinds):
+    for question in _details(world, replace(site, things=visible_things), rng, kinds):
         if not _is_about(question, unsure):
             yield question
 

@@ -102,21 +102,21 @@ def _of_site(site: Site, box_scene: Box, level: int) -> Iterator[tuple[Phrase, i
         yield Phrase(surface=site.surface), _label(box_scene.share_inside(site.pad))
     items: tuple[Hall | Thing, ...] = (site.hall, *site.things)
     for item in items:
-        seen = _seen(item, box_scene, level)
+        label = _seen(item, box_scene, level)
         kind = "hall" if isinstance(item, Hall) else item.kind
         words = (item.shape,) if isinstance(item, Hall) else (item.color, item.status)
         for attribute in ("", *words):
-            yield Phrase(thing=kind, attribute=attribute), seen
+            yield Phrase(thing=kind, attribute=attribute), label
         # from afar, the site is where one has to look
-        at_site = grounds if level >= _LEVEL_OF_DOUBT else seen
+        at_site = grounds if level >= _LEVEL_OF_DOUBT else label
         yield Phrase(site=site.kind, thing=kind), at_site
 
 
 def _seen(item: Hall | Thing, box_scene: Box, level: int) -> int:
     if level > _LEVEL_OF_DOUBT:
         return 0
-    seen = _label(item.box.share_inside(box_scene))
-    return IGNORED_PHRASE if level == _LEVEL_OF_DOUBT and seen else seen
+    label = _label(item.box.share_inside(box_scene))
+    return IGNORED_PHRASE if level == _LEVEL_OF_DOUBT and label else label
 
 
 def _label(share: float) -> int:

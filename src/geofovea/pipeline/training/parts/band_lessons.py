@@ -157,14 +157,14 @@ def _lesson(
 def _questions(rng: random.Random, world: World, site: Site, spec: SampleSpec) -> list[Question]:
     """The one about the lawn, some that red, green and blue answer, and some about other sites."""
     strangers = _STRANGERS if len(world.named_sites) > 1 else 0
-    seen = islice(_seen(rng, world, site), spec.questions - 1 - strangers)
+    own = islice(_seen(rng, world, site), spec.questions - 1 - strangers)
     others = [each for each in world.named_sites if each is not site]
     about = [rng.choice(others) for _ in range(strangers)]
     further = [
         _lawn_of(each) if number % 2 else next(_seen(rng, world, each))
         for number, each in enumerate(about)
     ]
-    return [_lawn_of(site), *seen, *further]
+    return [_lawn_of(site), *own, *further]
 
 
 def _seen(rng: random.Random, world: World, site: Site) -> Iterator[Question]:
@@ -184,10 +184,10 @@ def _is_answered(question: Question, boxes: list[TokenBoxes], visible: NDArray[n
 
 def _shows_lawn(site: Site, boxes: list[TokenBoxes], visible: NDArray[np.bool_]) -> bool:
     """Whether enough of a strip of grass is visible at native resolution."""
-    shown = zip(boxes, np.split(visible, len(boxes)), strict=True)
-    native = [(each, seen) for each, seen in shown if each.level == 0]
+    by_tile = zip(boxes, np.split(visible, len(boxes)), strict=True)
+    native = [(each, is_visible) for each, is_visible in by_tile if each.level == 0]
     return any(
-        sum(float((each.overlap(strip) * seen).sum()) for each, seen in native)
+        sum(float((each.overlap(strip) * is_visible).sum()) for each, is_visible in native)
         >= _ENOUGH_OF_A_STRIP * strip.area
         for strip in lawn_strips(site)
     )

@@ -85,10 +85,10 @@ class BandPart(nn.Module):
         is_other = torch.rand(len(lessons), generator=draw) < 0.5
         logits, targets, attention = self._read(lessons, is_other, hides=is_hidden)
         places = answer_position(targets)[..., None] + torch.arange(2)
-        wanted = targets.gather(2, places).masked_fill(~lessons.answered[..., None], IGNORED)
-        losses = {"colors": word_loss(logits[:, 1:], wanted[:, 1:])}
+        labels = targets.gather(2, places).masked_fill(~lessons.answered[..., None], IGNORED)
+        losses = {"colors": word_loss(logits[:, 1:], labels[:, 1:])}
         if not is_hidden:
-            losses["band"] = word_loss(logits[:, :1], wanted[:, :1])
+            losses["band"] = word_loss(logits[:, :1], labels[:, :1])
         losses["focus"], _ = _focus(lessons, attention)
         total: Tensor = torch.stack([*losses.values()]).sum()
         return total, {name: loss.item() for name, loss in losses.items()}

@@ -69,8 +69,10 @@ class DualPart(nn.Module):
         for name, places in _GROUPS.items():
             for which in ("native", "coarse") if name == "site" else ("native",):
                 of_level = rows[which]
-                found = [average_precision(logits[of_level, p], shown[of_level, p]) for p in places]
-                known = [value for value in found if value is not None]
+                precisions = [
+                    average_precision(logits[of_level, p], shown[of_level, p]) for p in places
+                ]
+                known = [value for value in precisions if value is not None]
                 if known:
                     record[f"{name}_{which}"] = round(sum(known) / len(known), 4)
         return record

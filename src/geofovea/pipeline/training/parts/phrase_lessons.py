@@ -92,9 +92,9 @@ def _lessons(rng: random.Random, shape: ModelShape, spec: SampleSpec) -> Iterato
     while True:
         side = rng.choice(spec.scene_sides)
         world = world_of(spec.world, rng.getrandbits(48), side, side)
-        seen = [_seen(rng, world, shape) for _ in range(_TILES - _CROWDS)]
-        seen += [_crowd(rng, shape, spec.world) for _ in range(_CROWDS)]
-        pixels, levels, shown = zip(*seen, strict=True)
+        views = [_seen(rng, world, shape) for _ in range(_TILES - _CROWDS)]
+        views += [_crowd(rng, shape, spec.world) for _ in range(_CROWDS)]
+        pixels, levels, shown = zip(*views, strict=True)
         yield np.stack(pixels), np.array(levels), np.stack(shown)
 
 

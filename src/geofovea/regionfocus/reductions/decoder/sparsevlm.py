@@ -52,8 +52,8 @@ def published_schedules(counts: Mapping[int, tuple[int, int, int]]) -> dict[int,
     """Schedules by name: counts of 576 tokens after layers 2, 6 and 15 of 32, as shares."""
     layers = (3 / 32, 7 / 32, 16 / 32)
     return {
-        tokens: Schedule.of(*zip(layers, [n / 576 for n in left], strict=True))
-        for tokens, left in counts.items()
+        tokens: Schedule.of(*zip(layers, [n / 576 for n in remaining], strict=True))
+        for tokens, remaining in counts.items()
     }
 
 

@@ -52,10 +52,18 @@ def allot_tokens(
     whole = math.fsum(masses)
     quotas = [have + remainder * mass / whole for have, mass in zip(shares, masses, strict=True)]
     # a quota that is whole but for rounding must not lose a token to it
-    shares = [
+    floors = [
         min(math.floor(quota + 1e-9), capacity)
         for quota, capacity in zip(quotas, capacities, strict=True)
     ]
+    return _filled_up(floors, quotas, capacities, total)
+
+
+def _filled_up(
+    shares: Sequence[int], quotas: Sequence[float], capacities: Sequence[int], total: int
+) -> list[int]:
+    """Shares that add up to ``total``: the rest goes to the parts furthest below their quotas."""
+    filled = list(shares)
     gaps = [
         (round(share - quota, 9), part)
         for part, (share, quota) in enumerate(zip(shares, quotas, strict=True))
@@ -64,7 +72,7 @@ def allot_tokens(
     heapq.heapify(gaps)
     for _ in range(total - sum(shares)):
         gap, part = heapq.heappop(gaps)
-        shares[part] += 1
-        if shares[part] < capacities[part]:
+        filled[part] += 1
+        if filled[part] < capacities[part]:
             heapq.heappush(gaps, (gap + 1, part))
-    return shares
+    return filled
