@@ -4,9 +4,11 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 import shapely
+import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import Affine
@@ -143,6 +145,51 @@ def test_a_size_is_that_of_the_ground(scenes):
     assert area.error * UNITS["acres"].size == pytest.approx(1200, rel=1e-3)
     length = answered(scenes["north up"], "How long is the mill?", MILL).quantities[0]
     assert (length.value, length.unit) == (pytest.approx(100, rel=1e-3), "m")
+
+
+SKEWED = {
+    "degrees far north": ("EPSG:4326", Affine(1e-3, 0, 13, 0, -1e-3, 62)),
+    "turned degrees": (
+        "EPSG:4326",
+        Affine.translation(13, 62) @ Affine.rotation(-20) @ Affine.scale(1e-3, -2e-3),
+    ),
+    "high pixels": ("EPSG:32633", Affine(10, 0, 400_000, 0, -23, 5_800_000)),
+}
+
+
+@pytest.fixture(scope="module", params=SKEWED)
+def on_skewed(request, tmp_path_factory):
+    """``(scene, outline)``: a scene whose pixels are no squares, and outlines in meters there."""
+    crs, transform = SKEWED[request.param]
+    path = tmp_path_factory.mktemp("skewed") / "scene.tif"
+    layout = {"width": 600, "height": 500, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", "GTiff", crs=crs, transform=transform, **layout) as file:
+        file.write(np.ones((1, 500, 600), np.uint8))
+    to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    lon, lat = to_lonlat.transform(*(transform @ (300, 250)))
+    flat = pyproj.CRS(f"+proj=aeqd +lon_0={lon} +lat_0={lat} +ellps=WGS84")
+    to_crs = pyproj.Transformer.from_crs(flat, crs, always_xy=True)
+
+    def outline(label, meters):
+        ring = [~transform @ to_crs.transform(x, y) for x, y in meters.exterior.coords]
+        return LocatedPlace(label, shapely.Polygon(ring), 0, 0.5, 1.0)
+
+    return open_scene(path), outline
+
+
+@pytest.mark.parametrize("turn", [0, 30, 75])
+def test_sides_and_gaps_are_those_of_the_ground_where_pixels_are_no_squares(on_skewed, turn):
+    scene, outline = on_skewed
+    pier = shapely.affinity.rotate(shapely.box(-2000, -300, 2000, 300), turn)
+    mill = shapely.affinity.rotate(shapely.box(2600, 1500, 3000, 1900), turn, origin=(0, 0))
+    places = outline("pier", pier), outline("mill", mill)
+    for question, meters in (
+        ("How long is the pier in m?", 4000),
+        ("How wide is the pier in m?", 600),
+    ):
+        assert answered(scene, question, *places).quantities[0].value == pytest.approx(meters, 1e-3)
+    gap = answered(scene, "How far is the pier from the mill in m?", *places).quantities[1]
+    assert gap.value == pytest.approx(pier.distance(mill), rel=1e-3)
 
 
 def test_without_a_place_on_the_ground_numbers_are_pixels_and_north_is_up(scenes):

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from geofovea.pipeline.answers.features import is_on_ground
 from geofovea.pipeline.answers.measurement import LocatedPlace, Quantity
@@ -16,6 +18,7 @@ from geofovea.tiling.geo.geodesic import (
     Point,
     area_on_ground,
     displacement,
+    flat_around,
     reach_m,
 )
 from geofovea.tiling.scene import Scene
@@ -26,7 +29,7 @@ NORTH_AT_TOP = (
     "the scene does not say where it lies: north is taken to be at the top of the picture"
 )
 
-_SIDES_OF_A_RECTANGLE = 4
+_LEAST_CORNERS = 3
 # what an error of nine in ten is in standard deviations of a normal distribution
 _DEVIATIONS = 1.645
 
@@ -126,8 +129,17 @@ class Plane:
 
     def gap(self, one: LocatedPlace, two: LocatedPlace) -> float:
         """The way between the nearest points of two outlines; 0 where they touch."""
-        points = shapely.get_coordinates(shapely.shortest_line(one.region, two.region))
-        return self.way(tuple(points[0]), tuple(points[1])).distance
+        line = shapely.shortest_line(one.region, two.region)
+        ends = [(float(x), float(y)) for x, y in shapely.get_coordinates(line)]
+        middle = (ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2
+        flat = [self._flat(middle, place.region) for place in (one, two)]
+        if not all(np.isfinite(points).all() for points in flat):
+            return self.way(*ends).distance
+        shapes = [
+            shapely.transform(place.region, lambda _, points=points: points)
+            for place, points in zip((one, two), flat, strict=True)
+        ]
+        return float(shapes[0].distance(shapes[1]))
 
     def size(self, measure: str, place: LocatedPlace) -> Quantity:
         """The area, length or width of a place.
@@ -136,13 +148,23 @@ class Plane:
         """
         if measure == "area":
             return self._area(place)
-        ring = shapely.get_coordinates(place.region.minimum_rotated_rectangle)
-        sides = [
-            self.way(tuple(ring[i]), tuple(ring[i + 1])).distance
-            for i in range(_SIDES_OF_A_RECTANGLE)
-        ]
-        value = (max if measure == "length" else min)(sides[0] + sides[2], sides[1] + sides[3]) / 2
+        flat = self._flat(place.center, place.region.convex_hull)
+        known = flat[np.isfinite(flat).all(1)]
+        if len(known) < _LEAST_CORNERS:
+            known = shapely.get_coordinates(place.region) * self.length_of(place, 1.0)
+        ring = shapely.get_coordinates(shapely.MultiPoint(known).minimum_rotated_rectangle)
+        sides = np.hypot(*np.diff(ring[:3], axis=0).T)
+        value = float(max(sides) if measure == "length" else min(sides))
         return Quantity(measure, value, self.length_of(place, place.token_side), self.unit)
+
+    def _flat(self, center: Point, shape: shapely.Geometry) -> NDArray[np.float64]:
+        """The vertices of a shape in the unit of the plane, ``(n, 2)``; NaN where off the map.
+
+        On the ground a pixel need not be a square, so angles and nearest points are other ones.
+        """
+        points = shapely.get_coordinates(shape)
+        flat = flat_around(self.scene, center, points) if self.is_on_ground else None
+        return points if flat is None else flat
 
     def _area(self, place: LocatedPlace) -> Quantity:
         """The error is half a token all along the outline."""

@@ -23,7 +23,14 @@ from geofovea.tiling.geo.shape_lonlat import area_of, cut_at_antimeridian, shape
 if TYPE_CHECKING:
     import pyproj
 
-__all__ = ["Displacement", "area_on_ground", "displacement", "geodesic_pieces", "reach_m"]
+__all__ = [
+    "Displacement",
+    "area_on_ground",
+    "displacement",
+    "flat_around",
+    "geodesic_pieces",
+    "reach_m",
+]
 
 Point = tuple[float, float]
 
@@ -103,6 +110,36 @@ def area_on_ground(scene: HasGeoreference, polygon: shapely.Geometry) -> float |
         shape = shape_lonlat(scene.georeference, piece, tolerance)
         total += 0.0 if shape is None else area_of(cut_at_antimeridian(shape))
     return total or None
+
+
+def flat_around(
+    scene: HasGeoreference, center: Point, points: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Points of a scene in meters east and north of one of them: azimuthal equidistant.
+
+    Shapes are compared there, because a pixel may be wider than high on the ground. Lengths are too
+    large by less than one in 10,000 up to 100 km from the center.
+
+    Args:
+        scene: Where they lie.
+        center: ``(x_scene, y_scene)``.
+        points: ``(n, 2)`` of ``(x_scene, y_scene)``.
+
+    Returns:
+        ``(n, 2)`` of ``(east, north)``, NaN for points off the map; None where the scene has no
+        place on the Earth, or the center none on the map.
+    """
+    lonlat = scene.georeference.lonlat_from_scene(np.vstack(([center], points)))
+    if lonlat is None or not np.isfinite(lonlat[0]).all():
+        return None
+    flat = np.full((len(points), 2), np.nan)
+    known = np.isfinite(lonlat[1:]).all(1)
+    ends = lonlat[1:][known]
+    starts = np.broadcast_to(lonlat[0], ends.shape)
+    azimuth, _, distance = _geod().inv(starts[:, 0], starts[:, 1], ends[:, 0], ends[:, 1])
+    angle = np.radians(azimuth)
+    flat[known] = np.column_stack((distance * np.sin(angle), distance * np.cos(angle)))
+    return flat
 
 
 def geodesic_pieces(
