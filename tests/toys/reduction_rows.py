@@ -1,4 +1,4 @@
-"""Which reductions a host of each family accepts, as a table for people.
+"""Which reductions, layer methods and cache policies a host of each family accepts, as a table.
 
     PYTHONPATH=tests/toys python tests/toys/reduction_rows.py
 
@@ -17,19 +17,17 @@ from repository import ROOT
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.session.plan import plan_encoding
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.session.plan import plan_encoding, plan_skip
 from geofovea.pipeline.system.tables import markdown_table
+from geofovea.regionfocus.cache_policies.kv_spec import KV_NAMES, parse_kv
+from geofovea.regionfocus.layer_plans.registry import LAYER_METHOD_NAMES
 from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 
 PAGE = ROOT / "docs" / "reductions.md"
 BEGIN, END = "<!-- reductions by family: made by a test -->\n", "<!-- end -->\n"
-STAGES = (
-    ("on projected tokens", REDUCTION_NAMES),
-    ("inside the decoder", DECODER_REDUCTION_NAMES),
-    ("inside the encoder", tuple(ENCODER_LINKS)),
-)
 
 
 def accepts(host: Any, name: str, tokens: Any) -> bool:
@@ -42,6 +40,39 @@ def accepts(host: Any, name: str, tokens: Any) -> bool:
     if chain.decoder is not None:
         host.generate(QUESTION, tokens, chain.decoder)
     return True
+
+
+def skips(host: Any, name: str, tokens: Any) -> bool:
+    """Whether a host answers with a layer method, which really runs."""
+    try:
+        method = plan_skip(host, name, make_chain("focus_spread"))
+    except ModelError:
+        return False
+    assert method is not None
+    host.generate_together([Prompt(QUESTION, tokens, skip=method.beside(tokens).of(tokens))])
+    return True
+
+
+def stores(host: Any, name: str, tokens: Any) -> bool:
+    """Whether a host answers out of a memory that stores, or reads, by a policy."""
+    prompts, kv = host.stored_prompts, parse_kv(name)
+    if prompts is None:
+        return False
+    tiles = prompts.store(tokens, kv.storing())
+    try:
+        prompts.generate(Prompt(QUESTION, tokens), tiles, kv.reading())
+    except ModelError:
+        return False
+    return True
+
+
+STAGES = (
+    ("on projected tokens", REDUCTION_NAMES, accepts),
+    ("inside the decoder", DECODER_REDUCTION_NAMES, accepts),
+    ("inside the encoder", tuple(ENCODER_LINKS), accepts),
+    ("`--skip`", LAYER_METHOD_NAMES, skips),
+    ("`--memory`, `--kv`", KV_NAMES, stores),
+)
 
 
 def cell(names: Sequence[str], accepted: Sequence[str]) -> str:
@@ -60,11 +91,11 @@ def table() -> str:
         tokens = tokens_of(host)
         tokens = replace(tokens, importance=torch.linspace(0, 1, len(tokens)))
         cells = tuple(
-            cell(names, [name for name in names if accepts(host, name, tokens)])
-            for _, names in STAGES
+            cell(names, [name for name in names if does(host, name, tokens)])
+            for _, names, does in STAGES
         )
         rows.setdefault(cells, []).append(f"`{family}`")
-    head = ("family", *(f"{stage} ({len(names)})" for stage, names in STAGES))
+    head = ("family", *(f"{stage} ({len(names)})" for stage, names, _ in STAGES))
     return markdown_table(head, [[", ".join(which), *cells] for cells, which in rows.items()])
 
 

@@ -1,4 +1,4 @@
-"""The page says of every family which reductions it accepts."""
+"""The page says of every family which reductions, layer methods and memories it accepts."""
 
 import pytest
 from reduction_rows import PAGE, page_with, table
