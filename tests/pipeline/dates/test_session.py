@@ -48,6 +48,8 @@ def test_all_dates_share_the_budget_and_reach_the_model_with_their_dates(make_pa
     answer = make_pair().ask(QUESTION, budget=FEW)
     (question, tokens) = shown[-1]
     assert question == QUESTION
+    named = make_pair().ask(QUESTION, budget=FEW, tiles=FEW.tiles - 2)
+    assert named.answer.cost.budget.tiles == FEW.tiles - 2
     assert isinstance(tokens, DatedTokens)
     assert tokens.labels == ("Before, 2024-06-01:", "After, 2024-09-29:")
     first, second = tokens.sets

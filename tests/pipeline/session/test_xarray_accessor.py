@@ -9,17 +9,19 @@ import weakref
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
 import rioxarray
+import shapely
 import xarray as xr
 from PIL import Image
 from pipeline_toys import QUESTION, texture
 from rasterio.transform import Affine
 
 import geofovea as gf
-from geofovea.errors import GeometryError, MissingExtraError, OutputError, SceneError
+from geofovea.errors import BudgetError, GeometryError, MissingExtraError, OutputError, SceneError
 from geofovea.pipeline.answers import html as answer_html_module
 from geofovea.pipeline.hosts.endpoint.host import endpoint_host
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
@@ -84,6 +86,48 @@ def test_every_form_of_an_array_is_answered_as_numpy(forms, form, tiny_host):
     truth = gf.ask(forms("numpy"), QUESTION, model=tiny_host, budget=FEW)
     found = gf.ask(forms(form), QUESTION, model=tiny_host, budget=FEW)
     assert facts_of(found) == facts_of(truth)
+
+
+def test_an_object_is_searched_counted_and_measured_as_the_file(forms, tiny_host, scene_path):
+    tree, how = forms("tree"), {"model": tiny_host, "tiles": 12}
+    found, truth = tree.fovea.find("plane", **how), gf.find(scene_path, "plane", **how)
+    assert [p.box_scene for p in found] == [p.box_scene for p in truth]
+    assert found.coverage == truth.coverage
+    found, truth = tree.fovea.count("truck", **how), gf.count(scene_path, "truck", **how)
+    assert (found.value, found.low, found.high) == (truth.value, truth.low, truth.high)
+    question = "distance from the plane to the truck"
+    found, truth = tree.fovea.measure(question, **how), gf.measure(scene_path, question, **how)
+    assert found.sentence == truth.sentence
+    # the tokens of one verb are there for the next
+    assert len(tree.fovea._sessions) == 1
+
+
+def test_a_session_takes_limits_by_name_as_ask_does(make_session):
+    session = make_session()
+    truth = session.ask(QUESTION, budget=FEW)
+    assert session.ask(QUESTION, tiles=12, tokens=60).cost.budget == truth.cost.budget
+    assert session.ask(QUESTION, budget=FEW, tiles=7).cost.budget == replace(FEW, tiles=7)
+    with pytest.raises(BudgetError, match="tiles"):
+        session.measure("distance from the plane to the truck", tiles=0)
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        (geopandas.GeoSeries([shapely.box(0, 0, 9, 9)] * 2, crs=4326), "got a GeoSeries; make"),
+        (
+            geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)]),
+            "frame.union_all(), frame.crs",
+        ),
+        (shapely.box(0, 0, 9, 9), "geofovea.Region.from_crs(scene, polygon, crs)"),
+        (np.eye(3), "geofovea.Region(polygon)"),
+    ],
+    ids=["series", "frame", "polygon", "array"],
+)
+def test_what_is_no_region_is_refused_in_one_line_with_what_would_be(region, message, make_session):
+    with pytest.raises(GeometryError, match=re.escape(message)) as told:
+        make_session().ask(QUESTION, region=region)
+    assert "\n" not in str(told.value)
 
 
 def test_an_array_is_answered_as_the_file_whose_overviews_are_exact_averages(make_tiff, tiny_host):

@@ -22,7 +22,7 @@ from geofovea.pipeline.hosts.base import SupportsImages
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import fitting_budget
-from geofovea.pipeline.session.request import AskRequest, checked_choices
+from geofovea.pipeline.session.request import AskRequest, budget_of, checked_choices
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.dated_tokens import DatedTokens
@@ -64,6 +64,8 @@ class StackSession(TileSeries):
         question: str,
         *,
         budget: Budget | None = None,
+        tiles: int | None = None,
+        tokens: int | None = None,
         focus: str | None = None,
         reduction: str = DEFAULT_REDUCTION,
         descent: str = DEFAULT_DESCENT,
@@ -81,6 +83,8 @@ class StackSession(TileSeries):
         Args:
             question: In the words of the model.
             budget: What may be spent on all dates together; the host's own default if None.
+            tiles: Most tiles to encode, in place of the budget's.
+            tokens: Most vision tokens for the decoder, in place of the budget's.
             focus: What reads the question: one of ``FOCUS_NAMES``; ``changes`` reads differences
                 alone. By default ``attention`` where the host shows it, else ``changes``.
             reduction: What drops tokens, before the decoder alone.
@@ -98,7 +102,8 @@ class StackSession(TileSeries):
                 were.
         """
         options = AnswerOptions(focus, reduction, descent, route, None, focus_model)
-        return self.answer(AskRequest(question, budget, options, region=region, choices=choices))
+        limits = budget_of(self.host, budget, tiles, tokens)
+        return self.answer(AskRequest(question, limits, options, region=region, choices=choices))
 
     def answer(self, request: AskRequest) -> DatedAnswer:
         """Answer a question as `ask` does."""
@@ -110,6 +115,7 @@ class StackSession(TileSeries):
         phrase: str | None = None,
         *,
         budget: Budget | None = None,
+        tiles: int | None = None,
         region: Region | None = None,
         min_score: float | None = None,
     ) -> Places:
@@ -118,6 +124,7 @@ class StackSession(TileSeries):
         Args:
             phrase: What came or went, such as ``"truck"``; None takes every change.
             budget: What may be spent on all dates together; None looks at every native tile.
+            tiles: Most tiles to encode, in place of the budget's.
             region: What alone is looked at, in the reference scene.
             min_score: The least score of a place that is listed, in (0, 1); 0.99 by default, and
                 0.5 with a phrase.
@@ -126,7 +133,8 @@ class StackSession(TileSeries):
             GeoFoveaError: As `ask` does.
         """
         with using_threads(getattr(self.host, "threads", None)):
-            return find_changes(self, phrase, budget=budget, region=region, min_score=min_score)
+            limits = budget_of(self.host, budget, tiles)
+            return find_changes(self, phrase, budget=limits, region=region, min_score=min_score)
 
     def _answer(self, request: AskRequest) -> DatedAnswer:
         host, clock = self.host, StageClock()

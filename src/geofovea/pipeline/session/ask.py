@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from geofovea.pipeline.answers.answer import Answer
@@ -16,7 +15,6 @@ from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointS
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.model_choice import AUTO, chosen_model
-from geofovea.pipeline.session.request import checked_budget
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
@@ -31,7 +29,7 @@ from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
 
-__all__ = ["ask", "budget_of", "host_of", "measure"]
+__all__ = ["ask", "host_of", "measure"]
 
 
 def ask(
@@ -165,7 +163,9 @@ def ask(
     )
     return session.ask(
         question,
-        budget=budget_of(host, budget, tiles, tokens),
+        budget=budget,
+        tiles=tiles,
+        tokens=tokens,
         focus=focus,
         reduction=reduction,
         descent=descent,
@@ -222,24 +222,13 @@ def measure(
     session = SceneSession(raster, host, open_seconds=seconds)
     return session.measure(
         question,
-        budget=budget_of(host, budget, tiles, tokens),
+        budget=budget,
+        tiles=tiles,
+        tokens=tokens,
         focus=focus,
         descent=descent,
         focus_model=focus_model,
     )
-
-
-def budget_of(
-    host: Host, budget: Budget | None, tiles: int | None = None, tokens: int | None = None
-) -> Budget | None:
-    """A budget with some limits replaced; None, the host's own, where nothing was given.
-
-    Raises:
-        BudgetError: If it is no budget, or a limit is impossible.
-    """
-    limits = {"tiles": tiles, "tokens": tokens}
-    changes = {name: limit for name, limit in limits.items() if limit is not None}
-    return replace(checked_budget(budget) or host.default_budget, **changes) if changes else budget
 
 
 def host_of(

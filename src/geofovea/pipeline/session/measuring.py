@@ -32,7 +32,7 @@ from geofovea.pipeline.session.answering import Reply
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
-from geofovea.pipeline.session.request import AskRequest
+from geofovea.pipeline.session.request import AskRequest, budget_of
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.regionfocus.search.router import Route
@@ -130,9 +130,12 @@ def _is_blind(focus: str) -> bool:
 
 
 def measuring_request(
+    host: Host,
     question: str | Measurable,
     *,
     budget: Budget | None = None,
+    tiles: int | None = None,
+    tokens: int | None = None,
     focus: str | None = None,
     descent: str = DEFAULT_DESCENT,
     focus_model: str | None = None,
@@ -146,7 +149,8 @@ def measuring_request(
     """
     words = question if isinstance(question, str) else question.words
     options = AnswerOptions(focus, descent=descent, focus_model=focus_model)
-    request = AskRequest(words, budget, options, region=region)
+    limits = budget_of(host, budget, tiles, tokens)
+    request = AskRequest(words, limits, options, region=region)
     parsed = check_measurable(request.words()) if isinstance(question, str) else question
     return replace(request, measure=parsed)
 

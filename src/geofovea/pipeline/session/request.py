@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from geofovea.errors import BudgetError, QuestionError
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.options import AnswerOptions
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_QUESTION_LENGTH",
     "MOST_CHOICES",
     "AskRequest",
+    "budget_of",
     "checked_budget",
     "checked_choices",
     "is_blank",
@@ -124,6 +126,19 @@ def checked_budget(budget: Budget | None) -> Budget | None:
     raise BudgetError(
         f"budget is a geofovea.Budget, got {value!r:.60}; for a number of tiles give tiles="
     )
+
+
+def budget_of(
+    host: Host, budget: Budget | None, tiles: int | None = None, tokens: int | None = None
+) -> Budget | None:
+    """A budget with some limits replaced; None, the host's own, where nothing was given.
+
+    Raises:
+        BudgetError: If it is no budget, or a limit is impossible.
+    """
+    limits = {"tiles": tiles, "tokens": tokens}
+    changes = {name: limit for name, limit in limits.items() if limit is not None}
+    return replace(checked_budget(budget) or host.default_budget, **changes) if changes else budget
 
 
 def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ from geofovea.pipeline.session.place_counts import counted_or_read
 from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer
-from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
+from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest, budget_of
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
@@ -141,6 +141,8 @@ class SceneSession:
         question: str,
         *,
         budget: Budget | None = None,
+        tiles: int | None = None,
+        tokens: int | None = None,
         focus: str | None = None,
         reduction: str = DEFAULT_REDUCTION,
         descent: str = DEFAULT_DESCENT,
@@ -161,6 +163,8 @@ class SceneSession:
         Args:
             question: In the words of the model.
             budget: What may be spent; the host's own default if None.
+            tiles: Most tiles to encode, in place of the budget's.
+            tokens: Most vision tokens for the decoder, in place of the budget's.
             focus: As for ``geofovea.ask``; by default ``similarity`` with an index, ``prompted``
                 for a model behind an endpoint, and else ``attention``.
             reduction: What drops tokens: a name, or several with ``+`` between them, one for each
@@ -197,15 +201,8 @@ class SceneSession:
         options = AnswerOptions(
             focus, reduction, descent, route, stop, focus_model, geometry, skip, resampler
         )
-        request = AskRequest(
-            question,
-            budget,
-            options,
-            boxes=boxes,
-            concentrated=concentrated,
-            region=region,
-            choices=choices,
-        )
+        limits = budget_of(self.host, budget, tiles, tokens)
+        request = AskRequest(question, limits, options, boxes, concentrated, region, choices)
         answer = self.answer(request, watch=watch)
         warn_of_demo(answer)
         return answer
@@ -219,13 +216,14 @@ class SceneSession:
         Args:
             question: Such as ``distance from the pond to the school`` or ``Is the pond north of the
                 school?`` or ``the largest field``; or what ``distance_between`` makes of two names.
-            options: ``budget``, ``focus``, ``descent``, ``focus_model``, ``region``: as for `ask`.
+            options: ``budget``, ``tiles``, ``tokens``, ``focus``, ``descent``, ``focus_model``,
+                ``region``: as for `ask`.
 
         Raises:
             QuestionError: If the question asks for no measure.
             GeoFoveaError: As `ask` does.
         """
-        answer = self.answer(measuring_request(question, **options))
+        answer = self.answer(measuring_request(self.host, question, **options))
         warn_of_demo(answer)
         return measurement_of(answer)
 

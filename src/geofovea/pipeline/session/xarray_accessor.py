@@ -23,9 +23,13 @@ from geofovea.tiling.xarray_backend import GeoFoveaBackend
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.answers.measurement import Measurement
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+    from geofovea.pipeline.places.count import Count
+    from geofovea.pipeline.places.place import Places
+    from geofovea.pipeline.relations.superlatives import Measurable
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.geo.region import Region
@@ -112,7 +116,7 @@ class FoveaAccessor:
         Warns:
             DemoModelWarning: If the demo model guesses about a scene that is not synthetic.
         """
-        from geofovea.pipeline.session.ask import budget_of, host_of
+        from geofovea.pipeline.session.ask import host_of
 
         host = host_of(
             model,
@@ -139,7 +143,9 @@ class FoveaAccessor:
         )
         return session.ask(
             question,
-            budget=budget_of(host, budget, tiles, tokens),
+            budget=budget,
+            tiles=tiles,
+            tokens=tokens,
             focus=focus,
             reduction=reduction,
             descent=descent,
@@ -153,6 +159,77 @@ class FoveaAccessor:
             skip=skip,
             resampler=resampler,
         )
+
+    def find(
+        self,
+        phrase: str,
+        *,
+        model: str | Host = "auto",
+        endpoint: EndpointSettings | str | None = None,
+        bands: tuple[int, ...] | None = None,
+        composite: str | None = None,
+        device: str = "auto",
+        index: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> Places:
+        """Find every place that shows something; the arguments are those of ``geofovea.find``.
+
+        Raises:
+            GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+        """
+        session = self._opened(model, endpoint, device, bands, composite, index)
+        return session.find(phrase, **options)
+
+    def count(
+        self,
+        phrase: str,
+        *,
+        model: str | Host = "auto",
+        endpoint: EndpointSettings | str | None = None,
+        bands: tuple[int, ...] | None = None,
+        composite: str | None = None,
+        device: str = "auto",
+        index: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> Count:
+        """Count something, with an interval; the arguments are those of ``geofovea.count``.
+
+        Raises:
+            GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+        """
+        session = self._opened(model, endpoint, device, bands, composite, index)
+        return session.count(phrase, **options)
+
+    def measure(
+        self,
+        question: str | Measurable,
+        *,
+        model: str | Host = "auto",
+        endpoint: EndpointSettings | str | None = None,
+        **options: Any,
+    ) -> Measurement:
+        """Compute distances and sizes of places; the arguments are those of ``geofovea.measure``.
+
+        Raises:
+            GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+        """
+        return self._opened(model, endpoint).measure(question, **options)
+
+    def _opened(
+        self,
+        model: str | Host,
+        endpoint: EndpointSettings | str | None,
+        device: str = "auto",
+        bands: tuple[int, ...] | None = None,
+        composite: str | None = None,
+        index: str | os.PathLike[str] | None = None,
+    ) -> SceneSession:
+        """The session that `ask` has with the same arguments."""
+        from geofovea.pipeline.session.ask import host_of
+
+        host = host_of(model, self.scene, endpoint, device=device)
+        view = {"bands": bands, "composite": composite, "band_map": None}
+        return self._session(host, **view, cache_tokens=None, index=index)
 
     def _session(self, host: Host, **view: Any) -> SceneSession:
         """What asks this host about the object, shown in this way."""

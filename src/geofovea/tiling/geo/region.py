@@ -119,10 +119,16 @@ def checked_region(region: Region | None) -> Region | None:
     value: object = region
     if value is None or isinstance(value, Region):
         return region
+    if hasattr(value, "union_all"):
+        # a GeoSeries or a GeoDataFrame, of many rows and lines
+        raise GeometryError(
+            f"region is a geofovea.Region, got a {type(value).__name__}; make one of all its "
+            "polygons with geofovea.Region.from_crs(scene, frame.union_all(), frame.crs)"
+        )
     raise GeometryError(
-        f"region is a geofovea.Region, got {value!s:.60}; make one of a polygon on the ground with "
-        "geofovea.Region.from_crs(scene, polygon, crs), or of one in pixels with "
-        "geofovea.Region(polygon)"
+        f"region is a geofovea.Region, got {' '.join(str(value).split()):.60}; make one of a "
+        "polygon on the ground with geofovea.Region.from_crs(scene, polygon, crs), or of one in "
+        "pixels with geofovea.Region(polygon)"
     )
 
 
