@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.watching import Watcher, watched_by, watched_calls
+from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
@@ -152,7 +153,10 @@ def count_shown(
     host = session.host
     own = QuestionUsage.of(host, EncodePlan(), usage.clock)
     limits = replace(limits, tiles=len(shown.tiles))
-    looker = TileLooker(host, session.pyramid, phrase, calls, own, limits, request.region)
+    names = ShownNames.of(host, session.scene, session.pyramid)
+    looker = TileLooker(
+        *(host, session.pyramid, phrase, calls, own, limits, request.region), names=names
+    )
     looker.look(shown.tiles)
     usage.tokens_scored += own.tokens_scored
     usage.tiles_read += own.tiles_read
@@ -230,6 +234,7 @@ class _Counting:
             self.budget,
             self.native.region,
             self.min_score,
+            ShownNames.of(session.host, session.scene, session.pyramid),
         )
 
     def _affordable(self, looker: TileLooker) -> int:

@@ -17,6 +17,7 @@ from geofovea.pipeline.engine.watching import Watcher, watched_by, watched_calls
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.indexed import indexed_likeness
+from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.index.likeness import SceneLikeness
@@ -223,6 +224,7 @@ def _find(
         allowed,
         region,
         options.min_score,
+        ShownNames.of(session.host, session.scene, session.pyramid),
     )
     look = _Look(session, looker, native, options, watch)
     look.sweep() if options.coverage == "sweep" else look.search()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,6 +10,7 @@ import torch
 
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.grounding import can_ground, spoken_places
 from geofovea.pipeline.places.outline import tile_box, token_boxes, token_error_px
@@ -24,6 +26,7 @@ from geofovea.tiling.pyramid import Box, Pyramid, Tile
 __all__ = ["TileLooker", "tokens_in", "within"]
 
 _TILES_AT_ONCE = 16
+_LEAST_DOUBT = 1e-6
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +42,7 @@ class TileLooker:
         budget: What may be spent; the tokens are those of all prompts together.
         region: What alone is asked about; None for the whole scene.
         min_score: The least probability of a place.
+        names: What judges the tiles beside the model; None where nothing does.
         spent_tiles: Tiles that count toward the budget so far.
         looked: How many places each tile looked at shows, before seams are merged.
         looked_again: Tiles of shifted grids that were looked at; see ``look_again``.
@@ -56,6 +60,7 @@ class TileLooker:
     budget: Budget
     region: Region | None = None
     min_score: float = 0.5
+    names: ShownNames | None = None
     spent_tiles: int = 0
     looked: dict[Tile, int] = field(default_factory=dict)
     looked_again: int = 0
@@ -91,6 +96,7 @@ class TileLooker:
         other = TileLooker(
             *(self.host, pyramid, self.phrase, calls, self.usage, self.budget, region),
             min_score=self.min_score,
+            names=None if self.names is None else self.names.on(pyramid),
             spent_tiles=self.spent_tiles,
         )
         other.asker, other._doubts = self.asker, self._doubts
@@ -132,7 +138,8 @@ class TileLooker:
         words = presence_words(self.host)
         noun, adjectives = words.parts(self.phrase)
         shown = list(pictures)
-        presences = self.asker.ask(words.ask(noun), list(pictures.values()))
+        asked = self.asker.ask(words.ask(noun), list(pictures.values()))
+        presences = self._judged_twice(noun, asked, list(pictures.values()))
         for tile, presence in zip(shown, presences, strict=True):
             if presence.probability >= self.min_score:
                 places = self._places_in(tile, pictures[tile], noun, presence)
@@ -141,6 +148,23 @@ class TileLooker:
                 self.places += places
             if not self.looked[tile]:
                 self.absence *= 1 - presence.probability
+
+    def _judged_twice(
+        self, noun: str, asked: list[Presence], pictures: Sequence[TokenSet]
+    ) -> list[Presence]:
+        """What the model believes, together with what its dual encoder tells of the same tiles.
+
+        The mean of both in log-odds: they err in different tiles.
+        """
+        if self.names is None:
+            return asked
+        told = self.names.thing_probabilities(noun, pictures)
+        return [
+            presence
+            if likely is None
+            else replace(presence, probability=_mean_in_log_odds(presence.probability, likely))
+            for presence, likely in zip(asked, told, strict=True)
+        ]
 
     def _tokens(self, tiles: Sequence[Tile]) -> TokenSet:
         tokens = self.calls.tokens(tiles, self.usage)
@@ -193,6 +217,16 @@ class TileLooker:
                 if place.score * share >= self.min_score
             ]
         return places
+
+
+def _mean_in_log_odds(one: float, other: float) -> float:
+    odds = [math.log(p / (1 - p)) for p in (_inside(one), _inside(other))]
+    return 1 / (1 + math.exp(-sum(odds) / 2))
+
+
+def _inside(probability: float) -> float:
+    """One that has finite odds."""
+    return min(max(probability, _LEAST_DOUBT), 1 - _LEAST_DOUBT)
 
 
 def within(region: Region | None, tokens: TokenSet) -> TokenSet:

@@ -14,7 +14,7 @@ import torch
 
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.metered_generator import MeteredGenerator
-from geofovea.pipeline.focus.named_places import LIKELY, NamedPlaces
+from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.regionfocus.tokens import TokenSet
@@ -32,7 +32,7 @@ class Presence:
     """
 
     def __init__(
-        self, host: Host, calls: EngineCalls, tokens: int, places: NamedPlaces | None = None
+        self, host: Host, calls: EngineCalls, tokens: int, places: ShownNames | None = None
     ) -> None:
         """Keep what is asked.
 
@@ -60,9 +60,9 @@ class Presence:
             share: The share of the focus that falls on it.
             around: The tokens of tiles over the region.
         """
-        known = None if self._places is None or self.is_asked else self._places.known_as(name)
+        known = None if self._places is None or self.is_asked else self._places.site_called(name)
         if self._places is not None and known is not None:
-            likely = self._places.probability(known, around)
+            likely = self._places.site_probability(known, around)
             if likely is not None:
                 return likely >= LIKELY, likely
         score = self._score(name, region, share)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geofovea.pipeline.answers.evidence import Evidence
-from geofovea.pipeline.focus.named_places import LIKELY, NamedPlaces
+from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.regionfocus.search.router import Route, is_at_place
@@ -44,11 +44,11 @@ def absence_warnings(
     """
     if not is_at_place(question):
         return ()
-    named = NamedPlaces.of(host, scene, pyramid)
-    names = () if named is None else named.names_in(question)
+    named = ShownNames.of(host, scene, pyramid)
+    names = () if named is None else named.sites_in(question)
     if named is not None and names:
         seen = [look.tokens for look in result.descent.looks]
-        likely = {name: named.probability(name, seen) for name in names}
+        likely = {name: named.site_probability(name, seen) for name in names}
         if None not in likely.values():
             return tuple(
                 f"the scene may not show the {name}, or the search did not find it: none of the "

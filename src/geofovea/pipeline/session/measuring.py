@@ -11,7 +11,7 @@ from geofovea.errors import ModelError, NothingShownError, QuestionError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.calls import EngineCalls
-from geofovea.pipeline.focus.named_places import NamedPlaces
+from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.focus.visual_search import (
     BASELINES,
     SearchOptions,
@@ -218,7 +218,7 @@ def measure_places(
     if question is None:
         return None
     options: SearchOptions = replace(plan.search, route="one")
-    named = NamedPlaces.of(host, scene, search.pyramid)
+    named = ShownNames.of(host, scene, search.pyramid)
     presence = Presence(host, calls, plan.decoder_budget.tokens, named)
     locator = Locator(search.pyramid, host.grid, search.encode, presence)
     foci = [(name, search.focus_on(options, place_question(name))) for name in question.places]

@@ -7,7 +7,7 @@ import torch
 import geofovea as gf
 from geofovea.datasets.synthetic.vocabulary import SITES, sites_in
 from geofovea.pipeline.engine.calls import DirectCalls
-from geofovea.pipeline.focus.named_places import LIKELY, NamedPlaces
+from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
 from geofovea.pipeline.focus.token_pair import token_pair_beside
 from geofovea.pipeline.hosts.scene_positions import shown_alone
 from geofovea.pipeline.relations.presence import Presence
@@ -63,19 +63,19 @@ def test_tokens_of_a_model_that_adds_no_places_stay_as_they_are(reader, embedded
 
 
 def test_a_site_is_likely_where_the_scene_shows_it_and_nowhere_else(reader, embedded_host, world):
-    named = NamedPlaces.of(embedded_host, reader.scene, reader.pyramid)
+    named = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
     tokens = encoded(reader, embedded_host, list(reader.pyramid.tiles(1)))
     shown = {site.kind for site in world.sites}
-    likely = {site for site in SITES if named.probability(site, [tokens]) >= LIKELY}
+    likely = {site for site in SITES if named.site_probability(site, [tokens]) >= LIKELY}
     assert likely == shown
 
 
 def test_native_tiles_alone_tell_nothing(reader, embedded_host):
-    named = NamedPlaces.of(embedded_host, reader.scene, reader.pyramid)
+    named = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
     native = encoded(reader, embedded_host, list(reader.pyramid.tiles(0))[:1])
-    assert named.probability("depot", [native]) is None
-    assert named.probability("depot", [native.select(torch.arange(0))]) is None
-    assert named.probability("depot", []) is None
+    assert named.site_probability("depot", [native]) is None
+    assert named.site_probability("depot", [native.select(torch.arange(0))]) is None
+    assert named.site_probability("depot", []) is None
 
 
 @pytest.mark.parametrize(
@@ -105,16 +105,16 @@ def test_sites_of_a_text_are_those_that_it_names(text, sites):
 )
 def test_a_name_is_known_where_it_is_that_of_a_site_and_no_more(embedded_host, name, known):
     pair = token_pair_beside(embedded_host, "embedded")
-    assert NamedPlaces(pair, Pyramid(384, 384, 192)).known_as(name) == known
+    assert ShownNames(pair, Pyramid(384, 384, 192)).site_called(name) == known
 
 
 def test_a_model_without_a_dual_encoder_and_a_scene_of_another_kind_have_no_such_names(
     reader, embedded_host, monkeypatch
 ):
     other = gf.open_scene(np.zeros((64, 64, 3), np.uint8))
-    assert NamedPlaces.of(embedded_host, other, reader.pyramid) is None
+    assert ShownNames.of(embedded_host, other, reader.pyramid) is None
     monkeypatch.setattr(embedded_host, "parts", None)
-    assert NamedPlaces.of(embedded_host, reader.scene, reader.pyramid) is None
+    assert ShownNames.of(embedded_host, reader.scene, reader.pyramid) is None
 
 
 class Scripted:
@@ -123,10 +123,10 @@ class Scripted:
     def __init__(self, likely):
         self.likely = likely
 
-    def known_as(self, name):
+    def site_called(self, name):
         return name if name in SITES else None
 
-    def probability(self, name, tokens):
+    def site_probability(self, name, tokens):
         return self.likely
 
 
@@ -146,3 +146,30 @@ def test_the_dual_encoder_decides_over_names_that_it_has_learned(
     presence = Presence(embedded_host, DirectCalls(embedded_host, None), 10, Scripted(likely))
     nothing = tokens_of_tiles(torch.zeros(0, 6, 6), (2, 3), [], Pyramid(64, 64, 64))
     assert presence.is_there(name, nothing, share, []) == verdict
+
+
+def test_a_thing_is_likely_in_native_tiles_that_show_it(reader, embedded_host, world):
+    names = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
+    tiles = list(reader.pyramid.tiles(0))[::5]
+    shown = encoded(reader, embedded_host, tiles)
+    pictures = [shown.select(shown.tile_index == n) for n in range(len(tiles))]
+    things = [thing for site in world.sites for thing in site.things]
+    kind = max({thing.kind for thing in things}, key=[thing.kind for thing in things].count)
+    likely = names.thing_probabilities(f"{kind}s", pictures)
+    boxes = [reader.pyramid.box_scene(tile) for tile in tiles]
+    shares = [
+        max(thing.box.share_inside(box) for thing in things if thing.kind == kind) for box in boxes
+    ]
+    assert min(p for p, share in zip(likely, shares, strict=True) if share > 0.6) > 0.5
+    absent = [p for p, share in zip(likely, shares, strict=True) if share == 0]
+    assert sum(p < 0.5 for p in absent) >= 0.95 * len(absent)
+
+
+def test_nothing_is_told_of_other_nouns_and_of_coarser_tiles(reader, embedded_host):
+    names = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
+    native, coarse = (
+        encoded(reader, embedded_host, list(reader.pyramid.tiles(level))[:1]) for level in (0, 1)
+    )
+    empty = native.select(torch.arange(0))
+    assert names.thing_probabilities("lighthouse", [native]) == [None]
+    assert names.thing_probabilities("truck", [coarse, empty]) == [None, None]
