@@ -1,5 +1,6 @@
 """Every benchmark: its records, its prompt and its published rule, faults included."""
 
+import csv
 import json
 import shutil
 
@@ -127,6 +128,23 @@ def test_a_malformed_row_is_named_with_its_column(tmp_path, name):
     json_lines(tmp_path / file, row, row | change)
     with pytest.raises(DataError, match=rf"{file}, line 2, column '{column}'"):
         read_benchmark(load_benchmark(name), tmp_path)
+
+
+@pytest.mark.parametrize("write", [json.dumps, repr], ids=["JSON", "Python"])
+def test_choices_in_a_cell_of_csv_are_read_as_programs_write_them(tmp_path, write):
+    def read(choices):
+        cells = MME | {"Answer choices": choices}
+        with (tmp_path / "mme.csv").open("w", newline="") as table:
+            csv.writer(table).writerows([cells.keys(), cells.values()])
+        return read_benchmark(
+            load_benchmark("mme-realworld-rs"), tmp_path, tmp_path / "mme.csv"
+        ).samples
+
+    (found,) = read(write(MME["Answer choices"]))
+    assert found.choices == ("Red", "Blue", "Green", "White", "Not visible")
+    for wrong in ("[(A) Red, (B) Blue]", "[" * 9000, "[__import__('os').getcwd()]"):
+        with pytest.raises(DataError, match="line 2, column 'Answer choices': expected a list"):
+            read(wrong)
 
 
 def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):

@@ -225,6 +225,8 @@ def test_a_report_puts_a_run_among_the_published_scores(benchmark, tmp_path):
     fair = [line for line in lines if line.startswith("| FAIR AA ") and line.count("|") == 6]
     assert "answers.jsonl (this run)" in fair[0]
     assert "n/a: every draw of images gave the same number" in scored.stdout
+    # modes that agree in every row are one column
+    assert "official, strict, lenient" in scored.stdout
     assert "are empty or failed" not in scored.stdout
     path.write_text("\n".join(json.dumps({"id": r["question_id"], "text": " "}) for r in answers))
     empty = run("lrs-vqa", "--root", root, "--predictions", path)

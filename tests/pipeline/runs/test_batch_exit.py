@@ -1,13 +1,19 @@
 """A batch says with its exit code, its log and its report what became of its rows."""
 
+import base64
+import io
 import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+import shapely
 from click.testing import CliRunner
+from PIL import Image
 from pipeline_toys import QUESTION, texture
 
+from geofovea.pipeline.answers.drawing.theme import EVIDENCE
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.system import progress
 
@@ -155,6 +161,32 @@ def test_a_report_tells_all_rows_as_a_page_and_as_a_table(batch, manifest, tmp_p
     assert "2 of 3 rows answered, 1 failed" in text
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert len({line.replace("\\|", "").count("|") for line in table[-4:]}) == 1
+
+
+def test_a_report_shows_where_each_answer_was_read_from_any_folder(
+    batch, rows, tmp_path, scene_path, monkeypatch
+):
+    monkeypatch.chdir(scene_path.parent)
+    assert batch(scene_path.name, "--question", QUESTION).exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, ["report", "out"]).exit_code == 0
+    page = Words((tmp_path / "out" / "report.html").read_text())
+    (row,), (source,) = rows().values(), page.pictures
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as picture:
+        seen = np.asarray(picture).astype(int)
+    finest = min(evidence["level"] for evidence in row["evidence"])
+    boxes = np.array([e["box_scene"] for e in row["evidence"] if e["level"] == finest])
+    scale = max(seen.shape[:2]) / max(row["scene_facts"]["width"], row["scene_facts"]["height"])
+    ends = boxes[:, :2].min(axis=0) * scale, boxes[:, 2:].max(axis=0) * scale
+    # a frame that nobody could see is made larger
+    center, half = (ends[0] + ends[1]) / 2, np.maximum((ends[1] - ends[0]) / 2, 5)
+    (left, top), (right, bottom) = (center - half).astype(int), (center + half).astype(int)
+    for line in (seen[top + 2, left + 4 : right - 3], seen[top + 4 : bottom - 3, left + 2]):
+        assert len(line) > 2
+        assert np.abs(line.mean(axis=0) - EVIDENCE).max() < 60
+    inside = shapely.geometry.shape(row["geometry"]).representative_point()
+    latitude, longitude = re.search(r"([\d.]+)° N, ([\d.]+)° E", page.text).groups()
+    assert (float(latitude), float(longitude)) == pytest.approx((inside.y, inside.x), abs=1e-5)
 
 
 def test_a_folder_without_a_batch_or_a_run_has_no_report(tmp_path):

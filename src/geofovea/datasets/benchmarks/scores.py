@@ -140,7 +140,7 @@ def score(
     if not scored:
         raise DataError(
             f"none of the {len(answers)} answers has an id of {benchmark.title}; its ids look like "
-            f"{', '.join(s.id for s in samples[:3])}"
+            f"{', '.join(s.id for s in samples[:3])}; write them into a column question_id"
         )
     samples_scored = [item.sample for item in scored]
     draws = Bootstrap(samples_scored)

@@ -6,6 +6,7 @@ files; what is wrong with a row is said with its file, its number and its column
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import os
@@ -30,6 +31,7 @@ __all__ = ["Row", "cell_text", "clipped_box", "read_rows", "read_shards"]
 
 _LISTS = ("logs", "samples", "data", "annotations", "questions", "results", "rows")
 """Under which an object of JSON keeps its list of rows, if it has one such list only."""
+_LONGEST_LIST = 20_000
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
@@ -79,7 +81,7 @@ class Row:
         return text
 
     def texts(self, column: str) -> tuple[str, ...]:
-        """A cell that holds a list of texts; a list written as JSON is read.
+        """A cell that holds a list of texts; a list written as JSON, or as Python, is read.
 
         Raises:
             DataError: If it is anything else.
@@ -87,8 +89,8 @@ class Row:
         value = self.values.get(column)
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
-                value = json.loads(value)
-            except (ValueError, RecursionError) as error:
+                value = _written_list(value)
+            except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
                 raise self.wrong(column, "a list of texts") from error
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value) or not value:
             raise self.wrong(column, "a list of texts")
@@ -226,6 +228,20 @@ def _json_list(file: Path) -> Iterator[Row]:
         raise DataError(f"{file} should hold one list of objects, got {type(values).__name__}")
     for number, value in enumerate(values):
         yield _row(f"{file}, item {number}", value)
+
+
+def _written_list(text: str) -> Any:
+    """A list out of one cell: JSON, or the form in which Python and pandas write lists to CSV.
+
+    Raises:
+        ValueError, SyntaxError, MemoryError, RecursionError: If it is neither.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        if len(text) > _LONGEST_LIST:
+            raise
+        return ast.literal_eval(text.strip())
 
 
 def _is_list(value: Any) -> bool:

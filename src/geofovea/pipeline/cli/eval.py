@@ -296,6 +296,7 @@ def _show(benchmark: Benchmark, scores: Scores, as_json: bool) -> None:
 
 def _print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:
     from geofovea.pipeline.evaluation.reports.tables import (
+        collapsed,
         figure_rows,
         group_rows,
         head_lines,
@@ -305,8 +306,8 @@ def _print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:
 
     for line in head_lines(benchmark, scores):
         echo(in_shell_words(line, click.get_current_context().command))
-    print_table(*figure_rows(scores))
-    print_table(*group_rows(scores), numbers_from=2)
+    print_table(*collapsed(figure_rows(scores)))
+    print_table(*collapsed(group_rows(scores)), numbers_from=2)
     print_table(*rule_rows(scores), numbers_from=2)
 
 

@@ -10,21 +10,33 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from geofovea import __version__
 from geofovea.errors import DataError, GeoFoveaError
-from geofovea.pipeline.runs.batch_results import ANSWERS
+from geofovea.pipeline.answers.drawing.ground import lonlat_text
+from geofovea.pipeline.answers.drawing.theme import EVIDENCE, INK
+from geofovea.pipeline.runs.batch_results import ANSWERS, point_of
 from geofovea.pipeline.runs.batch_summary import warnings_alike
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.html_page import render_page
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.tiling.remote.names import is_remote_name
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 __all__ = ["write_batch_report"]
 
+Thumbnail: TypeAlias = "tuple[Image.Image, float]"
+"""A small picture, and how many of its pixels are one of the scene."""
+
 _THUMBNAIL = 168
+_SMALLEST_MARK = 5
 _MOST_ROWS = 5000
 _MOST_WARNINGS = 20
 _LONGEST = 400
@@ -52,7 +64,10 @@ def write_batch_report(folder: Path, pictures: int = 200) -> tuple[Path, Path]:
         facts=facts,
         failures=failures,
         warnings=warnings,
-        rows=[_shown(r) | {"picture": thumbnails.get(r["scene"])} for r in results[:_MOST_ROWS]],
+        rows=[
+            _shown(r) | {"picture": _marked(thumbnails.get(r["scene"]), r)}
+            for r in results[:_MOST_ROWS]
+        ],
     )
     write_text(folder / "report.html", html)
     write_text(folder / "report.md", _markdown(title, facts, failures, warnings, results))
@@ -122,12 +137,14 @@ def _shown(result: Mapping[str, Any]) -> dict[str, Any]:
     failed = result["status"] == "failed"
     known = result.get("confidence")
     text = result.get("error") if failed else result.get("answer") or "(no answer)"
+    place = point_of(result)
     return {
         "id": result["id"],
         "scene": result["scene"],
         "question": result.get("question") or "",
         "answer": str(text)[:_LONGEST],
         "confidence": "" if failed else "–" if known is None else f"{known:.0%}",
+        "place": "" if place is None else lonlat_text(*place),
         "failed": failed,
     }
 
@@ -149,27 +166,40 @@ def _markdown(
     if warnings:
         rows = [[str(count), cell(text)] for text, count in warnings]
         parts += ["## Warnings", markdown_table(("rows", "warning"), rows)]
-    names = ("id", "question", "answer", "confidence")
+    names = ("id", "question", "answer", "confidence", "place")
     rows = [[cell(_shown(r)[name]) for name in names] for r in results[:_MOST_ROWS]]
-    parts += ["## Answers", markdown_table(("row", "question", "answer", "confidence"), rows)]
+    parts += ["## Answers", markdown_table(("row", *names[1:]), rows)]
     if len(results) > _MOST_ROWS:
         parts.append(f"The first {_MOST_ROWS} of {len(results)} rows; all are in {ANSWERS}.")
     return "\n\n".join([*parts, ""])
 
 
-def _thumbnails(results: Sequence[Mapping[str, Any]], most: int) -> dict[str, str]:
+def _thumbnails(results: Sequence[Mapping[str, Any]], most: int) -> dict[str, Thumbnail]:
     """Small pictures of scenes by name, as far as they are files that can be opened now."""
-    scenes = [s for s in dict.fromkeys(r["scene"] for r in results) if not is_remote_name(s)]
-    pictures: dict[str, str] = {}
-    for scene in scenes[:most]:
-        try:
-            pictures[scene] = _thumbnail(scene)
-        except (GeoFoveaError, OSError):
-            continue
+    scenes: dict[str, Mapping[str, Any]] = {}
+    for result in results:
+        known = scenes.setdefault(result["scene"], result)
+        if not known.get("provenance"):
+            scenes[result["scene"]] = result
+    here = [(name, row) for name, row in scenes.items() if not is_remote_name(name)]
+    pictures: dict[str, Thumbnail] = {}
+    for scene, result in here[:most]:
+        # a relative name was one in the folder where the batch ran
+        for path in dict.fromkeys((_path_then(result), scene)):
+            with suppress(GeoFoveaError, OSError):
+                pictures[scene] = _thumbnail(path)
+                break
     return pictures
 
 
-def _thumbnail(path: str) -> str:
+def _path_then(result: Mapping[str, Any]) -> str:
+    """The whole path of the scene when it was asked about; its name where none is known."""
+    identity = (result.get("provenance") or {}).get("scene_identity") or ""
+    path = identity.partition("|")[0]
+    return path if Path(path).is_absolute() else str(result["scene"])
+
+
+def _thumbnail(path: str) -> Thumbnail:
     from PIL import Image
 
     from geofovea.tiling.opening import open_scene
@@ -180,6 +210,27 @@ def _thumbnail(path: str) -> str:
     scale = _THUMBNAIL / max(scene.width, scene.height)
     shape = max(1, round(scene.height * scale)), max(1, round(scene.width * scale))
     reader = TileReader(scene, scene.pyramid(256), plan_radiometry(scene))
+    return Image.fromarray(reader.read_box(scene.box, shape)[0]), scale
+
+
+def _marked(thumbnail: Thumbnail | None, result: Mapping[str, Any]) -> str | None:
+    """The picture of a row: its scene, with a frame around the finest evidence."""
+    from PIL import ImageDraw
+
+    if thumbnail is None:
+        return None
+    picture, scale = thumbnail[0].copy(), thumbnail[1]
+    evidence = result.get("evidence") or []
+    if evidence:
+        finest = min(each["level"] for each in evidence)
+        boxes = np.array([e["box_scene"] for e in evidence if e["level"] == finest]) * scale
+        center = (boxes[:, :2].min(axis=0) + boxes[:, 2:].max(axis=0)) / 2
+        half = np.maximum((boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)) / 2, _SMALLEST_MARK)
+        (x0, y0), (x1, y1) = (center - half).tolist(), (center + half).tolist()
+        draw = ImageDraw.Draw(picture)
+        # dark around bright is seen on any ground, whatever colors one sees
+        draw.rectangle((x0, y0, x1, y1), outline=INK, width=4)
+        draw.rectangle((x0 + 1, y0 + 1, x1 - 1, y1 - 1), outline=EVIDENCE, width=2)
     buffer = io.BytesIO()
-    Image.fromarray(reader.read_box(scene.box, shape)[0]).save(buffer, "JPEG", quality=80)
+    picture.save(buffer, "JPEG", quality=85, subsampling=0)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

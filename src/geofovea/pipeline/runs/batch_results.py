@@ -17,6 +17,7 @@ from geofovea.pipeline.system.tables import csv_table
 __all__ = [
     "ANSWERS",
     "check_geoparquet",
+    "point_of",
     "result_rows",
     "write_csv",
     "write_geoparquet",
@@ -32,7 +33,6 @@ _CSV = (
     *("longitude", "latitude", "error", "warnings", "stopped"),
     *("tiles_encoded", "tokens_llm", "seconds", "crs", "model", "configuration"),
 )
-_NO_PLACE: dict[str, float | None] = {"longitude": None, "latitude": None}
 
 
 def result_rows(
@@ -102,23 +102,29 @@ def write_csv(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     Raises:
         OutputError: If the file cannot be written.
     """
-    rows = [result | _figures(result) | _point(result) for result in map(dict, results)]
+    rows = [result | _figures(result) | _lonlat(result) for result in map(dict, results)]
     for row in rows:
         row["warnings"] = " | ".join(row["warnings"] or ())
     table = csv_table(_CSV, ([row[name] for name in _CSV] for row in rows))
     write_text(path, f"\ufeff{table}")
 
 
-def _point(result: Mapping[str, Any]) -> dict[str, float | None]:
-    """A point within the geometry, in degrees to a centimeter."""
+def point_of(result: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Longitude and latitude of a point within the geometry of a result, in degrees."""
     from shapely.geometry import shape
 
-    if result["geometry"] is None:
-        return _NO_PLACE
+    if result.get("geometry") is None:
+        return None
     point = shape(result["geometry"]).representative_point()
-    if point.is_empty:
-        return _NO_PLACE
-    return {"longitude": round(point.x, 7), "latitude": round(point.y, 7)}
+    return None if point.is_empty else (point.x, point.y)
+
+
+def _lonlat(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """Columns of the point, to a centimeter."""
+    point = point_of(result)
+    if point is None:
+        return {"longitude": None, "latitude": None}
+    return {"longitude": round(point[0], 7), "latitude": round(point[1], 7)}
 
 
 def _figures(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ HEADER = ("figure", "official", "strict", "lenient", "gain")
     ("rows", "header"),
     [
         ([["OA", "1.0", "1.0", "1.0", "0.5"]], ("figure", "official, strict, lenient", "gain")),
-        ([["OA", "1.0", "1.0", "2.0", "2.0"]], ("figure", "official, strict", "lenient, gain")),
+        ([["OA", "1.0", "1.0", "2.0", "2.0"]], ("figure", "official, strict", "lenient", "gain")),
         ([["OA", "1.0", "1.0", "1.0", "5"], ["AA", "1.0", "2.0", "2.0", "5"]],
          ("figure", "official", "strict, lenient", "gain")),
         ([["word", "word", "other", "–", "–"]], HEADER),

@@ -74,6 +74,17 @@ def test_a_difference_is_that_of_the_same_questions_in_the_same_draws(make_run):
     assert second.settings == {"reduction": "fastv:0.25"}
 
 
+def test_settings_are_told_in_words_and_a_file_of_answers_has_none_but_its_name(make_run):
+    how = {"reduction": "fastv", "limits": {"tiles": 6, "tokens": 90}, "quantization": None}
+    folders = [make_run("a", judged([True] * 4), **how), make_run("b", judged([True] * 4))]
+    (_, asked, *_), (_, scored, *_) = compare_runs(folders).table()[1]
+    assert asked == "reduction fastv, limits tiles 6 tokens 90"
+    assert scored == "the same"
+    other = make_run("c", judged([True] * 4), **how | {"quantization": "4bit"})
+    texts = [row[1] for row in compare_runs([folders[0], other]).table()[1]]
+    assert texts == ["quantization None", "quantization 4bit"]
+
+
 def test_questions_that_a_run_did_not_answer_are_left_out_of_all(make_run):
     folders = [make_run("a", judged([True] * 6)), make_run("b", judged([True, False] * 2))]
     comparison = compare_runs(folders)

@@ -15,6 +15,7 @@ __all__ = [
     "gsd_of",
     "length_text",
     "level_text",
+    "lonlat_text",
     "north_of",
     "place_text",
     "size_text",
@@ -64,6 +65,11 @@ def place_text(scene: HasGeoreference, box: Box) -> str | None:
     if points is None or not np.isfinite(points).all():
         return None
     lon, lat = points[0]
+    return lonlat_text(lon, lat)
+
+
+def lonlat_text(lon: float, lat: float) -> str:
+    """Latitude and longitude, given in degrees; a turn more or less is the same longitude."""
     lon = (lon + 180) % 360 - 180
     return f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.5f}° {'E' if lon >= 0 else 'W'}"
 

@@ -75,7 +75,7 @@ class Comparison:
         rows = [
             [
                 run.name,
-                ", ".join(f"{name} {value}" for name, value in run.settings.items()) or "the same",
+                ", ".join(map(_setting, run.settings, run.settings.values())) or "the same",
                 _percent(run.accuracy),
                 "–" if run.gain is None else _percent(run.gain, "+"),
                 "–" if run.tokens is None else f"{run.tokens:.0f}",
@@ -250,6 +250,13 @@ def _median(
     return float(median(values)) if values else None
 
 
+def _setting(name: str, value: Any) -> str:
+    """One setting in words, such as ``limits tiles 48 tokens 768``."""
+    if isinstance(value, Mapping):
+        value = " ".join(f"{key} {limit}" for key, limit in value.items())
+    return f"{name} {value}"
+
+
 def _differing(configurations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For each run the settings that are not the same in all."""
     names = [
@@ -257,7 +264,8 @@ def _differing(configurations: Sequence[Mapping[str, Any]]) -> list[dict[str, An
         for name in _SETTINGS
         if len({json.dumps(each.get(name), sort_keys=True) for each in configurations}) > 1
     ]
-    return [{name: each.get(name) for name in names} for each in configurations]
+    # a file of answers knows its name alone
+    return [{name: each[name] for name in names if name in each} for each in configurations]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

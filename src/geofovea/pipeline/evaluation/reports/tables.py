@@ -66,7 +66,7 @@ def head_lines(benchmark: Benchmark, scores: Mapping[str, Any]) -> Iterator[str]
         f"[95 % interval, bootstrap over images]; synonyms: {scores['synonyms']}; scorers version "
         f"{scores['version']}"
     )
-    if any(f["low"] is None for figures in scores["figures"].values() for f in figures.values()):
+    if any(low is None for low in _lows(scores)):
         yield "n/a: every draw of images gave the same number, so no interval is known"
     if scores["answered"] < scores["asked"]:
         yield "note: these are not the figures of the whole benchmark"
@@ -81,13 +81,28 @@ def head_lines(benchmark: Benchmark, scores: Mapping[str, Any]) -> Iterator[str]
         yield f"note: {note}"
 
 
+def _lows(found: Mapping[str, Any]) -> Iterator[float | None]:
+    """The lower ends of all intervals in it."""
+    if "low" in found:
+        yield found["low"]
+    for value in found.values():
+        if isinstance(value, Mapping):
+            yield from _lows(value)
+
+
 def collapsed(table: Table) -> Table:
-    """The table with neighboring columns of numbers that are the same in every row made one."""
+    """The table with neighboring modes whose numbers are the same in every row made one column."""
     header, rows = table
     groups: list[list[int]] = []
     for column in range(len(header)):
         before = groups[-1][-1] if groups else None
-        if before is not None and rows and all(_is_repeated(row, before, column) for row in rows):
+        is_mode = before is not None and {header[before], header[column]} <= set(MODES)
+        if (
+            is_mode
+            and before is not None
+            and rows
+            and all(_is_repeated(row, before, column) for row in rows)
+        ):
             groups[-1].append(column)
         else:
             groups.append([column])
