@@ -226,10 +226,9 @@ def _agrees(
             # no average of floats is zero to the last bit, and an overview without content is
             is_average &= np.split(values, 3)[0] > 0
         is_off = magnitude & ~is_average
-    is_off = is_off.any(axis=0)
     vanished = np.isnan(values) & (below.finite_share > _MOST_WRONG)
     is_lost = np.asarray(vanished.any(axis=0))
-    is_wrong = np.asarray(is_off | is_masked | is_lost)
+    is_wrong = np.asarray(is_off.any(axis=0) | is_masked | is_lost)
     share_wrong, share_lost = is_wrong[below.is_counted].mean(), is_lost[below.is_counted].mean()
     return bool(share_wrong <= _MOST_WRONG and share_lost <= _MOST_LOST)
 
