@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.ask import OF_A_FOCUS, ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.places import (
     min_score_option,
@@ -58,7 +58,7 @@ _EXAMPLES = (
 @option("--seed", type=int, default=0, show_default=True, help="Of the draw of tiles.")
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per region.")
 @region_options
-@ask_options(oracle=False, answers=False, without=("focus", "focus_model", "rfm"))
+@ask_options(oracle=False, answers=False, without=OF_A_FOCUS)
 @access_options
 def count(
     scene: str,

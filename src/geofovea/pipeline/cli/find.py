@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.ask import OF_A_FOCUS, ask_options
+from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.places import (
     min_score_option,
@@ -115,6 +116,8 @@ def find(
     from geofovea.pipeline.system.files import check_writable
 
     phrase = checked_phrase(" ".join(words))
+    if coverage == "sweep":
+        check_absent((*OF_A_FOCUS, "index"), "has no effect on a sweep, which looks everywhere")
     FindOptions(coverage, min_score, sampled_share=sampled_share, seed=seed)
     if output:
         check_format(output, FORMATS, "places")

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.cli.options.companions import is_typed
-from geofovea.pipeline.cli.options.endpoint import check_model_of_endpoint, endpoint_options
+from geofovea.pipeline.cli.options.endpoint import endpoint_of_model, endpoint_options
 from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.cli.options.model import model_options
 from geofovea.pipeline.cli.options.scene import view_options
 from geofovea.pipeline.engine.memory_options import MemoryOptions
-from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
-from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
+from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.configuration import variable_of
@@ -38,7 +36,19 @@ if TYPE_CHECKING:
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["ask_options", "checked_chain"]
+__all__ = ["OF_A_FOCUS", "OF_ONE_ANSWER", "OF_ONE_DATE", "ask_options", "checked_chain"]
+
+OF_ONE_DATE = ("geometry", "skip", "resampler", "megabytes", "policy", "cache_tokens")
+"""Tokens and memories of one scene, and what is computed or resampled there."""
+
+OF_ONE_ANSWER = (
+    *("reduction", "descent", "route", "geometry", "skip", "resampler"),
+    *("flatness", "confidence", "megabytes", "policy"),
+)
+"""What tokens are reduced for, which verbs that look at tile after tile do not do."""
+
+OF_A_FOCUS = ("focus", "focus_model", "rfm")
+"""What decides where to look, where not every tile is looked at."""
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = ("cache_tokens", "index", "bands", "composite", "band_map", "nodata")
@@ -191,7 +201,7 @@ def ask_options(
             goes_with=["--focus rfm"],
             help="Region focus module: a folder that geofovea distill wrote.",
         ),
-        *(answering if answers else ()),
+        *answering,
         budget(
             "--cache-tokens/--no-cache-tokens",
             default=None,
@@ -205,7 +215,8 @@ def ask_options(
         for each in reversed(options):
             wrapped = each(wrapped)
         parameters = wrapped.__click_params__
-        wrapped.__click_params__ = [each for each in parameters if each.name not in without]
+        absent = {*without, *(() if answers else OF_ONE_ANSWER)}
+        wrapped.__click_params__ = [each for each in parameters if each.name not in absent]
         return wrapped
 
     return add
@@ -221,12 +232,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         **values: Any,
     ) -> Any:
         context = click.get_current_context()
-        if not loading["name"].startswith(ENDPOINT_PREFIX):
-            check_model_of_endpoint(context)
-            # one that is configured is for the model that is configured
-            endpoint = endpoint if is_typed(context, "endpoint_url") else None
-        elif not is_typed(context, "device"):
-            loading["device"] = AUTO
+        endpoint = endpoint_of_model(loading, endpoint, context)
         how = {name: values.pop(name, None) for name in _NAMES}
         stop = _stop(values.pop("flatness", None), values.pop("confidence", None))
         chosen = {name: values.pop(name) for name in _OPTIONS if name in values}
