@@ -110,6 +110,10 @@ class StackSession(TileSeries):
         phrase: str | None = None,
         *,
         budget: Budget | None = None,
+        tiles: int | None = None,
+        tokens: int | None = None,
+        seconds: float | None = None,
+        host_ram_mb: float | None = None,
         region: Region | None = None,
         min_score: float | None = None,
     ) -> Places:
@@ -118,6 +122,11 @@ class StackSession(TileSeries):
         Args:
             phrase: What came or went, such as ``"truck"``; None takes every change.
             budget: What may be spent on all dates together; None looks at every native tile.
+            tiles: Most tiles of all dates together, in place of the budget's.
+            tokens: Most vision tokens of all prompts about a phrase, in place of the budget's.
+            seconds: After how many seconds no further tile is compared, and no place is asked
+                about.
+            host_ram_mb: The same once the process and its children use this many MiB of memory.
             region: What alone is looked at, in the reference scene.
             min_score: The least score of a place that is listed, in (0, 1); 0.99 by default, and
                 0.5 with a phrase.
@@ -126,7 +135,17 @@ class StackSession(TileSeries):
             GeoFoveaError: As `ask` does.
         """
         with using_threads(getattr(self.host, "threads", None)):
-            return find_changes(self, phrase, budget=budget, region=region, min_score=min_score)
+            return find_changes(
+                self,
+                phrase,
+                budget=budget,
+                tiles=tiles,
+                tokens=tokens,
+                seconds=seconds,
+                host_ram_mb=host_ram_mb,
+                region=region,
+                min_score=min_score,
+            )
 
     def _answer(self, request: AskRequest) -> DatedAnswer:
         host, clock = self.host, StageClock()
