@@ -63,7 +63,7 @@ def test_number_words_are_read_and_others_are_not(words, number):
 
 
 def test_every_number_that_words_say_is_read():
-    units = ["", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    units = ["", *["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]]
     teens = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
     tens = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
     below = [*units, *teens.split(), *(f"{ten} {unit}".strip() for ten in tens for unit in units)]

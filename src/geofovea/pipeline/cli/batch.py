@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from geofovea.errors import RunError
-from geofovea.pipeline.cli.options.ask import OF_A_FOCUS, OF_ONE_ANSWER, OF_ONE_DATE, ask_options
+from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.companions import check_absent, typed_among
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import access_options, asset_option, verify_option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.uses import OF_A_FOCUS, OF_ONE_ANSWER, OF_ONE_DATE
 from geofovea.pipeline.system.terminal import counted, echo, notice
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.pipeline.cli.options.ask import OF_A_FOCUS, OF_ONE_DATE, ask_options
+from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.uses import OF_A_FOCUS, OF_ONE_DATE
 from geofovea.pipeline.cli.options.written import check_format, save_printed, written_as
 from geofovea.pipeline.system.terminal import counted, echo, fact
 

@@ -21,7 +21,7 @@ from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, V
 from geofovea.pipeline.hosts.base import SupportsImages
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.plan import fitting_budget
+from geofovea.pipeline.session.plan import check_search_is_meant, fitting_budget
 from geofovea.pipeline.session.request import AskRequest, checked_choices
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
@@ -202,6 +202,7 @@ class StackSession(TileSeries):
                 f"{host.name} cannot be asked about several dates on the way; leave out the "
                 "confidence at which to stop"
             )
+        check_search_is_meant(options.focus or self._default_focus, options)
         if options.descent == "published":
             raise ModelError(
                 "descent='published' knows one scene; choose another descent for several dates"

@@ -215,22 +215,31 @@ def _agrees(
     handle = open_handle(source, index)
     over = Window(cols[0], rows[0], len(cols) - 1, len(rows) - 1)
     stored = handle.read(bands, window=over)
-    values, is_complex = _real(stored), np.iscomplexobj(stored)
+    values = _real(stored)
     is_masked = ~handle.read_masks(bands, window=over).all(axis=0)
     is_off = _is_off(values, below, dataset.dtypes[0])
-    if is_complex:
-        magnitude, real, imaginary = np.split(is_off, 3)
-        # picked pixels and averaged magnitudes lie between magnitudes, averages between parts
-        is_average = ~(real | imaginary)
-        if dataset.dtypes[0] != "complex_int16":
-            # no average of floats is zero to the last bit, and an overview without content is
-            is_average &= np.split(values, 3)[0] > 0
-        is_off = magnitude & ~is_average
+    if np.iscomplexobj(stored):
+        is_off = _is_complex_off(is_off, values, dataset.dtypes[0])
     vanished = np.isnan(values) & (below.finite_share > _MOST_WRONG)
     is_lost = np.asarray(vanished.any(axis=0))
     is_wrong = np.asarray(is_off.any(axis=0) | is_masked | is_lost)
     share_wrong, share_lost = is_wrong[below.is_counted].mean(), is_lost[below.is_counted].mean()
     return bool(share_wrong <= _MOST_WRONG and share_lost <= _MOST_LOST)
+
+
+def _is_complex_off(
+    is_off: NDArray[np.bool_], values: NDArray[np.float64], dtype: str
+) -> NDArray[np.bool_]:
+    """Which complex numbers are off, by what of each is: magnitude, real and imaginary part.
+
+    Picked pixels and averaged magnitudes lie between magnitudes, averages between parts.
+    """
+    magnitude, real, imaginary = np.split(is_off, 3)
+    is_average = ~(real | imaginary)
+    if dtype != "complex_int16":
+        # no average of floats is zero to the last bit, and an overview without content is
+        is_average &= np.split(values, 3)[0] > 0
+    return np.asarray(magnitude & ~is_average)
 
 
 def _is_off(values: NDArray[np.float64], below: _Below, dtype: str) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from rasterio.transform import Affine
 
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.options.uses import OF_ONE_ANSWER
 
 SCENE = "scene.tif"
 
@@ -199,6 +200,14 @@ def test_what_no_source_of_a_batch_has_a_use_for_is_refused(sources, words, mess
     assert message in said
     assert "leave out" in said or "no such" in said
     assert not Path("run").exists()
+
+
+def test_what_one_answer_alone_needs_is_all_that_a_look_for_places_lacks():
+    asked, looked = ({each.name for each in main.commands[verb].params} for verb in ("ask", "find"))
+    groups = {each.name: getattr(each, "group", "") for each in main.commands["ask"].params}
+    of_answers = {n for n in asked - looked if groups[n] in ("Budget options", "Search options")}
+    # the boxes are for an oracle, which is asked for answers alone
+    assert of_answers - {"boxes"} == set(OF_ONE_ANSWER)
 
 
 def test_an_option_that_does_nothing_for_some_rows_of_a_batch_says_for_which(sources):

@@ -36,19 +36,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["OF_A_FOCUS", "OF_ONE_ANSWER", "OF_ONE_DATE", "ask_options", "checked_chain"]
-
-OF_ONE_DATE = ("geometry", "skip", "resampler", "megabytes", "policy", "cache_tokens")
-"""Tokens and memories of one scene, and what is computed or resampled there."""
-
-OF_ONE_ANSWER = (
-    *("reduction", "descent", "route", "geometry", "skip", "resampler"),
-    *("flatness", "confidence", "megabytes", "policy"),
-)
-"""What tokens are reduced for, which verbs that look at tile after tile do not do."""
-
-OF_A_FOCUS = ("focus", "focus_model", "rfm")
-"""What decides where to look, where not every tile is looked at."""
+__all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = ("cache_tokens", "index", "bands", "composite", "band_map", "nodata")
@@ -201,7 +189,7 @@ def ask_options(
             goes_with=["--focus rfm"],
             help="Region focus module: a folder that geofovea distill wrote.",
         ),
-        *answering,
+        *(answering if answers else ()),
         budget(
             "--cache-tokens/--no-cache-tokens",
             default=None,
@@ -215,8 +203,7 @@ def ask_options(
         for each in reversed(options):
             wrapped = each(wrapped)
         parameters = wrapped.__click_params__
-        absent = {*without, *(() if answers else OF_ONE_ANSWER)}
-        wrapped.__click_params__ = [each for each in parameters if each.name not in absent]
+        wrapped.__click_params__ = [each for each in parameters if each.name not in without]
         return wrapped
 
     return add
