@@ -19,7 +19,7 @@ from pipeline_toys import QUESTION, texture
 from rasterio.transform import Affine
 from viewer_toys import gate_before, running, until
 
-from geofovea.pipeline.agents import mcp_server
+from geofovea.pipeline.agents import mcp_server, place_questions, questions, tools
 from geofovea.pipeline.agents.application import make_open_app
 from geofovea.pipeline.agents.mcp_server import make_mcp_server
 from geofovea.pipeline.system.terminal import visible
@@ -367,6 +367,35 @@ def test_places_wait_in_the_queue_of_questions(make_desk):
     assert [job.state for job in desk.jobs()] == ["answered", "answered"]
 
 
+def test_lists_that_are_cut_say_how_many_there_were_on_every_tool(
+    make_desk, serve_scene, scene_path, monkeypatch
+):
+    for module, bound in ((tools, "MOST_ITEMS"), (questions, "_MOST_EVIDENCE")):
+        monkeypatch.setattr(module, bound, 1)
+    monkeypatch.setattr(place_questions, "_MOST_PLACES", 1)
+    desk = make_desk(serve_scene(scene_path, "a"), serve_scene(scene_path, "b"))
+    first, second, asked, found = called(
+        desk,
+        ("inspect_scene", {}),
+        ("inspect_scene", {"skip": 1}),
+        ("ask_scene", {"scene": "a", "question": QUESTION}),
+        ("find_places", {"scene": "a", "phrase": "truck"}),
+    )
+    assert [scene["id"] for scene in first.structured_content["scenes"]] == ["a"]
+    notes = ["1 of 2 scenes are listed; skip=1 lists the next"]
+    assert first.structured_content["warnings"] == notes
+    assert [scene["id"] for scene in second.structured_content["scenes"]] == ["b"]
+    assert second.structured_content["warnings"] == []
+    answer = asked.structured_content
+    assert (len(answer["evidence"]), answer["evidence_total"] > 1) == (1, True)
+    told = f"1 of {answer['evidence_total']} places of evidence are listed;"
+    assert any(text.startswith(told) for text in answer["warnings"])
+    places = found.structured_content
+    assert len(places["places"]) <= 1
+    told = f"1 of {places['count']} places are listed;"
+    assert any(text.startswith(told) for text in places["warnings"]) == (places["count"] > 1)
+
+
 @pytest.fixture
 def dated_desk(make_desk, serve_scene, tmp_path):
     """A desk of one place at two dates, the later one with finer pixels."""
@@ -386,10 +415,11 @@ def dated_desk(make_desk, serve_scene, tmp_path):
 
 def test_two_dates_are_compared_in_the_queue_of_questions(dated_desk, tmp_path):
     pair = {"before": "1", "after": "2"}
-    listed, asked = called(
+    listed, asked, part = called(
         dated_desk,
         ("compare_dates", pair | {"max_tiles": 40}),
         ("compare_dates", pair | {"question": "What changed?", "max_tiles": 8}),
+        ("compare_dates", pair | {"box": [1000, 1000, 1400, 1400]}),
     )
     changes = listed.structured_content
     # in pixels of the scene with the finer ones
@@ -398,13 +428,15 @@ def test_two_dates_are_compared_in_the_queue_of_questions(dated_desk, tmp_path):
     assert changes["cost"]["tiles_encoded"] <= 40
     assert changes["count"] == len(changes["places"])
     assert changes["coverage"]["tiles_looked"] > 0
+    coverage = part.structured_content["coverage"]
+    assert 0 < coverage["tiles_total"] < changes["coverage"]["tiles_total"]
     answer = asked.structured_content
     assert answer["question"] == "What changed?"
     assert answer["tiles"] <= 8
     warnings = changes["warnings"] + answer["warnings"]
     assert not any(str(tmp_path) in warning for warning in warnings)
     # a page shows what it could have asked: a list of changes, but no question about them
-    assert [job.task for job in dated_desk.jobs()] == ["changes"]
+    assert [job.task for job in dated_desk.jobs()] == ["changes", "changes"]
 
 
 @pytest.mark.parametrize(

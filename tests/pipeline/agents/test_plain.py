@@ -5,7 +5,13 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.pipeline.agents.plain import MOST_TEXT, in_tool_words, plain_text, plain_values
+from geofovea.pipeline.agents.plain import (
+    MOST_TEXT,
+    first_of,
+    in_tool_words,
+    plain_text,
+    plain_values,
+)
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -20,6 +26,14 @@ def test_a_text_is_visible_and_bounded(text, most):
     assert len(shown) <= most
     assert not any(ord(c) < 32 and c not in "\n\t" for c in shown)
     assert shown == text or len(text) > most or not text.isprintable()
+
+
+@given(rows=st.lists(st.integers(), max_size=9), most=st.integers(1, 9))
+def test_a_list_that_is_cut_says_how_many_there_were_and_how_to_get_the_others(rows, most):
+    listed, notes = first_of(rows, most, "trucks", "look again")
+    assert listed == rows[:most]
+    whole = len(rows) <= most
+    assert notes == ([] if whole else [f"{most} of {len(rows)} trucks are listed; look again"])
 
 
 def test_arguments_are_named_as_the_tool_calls_them():

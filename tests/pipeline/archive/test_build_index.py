@@ -1,5 +1,6 @@
 """An archive is read once, within its budget, and again only where something changed."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -273,3 +274,17 @@ def test_an_allowance_says_what_ended_it():
     allowance = Allowance(IndexBudget(tiles=12), tiles=4)
     assert allowance.tiles_of(10) == 8
     assert allowance.stopped == "tiles"
+
+
+def test_an_item_whose_scene_is_not_plain_says_so_until_its_asset_is_named(
+    tmp_path, archive, encoder_folder
+):
+    assets = {name: {"href": str(archive / f"{name}.tif")} for name in ("a", "b")}
+    path = tmp_path / "item.json"
+    path.write_text(json.dumps({"type": "Feature", "id": "one", "assets": assets}))
+    how = {"encoder": str(encoder_folder), "levels": [2]}
+    (failed,) = build_index(tmp_path / "index", path, **how).failures
+    assert "not one raster but 2 among 'a', 'b'; choose with asset=" in failed.error
+    report = build_index(tmp_path / "index", path, asset="b", **how)
+    assert not report.failures
+    assert [Path(scene.name).name for scene in report.scenes] == ["b.tif"]

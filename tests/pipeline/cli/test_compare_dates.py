@@ -57,9 +57,20 @@ def test_without_a_question_changes_are_listed(compare, tmp_path):
     assert "native tiles, 100.0% of the area" in result.stdout.splitlines()[0]
     features = json.loads((tmp_path / "changes.geojson").read_text())["features"]
     assert len(features) == int(result.stdout.split()[0])
-    row = json.loads(compare("--json", *FEW, "--min-score", 0.999).stdout)
+    row = json.loads(compare("--json", *FEW[:2], "--min-score", 0.999).stdout)
     assert row["coverage"]["mode"] == "search"
     assert all(place["score"] >= 0.999 for place in row["places"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "name"), [(["--timeout", "1e-9"], "time"), (["--host-ram-mb", "1"], "memory")]
+)
+def test_a_list_of_changes_keeps_the_limits_of_a_question(compare, limit, name):
+    result = compare("--json", *limit)
+    assert result.exit_code == 0, result.stderr
+    row = json.loads(result.stdout)
+    assert row["coverage"]["stopped"] == name
+    assert any(f"the limit of {name} ended" in warning for warning in row["warnings"])
 
 
 @pytest.mark.parametrize(

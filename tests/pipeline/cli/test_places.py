@@ -115,11 +115,15 @@ def test_a_region_without_data_is_left_out_and_the_others_are_not(scene_path, tm
 
 def test_polygons_elsewhere_are_named_and_refused(scene_path, tmp_path):
     path = tmp_path / "far.geojson"
-    frame = geopandas.GeoDataFrame(geometry=[shapely.box(100, 60, 101, 61)], crs="EPSG:4326")
-    frame.to_file(path)
+    boxes = [shapely.box(100 + i, 60, 101 + i, 61) for i in range(8)]
+    geopandas.GeoDataFrame(geometry=boxes, crs="EPSG:4326").to_file(path)
     done = called("count", scene_path, "truck", "--regions", path)
     assert done.exit_code == 1
     assert "shows none of the polygons" in done.output
+    # a file of all fields of a country would flood a terminal
+    left_out = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert [line.split()[2] for line in left_out] == ["1:", "2:", "3:", "4:", "5:", "3"]
+    assert left_out[-1].endswith("3 more that it does not show")
 
 
 def test_polygons_that_name_no_crs_are_taken_for_pixels_with_a_warning(scene_path, tmp_path):

@@ -80,6 +80,48 @@ def test_a_search_finds_it_for_less_and_says_what_it_looked_at(session):
     assert 0 < coverage.tiles_looked < coverage.tiles_total == 36
 
 
+# a process always uses more than one MiB, and no time is long enough for a tile
+LIMITS = [({"seconds": 1e-9}, "time"), ({"host_ram_mb": 1}, "memory")]
+
+
+@pytest.mark.parametrize(("limit", "name"), LIMITS, ids=lambda value: str(value))
+@pytest.mark.parametrize("tiles", [None, 40], ids=["sweep", "search"])
+def test_limits_of_time_and_memory_end_a_comparison_and_are_told(session, limit, name, tiles):
+    places = session.changes(tiles=tiles, **limit)
+    coverage = places.coverage
+    assert coverage.stopped == name
+    assert 0 < coverage.tiles_looked < coverage.tiles_total == 36
+    assert any(f"the limit of {name} ended" in warning for warning in places.warnings)
+    assert places.cost.budget.to_json() | limit == places.cost.budget.to_json()
+
+
+def test_tiles_of_a_search_that_time_ends_are_compared(session, monkeypatch):
+    # the limit is reached once the search is over: what it has read is not thrown away
+    monkeypatch.setattr("geofovea.pipeline.dates.changes.limit_reached", lambda *_: "time")
+    places = session.changes(tiles=40)
+    assert SQUARE.intersection(places[0].box_scene)
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [({"tokens": 60}, "tokens"), *LIMITS],
+    ids=lambda value: str(value),
+)
+def test_changes_that_a_limit_leaves_unasked_are_told(session, monkeypatch, limits, name):
+    if name != "tokens":
+        # the sweep itself has all the time and memory it needs
+        monkeypatch.setattr("geofovea.pipeline.dates.changes.limit_reached", lambda *_: "")
+    trucks = session.changes("truck", **limits)
+    assert trucks.cost.tokens_llm <= limits.get("tokens", 0)
+    (warning,) = [text for text in trucks.warnings if "without the question" in text]
+    assert warning.startswith(f"the limit of {name} left ")
+
+
+def test_a_budget_that_reaches_no_native_tile_is_refused(session):
+    with pytest.raises(BudgetError, match="tiles=2 was spent before a native tile"):
+        session.changes(tiles=2)
+
+
 def test_a_region_alone_is_compared(session):
     beside = session.changes(region=Region(shapely.box(0, 700, 700, 1100)))
     assert not any(SQUARE.intersection(place.box_scene) for place in beside)

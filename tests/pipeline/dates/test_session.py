@@ -138,6 +138,7 @@ def test_the_smallest_budget_is_kept(make_pair):
         ({"descent": "published"}, "knows one scene"),
         ({"focus": "prompted"}, "behind an endpoint"),
         ({"focus": "nonsense"}, "unknown focus"),
+        ({"focus": "overview", "route": "several"}, "looks at the same tiles whatever is asked"),
     ],
 )
 def test_what_several_dates_cannot_be_asked_with_is_refused(make_pair, options, words):

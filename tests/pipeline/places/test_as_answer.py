@@ -12,9 +12,10 @@ from geofovea.errors import BudgetError, ModelError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.hosts.load import load_host
-from geofovea.pipeline.places.as_answer import answer_rows, asks_for_places
+from geofovea.pipeline.places.as_answer import answer_rows, asks_for_places, own_limits
 from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.session.request import AskRequest
+from geofovea.pipeline.session.settings import AskSettings
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Tile
 
@@ -32,6 +33,18 @@ from geofovea.tiling.pyramid import Box, Tile
 )
 def test_a_verb_and_a_colon_ask_for_places(question, is_verb):
     assert asks_for_places(question) is is_verb
+
+
+@pytest.mark.parametrize("name", ["tiles", "tokens", "seconds", "host_ram_mb"])
+def test_what_a_run_may_spend_limits_its_searches_even_where_it_is_as_usual(tiny_host, name):
+    # one that the model has for one answer, and that nobody chose, is none of a search
+    assert own_limits(tiny_host, AskSettings("embedded").request(tiny_host, "find: truck")) == {}
+    usual = getattr(tiny_host.default_budget, name)
+    limits = {name: 5000 if usual is None else usual}
+    request = AskSettings("embedded", limits=limits).request(tiny_host, "find: truck")
+    assert own_limits(tiny_host, request) == limits
+    # a caller of Python gives a budget as a whole
+    assert own_limits(tiny_host, AskRequest("find: truck", tiny_host.default_budget)) == {}
 
 
 def test_rows_of_verbs_and_questions_are_answered_in_their_order(scene_path, world):

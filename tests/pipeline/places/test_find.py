@@ -98,6 +98,9 @@ def test_a_sweep_that_is_cut_says_so(session):
     none = session.find("truck", coverage="sweep", seconds=1e-9)
     assert none.coverage.stopped == "time"
     assert 0 < none.coverage.tiles_looked < none.coverage.tiles_total
+    # any process uses more than one MiB
+    full = session.find("truck", coverage="sweep", host_ram_mb=1)
+    assert full.coverage.stopped == "memory"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def read_regions(
     if name_column is not None and name_column not in frame.columns:
         columns = ", ".join(repr(c) for c in frame.columns if c != frame.geometry.name)
         raise DataError(f"{file} has no column {name_column!r}, only {columns or 'none'}")
-    crs_of_rows = _stated(crs) if crs else _crs_of(frame, file)
+    crs_of_rows = stated_crs(crs) if crs else _crs_of(frame, file)
     numbers = range(1, len(frame) + 1)
     names = _names(frame[name_column]) if name_column else map(str, numbers)
     return [
@@ -93,7 +93,7 @@ def _names(column: Any) -> Iterator[str]:
         yield str(number) if is_empty else str(name)
 
 
-def _stated(crs: str) -> str:
+def stated_crs(crs: str) -> str:
     """What somebody said of the coordinates; a number alone is an EPSG code.
 
     Raises:

@@ -20,6 +20,7 @@ from geofovea.datasets.inputs.scene_folders import RASTER_SUFFIXES, find_rasters
 from geofovea.datasets.inputs.stac import STAC_SUFFIXES, stac_rows
 from geofovea.errors import DataError
 from geofovea.tiling.files.source import split_page
+from geofovea.tiling.machine.paths import is_file, is_folder
 from geofovea.tiling.remote.names import is_remote_name, without_secrets
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
@@ -44,8 +45,10 @@ def list_scenes(
         columns: Which columns of manifests are meant, where their names do not say so.
 
     Raises:
-        DataError: If a name stands for nothing, two rows have one id, or a file is malformed.
+        DataError: If a name stands for nothing, two rows have one id, a file is malformed, or
+            something is given that none of the sources has a use for.
     """
+    _check_meant(sources, asset, columns)
     rows: list[ManifestRow] = []
     listed: set[str] = set()
     for source in sources:
@@ -60,6 +63,32 @@ def list_scenes(
     rows = _with_collections(rows)
     check_ids(rows)
     return rows
+
+
+def _check_meant(sources: list[str], asset: str | None, columns: ManifestColumns | None) -> None:
+    """Refuse what is said of sources of a kind that none of them is of."""
+    if asset is not None and not any(map(_is_stac, sources)):
+        raise DataError(
+            f"asset={asset!r} chooses among the assets of STAC items, and none of the sources is a "
+            "STAC item or item collection (.json); leave out asset="
+        )
+    named = {} if columns is None else {"scene": columns.scene, "question": columns.question}
+    for what, name in named.items():
+        if name is not None and not any(map(_is_manifest, sources)):
+            raise DataError(
+                f"{what}_column={name!r} is a column of a manifest, and none of the sources is one "
+                f"({', '.join(MANIFEST_SUFFIXES)}); leave out {what}_column="
+            )
+
+
+def _is_manifest(source: str) -> bool:
+    # a folder may be one, too: a table in parts, as Spark and Dask write it
+    is_table = Path(source).suffix.lower() in MANIFEST_SUFFIXES
+    return is_table and (is_file(source) or is_folder(source))
+
+
+def _is_stac(source: str) -> bool:
+    return Path(source).suffix.lower() in STAC_SUFFIXES and is_file(source)
 
 
 def _with_collections(rows: list[ManifestRow]) -> list[ManifestRow]:

@@ -43,14 +43,14 @@ def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
     items = content.get("features") if kind == "FeatureCollection" else [content]
     if not isinstance(items, list) or not items:
         raise DataError(
-            f"{file} has no features: give STAC items as scenes; polygons go with --regions"
+            f"{file} has no features: give STAC items as scenes; polygons go with regions="
         )
     for number, item in enumerate(items, 1):
         origin = f"{file}, item {number}"
         if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
             raise DataError(
                 f"{origin}, field 'assets': is not there, so this is no STAC item; "
-                "polygons go with --regions"
+                "polygons go with regions="
             )
         if not isinstance(item.get("id"), str) or not item["id"]:
             raise DataError(f"{origin}, field 'id': {item.get('id')!r:.60} is no text")
@@ -132,7 +132,7 @@ def _href(origin: str, assets: Mapping[str, Any], asset: str | None) -> str:
         raise DataError(
             f"{origin}, field 'assets': there is "
             + (f"no {asset!r}" if asset else f"not one raster but {len(names)}")
-            + f" among {', '.join(map(repr, assets)) or 'none'}; choose with --asset"
+            + f" among {', '.join(map(repr, assets)) or 'none'}; choose with asset="
         )
     entry = assets[names[0]]
     href = entry.get("href") if isinstance(entry, dict) else None

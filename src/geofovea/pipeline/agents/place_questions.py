@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from geofovea.errors import QuestionError
-from geofovea.pipeline.agents.plain import plain_values
+from geofovea.pipeline.agents.plain import first_of, plain_values
 from geofovea.pipeline.agents.questions import Tell, answer_facts, ask
 from geofovea.pipeline.agents.scene_choice import chosen_region, chosen_scene
 from geofovea.pipeline.places.count import Count
@@ -60,7 +60,8 @@ async def place_facts(
         task=task,
         sweep=sweep,
     )
-    return _facts(await ask(desk, request, tell))
+    rest = "they are the surest; look within smaller boxes for the others"
+    return _facts(await ask(desk, request, tell), rest)
 
 
 async def change_facts(
@@ -70,6 +71,7 @@ async def change_facts(
     question: str,
     phrase: str,
     max_tiles: int | None,
+    boxes: Boxes,
 ) -> dict[str, Any]:
     """What ``compare_dates`` gives an agent: an answer in words, or the places that changed.
 
@@ -80,6 +82,7 @@ async def change_facts(
         question: Asked of both dates; empty to list what changed.
         phrase: What came or went, where changes are listed; empty for every change.
         max_tiles: Of both dates together; None for the server's, or 128 where changes are listed.
+        boxes: Of the later scene, in pixels and in degrees; see ``chosen_box``.
 
     Raises:
         QuestionError: If both a question and a phrase are given, or the scenes are one.
@@ -95,22 +98,25 @@ async def change_facts(
     request = JobRequest(
         after.id,
         question or phrase,
+        region=chosen_region(after.session.scene, *boxes),
         budget={} if tiles is None else {"tiles": tiles},
         task="compare" if question else "changes",
         before=before.id,
     )
     job = await ask(desk, request, tell)
+    rest = "they changed most; compare within smaller boxes for the others"
     dates: dict[str, Any] = {"before": before.id, "after": after.id}
-    return (answer_facts(job) if question else _facts(job)) | dates
+    return (answer_facts(job) if question else _facts(job, rest)) | dates
 
 
-def _facts(job: Job) -> dict[str, Any]:
+def _facts(job: Job, rest: str) -> dict[str, Any]:
     assert job.places is not None  # noqa: S101  (as `ask` returns it)
     path = (job.places.places if isinstance(job.places, Count) else job.places).scene.path
     scene = job.scene_at(path)
     facts = job.places.to_dict() | {"scene": scene.id, "scene_name": scene.name}
     facts["warnings"] = [job.without_path(warning) for warning in facts["warnings"]]
     if "places" in facts:
-        facts["places"] = facts["places"][:_MOST_PLACES]
+        facts["places"], notes = first_of(facts["places"], _MOST_PLACES, "places", rest)
+        facts["warnings"] += notes
     plain: dict[str, Any] = plain_values(facts)
     return plain

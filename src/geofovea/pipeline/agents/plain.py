@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from geofovea.pipeline.system.terminal import visible
 
-__all__ = ["MOST_TEXT", "in_tool_words", "plain_text", "plain_values"]
+__all__ = ["MOST_ITEMS", "MOST_TEXT", "first_of", "in_tool_words", "plain_text", "plain_values"]
 
 MOST_TEXT = 4000
 """Most characters of one text; an answer of a model has a few, a description may have a million."""
 
-_MOST_ITEMS = 256
+MOST_ITEMS = 256
+"""Most entries of one list."""
+
 _MOST_COORDINATES = 4096
+
+T = TypeVar("T")
 
 
 def plain_text(text: object, most: int = MOST_TEXT) -> str:
@@ -32,6 +36,20 @@ def plain_text(text: object, most: int = MOST_TEXT) -> str:
     whole = str(text)
     harmless = visible(whole[: most + 1], lines=True)
     return harmless if len(harmless) <= most else harmless[: most - 1] + "…"
+
+
+def first_of(rows: Sequence[T], most: int, what: str, rest: str) -> tuple[list[T], list[str]]:
+    """The first rows of a list, and a sentence for whom it is sent to where that is not all.
+
+    Args:
+        rows: The list.
+        most: Most rows.
+        what: What they are, in the plural.
+        rest: How to get the others.
+    """
+    if len(rows) <= most:
+        return list(rows), []
+    return list(rows[:most]), [f"{most} of {len(rows)} {what} are listed; {rest}"]
 
 
 def in_tool_words(text: str, parameters: Collection[str]) -> str:
@@ -58,7 +76,7 @@ def plain_values(values: Any) -> Any:
     Args:
         values: Mappings, lists, texts and numbers; what is no number becomes null.
     """
-    return _plain(values, _MOST_ITEMS)
+    return _plain(values, MOST_ITEMS)
 
 
 def _plain(values: Any, most_items: int) -> Any:
@@ -67,7 +85,7 @@ def _plain(values: Any, most_items: int) -> Any:
             if _leaves(values["coordinates"]) > _MOST_COORDINATES:
                 return None
             most_items = _MOST_COORDINATES
-        items = list(values.items())[:_MOST_ITEMS]
+        items = list(values.items())[:MOST_ITEMS]
         return {plain_text(name, 100): _plain(value, most_items) for name, value in items}
     if isinstance(values, list | tuple):
         return [_plain(value, most_items) for value in values[:most_items]]

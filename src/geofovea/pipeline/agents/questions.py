@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from geofovea.pipeline.agents.plain import plain_text, plain_values
+from geofovea.pipeline.agents.plain import first_of, plain_text, plain_values
 from geofovea.pipeline.answers.page.data import answer_data
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.events import Event
@@ -132,16 +132,22 @@ def answer_facts(job: Job) -> dict[str, Any]:
     )
     facts = answer_data(job.answer, scene.name)["answer"]
     evidence = facts.get("evidence") or []
+    listed, notes = first_of(
+        evidence,
+        _MOST_EVIDENCE,
+        "places of evidence",
+        "they are the surest; ask within a box to see the others",
+    )
     selection = {
         "scene": scene.id,
         "scene_name": scene.name,
         "question": facts["question"],
         "answer": facts["answer"],
         "confidence": facts["confidence"] if facts.get("confidence_known") else None,
-        "warnings": [job.without_path(warning) for warning in facts["warnings"]],
+        "warnings": [*map(job.without_path, facts["warnings"]), *notes],
         "evidence": [
             {name: row[name] for name in ("level", "box_scene", "score", "geometry") if name in row}
-            for row in evidence[:_MOST_EVIDENCE]
+            for row in listed
         ],
         "evidence_total": len(evidence),
         "choices": facts.get("choices") or [],

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from geofovea.pipeline.agents.place_questions import change_facts, place_facts
+from geofovea.pipeline.agents.plain import MOST_ITEMS, first_of
 from geofovea.pipeline.agents.questions import Tell, answer_facts, ask, measured_facts
 from geofovea.pipeline.agents.scene_choice import (
     chosen_box,
@@ -60,6 +61,7 @@ async def inspect_scene(
     desk: Desk,
     tell: Tell,  # noqa: ARG001  (every tool takes the same)
     scene: Annotated[str, "Id of a scene; left out for all."] = "",
+    skip: Annotated[int, "How many scenes to pass over, where a list did not hold all."] = 0,
 ) -> dict[str, Any]:
     """List the scenes that can be asked about, with facts about each.
 
@@ -69,10 +71,19 @@ async def inspect_scene(
     Raises:
         NoSuchSceneError: If no scene has the id.
     """
-    scenes = [chosen_scene(desk, scene)] if scene else list(desk.scenes.values())
-    facts = await asyncio.to_thread(lambda: [_facts_of(one) for one in scenes])
+    first = max(0, skip)
+    scenes = [chosen_scene(desk, scene)] if scene else list(desk.scenes.values())[first:]
+    what = "further scenes" if first else "scenes"
+    listed, notes = first_of(scenes, MOST_ITEMS, what, f"skip={first + MOST_ITEMS} lists the next")
+    facts = await asyncio.to_thread(lambda: [_facts_of(one) for one in listed])
     host = desk.host
-    return {"model": host.name, "model_knows": host.capabilities.domain, "scenes": facts}
+    return {
+        "model": host.name,
+        "model_knows": host.capabilities.domain,
+        "scenes": facts,
+        "scenes_total": len(desk.scenes),
+        "warnings": notes,
+    }
 
 
 async def ask_scene(
@@ -230,6 +241,11 @@ async def compare_dates(
     max_tiles: Annotated[
         int | None, "Most tiles of both dates together; left out for 128 where changes are listed."
     ] = None,
+    box: Annotated[
+        list[float] | None,
+        "[x0, y0, x1, y1] in pixels of the later scene; left out for all that both show.",
+    ] = None,
+    lonlat_box: DegreeBox = None,
 ) -> dict[str, Any]:
     """Compare two scenes of one place: list what changed, or ask about it.
 
@@ -243,7 +259,9 @@ async def compare_dates(
         AlignmentError: If the scenes share no ground.
         GeoFoveaError: If the comparison is refused or fails; see ``ask``.
     """
-    return await change_facts(desk, tell, (before, after), question, phrase, max_tiles)
+    return await change_facts(
+        desk, tell, (before, after), question, phrase, max_tiles, (box, lonlat_box)
+    )
 
 
 TOOLS: tuple[Tool, ...] = (

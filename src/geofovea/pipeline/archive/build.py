@@ -32,6 +32,7 @@ def build_index(
     folder: str | os.PathLike[str],
     scenes: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
+    asset: str | None = None,
     encoder: str | None = None,
     levels: Sequence[int] | None = None,
     tile_size: int | None = None,
@@ -54,6 +55,8 @@ def build_index(
     Args:
         folder: Where the index lies or will lie.
         scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.
+        asset: Which asset of STAC items is the scene; by default ``visual``, ``data`` or ``image``,
+            or the only raster among them.
         encoder: Folder or hub id of a CLIP or SigLIP, a folder that ``geofovea train --with
             dual_encoder`` wrote, or ``embedded``, which knows synthetic scenes alone. An index that
             is there knows its own.
@@ -82,7 +85,7 @@ def build_index(
     """
     place = Path(folder)
     sources = [scenes] if isinstance(scenes, (str, os.PathLike)) else scenes
-    rows = list_scenes([os.fspath(source) for source in sources])
+    rows = list_scenes([os.fspath(source) for source in sources], asset=asset)
     names = list(dict.fromkeys(row.scene for row in rows))
     older = IndexStore.open(place).settings if IndexStore.exists(place) else None
     model = _encoder(encoder, older)
@@ -96,7 +99,8 @@ def build_index(
     access = {"allow_vrt": allow_vrt, "allow_remote": allow_remote, "allowed_hosts": allowed_hosts}
     with store.locked():
         wanted = WantedLevels.of(store, levels)
-        builder = _Builder(store, model, wanted, access)
+        problems = {row.scene: row.problem for row in rows if row.problem}
+        builder = _Builder(store, model, wanted, access, problems)
         return builder.run(names, budget or IndexBudget(), on_progress or (lambda *_: None))
 
 
@@ -139,6 +143,7 @@ class _Builder:
     encoder: DualEncoder
     levels: WantedLevels
     access: Mapping[str, Any]
+    problems: Mapping[str, str]
 
     def run(
         self, names: Sequence[str], budget: IndexBudget, on_progress: Callable[[str, float], None]
@@ -175,6 +180,8 @@ class _Builder:
     ) -> SceneReport:
         """Index one scene; what is wrong with it ends nothing but itself."""
         report = SceneReport(lasting_name(name))
+        if name in self.problems:
+            return replace(report, error=self.problems[name])
         before, entry = allowance.tiles, None
         try:
             scene = open_scene(name, nodata=self._nodata, **self.access)

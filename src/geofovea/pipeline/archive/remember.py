@@ -58,6 +58,7 @@ def remember_scenes(
     host: Host,
     memory: MemoryOptions,
     *,
+    asset: str | None = None,
     levels: Sequence[int] | None = None,
     nodata: Any = None,
     access: Mapping[str, Any] | None = None,
@@ -73,6 +74,7 @@ def remember_scenes(
         scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.
         host: The model.
         memory: How keys and values are stored; its megabytes hold for each scene.
+        asset: Which asset of STAC items is the scene; see ``build_index``.
         levels: Which levels, 0 for native; None for all. Levels that a scene does not have are left
             out for it.
         nodata: As in ``open_scene``.
@@ -90,11 +92,14 @@ def remember_scenes(
         ModelError: If the model cannot answer from a memory.
     """
     sources = [scenes] if isinstance(scenes, (str, os.PathLike)) else scenes
-    rows = list_scenes([os.fspath(source) for source in sources])
+    rows = list_scenes([os.fspath(source) for source in sources], asset=asset)
     names = list(dict.fromkeys(row.scene for row in rows))
+    problems = {row.scene: row.problem for row in rows if row.problem}
     limit_bytes, nbytes = tokens_limit_bytes(), 0
     for number, name in enumerate(names):
         try:
+            if name in problems:
+                raise SceneError(problems[name])
             scene = open_scene(name, nodata=nodata, **(access or {}))
             session = SceneSession(scene, host, cache_tokens=True, memory=memory, **view)
             remembered = _remember(name, session, memory, levels)

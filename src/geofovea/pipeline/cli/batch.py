@@ -12,10 +12,12 @@ import click
 
 from geofovea.errors import RunError
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.companions import check_absent, typed_among
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
-from geofovea.pipeline.cli.options.scene import access_options, verify_option
+from geofovea.pipeline.cli.options.scene import access_options, asset_option, verify_option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.uses import OF_A_FOCUS, OF_ONE_ANSWER, OF_ONE_DATE
 from geofovea.pipeline.system.terminal import counted, echo, notice
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ _input = in_group("Input options")
     metavar="CRS",
     help="CRS of the polygons, such as EPSG:4326; or pixels.",
 )
-@_input("--asset", metavar="KEY", help="Asset of STAC items that is the scene.")
+@asset_option
 @verify_option
 @ask_options(oracle=False)
 @access_options
@@ -131,7 +133,7 @@ def batch(
     failed.
     """
     from geofovea.datasets.inputs.manifest_columns import ManifestColumns
-    from geofovea.datasets.inputs.region_files import read_regions
+    from geofovea.datasets.inputs.region_files import read_regions, stated_crs
     from geofovea.datasets.inputs.scene_lists import list_scenes
     from geofovea.pipeline.runs.batch import BatchFolder, run_batch
     from geofovea.pipeline.runs.batch_plan import plan_batch
@@ -151,11 +153,17 @@ def batch(
     columns = ManifestColumns(scene_column, question_column)
     rows = list_scenes(list(sources), asset=asset, columns=columns)
     if region_crs:
+        if not regions and all(row.region is None for row in rows):
+            raise click.UsageError(
+                "--region-crs goes with --regions, or with a manifest whose rows have polygons; "
+                "there is none of them, so leave out --region-crs"
+            )
         # polygons of manifests, too
+        crs = stated_crs(region_crs)
         rows = [
-            row if row.region is None else dataclasses.replace(row, region_crs=region_crs)
-            for row in rows
+            row if row.region is None else dataclasses.replace(row, region_crs=crs) for row in rows
         ]
+    _tell_unused(rows, questions)
     settings = settings.for_scenes(openable_scenes(_scenes_of(rows), access))
     plan = plan_batch(rows, questions, areas, settings.hash, access)
     work = SceneWork(settings.within(output), settings.hash, access, workers.threads, verify)
@@ -179,6 +187,28 @@ def batch(
         )
     if summary.failed and not allow_failures:
         sys.exit(ROWS_FAILED)
+
+
+def _tell_unused(rows: Sequence[ManifestRow], questions: Sequence[str]) -> None:
+    """Say which options that were typed do nothing for rows of some kinds, or refuse them."""
+    from geofovea.pipeline.places.as_answer import asked_places
+
+    pairs = [(row, q) for row in rows for q in ([row.question] if row.question else questions)]
+    verbs = [(asked_places(question) or ("",))[0] for _, question in pairs]
+    kinds = (
+        ("compare two dates", ("index", *OF_ONE_DATE), [bool(row.before) for row, _ in pairs]),
+        ("look for places", OF_ONE_ANSWER, [bool(verb) for verb in verbs]),
+        ("count", OF_A_FOCUS, [verb == "count" for verb in verbs]),
+    )
+    for what, names, are_such in kinds:
+        if are_such and all(are_such):
+            check_absent(names, f"has no effect where all rows {what}")
+        elif any(are_such):
+            for name in typed_among(names):
+                notice(
+                    f"  note       {name} has no effect where rows {what}: on "
+                    f"{counted(sum(are_such), 'row')}"
+                )
 
 
 def _scenes_of(rows: Sequence[ManifestRow]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.uses import OF_A_FOCUS, OF_ONE_DATE
 from geofovea.pipeline.cli.options.written import check_format, save_printed, written_as
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
@@ -31,10 +32,9 @@ _EXAMPLES = (
     "geofovea compare-dates 2020.tif 2024.tif --save-geojson changes.geojson",
     "geofovea compare-dates 2020.tif 2024.tif --find truck --max-tiles 512 --json",
 )
-# tokens and memories of one scene, and what is computed or resampled there
-_OF_ONE_DATE = ("geometry", "skip", "resampler", "megabytes", "policy", "cache_tokens")
 _OF_A_QUESTION = (
-    *("focus", "focus_model", "rfm", "reduction", "descent", "route"),
+    *OF_A_FOCUS,
+    *("reduction", "descent", "route"),
     *("flatness", "confidence"),
 )
 
@@ -95,7 +95,7 @@ _OF_A_QUESTION = (
     group="Scene options",
     help="Show both dates in one light, or each in its own.",
 )
-@ask_options(oracle=False, without=_OF_ONE_DATE)
+@ask_options(oracle=False, without=OF_ONE_DATE)
 @access_options
 def compare_dates(
     before: str,
@@ -120,7 +120,7 @@ def compare_dates(
 
     BEFORE and AFTER may have different grids and resolutions: they are aligned by the ground. With
     a QUESTION both dates are shown to the model. Without one, the places that changed are listed;
-    every native tile is compared unless --max-tiles is given.
+    every native tile is compared unless --max-tiles or --timeout allows fewer.
     """
     from geofovea.pipeline.dates import dated_answer
     from geofovea.pipeline.dates.stack import make_stack
@@ -131,6 +131,8 @@ def compare_dates(
     _check_words(question, phrase, choices, picture)
     if question is None:
         check_absent(_OF_A_QUESTION, "belongs to a QUESTION, and none is given")
+        if phrase is None:
+            check_absent(("tokens",), "belongs to a QUESTION or --find, and none is given")
     if question is not None and min_score is not None:
         raise click.UsageError("--min-score is for the list of changes; leave out the QUESTION")
     if settings.index is not None:
@@ -150,9 +152,7 @@ def compare_dates(
     stack = make_stack(scenes, (before_date, after_date))
     session = _opened(settings, stack, match_light, time.perf_counter() - started)
     if question is None:
-        limits = settings.limits
-        budget = settings.budget(session.host.default_budget) if "tiles" in limits else None
-        places = session.changes(phrase, budget=budget, min_score=min_score)
+        places = session.changes(phrase, **settings.limits, min_score=min_score)
         echo(json.dumps(places.to_dict())) if as_json else _print_places(places)
         save_printed(places, *files, tell=not as_json)
         return

@@ -21,6 +21,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
+from geofovea.pipeline.cli.options.uses import OF_A_FOCUS
 from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import echo, fact
 
@@ -58,7 +59,7 @@ _EXAMPLES = (
 @option("--seed", type=int, default=0, show_default=True, help="Of the draw of tiles.")
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per region.")
 @region_options
-@ask_options(oracle=False, answers=False, without=("focus", "focus_model", "rfm"))
+@ask_options(oracle=False, answers=False, without=OF_A_FOCUS)
 @access_options
 def count(
     scene: str,

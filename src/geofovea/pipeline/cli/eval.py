@@ -120,6 +120,8 @@ def eval_command(
         )
     if predictions or not output:
         check_absent(_asking(), "is about asking a model, and no model is asked here")
+    if trained_on:
+        check_absent(("synonyms",), "is for scoring answers, and --train scores none")
     definition = load_benchmark(benchmark)
     file = annotations or find_annotations(definition, root)
     collection = _chosen(read_benchmark(definition, root, file), limit, sample, seed)

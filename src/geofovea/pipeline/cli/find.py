@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.places import (
     min_score_option,
@@ -21,6 +22,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
+from geofovea.pipeline.cli.options.uses import OF_A_FOCUS
 from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import counted, echo
 
@@ -115,6 +117,8 @@ def find(
     from geofovea.pipeline.system.files import check_writable
 
     phrase = checked_phrase(" ".join(words))
+    if coverage == "sweep":
+        check_absent((*OF_A_FOCUS, "index"), "has no effect on a sweep, which looks everywhere")
     FindOptions(coverage, min_score, sampled_share=sampled_share, seed=seed)
     if output:
         check_format(output, FORMATS, "places")

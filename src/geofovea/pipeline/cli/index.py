@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
-from geofovea.pipeline.cli.options.scene import access_options, view_options
+from geofovea.pipeline.cli.options.scene import access_options, asset_option, view_options
 from geofovea.pipeline.cli.options.shared import comma_separated
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.engine.memory_options import MemoryOptions
@@ -120,6 +120,7 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     help="A torch device.",
 )
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
+@asset_option
 @view_options
 @access_options
 def index(

@@ -10,6 +10,7 @@ import click
 
 from geofovea.pipeline.cli.index import parsed_levels
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
@@ -99,5 +100,6 @@ def _print(result: SearchResult) -> None:
     print_table(header, rows, most_columns=_WIDTH)
     tiles = result.lookup.tiles
     fact("compared", f"{counted(tiles, 'tile')} with {result.phrase!r} in {result.seconds:.2f} s")
+    command = click.get_current_context().command
     for warning in result.warnings:
-        fact("warning", warning, is_warning=True)
+        fact("warning", in_shell_words(warning, command), is_warning=True)

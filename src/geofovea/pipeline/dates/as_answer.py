@@ -5,11 +5,10 @@ from __future__ import annotations
 from geofovea.errors import QuestionError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.dates.session import StackSession
-from geofovea.pipeline.places.as_answer import asked_places, places_as_answer
+from geofovea.pipeline.places.as_answer import asked_places, own_limits, places_as_answer
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.regionfocus.budget import Budget
 
 __all__ = ["changes_as_answer", "dated_row"]
 
@@ -25,7 +24,7 @@ def dated_row(session: StackSession, reference: SceneSession, request: AskReques
     Args:
         session: The dates and the model.
         reference: The scene in whose pixels the answer lies.
-        request: The row; a budget that is the model's own for one answer limits no list.
+        request: The row; limits that are the model's own for one answer limit no list.
 
     Raises:
         QuestionError: If it counts or measures, which applies to one date only.
@@ -40,10 +39,10 @@ def dated_row(session: StackSession, reference: SceneSession, request: AskReques
     if task is None:
         return session.answer(request).answer
     phrase = None if task[1].strip().lower() in _EVERY else task[1]
-    budget = request.budget
-    if budget is not None and budget.tiles == session.host.default_budget.tiles:
-        budget = None
-    return changes_as_answer(session, reference, request, phrase, budget)[0]
+    limits = own_limits(session.host, request)
+    return places_as_answer(
+        reference, request, session.changes(phrase, region=request.region, **limits)
+    )
 
 
 def changes_as_answer(
@@ -51,19 +50,17 @@ def changes_as_answer(
     reference: SceneSession,
     request: AskRequest,
     phrase: str | None,
-    budget: Budget | None,
 ) -> tuple[Answer, Places]:
     """The places that changed, and the same as an answer.
 
     Args:
         session: The dates and the model.
         reference: The scene in whose pixels the places lie.
-        request: What was asked, and within which region.
+        request: What was asked, within which region and budget; that of all dates together.
         phrase: What came or went; None for every change.
-        budget: What may be spent on all dates together; None compares every native tile.
 
     Raises:
         GeoFoveaError: As ``StackSession.changes`` does.
     """
-    places = session.changes(phrase, budget=budget, region=request.region)
+    places = session.changes(phrase, budget=request.budget, region=request.region)
     return places_as_answer(reference, request, places), places

@@ -7,18 +7,20 @@ differs more than places usually do is a change; cells that touch are one place.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from geofovea.errors import NothingShownError, QuestionError
+from geofovea.errors import BudgetError, NothingShownError, QuestionError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocus, ChangeFocuses
 from geofovea.pipeline.dates.change_places import Compared, changed_places
 from geofovea.pipeline.dates.change_words import ask_of_changes
 from geofovea.pipeline.dates.stack_tokens import StackTokens
 from geofovea.pipeline.dates.tile_series import TileSeries
-from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock, limit_reached
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.focus.visual_search import SearchOptions, VisualSearch
 from geofovea.pipeline.places.coverage import Coverage
@@ -33,6 +35,7 @@ from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.search.region_filter import restrict
 from geofovea.regionfocus.uniform_sampling import spread_tiles
 from geofovea.tiling.geo.region import Region
+from geofovea.tiling.overviews.deadline import builds_within
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["MIN_SCORE", "find_changes"]
@@ -44,6 +47,7 @@ _MIN_SCORE_OF_PHRASE = 0.5
 _TILES_AT_ONCE = 16
 _TILES_OF_SCALE = 32
 _SAMPLED_SHARE = 0.25
+_PROMPTS_A_TILE = 4
 
 
 def find_changes(
@@ -51,6 +55,10 @@ def find_changes(
     phrase: str | None = None,
     *,
     budget: Budget | None = None,
+    tiles: int | None = None,
+    tokens: int | None = None,
+    seconds: float | None = None,
+    host_ram_mb: float | None = None,
     region: Region | None = None,
     min_score: float | None = None,
 ) -> Places:
@@ -67,7 +75,12 @@ def find_changes(
             date whether it is there. None takes every change.
         budget: What may be spent on all dates together. Without one, every native tile is compared
             at every date. With one that does not hold them, three quarters go where a search by
-            differences leads, and a quarter is spread over the scene to tell what is usual.
+            differences leads, and a quarter is spread over the scene to tell what is usual. Its
+            tokens are those of all prompts about a phrase together.
+        tiles: Most tiles of all dates together, in place of the budget's.
+        tokens: Most vision tokens of all prompts about a phrase, in place of the budget's.
+        seconds: After how many seconds no further tile is compared, and no place is asked about.
+        host_ram_mb: The same once the process and its children use this many MiB of memory.
         region: What alone is compared, in the reference scene.
         min_score: The least score of a place that is listed, in (0, 1). By default `MIN_SCORE`, and
             half with a phrase: there the score is also the model's, as that of ``find``.
@@ -77,7 +90,7 @@ def find_changes(
 
     Raises:
         QuestionError: If the phrase is empty or too long, or ``min_score`` is no share.
-        BudgetError: If the budget does not hold one tile of each date.
+        BudgetError: If the budget does not hold one tile of each date, and a native one.
         SceneError: If the scenes show no common place, or are not the files they were.
     """
     if min_score is None:
@@ -86,14 +99,21 @@ def find_changes(
         raise QuestionError(f"min_score={min_score!r} is no share: give a number between 0 and 1")
     words = None if phrase is None else checked_phrase(phrase)
     clock = StageClock()
-    look = _Look(series, series.tokens(clock), region)
     native = NativeTiles.of(series.pyramid, region)
-    checked_budget(budget)
-    share = None if budget is None else series.share_of(budget).tiles
-    if share is None or share >= len(native.tiles):
-        look.sweep(native.tiles)
-    else:
-        look.search(native.tiles, share)
+    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}
+    allowed = _allowed(series, len(native.tiles), budget, limits)
+    share = series.share_of(allowed).tiles
+    look = _Look(series, series.tokens(clock), region, allowed)
+    with builds_within(allowed.seconds):
+        if share >= len(native.tiles):
+            look.sweep(native.tiles)
+        else:
+            look.search(native.tiles, share)
+    if native.tiles and not look.has_compared:
+        raise BudgetError(
+            f"tiles={allowed.tiles} was spent before a native tile of each date was reached: allow "
+            "more tiles"
+        )
     if not look.compared.count:
         raise NothingShownError(
             f"no place of {series.stack.reference_scene.path} shows data at two dates: there is "
@@ -101,26 +121,46 @@ def find_changes(
         )
     cells = len(native.tiles) * look.cells_per_tile
     places = changed_places(look.compared, min_score if words is None else MIN_SCORE, cells)
+    coverage = look.coverage(native)
     warnings: tuple[str, ...] = ()
     tokens_llm = 0
+    if coverage.limit_text:
+        warnings = (f"{coverage.limit_text}; raise the limit",)
     if words is not None:
-        places, tokens_llm, warnings = ask_of_changes(series, look.stack, words, places, min_score)
+        places, tokens_llm, doubts = ask_of_changes(
+            series, look.stack, words, places, min_score, allowed
+        )
+        warnings += doubts
+    is_limited = budget is not None or any(limit is not None for limit in limits.values())
     return Places(
         tuple(places),
         words or "change",
         series.host.name,
         series.stack.reference_scene,
-        look.coverage(native),
-        look.cost(budget, tokens_llm),
+        coverage,
+        look.cost(allowed if is_limited else None, tokens_llm),
         (*series.stack.warnings, *warnings),
     )
+
+
+def _allowed(
+    series: TileSeries, native: int, budget: Budget | None, limits: Mapping[str, Any]
+) -> Budget:
+    """What may be spent: the budget that was given, or one that holds every native tile."""
+    every = len(series.stack) * max(1, native)
+    rows, cols = series.host.grid
+    own = checked_budget(budget) or Budget(every, _PROMPTS_A_TILE * rows * cols * every)
+    return replace(own, **{name: limit for name, limit in limits.items() if limit is not None})
 
 
 class _Look:
     """What is compared for one call."""
 
-    def __init__(self, series: TileSeries, stack: StackTokens, region: Region | None) -> None:
+    def __init__(
+        self, series: TileSeries, stack: StackTokens, region: Region | None, budget: Budget
+    ) -> None:
         self.stack = stack
+        self._budget, self._stopped = budget, ""
         self.compared = Compared()
         self._series, self._region = series, region
         self._focus = ChangeFocus(stack, len(series.stack))
@@ -134,6 +174,8 @@ class _Look:
         self._measure(sample)
         for start in range(0, len(tiles), _TILES_AT_ONCE):
             check_cancelled()
+            if start and self._is_over():
+                return
             self._compare(tiles[start : start + _TILES_AT_ONCE])
 
     def search(self, tiles: Sequence[Tile], share: int) -> None:
@@ -144,9 +186,19 @@ class _Look:
         others = [tile for tile in tiles if tile not in reached]
         sample = spread_tiles(others, sampled) if sampled else []
         self._measure(sample)
-        for some, is_usual in ((sample, True), ([t for t in tiles if t in reached], False)):
-            for start in range(0, len(some), _TILES_AT_ONCE):
-                self._compare(some[start : start + _TILES_AT_ONCE], is_usual=is_usual)
+        for start in range(0, len(sample), _TILES_AT_ONCE):
+            if start and self._is_over():
+                break
+            self._compare(sample[start : start + _TILES_AT_ONCE])
+        # what the search has read is compared whatever limit ended it
+        read = [tile for tile in tiles if tile in reached]
+        for start in range(0, len(read), _TILES_AT_ONCE):
+            self._compare(read[start : start + _TILES_AT_ONCE], is_usual=False)
+
+    @property
+    def has_compared(self) -> bool:
+        """Whether a native tile was compared, whatever it shows."""
+        return bool(self._compared_tiles)
 
     @property
     def cells_per_tile(self) -> int:
@@ -162,7 +214,7 @@ class _Look:
             tiles_total=total,
             tiles_looked=count,
             share=native.share_of(list(self._compared_tiles)),
-            stopped="complete" if count == total else "tiles",
+            stopped="complete" if count == total else self._stopped or "tiles",
         )
 
     def cost(self, budget: Budget | None, tokens_llm: int) -> Cost:
@@ -192,11 +244,19 @@ class _Look:
         usage = QuestionUsage(clock=stack.usages[0].clock)
         search = VisualSearch(focuses, calls, series.pyramid, encode, usage)
         options = SearchOptions(CHANGES, route="several", concentrated=False)
-        result = search.run(options, "What changed?", Budget(max(1, share), 1))
+        limited = replace(self._budget, tiles=max(1, share), tokens=1)
+        result = search.run(options, "What changed?", limited)
+        if result.descent.stopped in ("time", "memory"):
+            self._stopped = result.descent.stopped
         self._coarse.update(
             {look.level: len(look.tiles) for look in result.descent.looks if look.level}
         )
         return {t for look in result.descent.looks if look.level == 0 for t in look.tiles}
+
+    def _is_over(self) -> bool:
+        """Whether a limit of time or memory ends it here."""
+        self._stopped = limit_reached(self._budget, self.stack.usages[0].clock) or self._stopped
+        return bool(self._stopped)
 
     def _measure(self, tiles: Sequence[Tile]) -> None:
         """Let the scale of differences see some tiles."""

@@ -21,7 +21,7 @@ from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, V
 from geofovea.pipeline.hosts.base import SupportsImages
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.plan import fitting_budget
+from geofovea.pipeline.session.plan import check_search_is_meant, fitting_budget
 from geofovea.pipeline.session.request import AskRequest, budget_of, checked_choices
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
@@ -116,6 +116,9 @@ class StackSession(TileSeries):
         *,
         budget: Budget | None = None,
         tiles: int | None = None,
+        tokens: int | None = None,
+        seconds: float | None = None,
+        host_ram_mb: float | None = None,
         region: Region | None = None,
         min_score: float | None = None,
     ) -> Places:
@@ -124,7 +127,11 @@ class StackSession(TileSeries):
         Args:
             phrase: What came or went, such as ``"truck"``; None takes every change.
             budget: What may be spent on all dates together; None looks at every native tile.
-            tiles: Most tiles to encode, in place of the budget's.
+            tiles: Most tiles of all dates together, in place of the budget's.
+            tokens: Most vision tokens of all prompts about a phrase, in place of the budget's.
+            seconds: After how many seconds no further tile is compared, and no place is asked
+                about.
+            host_ram_mb: The same once the process and its children use this many MiB of memory.
             region: What alone is looked at, in the reference scene.
             min_score: The least score of a place that is listed, in (0, 1); 0.99 by default, and
                 0.5 with a phrase.
@@ -133,8 +140,17 @@ class StackSession(TileSeries):
             GeoFoveaError: As `ask` does.
         """
         with using_threads(getattr(self.host, "threads", None)):
-            limits = budget_of(self.host, budget, tiles)
-            return find_changes(self, phrase, budget=limits, region=region, min_score=min_score)
+            return find_changes(
+                self,
+                phrase,
+                budget=budget,
+                tiles=tiles,
+                tokens=tokens,
+                seconds=seconds,
+                host_ram_mb=host_ram_mb,
+                region=region,
+                min_score=min_score,
+            )
 
     def _answer(self, request: AskRequest) -> DatedAnswer:
         host, clock = self.host, StageClock()
@@ -191,6 +207,7 @@ class StackSession(TileSeries):
                 f"{host.name} cannot be asked about several dates on the way; leave out the "
                 "confidence at which to stop"
             )
+        check_search_is_meant(options.focus or self._default_focus, options)
         if options.descent == "published":
             raise ModelError(
                 "descent='published' knows one scene; choose another descent for several dates"

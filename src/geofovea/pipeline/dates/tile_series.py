@@ -18,6 +18,7 @@ from geofovea.pipeline.hosts.learned.band_reading import refuse_extra_bands
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.aligned_reader import AlignedReader
 from geofovea.tiling.files.handles import check_current
+from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
 from geofovea.tiling.tile_source import TileSource
@@ -45,6 +46,7 @@ class TileSeries:
         *,
         composite: str | None = None,
         band_map: Mapping[str, int] | None = None,
+        radiometries: Sequence[Radiometry] | None = None,
         match_light: bool = True,
         open_seconds: float = 0.0,
     ) -> None:
@@ -56,6 +58,7 @@ class TileSeries:
             bands: Which bands to show of each scene, 1-based; None chooses them.
             composite: A named composite instead, such as ``"false-color"``.
             band_map: Which band plays which role in it.
+            radiometries: How each scene is shown, where that is settled, in place of these three.
             match_light: Whether the other dates are shown in the light of the reference, so that a
                 brighter day is no change; see ``dates.light``.
             open_seconds: What opening the scenes took; the first answer reports it.
@@ -70,8 +73,12 @@ class TileSeries:
         self.host = host.for_scene(scene) if isinstance(host, SupportsImages) else host
         self.pyramid = scene.pyramid(host.tile_size)
         readers = []
-        for each in stack.scenes:
-            radiometry = plan_radiometry(each.scene, bands, composite=composite, band_map=band_map)
+        for number, each in enumerate(stack.scenes):
+            radiometry = (
+                plan_radiometry(each.scene, bands, composite=composite, band_map=band_map)
+                if radiometries is None
+                else radiometries[number]
+            )
             refuse_extra_bands(radiometry, "scenes of several dates")
             pyramid = each.scene.pyramid(host.tile_size)
             readers.append(TileReader(each.scene, pyramid, radiometry))

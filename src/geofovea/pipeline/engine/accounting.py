@@ -11,9 +11,11 @@ from geofovea.pipeline.engine.token_store import TokenEntry
 from geofovea.pipeline.hosts.base import Host, SupportsImages
 from geofovea.pipeline.hosts.usage import EndpointUse, MemoryUse
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.system.memory import MemoryStop
+from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["STAGES", "OpeningTime", "QuestionUsage", "StageClock"]
+__all__ = ["STAGES", "OpeningTime", "QuestionUsage", "StageClock", "limit_reached"]
 
 STAGES = ("open", "read", "encode", "focus", "answer")
 """The stages of the command line's contract; each is reported even if nothing was spent on it."""
@@ -52,6 +54,13 @@ class StageClock:
         """Seconds by stage, and their ``total``, which holds what belongs to no stage too."""
         total = self.now() - self.started + self._earlier
         return self._seconds | {"total": total}
+
+
+def limit_reached(budget: Budget, clock: StageClock) -> str:
+    """Which limit ends a question between two batches: ``time``, ``memory``, or none, empty."""
+    if budget.seconds is not None and clock.now() - clock.started >= budget.seconds:
+        return "time"
+    return "memory" if MemoryStop(budget.host_ram_mb, budget.device_ram_mb).is_reached else ""
 
 
 class OpeningTime:

@@ -19,6 +19,7 @@ from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.engine.watching import Watcher, watched_calls
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
@@ -42,6 +43,7 @@ __all__ = [
     "asked_places",
     "asks_for_places",
     "located_place",
+    "own_limits",
     "place_answer",
     "places_as_answer",
 ]
@@ -49,6 +51,7 @@ __all__ = [
 # of a budget, at most: for the place that distances are measured from, and for a second look
 _SHARE = 4
 # of what a search may still spend, so that it says itself what it cannot hold
+_LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _LEAST = {"tiles": 1, "tokens": 1, "seconds": 1e-3}
 _VERB = re.compile(r"\s*(find|count)\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -70,13 +73,13 @@ def place_answer(
     """The answer to a question that `asks_for_places`.
 
     The text is the number of places, or the count with its interval, and the evidence are the
-    places. Limits that differ from the model's own for one answer are those of the search.
+    places. Its `own_limits` are those of the search.
 
     Raises:
         GeoFoveaError: As ``find_places`` and ``count_places`` do.
     """
     verb, phrase = asked_places(request.question) or ("find", request.question)
-    limits = _limits(session, request)
+    limits = own_limits(session.host, request)
     if verb == "count":
         count = count_places(session, phrase, region=request.region, watch=watch, **limits)
         return places_as_answer(session, request, count)
@@ -105,7 +108,7 @@ def answer_extreme(
         BudgetError: If the budget cannot hold a tile for each of the two.
         GeoFoveaError: As ``find_places`` and ``SceneSession.ask`` do.
     """
-    limits, ends = _limits(session, request), list[Measurement]()
+    limits, ends = own_limits(session.host, request), list[Measurement]()
     if question.reference:
         end, limits = _reference(session, request, question.reference, limits, watch)
         if not end.text:
@@ -174,6 +177,7 @@ def _second_look(
         tiles=max(1, allowed.tiles + reserve["tiles"] - search.tiles_encoded),
         tokens=max(1, allowed.tokens + reserve["tokens"] - search.tokens_llm),
         seconds=None if seconds is None else max(1e-3, seconds - search.seconds["total"]),
+        host_ram_mb=allowed.host_ram_mb,
     )
     most = left.tiles if reserve["tiles"] else 0
     return SecondLook(
@@ -240,7 +244,10 @@ def _reference(
         "tokens": cost.tokens_llm,
         "seconds": cost.seconds["total"],
     }
-    left = {key: max(_LEAST[key], limit - spent[key]) for key, limit in limits.items()}
+    left = {
+        key: max(_LEAST[key], limit - spent[key]) if key in spent else limit
+        for key, limit in limits.items()
+    }
     return measurement, left
 
 
@@ -256,11 +263,14 @@ def located_place(place: Place) -> LocatedPlace:
     )
 
 
-def _limits(session: SceneSession, request: AskRequest) -> dict[str, Any]:
-    budget, usual = request.budget, session.host.default_budget
+def own_limits(host: Host, request: AskRequest) -> dict[str, Any]:
+    """The limits of a request that are not just the model's own for one answer, by name."""
+    budget, usual = request.budget, host.default_budget
     if budget is None:
         return {}
-    limits = {"tiles": budget.tiles, "tokens": budget.tokens, "seconds": budget.seconds}
+    limits = {name: getattr(budget, name) for name in _LIMITS}
+    if request.stated is not None:
+        return {name: value for name, value in limits.items() if name in request.stated}
     return {name: value for name, value in limits.items() if value != getattr(usual, name)}
 
 

@@ -70,6 +70,7 @@ def count_places(
     tiles: int | None = None,
     tokens: int | None = None,
     seconds: float | None = None,
+    host_ram_mb: float | None = None,
     region: Region | None = None,
     region_name: str | None = None,
     confusion: Confusion | None = None,
@@ -91,6 +92,7 @@ def count_places(
         tiles: Most tiles to look at, coarse ones included, in place of the budget's.
         tokens: Most vision tokens for the decoder over all tiles, in place of the budget's.
         seconds: After how many seconds no further tiles are looked at.
+        host_ram_mb: The same once the process and its children use this many MiB of memory.
         region: What alone is counted.
         region_name: What the region is called in the result.
         confusion: Measured errors of detection; by default those that came with the model.
@@ -114,7 +116,7 @@ def count_places(
     words = checked_phrase(phrase)
     check_current(session.scene.source)
     native = NativeTiles.of(session.pyramid, region)
-    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
+    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}
     allowed = find_budget(session.host, "sweep", len(native.tiles), budget, limits)
     counting = _Counting(session, words, native, allowed, min_score, seed)
     with using_threads(getattr(session.host, "threads", None)):

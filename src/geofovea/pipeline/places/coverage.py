@@ -90,6 +90,16 @@ class Coverage:
         return self.tiles_looked == self.tiles_total
 
     @property
+    def limit_text(self) -> str:
+        """Which limit ended it, for people; empty where none did."""
+        if self.is_complete or self.stopped == "complete":
+            return ""
+        return (
+            f"the limit of {self.stopped} ended the search after {self.tiles_looked} of "
+            f"{self.tiles_total} native tiles: there may be more"
+        )
+
+    @property
     def text(self) -> str:
         """One line for people."""
         line = (

@@ -106,6 +106,7 @@ def find_places(
     tiles: int | None = None,
     tokens: int | None = None,
     seconds: float | None = None,
+    host_ram_mb: float | None = None,
     region: Region | None = None,
     min_score: float = 0.5,
     focus: str | None = None,
@@ -134,6 +135,7 @@ def find_places(
         tiles: Most tiles to look at, in place of the budget's.
         tokens: Most vision tokens for the decoder over all tiles, in place of the budget's.
         seconds: After how many seconds no further tiles are looked at.
+        host_ram_mb: The same once the process and its children use this many MiB of memory.
         region: What alone is looked at.
         min_score: The least probability of a place.
         focus: What leads a search; see ``SceneSession.ask``.
@@ -159,7 +161,7 @@ def find_places(
         DemoModelWarning: If the host is the demo model and the scene is not synthetic.
     """
     options = FindOptions(coverage, min_score, focus, focus_model, sampled_share, seed, second_look)
-    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
+    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}
     with using_threads(getattr(session.host, "threads", None)):
         places = _watched(session, checked_phrase(phrase), options, budget, limits, region, watch)
     warn_of_demo(places)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.accounting import QuestionUsage, limit_reached
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.hosts.base import Host
@@ -17,7 +17,6 @@ from geofovea.pipeline.places.outline import tile_box, token_boxes, token_error_
 from geofovea.pipeline.places.place import Outline, Place
 from geofovea.pipeline.places.presence import Presence, PresenceAsker, presence_words
 from geofovea.pipeline.system.cancellation import check_cancelled
-from geofovea.pipeline.system.memory import MemoryStop
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.geo.region import Region
@@ -109,13 +108,8 @@ class TileLooker:
 
     def _affordable(self, tiles: Sequence[Tile]) -> int:
         """How many of some tiles the budget still holds; says what ends it where not all."""
-        seconds, clock = self.budget.seconds, self.usage.clock
-        if seconds is not None and self.looked and clock.now() - clock.started >= seconds:
-            self.stopped = "time"
-            return 0
-        memory = MemoryStop(self.budget.host_ram_mb, self.budget.device_ram_mb)
-        if self.looked and memory.reason(torch.zeros(0), ()):
-            self.stopped = "memory"
+        if self.looked and (limit := limit_reached(self.budget, self.usage.clock)):
+            self.stopped = limit
             return 0
         per_tile = self.host.grid[0] * self.host.grid[1]
         of_tiles = self.budget.tiles - self.spent_tiles

@@ -95,6 +95,12 @@ class PresenceAsker:
         )
         return [presences[i] for i in range(len(pictures))]
 
+    def most_tokens(self, pictures: Sequence[TokenSet]) -> int:
+        """The vision tokens that `ask` takes for some pictures at most."""
+        # a model that says numbers may be asked to say one, and then to choose among all
+        prompts = 1 if presence_words(self.host).numbers is None else 2
+        return prompts * sum(len(picture) for picture in pictures)
+
     def ask_yes(self, question: str, pictures: Sequence[TokenSet]) -> list[float]:
         """Probability of yes against no for a question, for each picture."""
         generations = self._generations(question, YES_OR_NO, pictures)

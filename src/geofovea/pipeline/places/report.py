@@ -183,10 +183,6 @@ def places_warnings(
         *session.tiles.warnings,
         *session.reader.notes,
     ]
-    if not coverage.is_complete and coverage.stopped != "complete":
-        warnings.append(
-            f"the limit of {coverage.stopped} ended the search after {coverage.tiles_looked} of "
-            f"{coverage.tiles_total} native tiles: there may be more; raise the limit, or look "
-            "within a region"
-        )
+    if coverage.limit_text:
+        warnings.append(f"{coverage.limit_text}; raise the limit, or look within a region")
     return tuple(dict.fromkeys(warnings))

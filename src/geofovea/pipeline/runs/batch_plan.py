@@ -79,14 +79,21 @@ def plan_batch(
         access: What ``open_scene`` may open.
 
     Raises:
-        DataError: If a row has no question, or no scene shows any polygon.
+        DataError: If a row has no question, no scene shows any polygon, or every row brings what is
+            given for rows without it.
     """
+    for name, given, own in (("question", questions, "question"), ("regions", regions, "region")):
+        if given and all(getattr(row, own) is not None for row in rows):
+            raise DataError(
+                f"{name}= is for rows that bring no {own}, and every row brings its own; leave out "
+                f"{name}="
+            )
     placed: list[tuple[ManifestRow, str | None]] = []
     for row in rows:
         if row.question is None and not questions and not row.problem:
             raise DataError(
                 f"{row.origin or row.name}, column 'question': is not there; ask all scenes one "
-                "with --question"
+                "with question="
             )
         several = row.question is None and len(questions) > 1
         for number, question in enumerate([row.question] if row.question else questions, 1):

@@ -30,7 +30,13 @@ from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
 from geofovea.regionfocus.resamplers.registry import parse_resampler
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 
-__all__ = ["AnswerPlan", "fitting_budget", "plan_answer", "plan_encoding"]
+__all__ = [
+    "AnswerPlan",
+    "check_search_is_meant",
+    "fitting_budget",
+    "plan_answer",
+    "plan_encoding",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,8 +198,7 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
 def _search_options(host: Host, request: AskRequest, index: SceneIndex | None) -> SearchOptions:
     options = request.options
     focus = options.focus or default_focus(host, index)
-    if focus in BASELINES:
-        _check_no_search(focus, options)
+    check_search_is_meant(focus, options)
     return SearchOptions(
         focus,
         options.descent,
@@ -205,12 +210,18 @@ def _search_options(host: Host, request: AskRequest, index: SceneIndex | None) -
     )
 
 
-def _check_no_search(focus: str, options: AnswerOptions) -> None:
+def check_search_is_meant(focus: str, options: AnswerOptions) -> None:
     """Refuse what is about a search, for a way of looking that has none.
 
+    Args:
+        focus: How it is looked.
+        options: Of the question.
+
     Raises:
-        ModelError: If something of it was chosen.
+        ModelError: If something of a search was chosen, and there is none.
     """
+    if focus not in BASELINES:
+        return
     chosen = [
         f"{name}={value!r}"
         for name, value, usual in (

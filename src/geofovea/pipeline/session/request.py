@@ -46,6 +46,8 @@ class AskRequest:
             of a benchmark or a harness, which is asked exactly as it is.
         measure: What has to be computed from where places lie, with no answer of the model in its
             stead; None lets the words and the options decide.
+        stated: Names of the limits that somebody chose, so that one that is equal to the model's
+            own for one answer limits a search, too; None where that is not known.
     """
 
     question: str
@@ -57,6 +59,7 @@ class AskRequest:
     choices: Sequence[str] = ()
     kind: Literal["typed", "listed", "prompt"] = "typed"
     measure: Measurable | None = None
+    stated: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         checked_budget(self.budget)

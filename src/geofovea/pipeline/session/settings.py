@@ -221,6 +221,7 @@ class AskSettings:
             region=region,
             choices=choices,
             kind=kind,
+            stated=frozenset(self.limits),
         )
 
 

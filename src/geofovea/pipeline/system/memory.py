@@ -75,9 +75,13 @@ class MemoryStop:
         looks: Sequence[LevelLook] = (),  # noqa: ARG002
     ) -> str | None:
         """``"memory"`` when a limit is reached; see ``StopRule``."""
+        return "memory" if self.is_reached else None
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether more memory is in use than one of the limits allows."""
         if self.host_mib is not None and _rss_mib() > self.host_mib:
-            return "memory"
-        if self.device_mib is not None and torch.cuda.is_available():
-            used = torch.cuda.memory_allocated() / _MIB
-            return "memory" if used > self.device_mib else None
-        return None
+            return True
+        if self.device_mib is None or not torch.cuda.is_available():
+            return False
+        return torch.cuda.memory_allocated() / _MIB > self.device_mib

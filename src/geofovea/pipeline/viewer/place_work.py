@@ -121,14 +121,16 @@ def compare_dates(
     Raises:
         GeoFoveaError: As ``StackSession.changes`` and ``StackSession.ask`` do.
     """
-    session = StackSession(stack, before.host)
+    # as the page shows each of them
+    shown = [each.reader.radiometry for each in (before, after)]
+    session = StackSession(stack, before.host, radiometries=shown)
     reference = before if stack.reference == 0 else after
     request = replace(request, region=_region_on(reference.scene, after.scene, request.region))
     with watched_by(watch):
         if task == "compare":
             return session.answer(request).answer, None
         phrase = request.question or None
-        return changes_as_answer(session, reference, request, phrase, request.budget)
+        return changes_as_answer(session, reference, request, phrase)
 
 
 def boxes_by_scene(

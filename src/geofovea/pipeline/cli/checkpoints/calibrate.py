@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.pipeline.cli.options.endpoint import endpoint_options
+from geofovea.pipeline.cli.options.companions import check_absent
+from geofovea.pipeline.cli.options.endpoint import endpoint_of_model, endpoint_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import json_option
@@ -72,6 +73,9 @@ def calibrate(
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.system.progress import progress_bar
 
+    endpoint = endpoint_of_model(loading, endpoint, click.get_current_context())
+    if endpoint is None:
+        check_absent(("answer_tokens",), "is for a model behind an endpoint, --model openai:NAME")
     budget = CalibrationBudget(looks, tokens, seconds)
     host = load_host(**loading, endpoint=endpoint)
     with progress_bar(f"calibrating {host.name}") as advance:

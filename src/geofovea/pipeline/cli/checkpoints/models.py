@@ -13,6 +13,7 @@ from geofovea.pipeline.cli.doctor import (
     print_models,
     question_tokens_option,
 )
+from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo, paragraph
@@ -30,6 +31,7 @@ __all__ = ["models"]
 def models(context: click.Context, tokens: int, as_json: bool) -> None:
     """List models that can answer, or get one."""
     if context.invoked_subcommand is not None:
+        check_absent(("tokens", "as_json"), "before get is for the list of models")
         return
     examination = examine_here(tokens)
     if as_json:

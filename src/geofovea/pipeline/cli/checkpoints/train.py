@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.training.parts.recipe import PART_NAMES
@@ -85,6 +86,7 @@ def train(
         )
     if part is not None:
         _check_for_part(device, workers)
+        check_absent(("compiled",), "is for the model itself; --with compiles nothing")
         _train_part(part, output, start, scale, batch, seed, world, minutes, lessons)
         return
     if lessons is not None:

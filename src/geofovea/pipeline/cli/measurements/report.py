@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.opening import open_option, open_written
 from geofovea.pipeline.system.terminal import echo
@@ -35,6 +36,10 @@ def report(folder: Path, root: Path | None, worst: int, pictures: int, opens: bo
     from geofovea.tiling.machine.paths import is_file
 
     is_batch = is_file(folder / ANSWERS)
+    if is_batch:
+        check_absent(("root", "worst"), f"is for runs of eval, and {folder} is one of batch")
+    else:
+        check_absent(("pictures",), f"is for runs of batch, and {folder} is none")
     paths = write_batch_report(folder, pictures) if is_batch else write_report(folder, root, worst)
     for path in paths:
         echo(f"wrote {path}")

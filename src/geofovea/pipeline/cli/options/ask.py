@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.cli.options.companions import is_typed
-from geofovea.pipeline.cli.options.endpoint import check_model_of_endpoint, endpoint_options
+from geofovea.pipeline.cli.options.endpoint import (
+    endpoint_of_model,
+    endpoint_options,
+)
 from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.cli.options.model import model_options
 from geofovea.pipeline.cli.options.scene import view_options
 from geofovea.pipeline.engine.memory_options import MemoryOptions
-from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
-from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
+from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.configuration import variable_of
@@ -228,12 +229,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         **values: Any,
     ) -> Any:
         context = click.get_current_context()
-        if not loading["name"].startswith(ENDPOINT_PREFIX):
-            check_model_of_endpoint(context)
-            # one that is configured is for the model that is configured
-            endpoint = endpoint if is_typed(context, "endpoint_url") else None
-        elif not is_typed(context, "device"):
-            loading["device"] = AUTO
+        endpoint = endpoint_of_model(loading, endpoint, context)
         how = {name: values.pop(name, None) for name in _NAMES}
         stop = _stop(values.pop("flatness", None), values.pop("confidence", None))
         chosen = {name: values.pop(name) for name in _OPTIONS if name in values}

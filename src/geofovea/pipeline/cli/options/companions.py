@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 from click.core import ParameterSource
 
-__all__ = ["check_absent", "check_companions", "is_typed", "shell_name"]
+__all__ = ["check_absent", "check_companions", "is_typed", "shell_name", "typed_among"]
 
 
 def is_typed(context: click.Context, name: str) -> bool:
@@ -53,12 +53,15 @@ def check_absent(names: Iterable[str], why: str) -> None:
     Raises:
         UsageError: Naming the first of them.
     """
+    for option in typed_among(names):
+        raise click.UsageError(f"{option} {why}; leave out {option}")
+
+
+def typed_among(names: Iterable[str]) -> list[str]:
+    """The options among some parameters of the verb that were typed, as the help names them."""
     context = click.get_current_context()
     parameters = {parameter.name or "": parameter for parameter in context.command.params}
-    for name in names:
-        if is_typed(context, name):
-            option = shell_name(parameters[name])
-            raise click.UsageError(f"{option} {why}; leave out {option}")
+    return [shell_name(parameters[name]) for name in names if is_typed(context, name)]
 
 
 def shell_name(parameter: click.Parameter) -> str:

@@ -13,12 +13,14 @@ from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.hosts.endpoint.settings import (
     DEFAULT_ANSWER_TOKENS,
     DEFAULT_KEY_VARIABLE,
+    ENDPOINT_PREFIX,
     EndpointSettings,
     SpendLimit,
 )
+from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.system.configuration import variable_of
 
-__all__ = ["check_model_of_endpoint", "endpoint_options"]
+__all__ = ["endpoint_of_model", "endpoint_options"]
 
 _OF_ENDPOINT = {"goes_with": ["--base-url"]}
 _SETTINGS = (
@@ -119,11 +121,28 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def check_model_of_endpoint(context: click.Context) -> None:
-    """Refuse options of an endpoint for a model that is not behind one.
+def endpoint_of_model(
+    loading: dict[str, Any], endpoint: EndpointSettings | None, context: click.Context
+) -> EndpointSettings | None:
+    """The endpoint of the model that is named; None where that is behind none.
+
+    An address that was typed for such a model is left to ``load_host``, which refuses it.
+
+    Args:
+        loading: As ``model_options`` gives it; a model behind an endpoint loses the device that is
+            configured for others.
+        endpoint: As `endpoint_options` gives it.
+        context: Of the verb.
 
     Raises:
-        UsageError: If one was typed without its address, which may be configured for another model.
+        UsageError: If an option of an endpoint was typed without its address, which may be
+            configured for another model.
     """
-    if not is_typed(context, "endpoint_url"):
-        check_absent(_SETTINGS, "goes with a model behind an endpoint, --model openai:NAME")
+    is_behind = loading["name"].startswith(ENDPOINT_PREFIX)
+    if is_behind and not is_typed(context, "device"):
+        loading["device"] = AUTO
+    if is_behind or is_typed(context, "endpoint_url"):
+        return endpoint
+    check_absent(_SETTINGS, "goes with a model behind an endpoint, --model openai:NAME")
+    # one that is configured is for the model that is configured
+    return None

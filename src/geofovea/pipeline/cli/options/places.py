@@ -40,6 +40,7 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 Result = TypeVar("Result", "Places", "Count")
 _input = in_group("Input options")
+_MOST_LEFT_OUT = 5
 
 phrase_argument = click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
 
@@ -121,14 +122,19 @@ def named_regions(scene: Scene, regions: Mapping[str, Any] | None) -> list[Area]
     from geofovea.tiling.geo.region import OutsideSceneError, region_caution, region_from_crs
 
     inside: list[Area] = []
+    outside: list[str] = []
     file, how = regions["path"], {k: v for k, v in regions.items() if k != "path"}
     for each in read_regions(file, **how):
         try:
             region = region_from_crs(scene, each.geometry, each.crs)
         except OutsideSceneError:
-            notice(f"  left out   {each.name}: the scene does not show this polygon")
+            outside.append(each.name)
         else:
             inside.append(Area(each.name, region, region_caution(scene, region, each.crs)))
+    for name in outside[:_MOST_LEFT_OUT]:
+        notice(f"  left out   {name}: the scene does not show this polygon")
+    if len(outside) > _MOST_LEFT_OUT:
+        notice(f"  left out   {len(outside) - _MOST_LEFT_OUT} more that it does not show")
     if not inside:
         raise DataError(f"the scene shows none of the polygons of {file}: check their CRS")
     return inside

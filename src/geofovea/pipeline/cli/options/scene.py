@@ -13,7 +13,7 @@ from geofovea.pipeline.cli.options.grouped import in_group, with_options
 from geofovea.pipeline.cli.options.shared import comma_separated
 from geofovea.tiling.pixels.composites import COMPOSITES, composite_named
 
-__all__ = ["access_options", "verify_option", "view_options"]
+__all__ = ["access_options", "asset_option", "verify_option", "view_options"]
 
 _option = in_group("Scene options")
 
@@ -21,6 +21,11 @@ verify_option = _option(
     "--verify", is_flag=True, help="Read every block of a scene once before asking about it."
 )
 """Finds damage that no answer would meet."""
+
+asset_option = in_group("Input options")(
+    "--asset", metavar="KEY", help="Asset of STAC items that is the scene."
+)
+"""Refused by ``list_scenes`` where no source is a STAC item."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -28,6 +28,7 @@ _PARAMETERS = {
     "timeout": "seconds",
     "layer": "region_layer",
     "crs": "region_crs",
+    "question": "questions",
 }
 
 
