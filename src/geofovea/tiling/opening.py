@@ -33,6 +33,7 @@ from geofovea.tiling.files.limits import (
 )
 from geofovea.tiling.files.orientation import orientation_warnings
 from geofovea.tiling.files.pages import choose_page
+from geofovea.tiling.files.pam_files import pam_file_warnings
 from geofovea.tiling.files.rasterio_datasets import (
     check_same_image,
     file_of_dataset,
@@ -173,6 +174,7 @@ def _scene(
         for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS])
     ]
     colors, color_notes = color_names(dataset)
+    georeference, mask = placed(dataset, source), mask_kind(dataset, is_declared=is_declared)
     return Scene(
         path=name,
         source=source,
@@ -186,8 +188,8 @@ def _scene(
         overviews=tuple(each.factor for each in overviews),
         overview_sizes=tuple(each.size for each in overviews),
         overview_blocks=tuple(each.block_shape for each in overviews),
-        mask_kind=mask_kind(dataset, is_declared=is_declared),
-        georeference=placed(dataset, source),
+        mask_kind=mask,
+        georeference=georeference,
         description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
         compression=structure(dataset, "COMPRESSION").lower(),
         # a file of one band names no interleave that matters
@@ -200,6 +202,12 @@ def _scene(
             *mask_file_warnings(dataset, source),
             *(() if is_declared else nodata_tag_warnings(dataset, source)),
             *orientation_warnings(dataset, source),
+            *pam_file_warnings(
+                source,
+                has_nodata=mask != "none",
+                has_place=georeference.kind != "none",
+                has_crs=georeference.crs_wkt is not None,
+            ),
         ),
     )
 
