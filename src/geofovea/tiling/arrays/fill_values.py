@@ -59,12 +59,13 @@ def _declared(image: ArrayImage, band: int) -> tuple[Number, ...]:
     for key in (*_OF_CF, *_OTHERS):
         if key in _OTHERS and numbers:
             break
-        values = next((v for place in places if len(v := _numbers(place.get(key)))), ())
-        if len(values) and key != "missing_value":
+        found = (_numbers(place.get(key)) for place in places)
+        values: list[Number] = next((v.tolist() for v in found if len(v)), [])
+        if values and key != "missing_value":
             # one for each band, as rasterio's nodatavals
             values = [values[band if len(values) == image.bands.count else 0]]
         for value in values:
-            number = _as_meant(value.item(), obj)
+            number = _as_meant(value, obj)
             # NaN differs from itself
             numbers.setdefault(repr(number), number)
     return tuple(numbers.values())
