@@ -33,6 +33,7 @@ from geofovea.tiling.files.limits import (
 )
 from geofovea.tiling.files.orientation import orientation_of, orientation_warnings
 from geofovea.tiling.files.pages import choose_page
+from geofovea.tiling.files.pam_files import pam_file_warnings
 from geofovea.tiling.files.rasterio_datasets import (
     check_same_image,
     file_of_dataset,
@@ -204,6 +205,7 @@ def _scene(dataset: Any, source: Source, name: str, tags: _Tags, *, is_declared:
         for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS])
     ]
     colors, color_notes = color_names(dataset)
+    georeference, mask = placed(dataset, source), mask_kind(dataset, is_declared=is_declared)
     return Scene(
         path=name,
         source=source,
@@ -217,8 +219,8 @@ def _scene(dataset: Any, source: Source, name: str, tags: _Tags, *, is_declared:
         overviews=tuple(each.factor for each in overviews),
         overview_sizes=tuple(each.size for each in overviews),
         overview_blocks=tuple(each.block_shape for each in overviews),
-        mask_kind=mask_kind(dataset, is_declared=is_declared),
-        georeference=placed(dataset, source),
+        mask_kind=mask,
+        georeference=georeference,
         description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
         compression=structure(dataset, "COMPRESSION").lower(),
         # a file of one band names no interleave that matters
@@ -231,6 +233,12 @@ def _scene(dataset: Any, source: Source, name: str, tags: _Tags, *, is_declared:
             *mask_file_warnings(dataset, source),
             *(() if is_declared else nodata_tag_warnings(dataset, tags.nodata)),
             *orientation_warnings(dataset, source, tags.orientation),
+            *pam_file_warnings(
+                source,
+                has_nodata=mask != "none",
+                has_place=georeference.kind != "none",
+                has_crs=georeference.crs_wkt is not None,
+            ),
         ),
     )
 

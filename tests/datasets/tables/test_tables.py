@@ -46,6 +46,16 @@ def test_manifest_and_answers_are_read_in_any_encoding_and_separator(
     assert read_predictions(file).answers == {"7": QUESTION, "8": "white"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_files_that_were_joined_have_marks_within_that_are_no_part_of_a_line(tmp_path, encoding):
+    rows = [{"question_id": str(number), "text": "b"} for number in range(3)]
+    text = "".join(f"\ufeff{json.dumps(row)}\n" for row in rows)
+    (tmp_path / "a.jsonl").write_bytes(text.encode(encoding))
+    (tmp_path / "a.csv").write_bytes("\ufeff\ufeffquestion_id,text\n\ufeff0,b\n".encode(encoding))
+    assert read_predictions(tmp_path / "a.jsonl").answers == {"0": "b", "1": "b", "2": "b"}
+    assert read_predictions(tmp_path / "a.csv").answers == {"0": "b"}
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.ndjson"])
 def test_json_is_read_in_any_encoding(tmp_path, name, encoding):

@@ -66,6 +66,7 @@ def test_a_bench_that_was_killed_in_its_first_line_begins_anew(path, settings):
         path.write_text(first[:length])
         for number, question in enumerate("xyz", 1):
             assert len(filled(path, question, settings=settings).answers) == number
+        assert all(map(json.loads, path.read_text().splitlines()))
 
 
 def test_a_whole_line_without_its_end_is_kept(path):

@@ -34,5 +34,13 @@ def test_steps_that_are_taken_again_and_torn_lines_are_forgotten(log, torn):
     assert [record["step"] for record in log.read()] == [1, 2, 3]
 
 
+def test_a_log_of_which_all_is_forgotten_has_no_file(log):
+    log.append({"step": 1})
+    log.forget_beyond(0)
+    assert log.read() == []
+    # an empty line would be the first of the next log
+    assert not log.path.exists()
+
+
 def test_the_logs_of_the_two_kinds_of_runs_do_not_mix(tmp_path):
     assert training_log(tmp_path).path != distillation_log(tmp_path).path

@@ -17,7 +17,7 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training import train as training
 from geofovea.pipeline.training.checkpoint import PROGRESS_FILE, STATE_FILE, load_student
 from geofovea.pipeline.training.curriculum import Phase, Turn
-from geofovea.pipeline.training.export import export_model
+from geofovea.pipeline.training.export import export_model, write_model
 from geofovea.pipeline.training.report import draw_curve, write_card
 from geofovea.pipeline.training.run_log import training_log
 from geofovea.pipeline.training.train import train
@@ -162,6 +162,11 @@ def test_a_run_becomes_a_model_that_answers_with_card_and_curve(run, tmp_path, m
     answer = session.ask(QUESTION, budget=Budget(tiles=8, tokens=40))
     assert answer.model == str(tmp_path / "model")
     assert {p.suffix for p in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".md"}
+
+
+def test_writing_a_model_prints_nothing(student, tmp_path, capsys):
+    write_model(student, tmp_path)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_writing_a_model_leaves_the_student_as_it_was(student, tiny_folder):

@@ -440,6 +440,16 @@ def test_what_is_no_image_is_refused_with_what_is_allowed(what):
         open_scene(obj)
 
 
+@pytest.mark.parametrize("size", [(40, 50), (1, 50), (40, 1)])
+def test_variables_with_one_band_each_are_the_bands_of_one_picture(texture, size):
+    # so rioxarray opens a netCDF file of several variables
+    image = texture(*size)
+    single = {n: (("band", "y", "x"), image[i : i + 1]) for i, n in enumerate("rgb")}
+    plain = {n: (("y", "x"), image[i]) for i, n in enumerate("rgb")}
+    one = reader_of(xr.Dataset(single, coords={"band": [1]}))
+    assert_same_tiles(one, reader_of(xr.Dataset(plain)))
+
+
 def test_tables_beside_a_picture_are_left_out_and_told(texture):
     picture = (("lat", "lon"), texture(40, 50, 1)[0])
     # a variable may have the name of an attribute of the Dataset

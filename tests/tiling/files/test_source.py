@@ -426,6 +426,17 @@ def test_a_virtual_raster_over_raw_bytes_cannot_show_another_file(tmp_path):
         open_scene(tmp_path / "scene.tif")
 
 
+def test_a_virtual_raster_over_bytes_without_a_header_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "scene.raw").write_bytes(bytes(50))
+    (tmp_path / "scene.vrt").write_text(
+        '<VRTDataset rasterXSize="10" rasterYSize="10">'
+        '<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">'
+        '<SourceFilename relativeToVRT="1">scene.raw</SourceFilename></VRTRasterBand></VRTDataset>'
+    )
+    with pytest.raises(SceneReadError, match="copy it with gdal_translate"):
+        open_scene(tmp_path / "scene.vrt", allow_vrt=True)
+
+
 def test_a_file_that_changes_while_in_use_is_noticed(make_tiled, texture, reader_of):
     path = make_tiled(texture(100, 100))
     scene = open_scene(path)

@@ -6,6 +6,7 @@ has no end, and a line of gigabytes would not fit into memory.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import stat
@@ -61,7 +62,8 @@ def _open(path: Path) -> io.BufferedReader:
 def open_lines(path: str | os.PathLike[str]) -> Generator[str, None, None]:
     """Lines of a text in any Unicode encoding with their ends, one after the other.
 
-    A byte order mark, which spreadsheets write, is no part of the first line.
+    A byte order mark, which spreadsheets write, is no part of a line; files that were joined have
+    more than one.
 
     Raises:
         DataError: If it is no regular file or cannot be read, or a line is too long.
@@ -79,7 +81,7 @@ def open_lines(path: str | os.PathLike[str]) -> Generator[str, None, None]:
                     f"{file}, line {number}: has more than {MOST_LINE_CHARACTERS >> 20} million "
                     "characters; is this a text with one row in each line?"
                 )
-            yield line
+            yield line.lstrip(codecs.BOM_UTF8.decode())
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -86,7 +86,10 @@ class AnswerFile(Generic[Item]):
                 json.loads(lines[-1])
             except ValueError:
                 lines.pop()
-            write_text(self._path, "".join(f"{line}\n" for line in lines))
+            if lines:
+                write_text(self._path, "\n".join(lines))
+            else:
+                self._path.unlink()
         return lines
 
     def _check_settings(self, line: str | None, settings: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from geofovea.datasets.synthetic.vocabulary import SITES, domain_of
 from geofovea.datasets.synthetic.wordings import FORMS, VERIFY
 from geofovea.errors import ConfigurationError
+from geofovea.pipeline.hosts.checkpoint import quiet_transformers
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.system.files import make_folder, write_text
@@ -73,7 +74,7 @@ def write_model(student: Student, folder: Path, world: int = 1) -> None:
         OutputError: If the folder cannot be written.
     """
     make_folder(folder)
-    with full_disk_told(folder):
+    with full_disk_told(folder), quiet_transformers():
         copy.deepcopy(student.llava).half().save_pretrained(folder)
         _name_as_published(folder / SAFE_WEIGHTS_NAME)
         build_tokenizer().save_pretrained(folder)

@@ -52,7 +52,10 @@ class RunLog:
                     lines.append(line)
             except (ValueError, KeyError, TypeError):
                 continue
-        write_text(self.path, "\n".join(lines))
+        if lines:
+            write_text(self.path, "\n".join(lines))
+        else:
+            self.path.unlink()
 
 
 def training_log(run: Path) -> RunLog:

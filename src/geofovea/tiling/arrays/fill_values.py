@@ -59,12 +59,12 @@ def _declared(image: ArrayImage, band: int) -> tuple[Number, ...]:
     for key in (*_OF_CF, *_OTHERS):
         if key in _OTHERS and numbers:
             break
-        values = next((v for place in places if len(v := _numbers(place.get(key)))), np.empty(0))
-        if len(values) and key != "missing_value":
+        found = (_numbers(place.get(key)) for place in places)
+        values: list[Number] = next((v.tolist() for v in found if len(v)), [])
+        if values and key != "missing_value":
             # one for each band, as rasterio's nodatavals
-            own = band if len(values) == image.bands.count else 0
-            values = values[own : own + 1]
-        for value in values.tolist():
+            values = [values[band if len(values) == image.bands.count else 0]]
+        for value in values:
             number = _as_meant(value, obj)
             # NaN differs from itself
             numbers.setdefault(repr(number), number)

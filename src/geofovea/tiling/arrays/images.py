@@ -183,7 +183,9 @@ def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
     bounds = {dim: dataset[key].variable for dim, key in _bounds_of(dataset).items()}
     if len(names) == 1:
         return replace(_image_of_array(dataset[names[0]]), bounds=bounds, notes=notes)
-    images = [_image_of_array(dataset[key]) for key in names]
+    # rioxarray gives each variable of a file a dimension of bands, of one where there is one
+    single = {d: 0 for d, size in dataset.sizes.items() if size == 1 and d not in dims}
+    images = [_image_of_array(dataset[key].isel(single, missing_dims="ignore")) for key in names]
     for image in images:
         if image.bands.band_dim is not None:
             raise SceneError(

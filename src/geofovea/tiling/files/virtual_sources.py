@@ -63,7 +63,10 @@ def _check(dataset: Any, checked: dict[str, None]) -> None:
             elif not name.startswith(_REMOTE):
                 Path(name).stat()
         except (*GDAL_ERRORS, OSError) as error:
+            advice = "put that file back, or make the virtual raster again with gdalbuildvrt"
+            if "VRTRawRasterBand" in str(dataset.tags(ns="xml:VRT")):
+                # GDAL shows zeros where such a file is too short, without an error
+                advice = "bytes without a header are not opened: copy it with gdal_translate"
             raise SceneReadError(
-                f"{dataset.name!r} shows {name!r}, which cannot be opened ({error}); put that file "
-                "back, or make the virtual raster again with gdalbuildvrt"
+                f"{dataset.name!r} shows {name!r}, which cannot be opened ({error}); {advice}"
             ) from error
