@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import shapely
+from docstring_examples import faults_of_example
 
 import geofovea
 from geofovea import errors
@@ -56,6 +59,23 @@ def test_what_a_public_docstring_refers_to_is_public():
         if found[2] or not is_found(found[1], owner)
     ]
     assert lost == []
+
+
+EXAMPLES = ("Box", "Budget", "Pyramid", "Region", "SpendLimit", "Tile", "open_scene")
+
+
+EXAMPLES_ON_A_SCENE = ("ask", "count", "find")
+"""Run by ``tests/pipeline/test_docstring_examples.py``."""
+
+
+def test_every_example_of_a_public_docstring_is_run():
+    shown = [name for name, _, text in public_docstrings() if ">>>" in text]
+    assert sorted(shown) == sorted((*EXAMPLES, *EXAMPLES_ON_A_SCENE))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_of_a_public_docstring_gives_what_it_shows(name):
+    assert faults_of_example(name, np=np, shapely=shapely) == []
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():

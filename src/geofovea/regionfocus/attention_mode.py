@@ -63,7 +63,7 @@ class AttentionMode:
             much as the wording that gives it the least.
 
     Raises:
-        ModelError: If a value cannot be meant.
+        ModelError: If a value is impossible.
     """
 
     layers: tuple[int, ...]

@@ -33,14 +33,18 @@ class Budget:
         tiles: Tiles that may be encoded, the overview included.
         tokens: Vision tokens that may reach the decoder.
         seconds: Wall-clock time after which nothing more is looked at. The first look and the
-            answer itself are never left out; an answer that took longer says so. Building level
-            files that takes longer ends in an error.
-        host_ram_mb: Resident memory of the process in MiB from which on nothing more is looked at;
-            an answer of a process that has held more, children included, says so.
-        device_ram_mb: Memory taken on the accelerator in MiB from which on likewise.
+            answer itself are never left out; an answer that took longer says so. It is an error if
+            building level files takes longer.
+        host_ram_mb: Resident memory of the process in MiB above which nothing more is looked at.
+            An answer says so if the process has held more, its children included.
+        device_ram_mb: The same for memory on the accelerator, in MiB.
 
     Raises:
         BudgetError: If a limit is not a positive number, or a count is not a whole one.
+
+    Examples:
+        >>> geofovea.Budget(tiles=24, tokens=300)
+        Budget(tiles=24, tokens=300, seconds=None, host_ram_mb=None, device_ram_mb=None)
     """
 
     tiles: int = 64

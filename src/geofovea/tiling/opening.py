@@ -73,7 +73,7 @@ def open_scene(
     allowed_hosts: tuple[str, ...] = (),
     nodata: DeclaredNodata | None = None,
 ) -> Scene:
-    """Look at a raster without reading pixels.
+    """Open a raster as a scene, without reading pixels.
 
     Args:
         path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, a page of a TIFF by GDAL's name for it
@@ -96,8 +96,14 @@ def open_scene(
     Raises:
         SceneNotFoundError: If there is no such file.
         SceneRefusedError: If the name, the host, the format or the size of a block is not allowed.
-        SceneReadError: If GDAL cannot open the file, or its server does not serve it well.
+        SceneReadError: If GDAL cannot open the file, or its server fails or serves no
+            byte ranges.
         SceneError: If ``nodata`` is neither a number nor ``"auto"``, or an array is not an image.
+
+    Examples:
+        >>> scene = geofovea.open_scene(np.zeros((2000, 3000, 3), np.uint8))
+        >>> scene.width, scene.height, scene.count
+        (3000, 2000, 3)
     """
     if is_rasterio_dataset(path):
         scene = open_scene(
@@ -115,7 +121,7 @@ def open_scene(
     source = resolve_source(path, policy)
     source, tags = _look_before_gdal(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
-        shown = watched_sources(dataset)
+        sources = watched_sources(dataset)
         _check_dataset(dataset, source, policy)
         name = os.fspath(path) if source.remote is None else source.path
         scene = _scene(dataset, source, name, tags, is_declared=nodata is not None)
@@ -123,7 +129,7 @@ def open_scene(
         missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
         return replace(
             scene,
-            source=replace(source, shown=shown),
+            source=replace(source, shown=sources),
             overviews=scene.overviews[:usable],
             overview_sizes=scene.overview_sizes[:usable],
             overview_blocks=scene.overview_blocks[:usable],

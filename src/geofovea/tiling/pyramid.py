@@ -36,6 +36,13 @@ class Box:
 
     Raises:
         GeometryError: If the rectangle has no area or a corner is not finite.
+
+    Examples:
+        >>> box = geofovea.Box(0, 0, 400, 300)
+        >>> box.center
+        (200.0, 150.0)
+        >>> box.intersection(geofovea.Box(300, 100, 500, 500))
+        Box(x0=300, y0=100, x1=400, y1=300)
     """
 
     x0: float
@@ -94,8 +101,18 @@ class Box:
 class Tile:
     """The address of a square of ``tile_size`` level pixels on the grid of one level.
 
+    Attributes:
+        level: The level; 0 is native.
+        row: Counted from 0, from top to bottom.
+        col: Counted from 0, from left to right.
+
     Raises:
         GeometryError: If an index is negative.
+
+    Examples:
+        >>> pyramid = geofovea.Pyramid(30_000, 20_000, tile_size=336)
+        >>> pyramid.box_scene(geofovea.Tile(level=5, row=0, col=1))
+        Box(x0=10752, y0=0, x1=21504, y1=10752)
     """
 
     level: int
@@ -124,6 +141,15 @@ class Pyramid:
 
     Raises:
         GeometryError: If a size is not positive or ``base_side`` is smaller than one tile.
+
+    Examples:
+        >>> pyramid = geofovea.Pyramid(30_000, 20_000, tile_size=336)
+        >>> pyramid.top_level, pyramid.base_level
+        (7, 5)
+        >>> pyramid.grid_shape(0)
+        (60, 90)
+        >>> pyramid.tiles_over(0, geofovea.Box(300, 0, 400, 300))
+        [Tile(level=0, row=0, col=0), Tile(level=0, row=0, col=1)]
     """
 
     width: int

@@ -59,7 +59,7 @@ class ChatRequest:
         """Read the body of a request.
 
         Raises:
-            ChatRequestError: If it is none, or asks for what an answer cannot have.
+            ChatRequestError: If it is not a chat request, or asks for something unsupported.
         """
         if not isinstance(body, dict):
             raise ChatRequestError("a request is an object with model and messages")

@@ -49,7 +49,7 @@ class Journal:
             )
 
     def add(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a record down; it is given back with its key.
+        """Write a record down; returns it with its key.
 
         Raises:
             OutputError: If the file cannot be written.

@@ -94,7 +94,7 @@ def run_calibration(
         host: The model.
         folder: For the journal and scenes.
         budget: What may be spent.
-        loading: How the model was loaded, as far as that is unusual.
+        loading: Options that loaded the model, as far as they differ from their defaults.
         focus_model: A dual encoder whose ``similarity`` is compared.
         on_progress: Takes the share that is done.
 

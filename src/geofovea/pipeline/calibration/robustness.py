@@ -213,7 +213,7 @@ class _EncodedOnce:
 def write_focus_bench(
     folder: Path, rows: Sequence[FocusBenchRow], planted: Sequence[tuple[int, tuple[int, ...]]]
 ) -> str:
-    """Write ``focus.json`` and ``focus.md`` into a folder; the Markdown is given back.
+    """Write ``focus.json`` and ``focus.md`` into a folder; returns the Markdown.
 
     Raises:
         OutputError: If a file cannot be written.

@@ -37,9 +37,10 @@ _current: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 class Watcher:
-    """Hears of one question what happens, in the thread that answers it; override what you need.
+    """Is told what happens to one question, in the thread that answers it.
 
-    Any method may raise ``CancelledError`` to end the question; the session stays usable.
+    Override the methods that you need. Any of them may raise ``CancelledError`` to end the
+    question; the session stays usable.
     ``descent="published"`` tells of its looks when the answer is there, not while it looks.
     """
 

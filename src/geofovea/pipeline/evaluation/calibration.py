@@ -41,7 +41,7 @@ class SureAnswer:
     """One answer, how sure it was, and whether it was right.
 
     Attributes:
-        scene: What its scene is told apart by.
+        scene: Identifies its scene.
         confidence: In [0, 1].
         is_right: Whether it was the true one.
     """
@@ -103,7 +103,7 @@ def read_confidences(path: Path, method: str) -> list[SureAnswer]:
     """The answers of one method out of the ``items.jsonl`` of a bench, if they have a confidence.
 
     Raises:
-        DataError: If the file is none, or holds no answer of the method.
+        DataError: If it is no such file, or holds no answer of the method.
     """
     answers, methods = [], set()
     try:
@@ -149,27 +149,17 @@ def calibrate(answers: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> C
         raise DataError(
             f"a calibration needs at least one answer and one bin, got {len(answers)} and {bins}"
         )
-    confidence = np.array([j.confidence for j in answers])
-    right = np.array([j.is_right for j in answers], float)
-    scenes = sorted({j.scene for j in answers})
-    # by scene and bin: answers, sums of confidence, answers that are right
-    place = {scene: i for i, scene in enumerate(scenes)}
-    of_scene = np.array([place[j.scene] for j in answers])
-    of_bin = np.minimum((confidence * bins).astype(int), bins - 1)
-    cell = of_scene * bins + of_bin
-    table = np.stack(
-        [
-            np.bincount(cell, values, len(scenes) * bins).reshape(len(scenes), bins)
-            for values in (np.ones(len(answers)), confidence, right)
-        ],
-        axis=1,
-    )
-    errors = [_error(table[draw].sum(0)) for draw in resampled_scenes(len(scenes), seed)]
+    confidence = np.array([answer.confidence for answer in answers])
+    right = np.array([answer.is_right for answer in answers], float)
+    scenes = {scene: i for i, scene in enumerate(sorted({answer.scene for answer in answers}))}
+    of_scene = np.array([scenes[answer.scene] for answer in answers])
+    table = _table(of_scene, confidence, right, bins)
+    errors = [_error(table[draw].sum(0)) for draw in resampled_scenes(len(table), seed)]
     low, high = np.quantile(errors, (0.025, 0.975))
     counts, sums, hits = table.sum(0)
     return Calibration(
         answers=len(answers),
-        scenes=len(scenes),
+        scenes=len(table),
         accuracy=float(right.mean()),
         confidence=float(confidence.mean()),
         ece=_error(table.sum(0)),
@@ -181,6 +171,30 @@ def calibrate(answers: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> C
             if n
         ),
     )
+
+
+def _table(
+    of_scene: NDArray[np.intp],
+    confidence: NDArray[np.float64],
+    right: NDArray[np.float64],
+    bins: int,
+) -> NDArray[np.float64]:
+    """Answers, sums of confidence, and right answers, by scene and bin: ``(scenes, 3, bins)``.
+
+    Args:
+        of_scene: Number of the scene of each answer, ``(n,)``.
+        confidence: Of each answer, ``(n,)``.
+        right: 1 for a right answer and 0 for a wrong one, ``(n,)``.
+        bins: How many, of equal width over [0, 1].
+    """
+    of_bin = np.minimum((confidence * bins).astype(int), bins - 1)
+    shape = int(of_scene.max()) + 1, bins
+    cells = of_scene * bins + of_bin
+    sums = [
+        np.bincount(cells, values, shape[0] * bins).reshape(shape)
+        for values in (np.ones(len(confidence)), confidence, right)
+    ]
+    return np.stack(sums, axis=1)
 
 
 def _error(table: NDArray[np.float64]) -> float:

@@ -94,9 +94,9 @@ def run_policies(
 ) -> str:
     """Ask every question by every policy; write ``items.jsonl`` and ``table.md``; return the table.
 
-    Scenes and answers that are already in the folder are used again. ``loading`` says how the model
-    was loaded, as far as it is unusual: a run continues with the same alone. Worlds are of
-    ``version``, one of ``VERSIONS``.
+    Scenes and answers that are already in the folder are used again. ``loading`` holds the options
+    that loaded the model, as far as they differ from their defaults: a run resumes only with the
+    same. Worlds are of ``version``, one of ``VERSIONS``.
 
     Raises:
         DataError: If there is nothing to ask, or the folder holds a run with other settings.

@@ -200,7 +200,7 @@ def only_image(images: Sequence[str]) -> str:
     """The image of a request: the first, as in our own runs; a warning says that others are not.
 
     Raises:
-        QuestionError: If there is none.
+        QuestionError: If the request has no image.
     """
     if not images:
         raise QuestionError("this model answers questions about images, and none was given")

@@ -162,8 +162,8 @@ def measure_reductions(
         budget: Of tiles; the shares are the budget of tokens.
         methods: Chains without shares, layer methods, or cache policies; see `method_at`.
         shares: Of the tokens that the looks give, above 0 and below 1.
-        loading: How the model was loaded, as far as it is unusual; a bench continues with the same
-            alone.
+        loading: Options that loaded the model, as far as they differ from their defaults; a bench
+            resumes only with the same.
         version: Of the synthetic world, one of ``VERSIONS``.
 
     Raises:

@@ -197,7 +197,7 @@ def measure_ways(
         budgets: Tiles of the ways under a budget.
         kind: Of the items.
         measurement: What is measured on a scene.
-        loading: How the model was loaded, as far as it is unusual.
+        loading: Options that loaded the model, as far as they differ from their defaults.
         version: Of the synthetic world, one of ``VERSIONS``.
 
     Raises:
@@ -219,7 +219,7 @@ def bench_settings(
 
     Args:
         host: The model.
-        loading: How it was loaded, as far as that is unusual.
+        loading: Options that loaded it, as far as they differ from their defaults.
         version: Of the synthetic world, one of ``VERSIONS``.
         **others: What the bench adds.
     """

@@ -39,7 +39,7 @@ class GeoFoveaAnswers:
         """Answer one message, a list of ``{"type": "image" | "text", "value": path or words}``.
 
         Raises:
-            GeoFoveaError: If the scene cannot be read or the question is none.
+            GeoFoveaError: If the scene cannot be read, or the question is empty or too long.
         """
         images = [part["value"] for part in message if part["type"] == "image"]
         words = [part["value"] for part in message if part["type"] == "text"]

@@ -25,11 +25,11 @@ _PROBES = 3
 
 @dataclass(frozen=True, slots=True)
 class StopAt:
-    """When to end a descent early; None never does.
+    """When to end a descent early; a rule that is None never ends it.
 
     Attributes:
-        flatness: Where the best candidate is less than ``1 + flatness`` times the mean.
-        confidence: Where the model, asked on the way, is at least as sure, in (0, 1].
+        flatness: End where the best candidate is less than ``1 + flatness`` times the mean.
+        confidence: End where the model, asked on the way, is at least this sure, in (0, 1].
 
     Raises:
         BudgetError: If a limit is out of its range.

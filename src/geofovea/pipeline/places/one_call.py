@@ -59,6 +59,11 @@ def find(
     Raises:
         NoModelError: If no model is named, and the scene is not synthetic.
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+
+    Examples:
+        >>> places = geofovea.find("scene.tif", "helicopter", tiles=32)
+        >>> len(places)
+        3
     """
     session = _session(scene, model, endpoint, bands, composite, device, index)
     return find_places(session, phrase, **options)
@@ -94,6 +99,11 @@ def count(
     Raises:
         NoModelError: If no model is named, and the scene is not synthetic.
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+
+    Examples:
+        >>> count = geofovea.count("scene.tif", "helicopter", tiles=32)
+        >>> count.low <= 3 <= count.high
+        True
     """
     session = _session(scene, model, endpoint, bands, composite, device, index)
     return count_places(session, phrase, **options)

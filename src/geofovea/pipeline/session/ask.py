@@ -101,16 +101,16 @@ def ask(
         region: The polygon that is asked about; see ``Region.from_crs``. Nothing outside of it is
             evidence.
         choices: Answers to choose from; all are scored, and the likeliest is the answer.
-        device: Where a model that is named is loaded; see ``load_host``, also for the rest.
-        dtype: In which numbers.
+        device: Torch device of a named model; see ``load_host``, also for the options below.
+        dtype: Type of its weights.
         device_map: How it is spread over devices.
-        quantization: In how few bits.
+        quantization: In how few bits its weights are loaded.
         positions: Which positions its vision tokens have.
-        answer_tokens: The longest answer of a model that is named, 16 by default; one that is cut
-            has a warning.
+        answer_tokens: Most tokens of an answer of a named model, 16 by default. An answer that is
+            cut has a warning.
         threads: How many threads compute; by the size of the model and the cores if None.
-        thinking: ``room`` lets a model think that would do so before it answers, ``off`` does not.
-        thought_tokens: The longest thought.
+        thinking: ``room`` lets a reasoning model think before it answers; ``off`` does not.
+        thought_tokens: Most tokens of a thought.
         compile_decode: Whether the steps of answers are recorded as a CUDA graph.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
@@ -132,6 +132,11 @@ def ask(
 
     Warns:
         DemoModelWarning: If the demo model guesses about a scene that is not synthetic.
+
+    Examples:
+        >>> answer = geofovea.ask("scene.tif", "What shape is the hall at the power plant?")
+        >>> answer.text
+        'l-shaped'
     """
     started = time.perf_counter()
     raster = scene if isinstance(scene, Scene) else open_scene(scene)

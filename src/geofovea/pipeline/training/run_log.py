@@ -23,7 +23,7 @@ class RunLog:
     path: Path
 
     def append(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Write a record behind the others; it is given back."""
+        """Append a record; returns it."""
         with self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
         return record

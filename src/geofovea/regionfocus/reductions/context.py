@@ -90,7 +90,7 @@ class TokenContext:
     def select(self, index: Tensor) -> TokenContext:
         """The context of some of the tokens, in the order of ``index`` int64 ``(m,)``.
 
-        The grid is lost, for what is left of one is none; its cells remain. Tokens that follow each
+        The grid is lost, because a part of it is no grid; its cells remain. Tokens that follow each
         other are not copied: what is chosen shares memory with this context.
         """
         part = run_of(index)

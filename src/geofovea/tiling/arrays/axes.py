@@ -112,12 +112,7 @@ def in_unit_of(axis: Axis, crs: CRS | None) -> Axis:
     if crs is None or not (crs.is_projected or crs.is_geographic):
         return axis
     if kind == "none":
-        labels = np.abs(np.asarray(axis.labels, np.float64))
-        if len(labels) > 1 and labels.max() < 1 and _height_of_geostationary(crs):
-            raise SceneError(
-                f"{axis.name} names no units, and numbers below 1 look like the scan angles of its "
-                "geostationary CRS: set attrs['units'] to 'rad' if they are"
-            )
+        _check_no_scan_angles(axis, crs)
         return axis
     if kind == "unknown":
         raise SceneError(
@@ -139,6 +134,16 @@ def in_unit_of(axis: Axis, crs: CRS | None) -> Axis:
         "rio.write_crs('EPSG:...'), or drop the coordinates with drop_vars() to get answers in "
         "pixels"
     )
+
+
+def _check_no_scan_angles(axis: Axis, crs: CRS) -> None:
+    """Refuse an axis without units whose numbers may be the scan angles of a satellite."""
+    labels = np.abs(np.asarray(axis.labels, np.float64))
+    if len(labels) > 1 and labels.max() < 1 and _height_of_geostationary(crs):
+        raise SceneError(
+            f"{axis.name} names no units, and numbers below 1 look like the scan angles of its "
+            "geostationary CRS: set attrs['units'] to 'rad' if they are"
+        )
 
 
 def _height_of_geostationary(crs: CRS) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,14 +131,8 @@ class ArrayHandle:
         if out_shape is not None:
             shape = (out_shape[-2], out_shape[-1])
         key = (self._level, off_x, off_y, width, height, shape, resampling)
-        # The mask of a window is asked for right after its values; computing it twice would run
-        # the graph of a dask array twice. A mask may be asked of fewer bands than the values.
-        last = getattr(_thread, "last", None)
-        if last is not None and last[0]() is self._levels and last[1] == key:
-            place = [last[2].index(i) for i in indexes if i in last[2]]
-            if len(place) == len(indexes):
-                values, valid = last[3]
-                return Patch(values[place], valid[place] if len(valid) > 1 else valid)
+        if (same := self._read_last(key, indexes)) is not None:
+            return same
         is_whole = all(float(v).is_integer() for v in (off_x, off_y, width, height))
         if is_whole and shape == (height, width):
             rows = slice(int(off_y), int(off_y + height))
@@ -155,6 +149,21 @@ class ArrayHandle:
         # a weak reference: what a thread read last must not keep a user's arrays alive
         _thread.last = (weakref.ref(self._levels), key, indexes, patch)
         return patch
+
+    def _read_last(self, key: tuple[Any, ...], indexes: tuple[int, ...]) -> Patch | None:
+        """What this thread read last, if it was this window with these bands among others.
+
+        The mask of a window is asked for right after its values. Reading it anew would compute the
+        graph of a dask array twice.
+        """
+        last = getattr(_thread, "last", None)
+        if last is None or last[0]() is not self._levels or last[1] != key:
+            return None
+        place = [last[2].index(i) for i in indexes if i in last[2]]
+        if len(place) != len(indexes):
+            return None
+        values, valid = last[3]
+        return Patch(values[place], valid[place] if len(valid) > 1 else valid)
 
     def _picked(
         self, indexes: tuple[int, ...], rows: NDArray[np.intp], cols: NDArray[np.intp]

@@ -84,7 +84,7 @@ class Georeference:
 
     @classmethod
     def from_dataset(cls, dataset: Any) -> Georeference:
-        """Read it from an open rasterio dataset; an affine goes before GCPs, GCPs before RPCs.
+        """Read it from an open rasterio dataset: an affine if there is one, else GCPs, else RPCs.
 
         A raster without an affine reports the identity, and one whose affine is degenerate cannot
         be placed: both count as having none, whatever CRS they name. Control points that no surface

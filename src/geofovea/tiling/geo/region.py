@@ -42,7 +42,7 @@ class OutsideSceneError(GeometryError):
 
 
 class AmbiguousRegionError(GeometryError):
-    """The numbers of a polygon may be pixels or places on the ground, and nobody said which."""
+    """The coordinates of a polygon may be pixels or places on the ground, and no CRS says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,13 @@ class Region:
 
     Raises:
         GeometryError: If it is something else.
+
+    Examples:
+        >>> region = geofovea.Region(shapely.box(0, 0, 100, 100))
+        >>> region.overlaps(geofovea.Box(50, 50, 200, 200))
+        True
+        >>> region.overlap_mask([[50, 50, 200, 200], [100, 0, 200, 100]])
+        array([ True, False])
     """
 
     geometry: shapely.Geometry
@@ -114,7 +121,7 @@ def checked_region(region: Region | None) -> Region | None:
     """The region itself.
 
     Raises:
-        GeometryError: If it is something else, such as a polygon that says no CRS.
+        GeometryError: If it is something else, such as a polygon without a CRS.
     """
     value: object = region
     if value is None or isinstance(value, Region):
@@ -141,8 +148,8 @@ def region_from_crs(scene: HasGeoreference, geometry: shapely.Geometry, crs: Any
     Args:
         scene: The scene.
         geometry: Polygon or MultiPolygon, ``(x, y)`` with easting or longitude first.
-        crs: Anything that rasterio takes as a CRS, or ``PIXELS``. None means that nobody has said
-            it: scene pixels, unless the numbers may as well be places on the ground.
+        crs: Anything that rasterio accepts as a CRS, or ``PIXELS``. None means that it is unknown:
+            coordinates are then scene pixels, unless they could also be places on the ground.
 
     Raises:
         GeometryError: If it is no valid polygon, the scene has no georeference to place it by, it
@@ -168,7 +175,7 @@ def region_from_crs(scene: HasGeoreference, geometry: shapely.Geometry, crs: Any
 
 
 def region_caution(scene: HasGeoreference, region: Region, crs: Any) -> tuple[str, ...]:
-    """What to know of a polygon that was taken for pixels because nobody said its CRS."""
+    """A warning about a polygon that was taken for pixels because its CRS is unknown."""
     if crs is not None or scene.georeference.crs is None:
         return ()
     x0, y0, x1, y1 = (round(float(v), 2) for v in region.geometry.bounds)

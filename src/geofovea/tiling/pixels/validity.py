@@ -95,21 +95,29 @@ def read_band_masks(
     # a copy made of this scene holds all that is known of it in its own mask
     if MaskFlags.per_dataset in handle.mask_flag_enums[0] and _is_other_file(handle, scene):
         return _one_mask(handle, bands, options)
-    masks: NDArray[np.bool_] | None = None
-    if scene.mask_kind == "nodata":
-        with without_shadow_warning():
-            masks = handle.read_masks(list(bands), **options) >= _HALF
-    elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene):
-        masks = _masks_of_file(handle, scene, bands, options)
-    elif scene.mask_kind == "internal":
-        masks = _one_mask(handle, bands, options, opaque=opaque_mask(scene))
-    elif scene.mask_kind == "alpha" and is_masked_by_gdal(scene):
-        # the band of alpha itself has no mask
-        masks = _one_mask(handle, bands, options, band=2 if scene.alpha == 1 else 1)
+    masks = _masks_by_gdal(handle, scene, bands, options)
     if is_masked_by_gdal(scene):
         return masks
     marks = _marks(handle, scene, bands, options | {"resampling": Resampling.nearest})
     return marks if masks is None else masks & marks
+
+
+def _masks_by_gdal(
+    handle: Any, scene: Scene, bands: tuple[int, ...], options: dict[str, Any]
+) -> NDArray[np.bool_] | None:
+    """The masks that GDAL has of a scene, ``(bands, h, w)``; None without any."""
+    if scene.mask_kind == "nodata":
+        with without_shadow_warning():
+            masks: NDArray[np.bool_] = handle.read_masks(list(bands), **options) >= _HALF
+        return masks
+    if scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene):
+        return _masks_of_file(handle, scene, bands, options)
+    if scene.mask_kind == "internal":
+        return _one_mask(handle, bands, options, opaque=opaque_mask(scene))
+    if scene.mask_kind == "alpha" and is_masked_by_gdal(scene):
+        # the band of alpha itself has no mask
+        return _one_mask(handle, bands, options, band=2 if scene.alpha == 1 else 1)
+    return None
 
 
 def read_known(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 from geofovea.pipeline.cli.measurements.bench_options import numbers_of, output_option
 from geofovea.pipeline.cli.measurements.bench_places import count, find
 from geofovea.pipeline.cli.options.ask import checked_chain
-from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, option, with_options
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import comma_separated, json_option, world_option
 from geofovea.pipeline.system.terminal import echo
@@ -28,28 +29,19 @@ Command = Callable[..., Any]
 
 
 def _scene_options(scenes: int, per_category: int) -> Callable[[Command], Command]:
-    """Options that say which synthetic scenes are asked about, with the defaults of a bench."""
-
-    def decorate(command: Command) -> Command:
-        for decorator in (
-            world_option,
-            click.option(
-                "--seed", default=900_000, show_default=True, help="Seed of the first scene."
-            ),
-            click.option(
-                "--per-category",
-                default=per_category,
-                show_default=True,
-                help="Questions of each category.",
-            ),
-            click.option(
-                "--scenes", default=scenes, show_default=True, help="Scenes of each side."
-            ),
-        ):
-            command = decorator(command)
-        return command
-
-    return decorate
+    """Add the options that choose synthetic scenes, with the defaults of a bench."""
+    options = (
+        click.option("--scenes", default=scenes, show_default=True, help="Scenes of each side."),
+        click.option(
+            "--per-category",
+            default=per_category,
+            show_default=True,
+            help="Questions of each category.",
+        ),
+        click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene."),
+        world_option,
+    )
+    return partial(with_options, options=options)
 
 
 def _budget_options(command: Command) -> Command:

@@ -114,7 +114,7 @@ def named_regions(scene: Scene, regions: Mapping[str, Any] | None) -> list[Area]
 
     Raises:
         DataError: If the file cannot be read, or the scene shows none of its polygons.
-        GeometryError: If a polygon cannot be meant.
+        GeometryError: If a polygon is not valid, or cannot be placed on the scene.
     """
     if regions is None:
         return [Area()]

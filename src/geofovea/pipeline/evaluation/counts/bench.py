@@ -42,7 +42,7 @@ def run_count_bench(
         seed: Of the first scene.
         host: The model.
         budgets: Tiles of the counts under a budget.
-        loading: How the model was loaded, as far as it is unusual.
+        loading: Options that loaded the model, as far as they differ from their defaults.
         version: Of the synthetic world, one of ``VERSIONS``.
 
     Raises:

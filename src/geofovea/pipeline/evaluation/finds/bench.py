@@ -49,7 +49,7 @@ def run_find_bench(
         seed: Of the first scene.
         host: The model.
         budgets: Tiles of the searches.
-        loading: How the model was loaded, as far as it is unusual.
+        loading: Options that loaded the model, as far as they differ from their defaults.
         version: Of the synthetic world, one of ``VERSIONS``.
         colors: Whether phrases with a color are looked for, too.
 

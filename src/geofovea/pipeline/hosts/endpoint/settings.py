@@ -42,6 +42,10 @@ class SpendLimit:
 
     Raises:
         BudgetError: If a limit is not a whole number of at least 1.
+
+    Examples:
+        >>> geofovea.SpendLimit(calls=50)
+        SpendLimit(calls=50, tokens=1000000)
     """
 
     calls: int = 200
@@ -133,7 +137,7 @@ class EndpointSettings:
             raise ModelError(f"pause_seconds must not be negative, got {pause!r:.80}")
 
     def described(self) -> dict[str, Any]:
-        """What of it changes answers; how long, how often and under which key do not."""
+        """The settings that change answers; times, attempts and the key are not among them."""
         names = ("tile_size", "image_tokens", "picture_format", "answer_tokens")
         # as it is asked for: a stroke at the end or a capital in the host is no other endpoint
         parts = urlsplit(self.display_url)
