@@ -451,3 +451,29 @@ def test_what_does_not_go_with_a_part_is_refused_before_anything_is_written(
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "distill"])
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--minutes", "nan", "nan is not a finite number"),
+        ("--minutes", "-1", "-1.0 is not in the range x>=0"),
+        ("--seed", "-1", "-1 is not in the range 0<=x<=2147483647"),
+        ("--seed", str(2**40), "is not in the range"),
+        ({"train": "--scale", "distill": "--learning-rate"}, "nan", "nan is not a finite number"),
+        ({"train": "--scale", "distill": "--boxes"}, "inf", "not"),
+        ({"train": "--scale", "distill": "--steps"}, "0", "is not in the range"),
+        ({"train": "--batch", "distill": "--questions"}, "0", "is not in the range"),
+    ],
+    ids=str,
+)
+def test_a_number_that_no_run_can_have_is_refused_before_anything_is_written(
+    tmp_path, verb, option, value, message
+):
+    name = option if isinstance(option, str) else option[verb]
+    result = CliRunner().invoke(main, [verb, "--output", str(tmp_path / "run"), name, value])
+    assert result.exit_code == 2
+    assert f"'{name}': " in result.output
+    assert message in " ".join(result.output.split())
+    assert not (tmp_path / "run").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
+from geofovea.pipeline.cli.options.shared import SEED, FiniteRange
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.training.parts.recipe import PART_NAMES
 
@@ -35,20 +36,40 @@ __all__ = ["train"]
     "--keep",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     help="Share of the weights of --from in the model that is written.",
 )
-@click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
-@click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
-@click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
+@click.option(
+    "--scale",
+    default=1.0,
+    show_default=True,
+    type=FiniteRange(0, 1000, min_open=True),
+    help="Multiplies the config's steps.",
+)
+@click.option(
+    "--batch",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    help="Samples a step; more on a GPU.",
+)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of weights and data.")
 @click.option(
     "--world",
     type=click.IntRange(1, 2),
     help="Version of the synthetic world that it learns; 1 by default, and 2 for the part bands.",
 )
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
-@click.option("--minutes", type=float, help="Stop after this time; the same command resumes.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Processes that render samples.",
+)
+@click.option(
+    "--minutes", type=FiniteRange(0), help="Stop after this time; the same command resumes."
+)
 @click.option(
     "--with",
     "part",
