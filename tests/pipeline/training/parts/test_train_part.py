@@ -148,14 +148,28 @@ def test_a_part_is_trained_logged_and_described(trained, method):
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, folder, store, trained, tmp_path):
     how = {"lessons": store, "spec": SPEC}
-    model = FrozenModel(host, folder)
+    model, uninterrupted = FrozenModel(host, folder), trained("mqt")
     for steps in (1, 2):
         records = list(train_part(model, recipe("mqt"), tmp_path, stop_after=0, **how))
         assert [record["step"] for record in records][-2:] == [steps, steps]
     list(train_part(model, recipe("mqt"), tmp_path, **how))
-    once, again = (load_file(f / "part_state.safetensors") for f in (trained("mqt"), tmp_path))
+    once, again = (load_file(f / "part_state.safetensors") for f in (uninterrupted, tmp_path))
     assert once.keys() == again.keys()
     assert all(torch.equal(once[name], again[name]) for name in once)
+
+
+def test_time_that_is_over_among_the_lessons_ends_the_run_which_goes_on_with_the_next(
+    folder, tmp_path
+):
+    words = ["train", "--with", "m3", "--from", folder, "--scale", "0.0001", "--minutes", "0"]
+    words += ["--batch", "1", "--output", tmp_path]
+    first, second = (CliRunner().invoke(main, [*map(str, words)]) for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert json.loads(first.stderr) == {"shards_of_lessons": 1, "of": 2}
+    assert "nothing is trained yet" in first.stdout
+    assert json.loads(second.stderr.splitlines()[0]) == {"shards_of_lessons": 2, "of": 2}
+    assert "m3 after 1 steps" in second.stdout
+    assert len(list((tmp_path / "lessons").iterdir())) == 2
 
 
 def test_a_run_that_was_killed_before_its_first_state_begins_its_log_again(

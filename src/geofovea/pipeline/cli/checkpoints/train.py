@@ -171,7 +171,7 @@ def _train_part(
     from geofovea.pipeline.hosts.region_focus import with_decoder_access
     from geofovea.pipeline.training.parts.frozen_model import FrozenModel
     from geofovea.pipeline.training.parts.recipe import default_recipe
-    from geofovea.pipeline.training.parts.train_part import train_part
+    from geofovea.pipeline.training.parts.train_part import has_state, train_part
     from geofovea.pipeline.training.parts.written_part import write_part
     from geofovea.pipeline.training.starting import folder_of
 
@@ -186,5 +186,11 @@ def _train_part(
     records = train_part(model, recipe, output, lessons=lessons, stop_after=stop_after)
     for record in records:
         echo(json.dumps(record), err=True)
+    if not has_state(output):
+        echo(
+            "the time was over before all lessons were made, so that nothing is trained yet; "
+            "the same command goes on"
+        )
+        return
     card = write_part(output, recipe, host, folder)
     echo(f"wrote {output / 'model'}: {card.method} after {card.steps} steps {dict(card.held_out)}")
