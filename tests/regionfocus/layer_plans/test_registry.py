@@ -40,7 +40,13 @@ def test_a_method_acts_from_the_layer_that_is_named_and_changes_nothing_that_it_
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("yolo", "choose one of"), ("ima:x", "ima:2"), ("ima:-1", "ima:2"), ("dyvte:0", "layer 0")],
+    [
+        ("yolo", "choose one of"),
+        ("ima:x", "ima:2"),
+        ("ima:-1", "ima:2"),
+        ("ima:" + "9" * 5000, "ima:2"),
+        ("dyvte:0", "layer 0"),
+    ],
 )
 def test_what_is_no_method_is_refused_with_words(text, match):
     with pytest.raises(ModelError, match=match):

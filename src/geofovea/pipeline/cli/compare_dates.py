@@ -13,6 +13,7 @@ from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.shared import FiniteRange
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.cli.options.uses import OF_A_FOCUS, OF_ONE_DATE
 from geofovea.pipeline.cli.options.written import check_format, save_printed, written_as
@@ -48,7 +49,7 @@ _OF_A_QUESTION = (
 )
 @option(
     "--min-score",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     help="Lowest score of a listed change. Default: 0.99, and 0.5 with --find.",
 )
 @option(

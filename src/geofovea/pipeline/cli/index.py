@@ -12,7 +12,7 @@ import click
 
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.scene import access_options, asset_option, view_options
-from geofovea.pipeline.cli.options.shared import comma_separated
+from geofovea.pipeline.cli.options.shared import FiniteRange, comma_separated
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.load import EMBEDDED
@@ -91,7 +91,7 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
 @_memory(
     "--memory",
     "memory_megabytes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="MB",
     help=(
         "Keep the keys and values of each tile in the decoder of --model on disk, at most so many "

@@ -17,6 +17,7 @@ from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.attention.support import (
     attention_window,
+    can_batch,
     can_read_rows,
     has_dynamic_rope,
 )
@@ -47,7 +48,9 @@ class AttentionScorer:
     Attributes:
         mode: Which rows make the scores, and how.
         can_read: Whether they can be read.
-        reuses_prefix: Whether what stands before the question may be kept for the next one.
+        keeps_prompts: Whether all layers keep what stands before the question, and it does not
+            depend on it.
+        reuses_prefix: Whether this may be kept for the next one; not where no layer lies below.
         prefixes: What is kept of it.
         sees: Places that the layers see.
     """
@@ -90,7 +93,8 @@ class AttentionScorer:
         self.can_read = mode.depth < depth and all(
             can_read_rows(self._decoder, layer) for layer in mode.layers
         )
-        self.reuses_prefix = self._plain_prompts and can_reuse_prefix(self._decoder, mode.depth)
+        self.keeps_prompts = self._plain_prompts and can_batch(self._decoder)
+        self.reuses_prefix = self.keeps_prompts and can_reuse_prefix(self._decoder, mode.depth)
         windows = [attention_window(self._decoder, layer) for layer in mode.layers]
         if self._prompts.sight is Sight.PROMPT:
             # where the whole prompt sees itself, no window bounds what it sees

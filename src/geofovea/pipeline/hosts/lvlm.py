@@ -337,7 +337,7 @@ class LvlmHost:
         marks = self._prompts.layout.marks
         # words within a tile belong to its rows, and those between tiles to none
         is_plain = not (marks.row or marks.between) and can_run_layers(self._decoder)
-        if not (is_plain and self._attention.reuses_prefix):
+        if not (is_plain and self._attention.keeps_prompts and self._attention.can_read):
             return None
         if self._stored is None:
             self._stored = StoredPrompts(

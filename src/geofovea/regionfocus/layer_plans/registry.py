@@ -56,7 +56,8 @@ def make_layer_method(text: str) -> LayerMethod:
         )
     if name not in _METHODS:
         raise ModelError(f"unknown layer method {name!r}; choose one of {', '.join(_METHODS)}")
-    if colon and not start.isdecimal():
+    # Python reads no number of thousands of digits
+    if colon and not (start.isdecimal() and len(start) < 10):
         raise ModelError(f"{text!r} is no method and layer; write {name}:2, for example")
     module, attribute = _METHODS[name].split(":")
     method = getattr(import_module(f"geofovea.regionfocus.layer_plans.{module}"), attribute)

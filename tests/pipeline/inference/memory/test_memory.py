@@ -95,9 +95,14 @@ def test_the_cache_of_a_prompt_holds_its_tiles_end_to_end_and_grows_behind_them(
         assert torch.equal(longer[0], expected)
 
 
-@pytest.mark.parametrize("family", ABLE)
-def test_one_tile_out_of_the_memory_is_read_as_the_stock_decoder_reads_it(family):
-    model = host_of(family)
+@pytest.mark.parametrize(
+    ("family", "focus"),
+    [*((family, {}) for family in ABLE), ("llava", {"focus_layer": 0})],
+    ids=str,
+)
+def test_one_tile_out_of_the_memory_is_read_as_the_stock_decoder_reads_it(family, focus):
+    model = host_of(family, **focus)
+    assert not focus or model.attention_mode.layers == (0,)
     tokens = tokens_of(model, 1)
     tiles = model.stored_prompts.store(tokens, EXACT)
     alike(

@@ -148,21 +148,36 @@ def test_a_part_is_trained_logged_and_described(trained, method):
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, folder, store, trained, tmp_path):
     how = {"lessons": store, "spec": SPEC}
-    model = FrozenModel(host, folder)
+    model, uninterrupted = FrozenModel(host, folder), trained("mqt")
     for steps in (1, 2):
         records = list(train_part(model, recipe("mqt"), tmp_path, stop_after=0, **how))
         assert [record["step"] for record in records][-2:] == [steps, steps]
     list(train_part(model, recipe("mqt"), tmp_path, **how))
-    once, again = (load_file(f / "part_state.safetensors") for f in (trained("mqt"), tmp_path))
+    once, again = (load_file(f / "part_state.safetensors") for f in (uninterrupted, tmp_path))
     assert once.keys() == again.keys()
     assert all(torch.equal(once[name], again[name]) for name in once)
+
+
+def test_time_that_is_over_among_the_lessons_ends_the_run_which_goes_on_with_the_next(
+    folder, tmp_path
+):
+    words = ["train", "--with", "m3", "--from", folder, "--scale", "0.0001", "--minutes", "0"]
+    words += ["--batch", "1", "--output", tmp_path]
+    first, second = (CliRunner().invoke(main, [*map(str, words)]) for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert json.loads(first.stderr) == {"shards_of_lessons": 1, "of": 2}
+    assert "nothing is trained yet" in first.stdout
+    assert json.loads(second.stderr.splitlines()[0]) == {"shards_of_lessons": 2, "of": 2}
+    assert "m3 after 1 steps" in second.stdout
+    assert len(list((tmp_path / "lessons").iterdir())) == 2
 
 
 def test_a_run_that_was_killed_before_its_first_state_begins_its_log_again(
     host, folder, store, tmp_path
 ):
     model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
-    next(train_part(model, recipe("m3"), tmp_path, **how))
+    records = train_part(model, recipe("m3"), tmp_path, **how)
+    next(record for record in records if "held_out" in record)
     list(train_part(model, recipe("m3", steps=1), tmp_path, **how))
     assert [record["step"] for record in part_log(tmp_path).read()] == [0, 1, 1]
 
@@ -449,5 +464,31 @@ def test_what_does_not_go_with_a_part_is_refused_before_anything_is_written(
 ):
     result = CliRunner().invoke(main, ["train", "--output", str(tmp_path / "run"), *options])
     assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "distill"])
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--minutes", "nan", "nan is not a finite number"),
+        ("--minutes", "-1", "-1.0 is not in the range x>=0"),
+        ("--seed", "-1", "-1 is not in the range 0<=x<=2147483647"),
+        ("--seed", str(2**40), "is not in the range"),
+        ({"train": "--scale", "distill": "--learning-rate"}, "nan", "nan is not a finite number"),
+        ({"train": "--scale", "distill": "--boxes"}, "inf", "not"),
+        ({"train": "--scale", "distill": "--steps"}, "0", "is not in the range"),
+        ({"train": "--batch", "distill": "--questions"}, "0", "is not in the range"),
+    ],
+    ids=str,
+)
+def test_a_number_that_no_run_can_have_is_refused_before_anything_is_written(
+    tmp_path, verb, option, value, message
+):
+    name = option if isinstance(option, str) else option[verb]
+    result = CliRunner().invoke(main, [verb, "--output", str(tmp_path / "run"), name, value])
+    assert result.exit_code == 2
+    assert f"'{name}': " in result.output
     assert message in " ".join(result.output.split())
     assert not (tmp_path / "run").exists()

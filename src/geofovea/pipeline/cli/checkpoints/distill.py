@@ -10,7 +10,13 @@ from typing import Any
 import click
 
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
-from geofovea.pipeline.cli.options.shared import comma_separated, json_option, world_option
+from geofovea.pipeline.cli.options.shared import (
+    SEED,
+    FiniteRange,
+    comma_separated,
+    json_option,
+    world_option,
+)
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["distill"]
@@ -33,23 +39,53 @@ __all__ = ["distill"]
     help="Questions in the LRS-VQA format beside their scenes; synthetic worlds if unset.",
 )
 @click.option("--layers", help="Decoder layers to copy, such as 0,2; the first and the host's own.")
-@click.option("--steps", default=600, show_default=True, help="Samples, one a step.")
 @click.option(
-    "--questions", default=24, show_default=True, help="Ask at most this many questions a sample."
+    "--steps",
+    default=600,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Samples, one a step.",
 )
-@click.option("--learning-rate", default=1e-3, show_default=True, help="Peak of the learning rate.")
-@click.option("--boxes", default=1.0, show_default=True, help="Weight of the annotated boxes.")
-@click.option("--rows", default=0.1, show_default=True, help="Weight of the host's attention.")
+@click.option(
+    "--questions",
+    default=24,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Ask at most this many questions a sample.",
+)
+@click.option(
+    "--learning-rate",
+    default=1e-3,
+    show_default=True,
+    type=FiniteRange(0, min_open=True),
+    help="Peak of the learning rate.",
+)
+@click.option(
+    "--boxes",
+    default=1.0,
+    show_default=True,
+    type=FiniteRange(0),
+    help="Weight of the annotated boxes.",
+)
+@click.option(
+    "--rows",
+    default=0.1,
+    show_default=True,
+    type=FiniteRange(0),
+    help="Weight of the host's attention.",
+)
 @click.option(
     "--without-sinks", "sinks", is_flag=True, help="Take attention sinks out of the rows."
 )
 @click.option(
     "--without-trend", "trend", is_flag=True, help="Take the positional trend out of the rows."
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the samples.")
 @world_option
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@click.option("--minutes", type=float, help="Stop after this time; the same command resumes.")
+@click.option(
+    "--minutes", type=FiniteRange(0), help="Stop after this time; the same command resumes."
+)
 @click.option("--install", is_flag=True, help="Copy the module beside the model's weights.")
 @json_option
 def distill(

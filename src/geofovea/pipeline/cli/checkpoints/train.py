@@ -9,6 +9,7 @@ import click
 
 from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
+from geofovea.pipeline.cli.options.shared import SEED, FiniteRange
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.training.parts.recipe import PART_NAMES
 
@@ -36,20 +37,40 @@ __all__ = ["train"]
     "--keep",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     help="Share of the weights of --from in the model that is written.",
 )
-@click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
-@click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
-@click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
+@click.option(
+    "--scale",
+    default=1.0,
+    show_default=True,
+    type=FiniteRange(0, 1000, min_open=True),
+    help="Multiplies the config's steps.",
+)
+@click.option(
+    "--batch",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    help="Samples a step; more on a GPU.",
+)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of weights and data.")
 @click.option(
     "--world",
     type=click.IntRange(1, 2),
     help="Version of the synthetic world that it learns; 1 by default, and 2 for the part bands.",
 )
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
-@click.option("--minutes", type=float, help="Stop after this time; the same command resumes.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Processes that render samples.",
+)
+@click.option(
+    "--minutes", type=FiniteRange(0), help="Stop after this time; the same command resumes."
+)
 @click.option(
     "--with",
     "part",
@@ -152,7 +173,7 @@ def _train_part(
     from geofovea.pipeline.hosts.region_focus import with_decoder_access
     from geofovea.pipeline.training.parts.frozen_model import FrozenModel
     from geofovea.pipeline.training.parts.recipe import default_recipe
-    from geofovea.pipeline.training.parts.train_part import train_part
+    from geofovea.pipeline.training.parts.train_part import has_state, train_part
     from geofovea.pipeline.training.parts.written_part import write_part
     from geofovea.pipeline.training.starting import folder_of
 
@@ -167,5 +188,11 @@ def _train_part(
     records = train_part(model, recipe, output, lessons=lessons, stop_after=stop_after)
     for record in records:
         echo(json.dumps(record), err=True)
+    if not has_state(output):
+        echo(
+            "the time was over before all lessons were made, so that nothing is trained yet; "
+            "the same command goes on"
+        )
+        return
     card = write_part(output, recipe, host, folder)
     echo(f"wrote {output / 'model'}: {card.method} after {card.steps} steps {dict(card.held_out)}")

@@ -10,6 +10,7 @@ import click
 
 from geofovea.errors import WorkersError
 from geofovea.pipeline.cli.options.grouped import in_group, with_options
+from geofovea.pipeline.cli.options.shared import FiniteRange
 from geofovea.pipeline.runs.workers import EXECUTORS, Workers
 
 __all__ = ["run_options"]
@@ -46,7 +47,7 @@ _OPTIONS = (
     _option("--address", help="Ray cluster to join. Default: start a local one."),
     _option(
         "--worker-cpus",
-        type=click.FloatRange(0),
+        type=FiniteRange(0),
         default=0.5,
         show_default=True,
         goes_with=["--executor ray"],
@@ -54,7 +55,7 @@ _OPTIONS = (
     ),
     _option(
         "--worker-gpus",
-        type=click.FloatRange(0),
+        type=FiniteRange(0),
         default=0.0,
         show_default=True,
         goes_with=["--executor ray"],

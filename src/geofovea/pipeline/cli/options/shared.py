@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
 
-__all__ = ["comma_separated", "json_option", "scene_argument", "world_option"]
+__all__ = [
+    "SEED",
+    "FiniteRange",
+    "comma_separated",
+    "json_option",
+    "scene_argument",
+    "world_option",
+]
+
+SEED = click.IntRange(0, 2**31 - 1)
+"""Seeds that every generator takes."""
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers of a range without nan, which is in none, and without infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
 
 scene_argument = click.argument("scene", type=str)
 

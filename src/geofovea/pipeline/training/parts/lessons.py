@@ -152,7 +152,7 @@ class LessonStore:
             DataError: If its file is damaged.
             OutputError: If it cannot be written.
         """
-        path = self._folder / f"lessons-{self._mark}-{number:07d}.safetensors"
+        path = self._path(number)
         if not path.exists():
             made = self._made(number)
             stored = {f.name: _small(getattr(made, f.name)) for f in fields(self.kind)}
@@ -163,10 +163,12 @@ class LessonStore:
         except (OSError, KeyError, SafetensorError) as error:
             raise DataError(f"{path} holds no lessons ({error}): remove it") from error
 
-    def shards(self, first: int, count: int) -> Iterator[Any]:
-        """Some shards, one after the other."""
-        for number in range(first, first + count):
-            yield self.shard(number)
+    def has(self, number: int) -> bool:
+        """Whether a shard has been made."""
+        return self._path(number).exists()
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"lessons-{self._mark}-{number:07d}.safetensors"
 
     def _made(self, number: int) -> LessonArrays:
         return self._lessons(self._samples(number))

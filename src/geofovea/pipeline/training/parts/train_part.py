@@ -44,7 +44,7 @@ from geofovea.pipeline.training.parts.thresholds import ThresholdPart
 from geofovea.pipeline.training.run_log import RunLog
 from geofovea.pipeline.training.samples import SampleSpec
 
-__all__ = ["TrainedPart", "part_log", "train_part", "trained_tensors"]
+__all__ = ["TrainedPart", "has_state", "part_log", "train_part", "trained_tensors"]
 
 _STATE_FILE = "part_state.safetensors"
 _PROGRESS_FILE = "part_state.json"
@@ -119,6 +119,9 @@ def train_part(
 ) -> Iterator[dict[str, Any]]:
     """Train a part, or go on training, and yield one log record at a time.
 
+    Lessons are made first, and a record tells of each shard. Where the time is over before all are
+    there, the run has no state yet, and the same call goes on with the next shard.
+
     Args:
         model: What it is trained beside.
         recipe: How. The number of steps may differ from that of a run that is resumed; nothing
@@ -126,7 +129,8 @@ def train_part(
         folder: Where state and log are kept; made if missing.
         lessons: Where lessons are kept, which parts of one model can share; in the folder if None.
         spec: What they show, of the recipe's world.
-        stop_after: Seconds after which to stop with a state, to be resumed later.
+        stop_after: Seconds after which to stop, to be resumed later: once all lessons are there,
+            after one step at least.
 
     Raises:
         DataError: If the folder holds the state of another run, or a damaged one.
@@ -140,8 +144,17 @@ def train_part(
     store = _STORES.get(recipe.method, LessonStore)(
         lessons or folder / "lessons", model, recipe.seed, spec
     )
-    known = store.kind.joined(list(store.shards(0, recipe.shards)))
-    held_out = store.kind.joined(list(store.shards(HELD_OUT, _HELD_OUT_SHARDS)))
+    numbers = [*range(recipe.shards), *range(HELD_OUT, HELD_OUT + _HELD_OUT_SHARDS)]
+    missing = [number for number in numbers if not store.has(number)]
+    for left, number in zip(range(len(missing) - 1, -1, -1), missing, strict=True):
+        store.shard(number)
+        yield {"shards_of_lessons": len(numbers) - left, "of": len(numbers)}
+        if left and time.monotonic() - started > stop_after:
+            return
+    known, held_out = (
+        store.kind.joined([store.shard(number) for number in some])
+        for some in (numbers[: recipe.shards], numbers[recipe.shards :])
+    )
     run.part.prepare(known)
     if not run.step:
         # what it has to beat
@@ -227,13 +240,18 @@ class _Run:
             raise damaged_run(self.folder, _PROGRESS_FILE, error) from error
 
 
+def has_state(folder: Path) -> bool:
+    """Whether a run has taken a step, and so has a part to write."""
+    return (folder / _PROGRESS_FILE).exists()
+
+
 def trained_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
     """What the part of a run is made of, what its modules are made with, and the steps it took.
 
     Raises:
         DataError: If the folder holds no state of a part, or a damaged one.
     """
-    if not (folder / _PROGRESS_FILE).exists():
+    if not has_state(folder):
         raise DataError(f"{folder} holds no state of a part: run geofovea train --with")
     progress, tensors = read_run(folder, _PROGRESS_FILE, _STATE_FILE)
     made = {k.removeprefix("made."): v for k, v in tensors.items() if k.startswith("made.")}
