@@ -10,6 +10,7 @@ from geofovea.errors import ModelError
 from geofovea.regionfocus.attention_correction import (
     excess_over_neutral,
     rows_of_mode,
+    scores_from_layers,
     scores_from_rows,
     without_lone_peaks,
 )
@@ -96,6 +97,53 @@ def test_a_patch_that_moves_with_the_wording_hides_nothing_that_all_wordings_att
     together = scores_from_rows(planted[0], planted[3:], TOKENS, three, planted[1:3])
     assert int(alone.argmax()) != TARGET, "a patch that hides nothing would prove little"
     assert int(together.argmax()) == TARGET
+
+
+def of_layers(seed, count):
+    """Rows of some early layers and of one that points, in three wordings and neutral questions."""
+    row, neutral = looked(seed, 0.0, rows=3)
+    flat = torch.full((count, 3, COUNT), 1 / COUNT)
+    asked = torch.cat([flat, row[None]]).expand(3, -1, -1, -1)
+    return asked, torch.stack([torch.cat([flat, each[None]]) for each in neutral])
+
+
+def scores_of_layers(asked, others, early):
+    wordings, layers = asked[1:], tuple(range(asked.shape[1]))
+    mode = AttentionMode(layers[-1:], wordings=WORDINGS, early=early)
+    return scores_from_layers(asked[0], others, TOKENS, mode, wordings, layers)
+
+
+@pytest.mark.parametrize("early", [(0,), (0, 1)])
+@pytest.mark.parametrize("share", [0.9, 0.95])
+def test_a_sink_that_an_early_layer_has_too_changes_no_score_even_if_it_follows_the_question(
+    early, share
+):
+    """It is in every wording and in no neutral question, and looks like a thing."""
+    asked, others = of_layers(5, 2)
+    patch = torch.cat([torch.tensor([SINK]), neighbors_of(TOKENS)[SINK]])
+    patch = patch[patch >= 0]
+    planted = (1 - share) * asked
+    planted[..., patch] += share / len(patch)
+    torch.testing.assert_close(
+        scores_of_layers(planted, others, early),
+        scores_of_layers(asked, others, early),
+        rtol=1e-3,
+        atol=1e-5,
+    )
+    without = scores_of_layers(planted, others, ())
+    assert int(without.argmax()) in patch, "a sink that hides nothing would prove little"
+
+
+def test_a_thing_that_few_heads_or_one_of_two_early_layers_attend_to_is_found_all_the_same():
+    asked, others = of_layers(5, 2)
+    found = []
+    for where in ((slice(0, 2), 0), (0, slice(0, 3)), (slice(0, 2), slice(0, 3))):
+        rows = asked.clone()
+        rows[:, *where] = 0
+        rows[:, *where, TARGET] = 1
+        found.append(int(scores_of_layers(rows, others, (0, 1)).argmax()))
+    assert found[:2] == [TARGET, TARGET]
+    assert found[2] != TARGET, "what all rows of early layers attend to is a sink"
 
 
 def test_raw_scores_are_the_mean_of_the_rows():

@@ -10,6 +10,7 @@ from geofovea.regionfocus.attention_mode import (
     WORDINGS,
     AttentionMode,
     default_mode,
+    early_layers,
     middle_layers,
 )
 
@@ -20,6 +21,28 @@ from geofovea.regionfocus.attention_mode import (
 )
 def test_the_middle_of_a_decoder_is_this(depth, layers):
     assert middle_layers(range(depth)) == layers
+
+
+@pytest.mark.parametrize(
+    ("layers", "below", "early"),
+    [
+        (range(4), 2, (1,)),
+        (range(28), 11, (6,)),
+        (range(32), 3, (2,)),
+        (range(3), 1, (0,)),
+        ([5, 11, 17, 23, 29], 17, (11,)),
+        (range(4), 0, ()),
+    ],
+)
+def test_the_early_layer_of_a_decoder_is_this(layers, below, early):
+    assert early_layers(layers, below) == early
+
+
+def test_a_mode_reads_its_early_layers_beside_its_own():
+    assert default_mode(range(28), reuses_prefix=True).read_layers == (6, 11, 14, 17)
+    assert default_mode(range(1), reuses_prefix=True).read_layers == (0,)
+    for correction in ("raw", "masked", "detrended"):
+        assert AttentionMode((3,), correction=correction, early=(1,)).read_layers == (3,)
 
 
 def test_layers_that_see_a_window_alone_are_passed_over():
@@ -46,10 +69,11 @@ def test_a_wording_takes_the_question_as_it_is():
     assert mode.reworded("Is {this} it?") == ["Question: Is {this} it?"]
 
 
-def test_a_mode_that_was_stored_without_wordings_has_none():
+def test_a_mode_that_was_stored_without_wordings_and_early_layers_has_none():
     record = default_mode(range(32), reuses_prefix=True).to_json()
-    del record["wordings"]
-    assert AttentionMode.from_json(record).wordings == ()
+    del record["wordings"], record["early"]
+    read = AttentionMode.from_json(record)
+    assert (read.wordings, read.early) == ((), ())
 
 
 def test_raw_attention_is_compared_with_nothing():
@@ -74,6 +98,9 @@ def test_raw_attention_is_compared_with_nothing():
         ({"layers": [3], "heads": [[3, {}]]}, "heads"),
         ({"layers": 3, "heads": [[3, 0]]}, "layers"),
         ({"layers": [3], "wordings": [{}]}, "wordings"),
+        ({"layers": [3], "early": [3]}, "below the first of its layers"),
+        ({"layers": [3], "early": 2}, "below the first of its layers"),
+        ({"layers": [3], "early": [2, 1]}, "below the first of its layers"),
         ({"layers": [3], "heads": [[3, 0], [3, 0]]}, "heads"),
         ({"layers": [3], "correction": "magic"}, "choose one of raw, relative"),
         ({"layers": [3], "pooling": "max"}, "choose one of mean, median"),

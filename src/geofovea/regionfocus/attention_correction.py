@@ -27,8 +27,10 @@ from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
     "corrected_rows",
+    "early_shares",
     "excess_over_neutral",
     "rows_of_mode",
+    "scores_from_layers",
     "scores_from_rows",
     "without_lone_peaks",
 ]
@@ -41,12 +43,51 @@ _NEIGHBOR = 3
 _SLOPE = 1e-6
 
 
+def scores_from_layers(
+    rows: Tensor,
+    neutral_rows: Tensor,
+    tokens: TokenSet,
+    mode: AttentionMode,
+    reworded: Tensor,
+    layers: tuple[int, ...],
+) -> Tensor:
+    """As `scores_from_rows`, from all heads of some layers.
+
+    Args:
+        rows: ``(layers, heads, n)``, shares of n tokens.
+        neutral_rows: ``(k, layers, heads, n)``.
+        tokens: The n tokens.
+        mode: What to do.
+        reworded: ``(w, layers, heads, n)``.
+        layers: Which layers they are of; those that the mode reads are among them.
+
+    Returns:
+        float32 ``(n,)``, at least zero, sum 1.
+
+    Raises:
+        ModelError: See `scores_from_rows`; also if the mode names a head that there is not.
+    """
+    early = None
+    if mode.early:
+        places = [layers.index(layer) for layer in mode.early]
+        early = early_shares(torch.cat([rows[None], reworded, neutral_rows])[:, places])
+    own = rows_of_mode(rows, layers, mode)
+    neutral, again = (
+        torch.stack([rows_of_mode(each, layers, mode) for each in others])
+        if len(others)
+        else own.new_empty((0, *own.shape))
+        for others in (neutral_rows, reworded)
+    )
+    return scores_from_rows(own, neutral, tokens, mode, again, early)
+
+
 def scores_from_rows(
     rows: Tensor,
     neutral_rows: Tensor,
     tokens: TokenSet,
     mode: AttentionMode,
     reworded: Tensor | None = None,
+    early: Tensor | None = None,
 ) -> Tensor:
     """One score for each token.
 
@@ -57,6 +98,8 @@ def scores_from_rows(
         mode: What to do.
         reworded: ``(w, g, n)``, the same rows for each of the mode's wordings of the question;
             None where it has none.
+        early: ``(1 + w + k, n)``, the `early_shares` of the question, its wordings and the neutral
+            questions; None where the mode has no early layers.
 
     Returns:
         float32 ``(n,)``, at least zero, sum 1.
@@ -74,7 +117,7 @@ def scores_from_rows(
             raise ModelError(
                 f"{count} {name} have rows {(count, *rows.shape)}, got {tuple(others.shape)}"
             )
-    shares = corrected_rows(rows, neutral_rows, tokens, mode.correction, reworded)
+    shares = corrected_rows(rows, neutral_rows, tokens, mode.correction, reworded, early)
     if mode.pooling == "median" and len(shares) > 1:
         # where half of the rows agree on nothing, their mean is all that there is
         middle = shares.quantile(0.5, dim=0)
@@ -104,6 +147,23 @@ def excess_over_neutral(rows: Tensor, neutral_rows: Tensor) -> Tensor:
     increase = (1 - least / (rows + _TINY)).clamp(min=0)
     contrast = (rows / (rows + least + _TINY)) ** _STEEPNESS
     return rows * contrast * (increase + _FLOOR) / (1 + _FLOOR)
+
+
+def early_shares(rows: Tensor) -> Tensor:
+    """What prompts attend to in layers that have hardly read the question.
+
+    A sink of the vision tower draws layer after layer, and may do so more for one question than for
+    another. What a question is about draws the layers that have understood it. A token counts by
+    the head in the middle and by the early layer that gives it the least.
+
+    Args:
+        rows: ``(prompts, e, heads, n)``, shares in e early layers.
+
+    Returns:
+        ``(prompts, n)``.
+    """
+    least: Tensor = rows.float().median(2).values.amin(1)
+    return least
 
 
 def without_lone_peaks(excess: Tensor, rows: Tensor, tokens: TokenSet) -> Tensor:
@@ -151,6 +211,7 @@ def corrected_rows(
     tokens: TokenSet,
     correction: str,
     reworded: Tensor | None = None,
+    early: Tensor | None = None,
 ) -> Tensor:
     """Each row corrected by itself, as shares ``(g, n)``; see `scores_from_rows`.
 
@@ -160,19 +221,26 @@ def corrected_rows(
         tokens: The n tokens.
         correction: One of ``CORRECTIONS``.
         reworded: ``(w, g, n)``.
+        early: ``(1 + w + k, n)``; it counts where the correction is relative.
     """
     wordings = rows[None] if reworded is None else torch.cat([rows[None], reworded])
-    return _shares(_corrected(wordings.float(), neutral_rows.float(), tokens, correction))
+    return _shares(_corrected(wordings.float(), neutral_rows.float(), tokens, correction, early))
 
 
-def _corrected(wordings: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction: str) -> Tensor:
+def _corrected(
+    wordings: Tensor,
+    neutral_rows: Tensor,
+    tokens: TokenSet,
+    correction: str,
+    early: Tensor | None,
+) -> Tensor:
     if correction == "raw":
         return wordings[0]
     if correction == "relative":
-        wordings, neutral_rows = _without_strong_trends(wordings, neutral_rows, tokens)
+        spread, own, neutral_rows = _without_trends(wordings, neutral_rows, tokens, early)
         # what the question is about draws every wording of it, and a sink that moves draws one
-        rows = wordings.amin(0)
-        return without_lone_peaks(excess_over_neutral(rows, neutral_rows), rows, tokens)
+        excess = excess_over_neutral(own.amin(0), neutral_rows)
+        return without_lone_peaks(excess, spread.amin(0), tokens)
     rows = wordings.amin(0)
     # (k + 1, g, n): the question comes first
     logits = torch.cat([rows[None], neutral_rows]).clamp(min=_TINY).log()
@@ -186,13 +254,24 @@ def _corrected(wordings: Tensor, neutral_rows: Tensor, tokens: TokenSet, correct
     return without_trend(logits[:1], _neutral_trend(logits[1:], tokens))[0].exp()
 
 
-def _without_strong_trends(
-    rows: Tensor, neutral_rows: Tensor, tokens: TokenSet
-) -> tuple[Tensor, Tensor]:
-    """Shares of wordings and of neutral questions as if no position were liked better."""
+def _without_trends(
+    wordings: Tensor, neutral_rows: Tensor, tokens: TokenSet, early: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows as if no position were liked better.
+
+    Returns:
+        What the wordings attend to, ``(w, g, n)``; what of it early layers do not attend to, as
+        shares; and the same of the neutral questions, ``(k, g, n)``.
+    """
     trends = strong_trends(neutral_rows.clamp(min=_TINY).log().mean(0), tokens)
     factors = (-trends).exp()
-    return _shares(rows * factors), _shares(neutral_rows * factors)
+    prompts = torch.cat([wordings, neutral_rows])
+    # a sink that is in early layers, too, adds as much there
+    own = prompts if early is None else (prompts - early[:, None]).clamp(min=0)
+    prompts, own = prompts * factors, own * factors
+    count, sums = len(wordings), own.sum(-1, keepdim=True).clamp(min=_TINY)
+    shares = _shares(own)
+    return (prompts / sums)[:count], shares[:count], shares[count:]
 
 
 def _neutral_trend(logits: Tensor, tokens: TokenSet) -> Tensor:

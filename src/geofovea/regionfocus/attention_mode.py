@@ -20,6 +20,7 @@ __all__ = [
     "WORDINGS",
     "AttentionMode",
     "default_mode",
+    "early_layers",
     "middle_layers",
     "questions_beside",
     "reworded_in",
@@ -45,6 +46,7 @@ sink that moves with the wording draws one of them, and what the question is abo
 
 _QUESTION = "{question}"
 _MIDDLE = (0.4, 0.5, 0.6)
+_EARLY = 0.2
 _MOST_NEUTRAL = 8
 _MOST_WORDINGS = 4
 
@@ -61,6 +63,8 @@ class AttentionMode:
         neutral: Questions that a correction compares with.
         wordings: Further ways to put the question, with ``{question}`` in them: a token counts as
             much as the wording that gives it the least.
+        early: Layers below ``layers`` that are read beside them, ascending. They have hardly read
+            the question, so what they attend to is no answer to it.
 
     Raises:
         ModelError: If a value is impossible.
@@ -72,8 +76,11 @@ class AttentionMode:
     pooling: str = "mean"
     neutral: tuple[str, ...] = NEUTRAL_QUESTIONS
     wordings: tuple[str, ...] = ()
+    early: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.correction != "relative":
+            object.__setattr__(self, "early", ())
         if self.correction == "raw":
             object.__setattr__(self, "neutral", ())
             object.__setattr__(self, "wordings", ())
@@ -84,6 +91,7 @@ class AttentionMode:
             "pooling": self.pooling in POOLINGS,
             "neutral": _are_questions(self.neutral) and self._has_enough_questions(),
             "wordings": _are_wordings(self.wordings),
+            "early": _are_early(self.early, self.layers),
         }
         for name, does_fit in fits.items():
             if not does_fit:
@@ -101,6 +109,11 @@ class AttentionMode:
     def depth(self) -> int:
         """Decoder layers that run before the last row is read."""
         return self.layers[-1]
+
+    @property
+    def read_layers(self) -> tuple[int, ...]:
+        """All layers whose rows are read, ascending."""
+        return (*self.early, *self.layers)
 
     def reworded(self, question: str) -> list[str]:
         """A question in each of the wordings."""
@@ -134,6 +147,7 @@ _ALLOWED = {
     "pooling": f"choose one of {', '.join(POOLINGS)}",
     "neutral": f"give up to {_MOST_NEUTRAL} questions: at least three for masked, one for relative "
     "and detrended",
+    "early": "name layers below the first of its layers, ascending, or none",
     "wordings": f"give up to {_MOST_WORDINGS} texts with {{question}} in them once, and more words",
 }
 
@@ -153,6 +167,20 @@ def middle_layers(layers: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted({layers[min(count - 1, round(share * count))] for share in _MIDDLE}))
 
 
+def early_layers(layers: Sequence[int], below: int) -> tuple[int, ...]:
+    """The layer to compare with: a fifth of the way up, where sinks are and the answer is not yet.
+
+    Args:
+        layers: Layers of the decoder that can be read, ascending.
+        below: Only layers below this one are taken.
+
+    Returns:
+        One layer, or none where nothing is below.
+    """
+    fifth = layers[min(len(layers) - 1, round(_EARLY * len(layers)))]
+    return tuple(layer for layer in layers if layer < below and layer <= fifth)[-1:]
+
+
 def default_mode(layers: Sequence[int], *, reuses_prefix: bool) -> AttentionMode:
     """The mode of a host that nobody calibrated: the middle layers, relative to neutral questions.
 
@@ -162,7 +190,9 @@ def default_mode(layers: Sequence[int], *, reuses_prefix: bool) -> AttentionMode
             they do not, one neutral question and one wording have to be enough.
     """
     neutral, wordings = questions_beside(reuses_prefix=reuses_prefix)
-    return AttentionMode(middle_layers(layers), neutral=neutral, wordings=wordings)
+    middle = middle_layers(layers)
+    early = early_layers(layers, middle[0])
+    return AttentionMode(middle, neutral=neutral, wordings=wordings, early=early)
 
 
 def questions_beside(*, reuses_prefix: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -184,6 +214,14 @@ def _are_layers(layers: object) -> bool:
     if not isinstance(layers, tuple) or not layers or not all(map(_is_index, layers)):
         return False
     return list(layers) == sorted(set(layers))
+
+
+def _are_early(early: object, layers: object) -> bool:
+    if early == ():
+        return True
+    if not _are_layers(layers) or not _are_layers(early):
+        return False
+    return bool(early[-1] < layers[0])  # type: ignore[index]
 
 
 def _are_heads(heads: object, layers: tuple[int, ...]) -> bool:

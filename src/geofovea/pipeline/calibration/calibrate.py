@@ -145,6 +145,7 @@ def calibrate(
         "looks": budget.looks,
         # records hold hits of modes, which depend on them
         "wordings": list(WORDINGS),
+        "early": True,
     }
     journal = Journal(folder / JOURNAL, described)
     walk = _Walk(host, samples, budget, journal, on_progress)

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from geofovea.pipeline.calibration.pointing import LookRows, hits_of, stacked
+from geofovea.pipeline.calibration.pointing import LookRows, hits_of
 from geofovea.pipeline.calibration.ranking import RowRanking
-from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_rows
+from geofovea.regionfocus.attention_correction import scores_from_layers
 from geofovea.regionfocus.attention_mode import (
     CORRECTIONS,
     NEUTRAL_QUESTIONS,
     WORDINGS,
     AttentionMode,
+    early_layers,
     questions_beside,
 )
 
@@ -46,20 +47,32 @@ def candidate_modes(
     layers = ranking.best_layers("relative", readable)
     for pooling in ("mean", "median"):
         modes[f"best layer, relative, {pooling}"] = AttentionMode(
-            (layers[0],), pooling=pooling, neutral=neutral, wordings=wordings
+            (layers[0],),
+            pooling=pooling,
+            neutral=neutral,
+            wordings=wordings,
+            early=early_layers(readable, layers[0]),
         )
     for count in _SEVERAL_LAYERS:
         if count <= len(layers):
             best = tuple(sorted(layers[:count]))
             modes[f"{count} layers, relative"] = AttentionMode(
-                best, neutral=neutral, wordings=wordings
+                best,
+                neutral=neutral,
+                wordings=wordings,
+                early=early_layers(readable, best[0]),
             )
     for count in _SEVERAL_HEADS:
         heads = tuple(sorted(ranking.best_heads("relative", count, readable)))
         used = tuple(sorted({layer for layer, _ in heads}))
         for pooling in ("mean", "median"):
             modes[f"{len(heads)} heads, relative, {pooling}"] = AttentionMode(
-                used, heads, pooling=pooling, neutral=neutral, wordings=wordings
+                used,
+                heads,
+                pooling=pooling,
+                neutral=neutral,
+                wordings=wordings,
+                early=early_layers(readable, used[0]),
             )
     for correction in CORRECTIONS:
         if correction != "relative" and (correction != "masked" or len(neutral) >= 3):
@@ -78,19 +91,12 @@ def mode_hits(look_rows: LookRows, modes: Mapping[str, AttentionMode]) -> dict[s
     for name, mode in modes.items():
         picked = [WORDINGS.index(wording) for wording in mode.wordings]
         places = [NEUTRAL_QUESTIONS.index(question) for question in mode.neutral]
-        own = rows_of_mode(look_rows.rows[0], layers, mode)
-        neutral = stacked(
-            [rows_of_mode(look_rows.neutral[place], layers, mode) for place in places], own
-        )
+        neutral = look_rows.neutral[places]
         hits[name] = [
             int(
                 hits_of(
-                    scores_from_rows(
-                        rows_of_mode(rows, layers, mode),
-                        neutral,
-                        look_rows.look.tokens,
-                        mode,
-                        stacked([rows_of_mode(reworded[i], layers, mode) for i in picked], own),
+                    scores_from_layers(
+                        rows, neutral, look_rows.look.tokens, mode, reworded[picked], layers
                     ),
                     right,
                 )

@@ -24,6 +24,9 @@ __all__ = ["PLANTINGS", "Planting"]
 _STEEPNESS = 8.0
 """A trend at share 1 makes one token ``e**8`` times as attractive as another."""
 _JITTER = 0.05
+_REGISTERS = 5
+_FEW_WORDS, _MANY_WORDS = 5, 9
+"""No neutral question has more than the first, and questions about a thing have the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,15 @@ class Planting:
         return (1 - share) * rows + share * shares
 
     def _share(self, question: str, tokens: TokenSet) -> float:
-        share = self.share
+        words = len(question.split())
+        if self.kind == "growing block":
+            return self.share * min(1.0, words / _MANY_WORDS)
+        if self.kind == "block of long questions":
+            return self.share * (words > _FEW_WORDS)
         if self.kind == "jitter":
             draw = float(torch.rand(1, generator=self.generator(tokens, question)))
-            share = min(0.98, share + _JITTER * (2 * draw - 1))
-        return share
+            return min(0.98, self.share + _JITTER * (2 * draw - 1))
+        return self.share
 
     def generator(self, tokens: TokenSet, *about: object) -> torch.Generator:
         """Random numbers that are the same for the same look and whatever else is named."""
@@ -109,6 +116,14 @@ def _content(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor:
     """The token with the largest vector: where real hosts have their sinks."""
     weights = torch.zeros(len(tokens))
     weights[int(tokens.features.float().norm(dim=1).argmax())] = 1
+    return weights
+
+
+def _registers(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor:
+    """The tokens with the largest vectors, as registers of a vision tower have them."""
+    norms = tokens.features.float().norm(dim=1)
+    weights = torch.zeros(len(tokens))
+    weights[norms.topk(min(_REGISTERS, len(tokens))).indices] = 1
     return weights
 
 
@@ -177,6 +192,7 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "place": lambda p, tokens, _, __: _drawn(p, tokens, 1),
         "corner": _corner,
         "content": _content,
+        "registers": _registers,
         "edges": _edges,
         "three": lambda p, tokens, _, __: _drawn(p, tokens, 3),
         "ten": lambda p, tokens, _, __: _drawn(p, tokens, 10),
@@ -193,14 +209,22 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "drifting pair": lambda p, tokens, question, _: _pair(p, tokens, question),
         "drifting block": lambda p, tokens, question, _: _block(p, tokens, question),
         "following": lambda p, tokens, question, _: _drawn(p, tokens, 1, _as_asked(question)),
+        "following block": lambda p, tokens, question, _: _block(p, tokens, _as_asked(question)),
+        "following blocks": lambda p, tokens, question, row: _block(
+            p, tokens, _as_asked(question), row[0]
+        ),
+        "growing block": lambda p, tokens, _, __: _block(p, tokens),
+        "block of long questions": lambda p, tokens, _, __: _block(p, tokens),
         "trend": lambda _, tokens, __, ___: torch.linspace(0, 1, len(tokens)),
         "radial trend": _from_the_middle,
     }
 )
-"""Kinds of what can be planted: sinks at a drawn place, in the corner, by content, along the edges,
-three, ten, the first token of each tile, a column, a block, one in each layer, one in each head,
-one of varying strength, one of three in turn; one that moves with the question, three that do, one
-in each head, two that touch, and nine that touch; one that moves with what is asked and stays where
-the question is put in other words; trends along the sequence and from the middle."""
+"""Kinds of what can be planted: sinks at a drawn place, in the corner, at the largest vector or the
+five largest, along the edges, three, ten, the first token of each tile, a column, a block, one in
+each layer, one in each head, one of varying strength, one of three in turn; one that moves with the
+question, three that do, one in each head, two that touch, and nine that touch; one that moves with
+what is asked and stays where the question is put in other words, a block that does, and another
+block in each layer; a block that draws more the more words a question has, and one that draws no
+question of a few words; trends along the sequence and from the middle."""
 _TRENDS = frozenset({"trend", "radial trend"})
-_BY_ROW = frozenset({"layers", "heads", "drifting heads"})
+_BY_ROW = frozenset({"layers", "heads", "drifting heads", "following blocks"})

@@ -101,7 +101,10 @@ def modes_of(host: Any) -> dict[str, AttentionMode]:
     """
     LookReader(host, most_tokens=0)
     own: AttentionMode = host.attention_mode
-    modes = {"own": own, "default": host.default_attention_mode}
+    default: AttentionMode = host.default_attention_mode
+    modes = {"own": own, "default": default}
+    if default.early:
+        modes["default, no early layer"] = replace(default, early=())
     for correction in CORRECTIONS:
         modes[correction] = replace(own, correction=correction, neutral=NEUTRAL_QUESTIONS)
     modes["relative, one neutral"] = replace(

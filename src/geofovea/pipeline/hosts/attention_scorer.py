@@ -28,7 +28,7 @@ from geofovea.pipeline.inference.prompts.batch import run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.system.device_memory import enough_memory
-from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_rows
+from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_layers
 from geofovea.regionfocus.attention_mode import AttentionMode
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.lru import LruCache
@@ -91,11 +91,11 @@ class AttentionScorer:
         depth = self._decoder.config.num_hidden_layers
         self.mode = mode
         self.can_read = mode.depth < depth and all(
-            can_read_rows(self._decoder, layer) for layer in mode.layers
+            can_read_rows(self._decoder, layer) for layer in mode.read_layers
         )
         self.keeps_prompts = self._plain_prompts and can_batch(self._decoder)
         self.reuses_prefix = self.keeps_prompts and can_reuse_prefix(self._decoder, mode.depth)
-        windows = [attention_window(self._decoder, layer) for layer in mode.layers]
+        windows = [attention_window(self._decoder, layer) for layer in mode.read_layers]
         if self._prompts.sight is Sight.PROMPT:
             # where the whole prompt sees itself, no window bounds what it sees
             windows = []
@@ -104,7 +104,7 @@ class AttentionScorer:
 
     def forget_prefixes(self) -> None:
         """Drop what is kept for further questions."""
-        self.prefixes = PrefixCache(self._decoder, self.mode.layers)
+        self.prefixes = PrefixCache(self._decoder, self.mode.read_layers)
         self._neutral: LruCache[Any, _NeutralRows] = LruCache(
             _NEUTRAL_BYTES, lambda entry: entry.nbytes
         )
@@ -132,7 +132,7 @@ class AttentionScorer:
             *((each, tokens) for q, tokens in questions for each in self.mode.reworded(q)),
             *((word, looks[i]) for i in missing for word in words),
         ]
-        rows = self.rows(prompts, again=again or bool(words))
+        rows = self._layer_rows(prompts, again=again or bool(words))
         further = iter(rows[len(questions) :])
         reworded = [[next(further) for _ in self.mode.wordings] for _ in questions]
         for i in missing:
@@ -145,8 +145,12 @@ class AttentionScorer:
         ):
             entry = neutral[number] if looks else None
             others = row.new_empty((0, *row.shape)) if entry is None else entry.to(row.device)
-            again_asked = torch.stack(wordings) if wordings else None
-            scores.append(scores_from_rows(row, others, tokens, self.mode, again_asked).cpu())
+            again_asked = torch.stack(wordings) if wordings else row.new_empty((0, *row.shape))
+            scores.append(
+                scores_from_layers(
+                    row, others, tokens, self.mode, again_asked, self.mode.read_layers
+                ).cpu()
+            )
         return scores
 
     def rows(
@@ -159,16 +163,23 @@ class AttentionScorer:
         Raises:
             ModelError: See `scores`; also if the mode names a head that there is not.
         """
+        rows = self._layer_rows(questions, again=again)
+        return [rows_of_mode(row, self.mode.read_layers, self.mode) for row in rows]
+
+    def _layer_rows(
+        self, questions: Sequence[tuple[str, TokenSet]], *, again: bool
+    ) -> list[Tensor]:
+        """For each question all heads of the layers that are read, as shares (layers, heads, n)."""
         logits = self._logits(questions, again=again)
         rows = [each.softmax(-1) for each in logits]
         if self._distortion is not None:
             rows = [
-                self._distortion(row, question, tokens, self.mode.layers)
+                self._distortion(row, question, tokens, self.mode.read_layers)
                 for row, (question, tokens) in zip(rows, questions, strict=True)
             ]
         for each in rows:
             check_finite(each, self._prompts.name, self._decoder)
-        return [rows_of_mode(row, self.mode.layers, self.mode) for row in rows]
+        return rows
 
     def _logits(self, questions: Sequence[tuple[str, TokenSet]], *, again: bool) -> list[Tensor]:
         """Attention logits (layers, heads, n) of the last word of each question."""
@@ -189,7 +200,7 @@ class AttentionScorer:
         read: Callable[[list[PromptSequence]], list[Tensor]] = (
             self.prefixes.logits
             if again and self.reuses_prefix
-            else partial(last_row_logits, self._decoder, self.mode.layers)
+            else partial(last_row_logits, self._decoder, self.mode.read_layers)
         )
         with enough_memory(self._what_helps), unplanned_attention(longest):
             logits = run_side_by_side(
@@ -214,7 +225,7 @@ class AttentionScorer:
 
     @property
     def _layers_in_words(self) -> str:
-        layers = self.mode.layers
+        layers = self.mode.read_layers
         return f"layer {layers[0]}" if len(layers) == 1 else f"layers {list(layers)}"
 
     def _remembered(self, tokens: TokenSet) -> Tensor | None:
@@ -233,7 +244,7 @@ class _NeutralRows:
 
     Attributes:
         features: ``(n, d)``; another look with as many tokens is told by them.
-        rows: ``(k, g, n)``.
+        rows: ``(k, layers, heads, n)``.
     """
 
     features: Tensor

@@ -35,7 +35,7 @@ from geofovea.pipeline.inference.memory.tile_states import (
 )
 from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
-from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_rows
+from geofovea.regionfocus.attention_correction import scores_from_layers
 from geofovea.regionfocus.attention_mode import AttentionMode
 from geofovea.regionfocus.cache_policies.base import CachePolicy
 from geofovea.regionfocus.tokens import TokenSet, token_cells
@@ -191,7 +191,11 @@ class StoredPrompts:
         for tokens, (rows, *further) in zip(looks, zip(*by_question, strict=True), strict=True):
             others = torch.stack(further) if further else rows.new_empty((0, *rows.shape))
             reworded, neutral = others[: len(wordings)], others[len(wordings) :]
-            scores.append(scores_from_rows(rows, neutral, tokens, self.mode, reworded).cpu())
+            scores.append(
+                scores_from_layers(
+                    rows, neutral, tokens, self.mode, reworded, self.mode.read_layers
+                ).cpu()
+            )
         return scores
 
     def _rows(
@@ -201,8 +205,8 @@ class StoredPrompts:
         tiles: Mapping[Tile, StoredTile],
         queries: dict[str, WordQueries],
     ) -> list[Tensor]:
-        """For each look the rows (g, n) that the mode names, as shares."""
-        layers = self.mode.layers
+        """For each look all heads of the layers that are read, as shares (layers, heads, n)."""
+        layers = self.mode.read_layers
         groups = [self.prompts.groups(question, tokens, self.sees) for tokens in looks]
         if question not in queries:
             first = groups[0][0]
@@ -212,12 +216,7 @@ class StoredPrompts:
                 queries[question] = word_queries(self.decoder, layers, prefix)
         stored = [self._stored_tiles(group, tiles) for each in groups for group in each]
         logits = iter(query_logits(self.decoder, layers, queries[question], stored))
-        rows = [
-            rows_of_mode(
-                torch.cat(list(islice(logits, len(each))), -1).softmax(-1), layers, self.mode
-            )
-            for each in groups
-        ]
+        rows = [torch.cat(list(islice(logits, len(each))), -1).softmax(-1) for each in groups]
         for each in rows:
             check_finite(each, self.name, self.decoder)
         return rows
