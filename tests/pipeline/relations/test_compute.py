@@ -141,8 +141,8 @@ def test_a_size_is_that_of_the_ground(scenes):
     measured = answered(scenes["north up"], "What is the area of the mill in acres?", MILL)
     (area,) = measured.quantities
     assert area.value * UNITS["acres"].size == pytest.approx(5000, rel=1e-3)
-    # half a token, 4 m, all along an outline of 300 m
-    assert area.error * UNITS["acres"].size == pytest.approx(1200, rel=1e-3)
+    # 0.53 of a token of 8 m, all along an outline of 300 m
+    assert area.error * UNITS["acres"].size == pytest.approx(1274, rel=1e-3)
     length = answered(scenes["north up"], "How long is the mill?", MILL).quantities[0]
     assert (length.value, length.unit) == (pytest.approx(100, rel=1e-3), "m")
 

@@ -105,6 +105,13 @@ def test_a_small_thing_is_walked_down_to():
     assert place.token_side == 16
 
 
+def test_an_area_of_many_coarse_tokens_is_drawn_finer_than_it_grew():
+    # half a token of the base level wider on two sides than the 49 tokens that show it there
+    bay = Box(256, 256, 3584, 3584)
+    (place,) = located(Painted([bay]), [("bay", focus_on((1000, 1000)))]).places
+    assert place.box_scene == bay
+
+
 def test_a_thing_that_turns_out_large_is_outlined_from_afar():
     # nothing in the word tells that a mound is large
     encoder = Painted([AIRPORT, LAKE])

@@ -125,9 +125,12 @@ def test_tokens_of_two_levels_are_refused():
 SITE, PAD = Box(256, 256, 640, 640), Box(384, 384, 512, 512)
 
 
-def surrounded(leak, beyond=1.0, grounds=SITE):
-    """A pad on its grounds; the grounds draw ``leak`` of attention, the land ``beyond``."""
-    bare = painted(2, [grounds])
+def surrounded(leak, beyond=1.0, grounds=SITE, alike=None):
+    """A pad on its grounds; the grounds draw ``leak`` of attention, the land ``beyond``.
+
+    What is ``alike`` has the look of the grounds.
+    """
+    bare = painted(2, [alike or grounds])
     is_pad = scores_like(PAD, bare)
     # as unlike the grounds as the land is
     pad = torch.tensor([0.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -145,6 +148,11 @@ def test_grounds_that_draw_attention_join_the_pad_that_stands_out_of_them():
     tokens, whole = surrounded(2 * SURROUND_RATIO)
     assert box_of(tokens, whole) == SITE.as_tuple()
     assert int(whole.sum()) == 6 * 6
+
+
+def test_land_that_looks_like_the_grounds_and_goes_on_beyond_them_stays_outside():
+    tokens, whole = surrounded(2 * SURROUND_RATIO, alike=Box(128, 128, 1024, 1024))
+    assert box_of(tokens, whole) == SITE.as_tuple()
 
 
 @pytest.mark.parametrize(("leak", "beyond"), [(SURROUND_RATIO / 2, 1.0), (1.0, 1.0), (0.0, 0.0)])

@@ -28,6 +28,9 @@ __all__ = ["Located", "Locator"]
 _ENOUGH_TOKENS = 36
 """A region of so many tokens is drawn well enough: six across."""
 
+_MANY_TOKENS = 100
+"""A region of fewer tokens is drawn once more, finer than it grew: neighbors may have joined it."""
+
 _FEW_TOKENS = 12
 """A region of fewer tokens may be two neighbors in one."""
 
@@ -257,14 +260,14 @@ class Locator:
     ) -> tuple[_Region, ...]:
         """The region, and again on finer levels, while it has few tokens and there are tiles."""
         end, outlines = len(self._encode.cache) + tiles, [region]
-        while region.level > 0 and region.count < _ENOUGH_TOKENS:
+        while region.level > 0 and region.count < _wanted_tokens(region, outlines[0]):
             if region.count >= _FEW_TOKENS:
                 # how far it reaches is told by a few tiles here, and by many on a finer level
                 left = end - len(self._encode.cache)
                 region = self._drawn(region, region.level, focus, ground, left) or region
                 outlines.append(region)
             left = end - len(self._encode.cache)
-            wants_more = region.count < _ENOUGH_TOKENS
+            wants_more = region.count < _wanted_tokens(region, outlines[0])
             finer = wants_more and self._drawn(region, region.level - 1, focus, ground, left)
             self._mark(region.tokens, region.inside.float())
             if not finer:
@@ -368,6 +371,11 @@ class Locator:
         _, first = torch.unique(keys, dim=0, return_inverse=True)
         seen = {int(group): i for i, group in reversed(list(enumerate(first.tolist())))}
         return tokens.select(torch.tensor(sorted(seen.values()))).in_reading_order()
+
+
+def _wanted_tokens(region: _Region, grown: _Region) -> int:
+    """How many tokens end the drawing of a region that first grew as another one."""
+    return _MANY_TOKENS if region.level == grown.level else _ENOUGH_TOKENS
 
 
 def _padded(scores: Tensor, tokens: TokenSet) -> Tensor:

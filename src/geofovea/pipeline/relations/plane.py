@@ -32,6 +32,11 @@ NORTH_AT_TOP = (
 _LEAST_CORNERS = 3
 # what an error of nine in ten is in standard deviations of a normal distribution
 _DEVIATIONS = 1.645
+# In sides of a token all along an outline. A token joins from some share of it on that the place
+# covers: nobody knows which, and where it is not a half, the outline lies inside or outside of the
+# edge by up to half a token (variance 1/12). Edges along the grid fall anywhere into their tokens,
+# each as a whole (four sides of a box: variance 1/48); all others average out.
+_OUTLINE_ERROR = _DEVIATIONS * math.sqrt(1 / 12 + 1 / 48)
 
 
 def certainty(margin: float, error: float) -> float:
@@ -167,10 +172,10 @@ class Plane:
         return points if flat is None else flat
 
     def _area(self, place: LocatedPlace) -> Quantity:
-        """The error is half a token all along the outline."""
+        """The error is about half a token all along the outline."""
         pixels = place.region.area
         meters = area_on_ground(self.scene, place.region) if self.is_on_ground else None
-        edge = place.region.length * place.token_side / 2
+        edge = place.region.length * place.token_side * _OUTLINE_ERROR
         if meters is None:
             return Quantity("area", pixels, edge, "px²")
         return Quantity("area", meters, edge * meters / pixels, "m²")

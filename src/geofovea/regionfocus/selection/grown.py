@@ -23,8 +23,8 @@ __all__ = ["LIKENESS", "grow_region", "redraw_region", "with_surround"]
 LIKENESS = 0.35
 """Cosine of centered features from which on a token looks like the peak."""
 
-SURROUND_RATIO = 10.0
-"""How many times the attention of all else the surround of a part draws, if it is of one thing."""
+SURROUND_RATIO = 5.0
+"""How many times the attention of all else a token of the surround draws, if it is of one thing."""
 
 _SEED_SHARE = 0.2
 _ENCLOSED_SHARE = 0.5
@@ -79,8 +79,10 @@ def with_surround(
 
     What stands out of a thing may be outlined alone: the pad of an airport, the pitch of a stadium.
     Around it lies an even surround, the rest of the thing. Unlike the land beyond, it draws some
-    attention, too. So the surround joins the region if its tokens look alike, enclose the region,
-    and draw at least `SURROUND_RATIO` times what the tokens beyond draw, by the medians of both.
+    attention, too. So tokens join the region that look like what touches it, are connected to it,
+    and each draw at least `SURROUND_RATIO` times the median of what lies beyond. They do so only
+    together, and where they enclose the region. Land that goes on beyond the thing and looks like
+    its surround stays out, for it draws less.
 
     Args:
         tokens: n tokens of one level, far beyond the region.
@@ -101,14 +103,14 @@ def with_surround(
     mean = features.mean(0) if ground is None else ground.to("cpu", torch.float64)
     features = _unit(features - mean)
     like = features @ _unit(features[ring].mean(0)) >= LIKENESS
-    parts = _components(tokens, like | region, grid, tile_size)
-    surround = (parts == parts[region][0]) & ~region
-    beyond = ~(surround | region)
-    if not beyond.any() or int((surround & ring).sum()) < _ENCLOSED_SHARE * int(ring.sum()):
+    beyond = ~(ring | region)
+    if not beyond.any():
         return region
-    inner, outer = (float(scores[part].median()) for part in (surround, beyond))
-    belongs = inner > 0 and inner >= SURROUND_RATIO * outer
-    return region | surround if belongs else region
+    draws = (scores > 0) & (scores >= SURROUND_RATIO * scores[beyond].median())
+    parts = _components(tokens, (like & draws) | region, grid, tile_size)
+    surround = (parts == parts[region][0]) & ~region
+    encloses = int((surround & ring).sum()) >= _ENCLOSED_SHARE * int(ring.sum())
+    return region | surround if encloses else region
 
 
 def redraw_region(
