@@ -150,11 +150,12 @@ def test_the_dual_encoder_decides_over_names_that_it_has_learned(
 
 def test_a_thing_is_likely_in_native_tiles_that_show_it(reader, embedded_host, world):
     names = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
-    tiles = list(reader.pyramid.tiles(0))[::5]
-    shown = encoded(reader, embedded_host, tiles)
-    pictures = [shown.select(shown.tile_index == n) for n in range(len(tiles))]
     things = [thing for site in world.sites for thing in site.things]
     kind = max({thing.kind for thing in things}, key=[thing.kind for thing in things].count)
+    over = [reader.pyramid.tiles_over(0, thing.box)[0] for thing in things if thing.kind == kind]
+    tiles = list(dict.fromkeys([*over, *list(reader.pyramid.tiles(0))[::7]]))
+    shown = encoded(reader, embedded_host, tiles)
+    pictures = [shown.select(shown.tile_index == n) for n in range(len(tiles))]
     likely = names.thing_probabilities(f"{kind}s", pictures)
     boxes = [reader.pyramid.box_scene(tile) for tile in tiles]
     shares = [

@@ -89,11 +89,7 @@ class Locator:
     """
 
     def __init__(
-        self,
-        pyramid: Pyramid,
-        grid: tuple[int, int],
-        encode: Encode,
-        presence: Presence,
+        self, pyramid: Pyramid, grid: tuple[int, int], encode: Encode, presence: Presence
     ) -> None:
         """Keep what is asked.
 
