@@ -83,6 +83,7 @@ def test_thoughts_that_never_end_are_no_answer_and_are_told(pair):
         ("green?◁/think▷red", "red"),
         ("<think>a</think>b</think>red", "red"),
         ("<think>a</think>red<think>b</think>", "red"),
+        ("a red<think>b</think>plane<think>c</think>.", "a red plane."),
         ("red\n<think>was it", "red"),
         ("<think><answer>green</answer></think>red", "red"),
         ("analysisGreen wings?assistantfinalred", "red"),

@@ -77,6 +77,14 @@ def test_a_model_is_asked_as_its_processor_says_and_not_as_its_tokenizer_does(tm
 
 CHAT_ML = ("<|im_start|>", "<|im_end|>")
 TURN = "<|im_start|>user\n{image}\n{q}<|im_end|>\n<|im_start|>assistant\n"
+SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+# of a tokenizer that came from a model of texts
+TEXTS = (
+    "{% for m in messages %}{% if loop.first and m.role != 'system' %}<|im_start|>system\n"
+    "You are a helpful assistant.<|im_end|>\n{% endif %}"
+    "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 SEEN = "<|vision_start|>{image}<|vision_end|>"
 FAKE = "<fake_token_around_image>"
 TILE = FAKE + "<global-img>{image}" + FAKE
@@ -127,6 +135,40 @@ STRUCTURES = {
         None,
         CHAT_ML,
         f"<|im_start|>user\n{SEEN}{{q}}<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "Qwen2.5-VL without marks": (
+        "qwen2_5_vl",
+        QWEN.replace("<|vision_start|>", "").replace("<|vision_end|>", ""),
+        "<|image_pad|>",
+        None,
+        CHAT_ML,
+        "<|im_start|>user\n{image}{q}<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "Qwen2.5-VL, texts alone": (
+        "qwen2_5_vl",
+        TEXTS,
+        "<|image_pad|>",
+        None,
+        CHAT_ML,
+        f"{SYSTEM}<|im_start|>user\n{SEEN}{{q}}<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "GLM, texts alone": (
+        "glm4v",
+        "[gMASK]<sop>{% for m in messages %}<|user|>\n{{ m['content'] | trim }}{% endfor %}"
+        "<|assistant|>\n\n",
+        "<|image|>",
+        None,
+        (),
+        "[gMASK]<sop><|user|>\n<|begin_of_image|>{image}<|end_of_image|>{q}<|assistant|>\n",
+    ),
+    "LLaVA on Qwen2, texts alone": ("llava", TEXTS, "<image>", None, CHAT_ML, SYSTEM + TURN),
+    "InternVL, texts alone": (
+        "internvl",
+        TEXTS,
+        "<IMG_CONTEXT>",
+        None,
+        CHAT_ML,
+        SYSTEM + TURN.replace("{image}", "<img>{image}</img>"),
     ),
     "InternVL3": (
         "internvl",
@@ -190,7 +232,10 @@ def structure(name):
     special = [f"<{w}" for m in around for w in m.split("<") if w]
     words = byte_tokenizer([image, *special, *more], begin)
     words.chat_template = chat
-    style = PromptStyle(marks, "none", len(words), words.convert_tokens_to_ids(image))
+    in_chats = FAMILIES[family].marks_in_chats
+    usual = FAMILIES[family].template if in_chats or not more else CHAT_ML_PROMPT
+    number = words.convert_tokens_to_ids(image)
+    style = PromptStyle(marks, usual, len(words), number, marks_in_chats=in_chats)
     return PromptTemplate(words, style, None, "\nBe brief."), words, prompt, image
 
 

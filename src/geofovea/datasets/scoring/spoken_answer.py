@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = ["SpokenAnswer", "spoken_answer"]
@@ -160,12 +161,22 @@ def _without_thoughts(raw: str) -> tuple[str, bool, bool]:
             before = "".join(parts)
             return before, True, not before.strip()
         place = closed.end()
-    text = "".join((*parts, text[place:]))
+    text = _joined((*parts, text[place:]))
     # the prompt may have opened the thoughts
     behind = 0
     for closed in _CLOSE.finditer(text):
         behind, has_thoughts = closed.end(), True
     return text[behind:], has_thoughts, False
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Texts from around thoughts; two words do not become one."""
+    pieces: list[str] = []
+    for part in filter(None, parts):
+        if pieces and pieces[-1][-1].isalnum() and part[0].isalnum():
+            pieces.append(" ")
+        pieces.append(part)
+    return "".join(pieces)
 
 
 def _final_channel(raw: str) -> tuple[str, bool, bool]:

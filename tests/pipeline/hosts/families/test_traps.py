@@ -23,6 +23,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.inference.decoder.generate import TEXT_CHAT
 from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.pipeline.training.embedded_model import build_tokenizer
@@ -198,7 +199,10 @@ def test_a_chat_template_writes_the_prompt_that_its_text_says(family, chat):
     told = host_of(family, chat=chat, template=None)
     assert told._prompts.words.ids(QUESTION) == host._prompts.words.ids(QUESTION)
     tokens = tokens_of(host)
-    assert told.generate(QUESTION, tokens) == host.generate(QUESTION, tokens)
+    said, expected = told.generate(QUESTION, tokens), host.generate(QUESTION, tokens)
+    assert (said.text, said.log_probabilities) == (expected.text, expected.log_probabilities)
+    assert (TEXT_CHAT in said.warnings) == (chat == CHATS["text alone"])
+    assert {*said.warnings} - {TEXT_CHAT} == {*expected.warnings}
 
 
 BAD_CHATS = [

@@ -35,6 +35,7 @@ class Family:
         template: The prompt, where neither settings nor processor nor tokenizer bring one.
         by_word: Other prompts, by a special word that tells the decoder; see `PromptStyle`.
         chat_image: How chat templates stand for an image; see `PromptStyle`.
+        marks_in_chats: Whether chat templates write what stands around an image; likewise.
         sight: Which tokens of a prompt see tokens behind them.
         boxes: How it writes boxes into answers; None where it was not taught to.
         model: The model of ``transformers``, in evaluation mode.
@@ -57,6 +58,7 @@ class Family:
     words_scene: ClassVar[ImageMarkers] = ImageMarkers()
     boxes: ClassVar[BoxStyle | None] = None
     chat_image: ClassVar[tuple[str, str] | None] = None
+    marks_in_chats: ClassVar[bool] = False
     sight: ClassVar[Sight] = Sight.CAUSAL
 
     model: Any
@@ -118,6 +120,7 @@ class Family:
             image_id=image_id if isinstance(image_id, int) else None,
             by_word=self.by_word,
             chat_image=self.chat_image,
+            marks_in_chats=self.marks_in_chats,
         )
 
     def token_settings(self, settings: HostSettings, grid: tuple[int, int]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Glm4vFamily(Qwen25VLFamily):
     model_class = "Glm4vForConditionalGeneration"
     words = ImageMarkers(open="<|begin_of_image|>", close="<|end_of_image|>")
     words_scene = ImageMarkers(before="<|begin_of_image|>", after="<|end_of_image|>")
+    marks_in_chats = True
     template = "[gMASK]<sop><|user|>\n{image}{question}<|assistant|>\n"
     boxes = BoxStyle.GLM
 

@@ -36,6 +36,7 @@ class Qwen25VLFamily(Family):
     # in one frame the tiles are one image, elsewhere each is one
     words = ImageMarkers(open="<|vision_start|>", close="<|vision_end|>")
     words_scene = ImageMarkers(before="<|vision_start|>", after="<|vision_end|>")
+    marks_in_chats = True
     template = _SYSTEM + _USER
     boxes = BoxStyle.JSON_PIXELS
 

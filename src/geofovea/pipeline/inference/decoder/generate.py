@@ -28,7 +28,14 @@ from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["BEFORE_THOUGHT", "UNTHOUGHT", "UNUSED_CHAT", "AnswerGenerator", "thought_warning"]
+__all__ = [
+    "BEFORE_THOUGHT",
+    "TEXT_CHAT",
+    "UNTHOUGHT",
+    "UNUSED_CHAT",
+    "AnswerGenerator",
+    "thought_warning",
+]
 
 BEFORE_THOUGHT = (
     "the model would have begun with a thought, and the choices were scored in its place: the "
@@ -50,6 +57,13 @@ UNUSED_CHAT = (
     "put a 'template' of your own into its geofovea.json"
 )
 """What is said of an answer to another prompt than that of the chat template."""
+
+TEXT_CHAT = (
+    "the chat template of this model is for texts alone, so the image was put into the text of the "
+    "question as in the usual prompts of its family, which may not be what it was trained with; "
+    "put a 'template' of your own into its geofovea.json"
+)
+"""What is said of an answer to a prompt whose chat template knows no images."""
 
 
 def thought_warning(most: int) -> str:
@@ -140,7 +154,12 @@ class AnswerGenerator:
         return [generations[i] for i in range(len(prompts))]
 
     def _noted(self, generation: Generation) -> Generation:
-        notes = ((self.words.closes_thought, UNTHOUGHT), (self.words.ignores_chat, UNUSED_CHAT))
+        words = self.words
+        notes = (
+            (words.closes_thought, UNTHOUGHT),
+            (words.ignores_chat, UNUSED_CHAT),
+            (words.chat_lacks_images, TEXT_CHAT),
+        )
         warnings = tuple(note for holds, note in notes if holds)
         return replace(generation, warnings=(*generation.warnings, *warnings))
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
-from geofovea.pipeline.inference.prompts.markers import ImageMarkers
+from geofovea.pipeline.inference.prompts.markers import PromptStyle
 
 __all__ = [
     "THOUGHT_MARKS",
+    "ChatPrompt",
     "chat_prompt",
     "closing_mark",
     "opened_thought",
@@ -37,31 +39,45 @@ _CLOSED_THOUGHT = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """What a chat template writes for one image and one question.
+
+    Attributes:
+        text: With ``{image}`` and ``{question}``.
+        knows_images: Whether the template writes the image; one for texts alone is given it in the
+            text of the question.
+        is_bare: Whether nothing stands around the image, though templates of the family have its
+            marks there.
+    """
+
+    text: str
+    knows_images: bool
+    is_bare: bool
+
+
 def chat_prompt(
-    tokenizer: Any,
-    image: str | None,
-    marks: ImageMarkers,
-    chat_image: tuple[str, str] | None = None,
-    *,
-    thinks: bool = False,
-) -> str | None:
-    """A tokenizer's chat template as a prompt with ``{image}`` and ``{question}``; or None.
+    tokenizer: Any, image: str | None, style: PromptStyle, usual: str, *, thinks: bool = False
+) -> ChatPrompt | None:
+    """A tokenizer's chat template as a prompt, or None.
 
     Args:
         tokenizer: The model's.
         image: The word that stands for an image; None where there is no such word.
-        marks: What stands around the vision tokens.
-        chat_image: See `PromptStyle`.
+        style: What is known of the model's stock prompts.
+        usual: The prompt of the family for this tokenizer.
         thinks: Whether the model gets room to think, where the template can switch it off.
     """
     if image is None or not getattr(tokenizer, "chat_template", None):
         return None
+    marks = style.markers
     around = f"{marks.before}{marks.open}{image}{marks.close}{marks.after}"
-    if chat_image is not None:
-        around = image = chat_image[0]
+    if style.chat_image is not None:
+        around = image = style.chat_image[0]
+    in_text = around if style.marks_in_chats else image
     contents: Sequence[Any] = (
         [{"type": "image"}, {"type": "text", "text": _STAND_IN}],
-        f"{image}\n{_STAND_IN}",
+        f"{in_text}{_between(usual, style)}{_STAND_IN}",
     )
     try:
         template: object = tokenizer.get_chat_template()
@@ -71,13 +87,25 @@ def chat_prompt(
     if not isinstance(template, str):
         return None
     words = tokenizer.special_tokens_map
-    for rendered in rendered_chats(template, words, contents):
+    chats = rendered_chats(template, words, contents)
+    for rendered, knows_images in zip(chats, (True, False), strict=True):
         if prompt := _with_places(rendered, [around, image]):
-            written = prompt
+            is_bare = style.marks_in_chats and around not in rendered
             if not thinks:
-                written = _answering_at_once(prompt, template, words, contents, [around, image])
-            return written.replace("{image}", chat_image[1]) if chat_image else written
+                prompt = _answering_at_once(prompt, template, words, contents, [around, image])
+            if style.chat_image is not None:
+                prompt = prompt.replace("{image}", style.chat_image[1])
+            return ChatPrompt(prompt, knows_images, is_bare)
     return None
+
+
+def _between(usual: str, style: PromptStyle) -> str:
+    """The blanks between an image and a question in the usual prompt of a family."""
+    between = usual.partition("{image}")[2].partition("{question}")[0]
+    if style.chat_image is not None:
+        # the processor writes these
+        between = between.removeprefix(style.chat_image[1].partition("{image}")[2])
+    return between if not between.strip() else "\n"
 
 
 def _answering_at_once(

@@ -80,6 +80,8 @@ class PromptStyle:
         chat_image: The word by which chat templates stand for an image, and what the processor
             writes in its place, with ``{image}`` for the vision tokens and what is around them;
             None where that is the word of `image_id` alone.
+        marks_in_chats: Whether chat templates write the markers, and the processor does not: what
+            a template leaves out is then not there.
     """
 
     markers: ImageMarkers
@@ -88,6 +90,7 @@ class PromptStyle:
     image_id: int | None = None
     by_word: tuple[tuple[str, str], ...] = ()
     chat_image: tuple[str, str] | None = None
+    marks_in_chats: bool = False
 
     def template_for(self, special_words: Collection[str]) -> str:
         """The prompt for a tokenizer with these special words."""

@@ -21,7 +21,12 @@ from geofovea.pipeline.inference.prompts.chat_prompt import (
     without_open_thought,
 )
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
-from geofovea.pipeline.inference.prompts.markers import MarkerIds, PromptStyle, ThoughtMarks
+from geofovea.pipeline.inference.prompts.markers import (
+    ImageMarkers,
+    MarkerIds,
+    PromptStyle,
+    ThoughtMarks,
+)
 
 __all__ = ["PromptIds", "PromptTemplate"]
 
@@ -46,6 +51,8 @@ class PromptTemplate:
         closes_thought: Whether the model would think first, and its thought is closed empty.
         thought: How it writes the thought that it gets room for; None where it gets none.
         ignores_chat: Whether the model brings a chat template, and the prompt is none of its.
+        chat_lacks_images: Whether its chat template is for texts alone, and was given the image in
+            the text of the question.
     """
 
     def __init__(
@@ -87,11 +94,18 @@ class PromptTemplate:
         self._special_words = sorted(words, key=len, reverse=True)
         self.thought_ids = self._thought_ids()
         thinks = thought_tokens > 0
-        chat = None if template else self._chat_template(style, thinks=thinks)
+        usual = style.template_for(self._special_words)
+        found = (
+            None if template else chat_prompt(tokenizer, self._image, style, usual, thinks=thinks)
+        )
+        self.chat_lacks_images = found is not None and not found.knows_images
+        if found is not None and found.is_bare:
+            self._marks = ImageMarkers()
+        chat = found.text if found else None
         self.ignores_chat = not (template or chat) and bool(
             getattr(tokenizer, "chat_template", None)
         )
-        full = template or chat or style.template_for(self._special_words)
+        full = template or chat or usual
         self._template, self.closes_thought = (
             (full, False) if thinks else without_open_thought(full)
         )
@@ -101,12 +115,6 @@ class PromptTemplate:
         first = self._template if chat else self._template.removeprefix("{image}")
         self._adds_special = not (begin and first.startswith(begin))
         self.marks = self._marker_ids()
-
-    def _chat_template(self, style: PromptStyle, *, thinks: bool) -> str | None:
-        """The chat template of the tokenizer, if it writes one image before one question."""
-        return chat_prompt(
-            self._tokenizer, self._image, self._marks, style.chat_image, thinks=thinks
-        )
 
     def _thought_ids(self) -> set[int]:
         """Single tokens that open a thought."""
