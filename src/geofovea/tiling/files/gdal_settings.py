@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from rasterio.env import get_gdal_config, set_gdal_config
 
 from geofovea.tiling.machine.forks import in_every_child
 
-__all__ = ["GDAL_CACHE_BYTES", "gdal_settings"]
+__all__ = ["GDAL_CACHE_BYTES", "LONGEST_WAIT", "gdal_settings"]
 
 GDAL_CACHE_BYTES = 128 * 2**20
 """GDAL's block cache. Rasterio takes bytes, where GDAL itself takes small numbers as megabytes."""
@@ -28,6 +29,10 @@ _OPTIONS = {
     # a retired code of a CRS is what it always was, and not its successor somewhere else
     "OSR_USE_NON_DEPRECATED": "NO",
 }
+
+
+LONGEST_WAIT = 5.0
+"""For how long a fork waits for reads of other threads, in seconds."""
 
 
 class _CacheLimit:
@@ -82,17 +87,69 @@ class _Thread(threading.local):
                 set_gdal_config(key, before)
 
 
+class _ForkGate:
+    """Lets a fork wait for the reads of other threads, and reads wait for a fork.
+
+    GDAL has locks of its own. One that another thread holds at the moment of a fork stays locked in
+    the child forever, and nothing can make it anew.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._readers = 0
+        self._forks = 0
+
+    def enter(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._forks, LONGEST_WAIT)
+            self._readers += 1
+
+    def leave(self) -> None:
+        with self._changed:
+            self._readers -= 1
+            self._changed.notify_all()
+
+    def close(self, own: int) -> None:
+        """Wait until nobody else reads, and keep others from beginning.
+
+        Args:
+            own: Reads of the thread that forks.
+        """
+        self._changed.acquire()
+        self._forks += 1
+        # a read of another thread may wait for the one that forks: nothing waits forever
+        self._changed.wait_for(lambda: self._readers <= own, LONGEST_WAIT)
+
+    def open(self) -> None:
+        """Let others read again."""
+        self._forks -= 1
+        self._changed.notify_all()
+        self._changed.release()
+
+
 _cache_limit = _CacheLimit()
 _thread = _Thread()
+_gate = _ForkGate()
+
+
+def _before_fork() -> None:
+    _gate.close(int(_thread.depth > 0))
+
+
+def _after_fork() -> None:
+    _gate.open()
 
 
 def _begin_anew() -> None:
     # another thread of the parent may have held the lock
-    global _cache_limit, _thread
-    _cache_limit, _thread = _CacheLimit(), _Thread()
+    global _cache_limit, _thread, _gate
+    _gate.open()
+    _cache_limit, _thread, _gate = _CacheLimit(), _Thread(), _ForkGate()
 
 
 in_every_child(_begin_anew)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
 
 
 @contextmanager
@@ -102,7 +159,9 @@ def gdal_settings() -> Iterator[None]:
     Entering costs microseconds, so every read does, and the settings of a program that uses GDAL
     for other things too are as before as soon as no read is under way.
     """
-    cache_limit, thread = _cache_limit, _thread
+    cache_limit, thread, gate = _cache_limit, _thread, _gate
+    if thread.depth == 0:
+        gate.enter()
     cache_limit.acquire()
     thread.enter()
     try:
@@ -110,3 +169,5 @@ def gdal_settings() -> Iterator[None]:
     finally:
         thread.leave()
         cache_limit.release()
+        if thread.depth == 0:
+            gate.leave()
