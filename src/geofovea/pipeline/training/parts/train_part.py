@@ -120,7 +120,7 @@ def train_part(
     """Train a part, or go on training, and yield one log record at a time.
 
     Lessons are made first, and a record tells of each shard. Where the time is over before all are
-    there, the run has no state yet, and the same call goes on with the next shard.
+    there, the run has no state yet, and the same call continues with the next shard.
 
     Args:
         model: What it is trained beside.
