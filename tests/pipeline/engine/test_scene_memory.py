@@ -114,12 +114,25 @@ def test_words_that_choose_what_they_read_are_counted(make_session):
     assert cost["memory"]["entries_chosen"] > 0
 
 
+def test_what_changes_tokens_is_refused(make_session):
+    with pytest.raises(ModelError, match="only drops"):
+        make_session(memory=ROOMY).ask(QUESTION, budget=TIGHT, reduction="tome")
+
+
 @pytest.mark.parametrize(
-    ("reduction", "message"), [("fastv", "between layers"), ("tome", "only drops")]
+    ("how", "message"),
+    [({"reduction": "fastv"}, "between layers"), ({"skip": "ima"}, "no work is left")],
+    ids=str,
 )
-def test_what_changes_tokens_is_refused(make_session, reduction, message):
+def test_what_a_memory_has_no_use_for_is_refused_before_a_tile_is_read(make_session, how, message):
+    session = make_session(memory=ROOMY)
+
+    def read(*args, **kwargs):
+        raise AssertionError("a tile was read")
+
+    session.reader.read = read
     with pytest.raises(ModelError, match=message):
-        make_session(memory=ROOMY).ask(QUESTION, budget=TIGHT, reduction=reduction)
+        session.ask(QUESTION, budget=TIGHT, **how)
 
 
 def test_without_a_memory_nothing_is_told_of_one(make_session):

@@ -34,7 +34,7 @@ from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["MemoryCalls", "SceneMemory", "calls_of"]
+__all__ = ["MemoryCalls", "SceneMemory", "calls_of", "check_answers_from_memory"]
 
 _TILES_AT_ONCE = 16
 
@@ -213,21 +213,7 @@ class MemoryCalls(DirectCalls):
         # tokens of several dates come from several scenes
         if not isinstance(tokens, TokenSet) or not len(tokens):
             return super().generate(prompt)
-        if prompt.reduction is not None:
-            raise ModelError(
-                "a scene memory holds what every layer makes of a tile, so that nothing is dropped "
-                "between layers; leave out the memory, or the reduction inside the decoder"
-            )
-        if prompt.skip is not None:
-            raise ModelError(
-                "a scene memory holds what every layer makes of a tile, so that no work is left to "
-                "skip; leave out the memory, or skip="
-            )
-        if prompt.decoder is not None:
-            raise ModelError(
-                "a scene memory holds what the model's own decoder makes of a tile, and a trained "
-                "part has another; leave out the memory, or resampler= or composite='rgb-nir'"
-            )
+        check_answers_from_memory(prompt.reduction, prompt.skip, prompt.decoder)
         self._check_unmerged(tokens)
         stored = self._stored([tokens])
         memory = self._memory
@@ -268,6 +254,34 @@ class MemoryCalls(DirectCalls):
                     "a scene memory holds tiles as they were encoded, and this reduction merges "
                     "their tokens; leave out the memory, or choose a reduction that only drops"
                 )
+
+
+def check_answers_from_memory(reduction: object, skip: object, decoder: object) -> None:
+    """Refuse what a memory has no use for; each is None where a question is asked without it.
+
+    Args:
+        reduction: What drops tokens between layers.
+        skip: What skips work inside them.
+        decoder: What reads the tokens in place of the model's own decoder.
+
+    Raises:
+        ModelError: If one of them is given.
+    """
+    if reduction is not None:
+        raise ModelError(
+            "a scene memory holds what every layer makes of a tile, so that nothing is dropped "
+            "between layers; leave out the memory, or the reduction inside the decoder"
+        )
+    if skip is not None:
+        raise ModelError(
+            "a scene memory holds what every layer makes of a tile, so that no work is left to "
+            "skip; leave out the memory, or skip="
+        )
+    if decoder is not None:
+        raise ModelError(
+            "a scene memory holds what the model's own decoder makes of a tile, and a trained "
+            "part has another; leave out the memory, or resampler= or composite='rgb-nir'"
+        )
 
 
 def calls_of(tiles: TileTokens, memory: SceneMemory | None) -> DirectCalls:

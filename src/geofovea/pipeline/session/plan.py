@@ -9,6 +9,7 @@ from typing import Any
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.engine.scene_memory import check_answers_from_memory
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
@@ -97,7 +98,7 @@ class AnswerPlan:
 
 
 def plan_answer(
-    host: Host, request: AskRequest, index: SceneIndex | None = None
+    host: Host, request: AskRequest, index: SceneIndex | None = None, *, has_memory: bool = False
 ) -> AnswerPlan | PublishedAnswerPlan:
     """Settle how a question will be answered.
 
@@ -105,6 +106,7 @@ def plan_answer(
         host: The model.
         request: What is asked.
         index: What an index knows of the scene, if there is one.
+        has_memory: Whether it is answered out of a scene memory.
 
     Raises:
         QuestionError: If the question is empty or too long, or the choices cannot be meant.
@@ -127,6 +129,8 @@ def plan_answer(
     encoding = plan_encoding(host, [chain])
     skip = plan_skip(host, request.options.skip, chain)
     decoder = stack_reader(host, skip) if decoder is None else decoder
+    if has_memory:
+        check_answers_from_memory(chain.decoder, skip, decoder)
     fitting, warnings = fitting_budget(host, question, budget, choices)
     search = _search_options(host, request, index)
     search.check(host)

@@ -305,7 +305,7 @@ class SceneSession:
         check_current(self.scene.source)
         _LOG.info("question: %r about %s", request.question, self.scene.path)
         clock = StageClock(calls.now)
-        plan = plan_answer(self.host, request, self.index)
+        plan = plan_answer(self.host, request, self.index, has_memory=self.memory is not None)
         clock.add_earlier("open", self._opening.take())
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)

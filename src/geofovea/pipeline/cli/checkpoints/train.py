@@ -191,7 +191,7 @@ def _train_part(
     if not has_state(output):
         echo(
             "the time was over before all lessons were made, so that nothing is trained yet; "
-            "the same command goes on"
+            "the same command continues"
         )
         return
     card = write_part(output, recipe, host, folder)
