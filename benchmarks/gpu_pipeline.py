@@ -22,6 +22,7 @@ import argparse
 import platform
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -278,6 +279,7 @@ class Report:
         folder: Where figures go after every course; None keeps them to the end.
         courses: By name.
         skipped: Courses that the time left would not have held.
+        failed: What went wrong, by part.
     """
 
     facts: dict[str, Any]
@@ -285,12 +287,27 @@ class Report:
     folder: Path | None
     courses: dict[str, Course] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """A part whose error is written down, and keeps no other part from being measured."""
+        try:
+            yield
+        except Exception as error:
+            self.failed[name] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            traceback.print_exc()
+        self.write()
+
+    def write(self) -> None:
+        """Write all figures that are there."""
+        if self.folder is not None:
+            write_figures(self.folder, self.figures(), STAGES)
 
     def add(self, **courses: Course) -> None:
         """Take courses, whose names have underscores for blanks, and write all figures."""
         self.courses |= {name.replace("_", " "): course for name, course in courses.items()}
-        if self.folder is not None:
-            write_figures(self.folder, self.figures(), STAGES)
+        self.write()
 
     def figures(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -298,7 +315,7 @@ class Report:
             name: {"seconds": c.seconds, "counts": c.counts, "scored": c.lengths}
             for name, c in self.courses.items()
         }
-        spent = {"spent_seconds": self.clock.spent, "skipped": self.skipped}
+        spent = {"spent_seconds": self.clock.spent, "skipped": self.skipped, "failed": self.failed}
         return self.facts | {"courses": courses} | spent
 
 
@@ -325,23 +342,30 @@ def measure(options: argparse.Namespace, path: Path, report: Report) -> None:
 
     course_of(WARM_UP)
     first, second = course_of(QUESTIONS)
-    floor = floor_of(Floors(model, rates), first, shape, options.answer)
-    report.add(first_question=first, second_question=second, floor=floor)
-    report.facts["steps"] = asdict(decode_steps_of(model, first, options.answer))
+    report.add(first_question=first, second_question=second)
+    with report.part("floor"):
+        report.add(floor=floor_of(Floors(model, rates), first, shape, options.answer))
+    with report.part("steps"):
+        report.facts["steps"] = asdict(decode_steps_of(model, first, options.answer))
     for name, kind in (("any resolution", AnyResolution), ("published steps", PublishedSteps)):
-        other = kind(host, model, family, 2, options.answer)
-        if isinstance(other, PublishedSteps):
-            other.layers = shape.focus_layer
-        once = rival(lambda c, o=other: o.ask(path, c), device)  # type: ignore[misc]
-        if report.clock.has(once.seconds["total"]):
-            once = with_peaks(
-                lambda o=other: rival(lambda c: o.ask(path, c), device),  # type: ignore[misc]
-                device,
-            )
-        else:
-            # what it prepares is counted then
-            report.skipped.append(f"{name}: a second, warm run")
-        report.add(**{name.replace(" ", "_"): once})
+        with report.part(name):
+            other = kind(host, model, family, 2, options.answer)
+            if isinstance(other, PublishedSteps):
+                other.layers = shape.focus_layer
+            _measure_rival(name, lambda c, o=other: o.ask(path, c), device, report)  # type: ignore[misc]
+
+
+def _measure_rival(
+    name: str, ask_rival: Callable[[Course], object], device: torch.device, report: Report
+) -> None:
+    """Measure another way to an answer: once cold, and warm if there is time."""
+    once = rival(ask_rival, device)
+    if report.clock.has(once.seconds["total"]):
+        once = with_peaks(lambda: rival(ask_rival, device), device)
+    else:
+        # what it prepares is counted then
+        report.skipped.append(f"{name}: a second, warm run")
+    report.add(**{name.replace(" ", "_"): once})
 
 
 def decode_steps_of(model: Any, course: Course, answer: int) -> Steps:
@@ -386,22 +410,25 @@ def main() -> None:
         write_scene(make_world(1, options.side, options.side), path)
         print(f"a scene of {options.side} pixels is written after {report.clock.spent:.0f} s")
         measure(options, path, report)
-    rates, steps, courses = report.facts["rates"], report.facts["steps"], report.courses
+    rates, courses = report.facts["rates"], report.courses
     print(f"{options.shape} on {name}, torch {torch.__version__}, side {options.side}")
     print(f"{rates['operations'] / 1e12:.3g} TFLOP/s, {rates['bytes'] / 1e9:.3g} GB/s measured")
     print_table(("", *courses), rows_of(courses))
     total = courses["first question"].seconds["total"]
     for other in ("floor", "any resolution", "published steps"):
-        print(f"{other}: {courses[other].seconds['total'] / total:.3g} x the first question")
-    print(
-        "a step of the decoder: "
-        + ", ".join(f"{way} {1000 * seconds:.2f} ms" for way, seconds in steps["seconds"].items())
-    )
+        if other in courses:
+            print(f"{other}: {courses[other].seconds['total'] / total:.3g} x the first question")
+    steps = report.facts.get("steps", {"seconds": {}})["seconds"]
+    each = (f"{way} {1000 * seconds:.2f} ms" for way, seconds in steps.items())
+    print(f"a step of the decoder: {', '.join(each) or 'not measured'}")
+    for part, why in report.failed.items():
+        print(f"{part} failed: {why}")
     for what in report.skipped:
         print(f"skipped for want of time: {what}")
     print(f"all of it: {report.clock.spent:.0f} s")
-    if options.output:
-        report.add()
+    report.write()
+    if report.failed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import gpu_pipeline
 from gpu_report import Clock, write_figures
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_pipeline.py"
@@ -59,6 +61,27 @@ def test_what_is_measured_so_far_is_written_and_time_is_kept_to(tmp_path: Path) 
     assert Clock(1).has(30)
     assert not Clock(1).has(61)
     assert not Clock(0).has(1)
+
+
+def test_a_part_that_fails_is_written_down_and_keeps_no_other_from_being_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = gpu_pipeline.Report({"device": "d", "shape": "s", "side": 1}, Clock(1), tmp_path)
+    report.add(first_question=course_of(1.0))
+    with report.part("floor"):
+        raise RuntimeError("CUDA error: out of memory\nand more")
+    with report.part("any resolution"):
+        report.add(any_resolution=course_of(2.0))
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert list(figures["courses"]) == ["first question", "any resolution"]
+    assert figures["failed"] == {"floor": "RuntimeError: CUDA error: out of memory"}
+    assert "CUDA error" in capsys.readouterr().err
+
+
+def course_of(seconds: float) -> gpu_pipeline.Course:
+    course = gpu_pipeline.Course(torch.device("cpu"))
+    course.seconds |= {"read": seconds, "total": seconds}
+    return course
 
 
 @pytest.mark.slow

@@ -101,6 +101,7 @@ def test_the_benchmark_of_the_pipeline_and_its_rivals_run_there(
         assert courses[name].counts["prompt"] > courses[name].counts["tokens"] > 0
         assert courses[name].seconds["decode"] > 0
     assert not report.skipped
+    assert not report.failed
     assert device.launches.total() > 0
 
 
