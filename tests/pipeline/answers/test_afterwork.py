@@ -149,10 +149,11 @@ def test_a_batch_keeps_its_answers_whatever_fails_after_them(
     assert "no luck" in "".join([*row["warnings"], *notes])
 
 
-def test_a_number_that_json_lacks_does_not_cost_the_row(scene_path, tmp_path, monkeypatch):
+def test_a_number_that_json_lacks_does_not_cost_the_row(scene_path, world, tmp_path, monkeypatch):
     monkeypatch.setattr("geofovea.pipeline.session.assembly.confidence_of", lambda _: float("nan"))
     out = tmp_path / "out"
-    batch = ["batch", str(scene_path), "--question", QUESTION, "--output", str(out), *SMALL]
+    question = f"What is the color of the plane at the {world.named_sites[0].kind}?"
+    batch = ["batch", str(scene_path), "--question", question, "--output", str(out), *SMALL]
     assert CliRunner().invoke(main, [*batch, "--jsonl-only"]).exit_code == 0
     row = json.loads((out / "answers.jsonl").read_text())
     assert (row["status"], row["confidence"]) == ("answered", None)

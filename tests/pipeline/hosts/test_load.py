@@ -42,9 +42,10 @@ def test_weights_have_the_names_that_every_supported_transformers_reads(tiny_fol
 
 
 @pytest.mark.parametrize("focus", ["attention", "rfm"])
-def test_the_embedded_model_answers_and_focuses_by_its_module(scene_path, focus):
+def test_the_embedded_model_answers_and_focuses_by_its_module(scene_path, world, focus):
     session = gf.SceneSession(gf.open_scene(scene_path), load_host("embedded"))
-    answer = session.ask(QUESTION, focus=focus, budget=gf.Budget(tiles=12, tokens=100))
+    question = f"What is the color of the plane at the {world.named_sites[0].kind}?"
+    answer = session.ask(question, focus=focus, budget=gf.Budget(tiles=12, tokens=100))
     assert answer.text
     assert answer.confidence > 0
 

@@ -304,8 +304,8 @@ def test_the_command_distils_installs_and_goes_on(tiny_folder, tmp_path):
     [
         (["--layers", "x"], 2, "list of layers"),
         (["--layers", "3,1"], 1, "ascending layers"),
-        (["--steps", "0"], 1, "at least 1 step"),
-        (["--questions", "0"], 1, "at least one question"),
+        (["--steps", "0"], 2, "0 is not in the range x>=1"),
+        (["--questions", "0"], 2, "0 is not in the range x>=1"),
         (["--data", "none.jsonl"], 1, "cannot be read"),
         (["--model", "nobody"], 1, "there is no model"),
     ],

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from geofovea.pipeline.viewer.desk import Desk
 
-QUESTION = "What is the color of the plane at the airport?"
+QUESTION = "What is the color of the plane at the power plant?"
 PHONE = (390, 844)
 
 CONTROLS = """() => [...document.querySelectorAll(
@@ -107,7 +107,7 @@ AFTER = """
   - status: /Answer. .+/
   - region "scene.tif":
     - heading "scene.tif" [level=2]
-    - heading "What is the color of the plane at the airport?" [level=3]
+    - heading "What is the color of the plane at the power plant?" [level=3]
     - paragraph: /.+/
     - paragraph: /% sure/
     - group "Save as":

@@ -18,7 +18,7 @@ from geofovea.pipeline.viewer.events import JobWatcher
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.tiling.pyramid import Box, Tile
 
-QUESTION = "What is the color of the plane at the airport?"
+QUESTION = "What is the color of the plane at the power plant?"
 
 WATCH_STATUS = """() => {
     const status = document.querySelector("[role=status]");

@@ -65,8 +65,8 @@ __all__ = ["train"]
     "--workers",
     default=1,
     show_default=True,
-    type=click.IntRange(1),
-    help="Processes that render samples.",
+    type=click.IntRange(0),
+    help="Processes that render samples; 0 renders them in this one.",
 )
 @click.option(
     "--minutes", type=FiniteRange(0), help="Stop after this time; the same command resumes."
