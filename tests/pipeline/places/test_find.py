@@ -11,6 +11,7 @@ from shapely.geometry import shape
 import geofovea as gf
 from geofovea.errors import BudgetError, CancelledError, ModelError, OutputError, QuestionError
 from geofovea.pipeline.engine.watching import Watcher
+from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.places.find import find_places
 from geofovea.tiling.geo.region import Region
 
@@ -198,3 +199,34 @@ def test_an_endpoint_that_only_speaks_gives_whole_tiles_and_says_so(server, make
     assert any("gives no probabilities" in w for w in places.warnings)
     assert "Is any red truck visible" in server.texts()
     assert places.cost.endpoint.calls == places.coverage.tiles_total
+
+
+def judged(monkeypatch, likely):
+    """Let the dual encoder say the same of every tile."""
+    told = lambda _, noun, tiles: [likely for _ in tiles]  # noqa: E731
+    monkeypatch.setattr(ShownNames, "thing_probabilities", told)
+
+
+def test_a_tile_counts_by_the_mean_of_what_model_and_dual_encoder_say(session, pad, monkeypatch):
+    region, site = pad
+    kind = site.things[0].kind
+    judged(monkeypatch, None)
+    alone = session.find(kind, coverage="sweep", region=region, second_look=False)
+    assert len(alone) > 0
+    judged(monkeypatch, 1e-9)
+    assert len(session.find(kind, coverage="sweep", region=region, second_look=False)) == 0
+    judged(monkeypatch, 0.5)
+    halved = session.find(kind, coverage="sweep", region=region, second_look=False)
+    assert [p.box_scene for p in halved] == [p.box_scene for p in alone]
+    # at even odds of the one, the other's odds have their root left
+    for both, one in zip(halved, alone, strict=True):
+        odds = one.score / (1 - one.score)
+        assert both.score == pytest.approx(odds**0.5 / (1 + odds**0.5), abs=1e-6)
+
+
+def test_a_number_at_a_place_is_counted_by_what_the_model_says_alone(session, pad, monkeypatch):
+    site = pad[1]
+    question = f"How many {site.things[0].kind}s are at the {site.kind}?"
+    usual = session.ask(question).text
+    judged(monkeypatch, 1e-9)
+    assert session.ask(question).text == usual

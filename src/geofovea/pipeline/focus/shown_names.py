@@ -76,17 +76,13 @@ class ShownNames:
             site: As `sites_in` and `site_called` give it.
             tokens: Of tiles of the scene.
         """
-        above_native = [
+        coarse = [
             each.select(torch.tensor([t.level > 0 for t in each.tiles])[each.tile_index])
             for each in tokens
             if len(each)
         ]
-        seen = [
-            self._pair.probabilities(each, self._pyramid, site)
-            for each in above_native
-            if len(each)
-        ]
-        return float(torch.cat(seen).max()) if seen else None
+        seen = self._of_tiles([each for each in coarse if len(each)], site)
+        return max(seen, default=None)
 
     def thing_probabilities(self, noun: str, tiles: Sequence[TokenSet]) -> list[float | None]:
         """How likely each tile shows a thing; None where that cannot be told.
@@ -99,9 +95,18 @@ class ShownNames:
         """
         thing = singular_of(noun.lower())
         thing = SPELLINGS.get(thing, thing)
-        return [
-            float(self._pair.probabilities(tokens, self._pyramid, thing)[0])
-            if thing in THINGS and len(tokens) and tokens.tiles[0].level == 0
-            else None
-            for tokens in tiles
-        ]
+        if thing not in THINGS:
+            return [None] * len(tiles)
+        native = [each for each in tiles if len(each) and each.tiles[0].level == 0]
+        likely = self._of_tiles(native, thing)
+        told = {each.tiles[0]: value for each, value in zip(native, likely, strict=True)}
+        return [told.get(each.tiles[0]) if each.tiles else None for each in tiles]
+
+    def _of_tiles(self, tokens: Sequence[TokenSet], text: str) -> list[float]:
+        """How likely a text is true of each tile, in their order; the text is embedded once."""
+        if not tokens:
+            return []
+        likely: list[float] = self._pair.probabilities(
+            TokenSet.concat(tokens), self._pyramid, text
+        ).tolist()
+        return likely

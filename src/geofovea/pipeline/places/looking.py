@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -214,13 +213,8 @@ class TileLooker:
 
 
 def _mean_in_log_odds(one: float, other: float) -> float:
-    odds = [math.log(p / (1 - p)) for p in (_inside(one), _inside(other))]
-    return 1 / (1 + math.exp(-sum(odds) / 2))
-
-
-def _inside(probability: float) -> float:
-    """One that has finite odds."""
-    return min(max(probability, _LEAST_DOUBT), 1 - _LEAST_DOUBT)
+    odds = torch.tensor([one, other], dtype=torch.float64).logit(eps=_LEAST_DOUBT)
+    return float(odds.mean().sigmoid())
 
 
 def within(region: Region | None, tokens: TokenSet) -> TokenSet:
