@@ -15,6 +15,7 @@ from geofovea.pipeline.cli.options.shared import (
     FiniteRange,
     comma_separated,
     json_option,
+    minutes_option,
     world_option,
 )
 from geofovea.pipeline.system.terminal import echo
@@ -83,9 +84,7 @@ __all__ = ["distill"]
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the samples.")
 @world_option
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@click.option(
-    "--minutes", type=FiniteRange(0), help="Stop after this time; the same command resumes."
-)
+@minutes_option
 @click.option("--install", is_flag=True, help="Copy the module beside the model's weights.")
 @json_option
 def distill(

@@ -9,7 +9,7 @@ import click
 
 from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
-from geofovea.pipeline.cli.options.shared import SEED, FiniteRange
+from geofovea.pipeline.cli.options.shared import SEED, FiniteRange, minutes_option
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.training.parts.recipe import PART_NAMES
 
@@ -68,9 +68,7 @@ __all__ = ["train"]
     type=click.IntRange(0),
     help="Processes that render samples; 0 renders them in this one.",
 )
-@click.option(
-    "--minutes", type=FiniteRange(0), help="Stop after this time; the same command resumes."
-)
+@minutes_option
 @click.option(
     "--with",
     "part",

@@ -12,6 +12,7 @@ __all__ = [
     "FiniteRange",
     "comma_separated",
     "json_option",
+    "minutes_option",
     "scene_argument",
     "world_option",
 ]
@@ -34,6 +35,10 @@ class FiniteRange(click.FloatRange):
 scene_argument = click.argument("scene", type=str)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+minutes_option = click.option(
+    "--minutes", type=FiniteRange(0), help="Stop after this time; the same command resumes."
+)
 
 world_option = click.option(
     "--world",
