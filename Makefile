@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # wait for it, one worker more than there are cores uses what they leave
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # what `make cases` judges with; nothing of it is in the repository
 SHARED ?= $(or $(GEOFOVEA_SHARED),../shared)
 
