@@ -15,6 +15,7 @@ from geofovea.pipeline.calibration.focuses import focuses_of, measure_focuses
 from geofovea.pipeline.calibration.idle_layers import write_with_idle_layers
 from geofovea.pipeline.calibration.installation import digest_of
 from geofovea.pipeline.calibration.report import run_calibration, write_report
+from geofovea.pipeline.cli.doctor import examine_here
 from geofovea.pipeline.hosts.families.focus_state import focus_state
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
@@ -30,7 +31,7 @@ def calibrated(tmp_path_factory):
         embedded_model_path(), folder, good_layer=2, place=PLACE, depth=5, seed=1
     )
     host = load_anew(folder)
-    assert "the default, not measured" in focus_state(folder)
+    assert "the default, not measured" in focus_state(str(folder))
     report = tmp_path_factory.mktemp("report")
     result = run_calibration(host, report, CalibrationBudget(looks=2), {})
     written = write_report(host, result, report, install=True)
@@ -42,7 +43,26 @@ def test_the_next_load_takes_the_calibration(calibrated):
     assert host.focus_origin == "calibrated"
     assert host.attention_mode == calibrated.result.calibration.mode
     assert PLACE in host.attention_mode.layers
-    assert focus_state(calibrated.folder).startswith("calibrated, points at")
+    assert focus_state(str(calibrated.folder)).startswith("calibrated, points at")
+
+
+def test_doctor_tells_the_focus_of_a_folder_and_of_a_downloaded_hub_id(
+    calibrated, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--someone--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    (repository / "snapshots").mkdir()
+    (repository / "snapshots" / ("0" * 40)).symlink_to(calibrated.folder)
+    for name, told in {
+        str(calibrated.folder): "calibrated, points at",
+        "someone/tiny": "calibrated, points at",
+        "someone/else": "neither a folder nor a downloaded model: geofovea models get someone/else",
+        "no/such/id": "'no/such/id' is neither a folder nor a hub id",
+        "openai:any": "an endpoint shows no attention",
+    }.items():
+        assert told in examine_here(model=name).focus[name]
 
 
 def test_other_settings_of_the_model_stay(calibrated):

@@ -91,6 +91,8 @@ def draw_calibration(
     for layer in calibration.mode.layers:
         panes[0].axvline(layer, color="tab:blue", alpha=0.15, lw=6)
     panes[0].set(xlabel="decoder layer", ylabel="pointing accuracy", ylim=(0, 1), title="by layer")
+    # numbers of layers are whole
+    panes[0].xaxis.get_major_locator().set_params(integer=True)
     panes[0].legend(fontsize=8)
     for pane, name in zip(panes[1:], ("before", "after"), strict=True):
         pane.set_axis_off()
@@ -99,5 +101,5 @@ def draw_calibration(
             pane.contour(np.nan_to_num(example.right), levels=[0.5], colors="red", linewidths=1)
             pane.set_title(f"attention {name}")
     if example is not None:
-        figure.suptitle(example.question, fontsize=9)
+        figure.suptitle(f"{example.question} (red: tokens that touch it)", fontsize=9)
     write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))

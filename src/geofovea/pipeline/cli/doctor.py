@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -39,24 +38,35 @@ question_tokens_option = click.option(
 
 
 @click.command(
-    cls=CommandWithExamples, examples=["geofovea doctor", "geofovea doctor --tokens 16384"]
+    cls=CommandWithExamples,
+    examples=[
+        "geofovea doctor",
+        "geofovea doctor --tokens 16384",
+        "geofovea doctor --model Qwen/Qwen3-VL-2B-Instruct",
+    ],
+)
+@click.option(
+    "--model",
+    help="Say whether the focus of this model, a folder or a downloaded hub id, was calibrated.  "
+    "[default: the configured one]",
 )
 @question_tokens_option
 @json_option
-def doctor(tokens: int, as_json: bool) -> None:
+def doctor(model: str | None, tokens: int, as_json: bool) -> None:
     """Check the machine and the installation."""
-    examination = examine_here(tokens)
+    examination = examine_here(tokens, model)
     if as_json:
         echo(json.dumps(examination.to_json()))
     else:
         _print(examination)
 
 
-def examine_here(tokens: int = QUESTION_TOKENS) -> Examination:
+def examine_here(tokens: int = QUESTION_TOKENS, model: str | None = None) -> Examination:
     """What this machine has, with the models of this package that it can load.
 
     Args:
         tokens: Of the question that models have to have memory for.
+        model: Whose focus is told, beside the embedded one's; the configured one if None.
     """
     from geofovea.pipeline.hosts.load import embedded_model_path
     from geofovea.pipeline.system.doctor import examine
@@ -65,30 +75,30 @@ def examine_here(tokens: int = QUESTION_TOKENS) -> Examination:
     return examine(
         loadable_families(),
         has_embedded=has_embedded,
-        focus=_focus_of_models(),
+        focus=_focus_of_models(model),
         question_tokens=tokens,
     )
 
 
-def _focus_of_models() -> dict[str, str]:
-    """How the focus of the embedded model, and of a configured one, was chosen; by name."""
+def _focus_of_models(model: str | None) -> dict[str, str]:
+    """How the focus of the embedded model, and of another, was chosen; by name."""
     from geofovea.errors import GeoFoveaError
-    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
+    from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
+    from geofovea.pipeline.hosts.load import EMBEDDED
     from geofovea.pipeline.system.configuration import read_configuration
-    from geofovea.tiling.machine.paths import is_folder
 
-    configured = read_configuration().get("model")
-    folders = {EMBEDDED: embedded_model_path()}
-    if configured and configured != EMBEDDED and is_folder(configured):
-        folders[configured] = Path(configured)
+    names = dict.fromkeys((EMBEDDED, model or read_configuration().get("model") or EMBEDDED))
     states = {}
-    for name, folder in folders.items():
+    for name in names:
+        if name.startswith(ENDPOINT_PREFIX):
+            states[name] = "an endpoint shows no attention; its focus is 'prompted'"
+            continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 from geofovea.pipeline.hosts.families.focus_state import focus_state
 
-                states[name] = focus_state(folder)
+                states[name] = focus_state(name)
         except GeoFoveaError as error:
             states[name] = str(error)
         except Exception:  # whatever a torch that is not there raises
@@ -130,7 +140,7 @@ def _print(examination: Examination) -> None:
     paragraph(f"versions  {versions}", indent=10)
     _print_missing(examination)
     for name, state in examination.focus.items():
-        echo(f"focus     {name}: {state}")
+        paragraph(f"focus     {name}: {state}", indent=10)
     print_models(examination, only_fitting=True)
 
 

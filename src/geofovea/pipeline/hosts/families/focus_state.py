@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import read_json, weight_files
+from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings, with_calibration
+from geofovea.tiling.machine.paths import is_folder
 
 __all__ = ["focus_state"]
 
 
-def focus_state(folder: Path) -> str:
-    """A few words on the focus of the model in a folder.
+def focus_state(name: str) -> str:
+    """A few words on the focus of a model that is on this machine; no hub is asked.
+
+    Args:
+        name: ``embedded``, a folder, or a hub id that was downloaded.
 
     Raises:
-        ModelError: If its settings or its calibration are damaged, or of other weights.
+        ModelError: If there is no such model here, or its settings or its calibration are damaged
+            or of other weights.
     """
+    folder = _folder_here(name)
     settings = HostSettings.read(folder / SETTINGS_FILE)
     files = weight_files(str(folder), read_json(folder / "config.json"))
-    settings = with_calibration(str(folder), settings, files)
+    settings = with_calibration(name, settings, files)
     if settings.calibration is not None:
         low, high = settings.calibration.interval
         return (
@@ -27,4 +35,24 @@ def focus_state(folder: Path) -> str:
         )
     if settings.focus_origin == "chosen":
         return f"chosen in {SETTINGS_FILE}, not measured"
-    return f"the default, not measured: geofovea calibrate --model {folder}"
+    return f"the default, not measured: geofovea calibrate --model {name}"
+
+
+def _folder_here(name: str) -> Path:
+    """The folder that holds the files of a model."""
+    if name == EMBEDDED:
+        return embedded_model_path()
+    if is_folder(Path(name)):
+        return Path(name)
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except HFValidationError as error:
+        raise ModelError(f"{name!r} is neither a folder nor a hub id") from error
+    if not isinstance(config, str):
+        raise ModelError(
+            f"{name} is neither a folder nor a downloaded model: geofovea models get {name}"
+        )
+    return Path(config).parent
