@@ -5,7 +5,11 @@ import pytest
 import torch
 
 import geofovea as gf
-from geofovea.datasets.synthetic.vocabulary import SITES, sites_in
+from geofovea.datasets.synthetic.vocabulary import (
+    SITES,
+    sites_in,
+    things_taken_for_granted,
+)
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
 from geofovea.pipeline.focus.token_pair import token_pair_beside
@@ -90,6 +94,28 @@ def test_native_tiles_alone_tell_nothing(reader, embedded_host):
 )
 def test_sites_of_a_text_are_those_that_it_names(text, sites):
     assert sites_in(text) == sites
+
+
+@pytest.mark.parametrize(
+    ("text", "things"),
+    [
+        ("What color is the plane at the airport?", ("plane",)),
+        ("Is the parked white truck, or the TENT, at the depot damaged?", ("truck", "tent")),
+        ("What status do the two boats at the harbor have?", ("boat",)),
+        ("is that tank green", ("tank",)),
+        ("How many of the trucks are red?", ("truck",)),
+        ("How many trucks are at the depot?", ()),
+        ("What is the number of planes at the airport?", ()),
+        ("Is there a truck at the depot?", ()),
+        ("Is the depot without a truck?", ()),
+        ("Does the camp have any tents?", ()),
+        ("What is the color of the hall?", ()),
+        ("the planetarium", ()),
+        ("", ()),
+    ],
+)
+def test_things_that_a_text_takes_for_granted_follow_the(text, things):
+    assert things_taken_for_granted(text) == things
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ __all__ = [
     "domain_of",
     "is_in_domain",
     "sites_in",
+    "things_taken_for_granted",
     "version_of",
 ]
 
@@ -130,8 +131,24 @@ SPELLINGS = {"colour": "color", "harbor": "harbour", "grey": "gray", "an": "a"}
 """Other spellings of words above, and those that questions were taught in."""
 
 
+_BETWEEN = r"(?:(?!(?:a|at|by|from|in|is|near|of|on|or|the|to|with|without) )[a-z]+ ){0,2}"
+
+
 def sites_in(text: str) -> tuple[str, ...]:
     """The kinds of sites that a text names, in its order and each once; either spelling counts."""
+    return tuple(dict.fromkeys(re.findall(rf"\b({'|'.join(SITES)})\b", _plain(text))))
+
+
+def things_taken_for_granted(text: str) -> tuple[str, ...]:
+    """The kinds of things of which a text says *the*, in its order and each once.
+
+    *The white truck* is taken to be there; *a truck*, *any trucks* and *how many trucks* are not.
+    """
+    pattern = rf"\b(?:the|this|that|these|those) {_BETWEEN}({'|'.join(THINGS)})s?\b"
+    return tuple(dict.fromkeys(re.findall(pattern, _plain(text))))
+
+
+def _plain(text: str) -> str:
+    """The words of a text as questions were taught in them."""
     words = re.findall(r"[a-z]+", text.lower())
-    plain = " ".join(SPELLINGS.get(word, word) for word in words)
-    return tuple(dict.fromkeys(re.findall(rf"\b({'|'.join(SITES)})\b", plain)))
+    return " ".join(SPELLINGS.get(word, word) for word in words)

@@ -10,7 +10,13 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from geofovea.datasets.synthetic.vocabulary import SPELLINGS, THINGS, is_in_domain, sites_in
+from geofovea.datasets.synthetic.vocabulary import (
+    SPELLINGS,
+    THINGS,
+    is_in_domain,
+    sites_in,
+    things_taken_for_granted,
+)
 from geofovea.pipeline.focus.token_pair import TokenPair, token_pair_beside
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.prompts.presence import singular_of
@@ -59,6 +65,10 @@ class ShownNames:
     def sites_in(self, text: str) -> tuple[str, ...]:
         """The sites that a text names, as far as the dual encoder has learned them."""
         return sites_in(text)
+
+    def things_in(self, text: str) -> tuple[str, ...]:
+        """The things that a text takes for granted, as far as the dual encoder has learned them."""
+        return things_taken_for_granted(text)
 
     def site_called(self, name: str) -> str | None:
         """How the dual encoder has learned the name of a site; None where it has not."""

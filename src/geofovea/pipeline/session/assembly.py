@@ -17,7 +17,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsAttentionMode
 from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
-from geofovea.pipeline.session.absent_places import absence_warnings
+from geofovea.pipeline.session.absences import absence_warnings
 from geofovea.pipeline.session.answer_warnings import (
     answer_warnings,
     budget_warnings,

@@ -94,8 +94,9 @@ def synth(
         return
     echo(f"wrote {output}")
     echo(f"wrote {counted(len(records), 'question')} with answers to {output.stem}.jsonl")
-    first = records[0]
-    echo(f'try   geofovea ask {output} "{first.question}"   (answer: {first.answer})')
+    # its answer is seen at a glance, where a number may be none
+    shown = next((each for each in records if each.category == "object color"), records[0])
+    echo(f'try   geofovea ask {output} "{shown.question}"   (answer: {shown.answer})')
 
 
 def _scenes(scenes: int, side: int, dates: int) -> str:

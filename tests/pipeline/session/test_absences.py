@@ -1,4 +1,4 @@
-"""A place that the scene does not show: the answer says so where that can be known."""
+"""A place or thing that the scene does not show: the answer says so where that can be known."""
 
 from dataclasses import replace
 
@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import geofovea as gf
-from geofovea.datasets.synthetic.vocabulary import SITES
+from geofovea.datasets.synthetic.vocabulary import SITES, THINGS
 from geofovea.errors import ModelError
 from geofovea.pipeline.answers.evidence import Evidence
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
-from geofovea.pipeline.session.absent_places import absence_warnings
+from geofovea.pipeline.session.absences import absence_warnings
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.router import Route
 from geofovea.regionfocus.tokens import tokens_of_tiles
@@ -85,11 +85,30 @@ def test_without_a_dual_encoder_scattered_attention_at_native_resolution_is_a_si
     assert [SIGN in warning for warning in warnings] == [True] * is_doubted
 
 
-def test_places_that_are_there_are_not_doubted(session, world):
+def test_what_is_there_is_not_doubted(session, world):
     for site in world.named_sites:
-        answer = session.ask(QUESTION.format(site.kind))
+        thing = site.things[0].kind
+        answer = session.ask(f"What color is the {thing} at the {site.kind}?")
         assert not has_doubt(answer)
         assert answer.confidence_known
+
+
+def test_an_answer_about_a_thing_that_is_not_there_says_so_and_claims_no_confidence(session, world):
+    pairs = [(t, s) for s in world.named_sites for t in THINGS if not s.of_kind(t)]
+    doubted = 0
+    for thing, site in pairs:
+        answer = session.ask(f"What color is the {thing} at the {site.kind}?")
+        doubts = [warning for warning in answer.warnings if SIGN in warning]
+        doubted += [thing in doubt for doubt in doubts] == [True]
+        assert answer.confidence_known == (not doubts)
+    assert doubted > len(pairs) / 2
+    # these say that there may be none
+    thing, site = pairs[0]
+    for question in (
+        f"How many {thing}s are at the {site.kind}?",
+        f"Is there a {thing} at the {site.kind}?",
+    ):
+        assert not has_doubt(session.ask(question))
 
 
 def test_a_question_about_no_named_place_is_not_doubted(session):
