@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+from geofovea._given import is_number, is_whole, shown
 from geofovea.errors import BudgetError
 
 __all__ = ["Budget", "share_down", "share_up"]
@@ -55,22 +56,24 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in ("tiles", "tokens"):
-            count: object = getattr(self, name)
-            # True is an int to Python, and a budget of one tile was hardly meant
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            count = getattr(self, name)
+            if not is_whole(count, 1):
                 raise BudgetError(
-                    f"{name}={count!r} is no budget: it needs a whole number of at least 1"
+                    f"{name}={shown(count)} is no budget: it needs a whole number of at least 1"
                 )
+            # one of numpy could not be written as JSON
+            object.__setattr__(self, name, int(count))
         for name in ("seconds", "host_ram_mb", "device_ram_mb"):
-            limit: object = getattr(self, name)
+            limit = getattr(self, name)
             if limit is None:
                 continue
-            is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
-            if not is_number or not 0 < float(limit) < math.inf:  # type: ignore[arg-type]
+            if not is_number(limit) or limit <= 0:
                 raise BudgetError(
-                    f"{name}={limit!r} is no budget: it needs a positive number; leave it out for "
-                    "no limit"
+                    f"{name}={shown(limit)} is no budget: it needs a positive number; leave it out "
+                    "for no limit"
                 )
+            if not isinstance(limit, (int, float)):
+                object.__setattr__(self, name, float(limit))
 
     def to_json(self) -> dict[str, int | float | None]:
         """The limits by name, ready for ``json.dumps``."""

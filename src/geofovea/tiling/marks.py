@@ -7,13 +7,14 @@ same pixels are missing whichever way they come in.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "Number",
+    "ValidRange",
     "are_finite",
     "are_opaque",
     "as_stored",
@@ -30,6 +31,26 @@ Mask = NDArray[np.bool_]
 
 # what writers take for opaque, besides the largest number of the type
 _USUAL_OPAQUE = (1, 100, 255, 10000, 65535)
+
+
+class ValidRange(NamedTuple):
+    """The least and the greatest number of a known pixel; infinite where there is no limit."""
+
+    low: Number
+    high: Number
+
+    @property
+    def outside(self) -> str:
+        """Which numbers it leaves out, in words."""
+        if math.isinf(self.low):
+            return f"above {self.high:.9g}"
+        return f"below {self.low:.9g}" + (
+            "" if math.isinf(self.high) else f" or above {self.high:.9g}"
+        )
+
+    def holds(self, values: NDArray[Any]) -> Mask:
+        """Which numbers of an array lie in it; NaN does not."""
+        return np.asarray((values >= self.low) & (values <= self.high))
 
 
 def as_stored(number: Number, dtype: np.dtype[Any]) -> Any | None:

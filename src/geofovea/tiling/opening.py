@@ -117,7 +117,7 @@ def open_scene(
         return scene
     if not isinstance(path, (str, os.PathLike)):
         return _open_array(path, nodata)
-    policy = SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts))
+    policy = SourcePolicy(allow_vrt, allow_remote, allowed_hosts)
     source = resolve_source(path, policy)
     source, tags = _look_before_gdal(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:

@@ -14,7 +14,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 
+from geofovea._given import is_whole, shown
 from geofovea.errors import GeometryError
 
 __all__ = ["Box", "Pyramid", "Tile", "level_size"]
@@ -52,9 +54,14 @@ class Box:
 
     def __post_init__(self) -> None:
         corners = (self.x0, self.y0, self.x1, self.y1)
-        if not all(math.isfinite(c) for c in corners) or self.x1 <= self.x0 or self.y1 <= self.y0:
+        try:
+            is_box = all(map(math.isfinite, corners)) and self.x0 < self.x1 and self.y0 < self.y1
+        except (TypeError, OverflowError):
+            is_box = False
+        if not is_box:
             raise GeometryError(
-                f"a box needs finite corners with x0 < x1 and y0 < y1, got {corners}"
+                "a box needs finite numbers as corners, with x0 < x1 and y0 < y1, got "
+                f"({', '.join(map(shown, corners))})"
             )
 
     @property
@@ -120,8 +127,16 @@ class Tile:
     col: int
 
     def __post_init__(self) -> None:
-        if min(self.level, self.row, self.col) < 0:
-            raise GeometryError(f"a tile needs level, row and col >= 0, got {self}")
+        # in one step, for tiles are made by the thousand: a union of bits keeps a minus sign
+        try:
+            is_tile = index(self.level) | index(self.row) | index(self.col) >= 0
+        except TypeError:
+            is_tile = False
+        if not is_tile:
+            raise GeometryError(
+                "a tile needs level, row and col as whole numbers of at least 0, got "
+                f"({', '.join(map(shown, (self.level, self.row, self.col)))})"
+            )
 
 
 @dataclass(frozen=True)
@@ -158,10 +173,16 @@ class Pyramid:
     base_side: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("width", "height", "tile_size"):
+            if not is_whole(size := getattr(self, name), 1):
+                raise GeometryError(
+                    f"a pyramid needs {name} as a whole number of at least 1 pixel, got "
+                    f"{shown(size)}"
+                )
+        if not is_whole(self.base_side):
+            raise GeometryError(f"base_side={shown(self.base_side)} is no whole number of pixels")
         if self.base_side == 0:
             object.__setattr__(self, "base_side", 3 * self.tile_size)
-        if min(self.width, self.height, self.tile_size) < 1:
-            raise GeometryError(f"a pyramid needs sizes of at least 1 pixel, got {self}")
         if self.base_side < self.tile_size:
             raise GeometryError(
                 f"base_side={self.base_side} must be at least tile_size={self.tile_size}"

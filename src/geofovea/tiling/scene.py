@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from rasterio.crs import CRS
 
-from geofovea.errors import GeometryError
+from geofovea._given import shown
+from geofovea.errors import GeometryError, SceneError
 from geofovea.tiling.files.formats import drivers_where
 from geofovea.tiling.files.layout import MaskKind
 from geofovea.tiling.files.source import Source
@@ -18,7 +19,7 @@ from geofovea.tiling.marks import Number
 from geofovea.tiling.nodata import DeclaredMissing
 from geofovea.tiling.pyramid import Box, Pyramid, level_size
 
-__all__ = ["MaskKind", "Scene", "once_per_scene"]
+__all__ = ["MaskKind", "Scene", "checked_scene", "once_per_scene"]
 
 T = TypeVar("T")
 
@@ -188,6 +189,20 @@ class Scene:
             GeometryError: If ``tile_size`` is not positive or ``base_side`` is below it.
         """
         return Pyramid(self.width, self.height, tile_size, base_side)
+
+
+def checked_scene(scene: Scene) -> Scene:
+    """The scene itself.
+
+    Raises:
+        SceneError: If it is something else, such as a path that nobody opened.
+    """
+    given: object = scene
+    if isinstance(given, Scene):
+        return scene
+    raise SceneError(
+        f"a scene is what geofovea.open_scene returns, got {shown(given)}; open it first"
+    )
 
 
 def once_per_scene(compute: Callable[[Scene], T]) -> Callable[[Scene], T]:

@@ -1,6 +1,7 @@
 """``compare-dates`` asks about two scenes, or lists what changed; errors are one line."""
 
 import json
+import re
 
 import pytest
 from cli_toys import is_one_error_line
@@ -8,6 +9,8 @@ from PIL import Image
 
 from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +119,21 @@ def test_what_cannot_be_compared_is_one_line(compare, paths, scene_path):
     assert is_one_error_line(wrong)
     late = compare("What?", scenes=paths[::-1])
     assert "from the earliest to the latest" in late.stderr
+
+
+def test_the_help_lists_nothing_that_every_comparison_refuses(run):
+    text = run("compare-dates", "--help-all").stdout
+    refused = ("--index", "--confidence", "--skip", "--resampler", "--memory", "--kv", "published")
+    for name in refused:
+        assert name not in text, name
+    for name in (*ENCODER_LINKS, *DECODER_REDUCTION_NAMES):
+        assert not re.search(rf"\b{re.escape(name)}\b", text), name
+    assert all(name in text for name in REDUCTION_NAMES)
+    assert "published" not in run("measure", "--help-all").stdout
+
+
+def test_the_companion_of_an_option_may_be_one_that_the_verb_lacks(run):
+    # --focus-model goes with --focus similarity, and elsewhere with --index, too
+    refused = run("compare-dates", "a.tif", "b.tif", "What?", "--focus-model", "embedded")
+    assert refused.exit_code == 2
+    assert "--focus-model goes with --focus similarity; give both" in refused.stderr

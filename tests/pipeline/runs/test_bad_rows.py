@@ -122,3 +122,23 @@ def test_a_batch_of_bad_rows_alone_says_so(batch, tmp_path):
     path = tmp_path / "items.json"
     path.write_text(json.dumps({"type": "Feature", "id": "bad", "assets": {}}))
     assert batch(path, "--question", QUESTION)["bad"]["status"] == "failed"
+
+
+def test_what_the_shell_stores_and_prints_names_options_as_they_are_typed(
+    batch, make_tiff, make_session, tiny_folder, tmp_path
+):
+    # nothing says which of five bands are colors
+    path = make_tiff(texture(300, 300, 5), "bands.tif", photometric="minisblack")
+    (row,) = batch(path, "--question", QUESTION).values()
+    typed = [w for w in row["warnings"] if "(choose with --bands)" in w]
+    assert typed
+    assert "--bands" in (tmp_path / "out" / "answers.csv").read_text()
+    shell = [str(path), QUESTION, "--model", str(tiny_folder), *map(str, FEW)]
+    files = ("--output", str(tmp_path / "a.json"))
+    asked = CliRunner().invoke(main, ["ask", *shell, *files, "--json"])
+    assert asked.exit_code == 0, asked.output
+    assert typed[0] in json.loads(asked.stdout)["warnings"]
+    assert typed[0] in json.loads((tmp_path / "a.json").read_text())["warnings"]
+    # Python's names stay those of Python
+    answer = make_session(path).ask(QUESTION, tiles=2)
+    assert typed[0].replace("--bands", "bands=") in answer.warnings

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_toys import QUESTION, texture
 from rasterio.crs import CRS
+from rich.cells import cell_len
 
 import geofovea.pipeline
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.system import progress
-from geofovea.pipeline.system.tables import print_table
+from geofovea.pipeline.system.tables import markdown_table, print_table
 from geofovea.pipeline.system.terminal import counted, fact, visible
 from geofovea.tiling.overviews import level_files
 
@@ -72,6 +74,44 @@ def test_tables_show_brackets_as_they_are(capsys):
     assert "[b]scene[/b]" in shown
     assert "area[/2024]/[red]s[/red].tif" in shown
     assert is_harmless(shown)
+
+
+NAMES = (
+    "很长的场景名字" * 9,
+    "a_long_name_without_blanks_" * 5 + ".tif",
+    "🛰 emoji 🏝 in names " * 5,
+)
+
+
+@pytest.mark.parametrize("numbers", [1, 3, 5])
+@pytest.mark.parametrize("asked", [None, "100"])
+def test_a_table_in_a_pipe_fits_and_breaks_no_number(capsys, monkeypatch, numbers, asked):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if asked:
+        monkeypatch.setenv("COLUMNS", asked)
+    interval = "12.34 [10.11, 14.55]"
+    rows = [[name, *[interval] * numbers] for name in NAMES]
+    print_table(["scene", *["gain over it"] * numbers], rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(cell_len, lines)) <= int(asked or 80)
+    words = " ".join(lines).split()
+    for part in interval.split():
+        assert words.count(part) == len(NAMES) * numbers
+    # nothing of a name is lost
+    shown_letters, letters = Counter("".join(words)), Counter("".join(NAMES).replace(" ", ""))
+    assert shown_letters >= letters
+
+
+def test_numbers_that_need_more_columns_than_a_pipe_has_get_them(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    row = [f"{number}234567890" for number in range(9)]
+    print_table(["scene", *(f"figure{n}" for n in range(9))], [["a.tif", *row]])
+    assert set(row) <= set(capsys.readouterr().out.split())
+
+
+def test_markdown_lines_up_where_letters_take_two_columns():
+    lines = markdown_table(("name", "n"), [["很长", "1"], ["🏝", "23"], ["abc", "3"]]).splitlines()
+    assert len({cell_len(line) for line in lines}) == 1
 
 
 def test_titles_of_progress_bars_are_harmless(monkeypatch):

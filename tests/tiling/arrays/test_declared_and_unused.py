@@ -1,4 +1,4 @@
-"""What an array declares and nobody applies, or names and does not prove, is told."""
+"""What an array names and does not prove is told."""
 
 import numpy as np
 import pytest
@@ -32,19 +32,3 @@ def test_axes_that_are_degrees_by_name_alone_say_what_to_set(dims):
 def test_other_axes_have_no_such_note():
     assert open_scene(array()).warnings == ()
     assert open_scene(array(("lat", "lon"), ("m", "m"))).warnings == ()
-
-
-@pytest.mark.parametrize(
-    ("attrs", "names"),
-    [
-        ({"valid_range": [0, 100]}, "valid_range"),
-        ({"valid_min": 3, "valid_max": 9}, "valid_min and valid_max"),
-    ],
-)
-def test_a_range_of_valid_numbers_is_told_and_not_applied(attrs, names):
-    scene = open_scene(array(attrs=attrs))
-    assert [w.split(", which")[0] for w in scene.warnings] == [f"the array declares {names}"]
-    both = xr.Dataset({"a": array(), "b": array(attrs=attrs), "c": array(attrs=attrs)})
-    assert [w.split(", which")[0] for w in open_scene(both).warnings] == [
-        f"the array declares {names}"
-    ]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from geofovea._given import is_number, is_whole, shown
 from geofovea.errors import BudgetError
 
 __all__ = ["Allowance", "IndexBudget"]
@@ -31,9 +32,14 @@ class IndexBudget:
     def __post_init__(self) -> None:
         for name in ("tiles", "seconds", "megabytes"):
             value = getattr(self, name)
-            # a comparison with NaN is false
-            if value is not None and not value > 0:
-                raise BudgetError(f"{name}={value} must be positive; leave it out for no limit")
+            # part of a tile is never read
+            is_meant = is_whole(value, 1) if name == "tiles" else is_number(value) and value > 0
+            if value is not None and not is_meant:
+                what = "a whole number of at least 1" if name == "tiles" else "a positive number"
+                raise BudgetError(
+                    f"{name}={shown(value)} is no budget: it needs {what}; leave it out for no "
+                    "limit"
+                )
 
 
 @dataclass(slots=True)

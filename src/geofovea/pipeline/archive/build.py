@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from geofovea._given import is_whole, shown
 from geofovea.datasets.inputs.scene_lists import list_scenes
-from geofovea.errors import DataError, ModelError, SceneError
+from geofovea.errors import BudgetError, DataError, ModelError, SceneError
 from geofovea.pipeline.archive.allowance import Allowance, IndexBudget
 from geofovea.pipeline.archive.report import IndexReport, SceneReport
 from geofovea.pipeline.archive.scene_walk import SceneWalk
@@ -21,6 +22,7 @@ from geofovea.pipeline.index.settings import IndexSettings, NumberFormat
 from geofovea.pipeline.index.store import IndexStore
 from geofovea.tiling.machine.paths import is_folder
 from geofovea.tiling.opening import open_scene
+from geofovea.tiling.pixels.border import declared_number
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene
@@ -82,7 +84,12 @@ def build_index(
         ModelError: If no encoder is named, it cannot be loaded, or it is not that of the index.
         DataError: If a name stands for no scene, or the index is damaged or has other settings.
         OutputError: If the index cannot be written.
+        BudgetError: If the budget is none.
+        QuestionError: If the levels are none.
     """
+    limits: object = budget
+    if limits is not None and not isinstance(limits, IndexBudget):
+        raise BudgetError(f"budget is a geofovea.IndexBudget, got {shown(limits)}")
     place = Path(folder)
     sources = [scenes] if isinstance(scenes, (str, os.PathLike)) else scenes
     rows = list_scenes([os.fspath(source) for source in sources], asset=asset)
@@ -124,14 +131,25 @@ def _settings(
     """What is asked for, and for the rest what the index has or what is usual."""
     base = older or IndexSettings("", "", len(model.embed_text("scene")), model.side)
     changes: dict[str, Any] = {name: value for name, value in form.items() if value is not None}
-    if view["bands"] is not None:
-        changes["bands"] = tuple(view["bands"])
+    bands, band_map = view["bands"], view["band_map"]
+    if bands is not None:
+        # which bands there are is another thing for each scene
+        given = tuple(bands) if isinstance(bands, Iterable) and not isinstance(bands, str) else ()
+        if len(given) not in (1, 3) or not all(is_whole(band, 1) for band in given):
+            raise DataError(f"bands={shown(bands)} cannot be shown; give one or three numbers")
+        changes["bands"] = tuple(int(band) for band in given)
     if view["composite"] is not None:
         changes["composite"] = view["composite"]
-    if view["band_map"] is not None:
-        changes["band_map"] = tuple(sorted(view["band_map"].items()))
-    if view["nodata"] is not None:
-        changes["nodata"] = str(view["nodata"])
+    if band_map is not None:
+        if not isinstance(band_map, Mapping) or not all(is_whole(b, 1) for b in band_map.values()):
+            raise DataError(
+                f"band_map={shown(band_map)} is no band map; give one such as {{'nir': 4}}"
+            )
+        changes["band_map"] = tuple(sorted(band_map.items()))
+    if (nodata := view["nodata"]) is not None:
+        if not isinstance(nodata, str) or nodata != "auto":
+            declared_number(nodata)
+        changes["nodata"] = str(nodata)
     return replace(base, encoder=model.name, fingerprint=model.fingerprint, **changes)
 
 

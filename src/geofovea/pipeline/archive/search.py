@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
+from geofovea._given import is_whole, shown
 from geofovea.errors import DataError, QuestionError
+from geofovea.pipeline.archive.wanted_levels import checked_levels
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.index.lookup import Hit, Lookup, SceneHits, look_up
 from geofovea.pipeline.index.store import IndexStore
@@ -138,7 +140,7 @@ def search_index(
         DataError: If there is no index, it is damaged, or none of its scenes can be used.
         ModelError: If the encoder cannot be loaded, or is not that of the index.
     """
-    words = _checked(phrase, scenes, tiles)
+    words = _checked(phrase, scenes, tiles, levels)
     store = IndexStore.open(Path(folder))
     # looked at once: a state asks the file system about each file beside the scene
     states = [(scene, scene.state) for scene in store.scenes()]
@@ -170,7 +172,7 @@ def search_index(
     return SearchResult(words, model.name, lookup, seconds, warnings)
 
 
-def _checked(phrase: str, scenes: int, tiles: int) -> str:
+def _checked(phrase: str, scenes: int, tiles: int, levels: Collection[int] | None) -> str:
     words = " ".join(writable(phrase, "the phrase").split())
     if not words or len(words) > _LONGEST_PHRASE:
         raise QuestionError(
@@ -178,8 +180,9 @@ def _checked(phrase: str, scenes: int, tiles: int) -> str:
             f"{_LONGEST_PHRASE}, such as: red roof"
         )
     for name, value in (("scenes", scenes), ("tiles", tiles)):
-        if value < 1:
-            raise QuestionError(f"{name}={value} must be at least 1")
+        if not is_whole(value, 1):
+            raise QuestionError(f"{name}={shown(value)} must be a whole number of at least 1")
+    checked_levels(levels)
     return words
 
 

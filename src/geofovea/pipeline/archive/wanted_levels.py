@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from geofovea.errors import SceneError
+from geofovea._given import is_whole, shown
+from geofovea.errors import QuestionError, SceneError
 from geofovea.pipeline.index.store import IndexStore
 from geofovea.tiling.pyramid import Pyramid
 
-__all__ = ["WantedLevels"]
+__all__ = ["WantedLevels", "checked_levels"]
+
+
+def checked_levels(levels: Collection[int] | None) -> tuple[int, ...] | None:
+    """Levels as they were asked for; None stays none.
+
+    Raises:
+        QuestionError: If they are no list of whole numbers of at least 0.
+    """
+    if levels is None:
+        return None
+    value: object = levels
+    given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
+    if not given or not all(is_whole(level) for level in given):
+        raise QuestionError(
+            f"levels={shown(levels)} are no levels; give a list such as [0, 1], where 0 is native"
+        )
+    return tuple(int(level) for level in given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +58,7 @@ class WantedLevels:
         )
         union = tuple(sorted({level for scene in scenes for level in scene.levels}))
         return WantedLevels(
-            None if asked is None else tuple(asked),
+            checked_levels(asked),
             {scene.name: scene.levels for scene in scenes},
             None if is_full else union,
         )

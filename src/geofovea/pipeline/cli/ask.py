@@ -19,7 +19,7 @@ from geofovea.pipeline.cli.options.opening import (
 )
 from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
-from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.written import check_format, written_as
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
@@ -157,7 +157,9 @@ def ask(
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
     answer = _answer_one(settings, session, questions.only, boxes=boxes_scene, choices=choices)
-    answer, files = with_files(answer, session.reader, evidence, picture, page, output)
+    answer, files = with_files(
+        told_in_shell_words(answer), session.reader, evidence, picture, page, output
+    )
     if as_json:
         echo(json.dumps(answer.to_json()))
     else:
@@ -222,9 +224,8 @@ def _print_answer(answer: Answer) -> None:
         best = answer.evidence[0]
         where = evidence_text(answer.scene, best.box_scene)
         fact("evidence", f"{where}, level {best.tile.level}")
-    command = click.get_current_context().command
-    for warning in answer.warnings:
-        fact("warning", in_shell_words(warning, command), is_warning=True)
+    for warning in told_in_shell_words(answer).warnings:
+        fact("warning", warning, is_warning=True)
 
 
 def _print_further_cost(cost: Cost) -> None:

@@ -164,13 +164,20 @@ def batch(
             row if row.region is None else dataclasses.replace(row, region_crs=crs) for row in rows
         ]
     _tell_unused(rows, questions)
+    command = click.get_current_context().command
     settings = settings.for_scenes(openable_scenes(_scenes_of(rows), access))
     plan = plan_batch(rows, questions, areas, settings.hash, access)
     work = SceneWork(settings.within(output), settings.hash, access, workers.threads, verify)
     summary = run_batch(
         plan,
         settings,
-        BatchFolder(output, geoparquet=not no_geoparquet, replace=replace, wait=wait),
+        BatchFolder(
+            output,
+            geoparquet=not no_geoparquet,
+            replace=replace,
+            wait=wait,
+            worded=lambda text: in_shell_words(text, command),
+        ),
         workers.executor_of(work),
         retry_failed=retry_failed,
         max_failures=max_failures,
@@ -196,7 +203,7 @@ def _tell_unused(rows: Sequence[ManifestRow], questions: Sequence[str]) -> None:
     pairs = [(row, q) for row in rows for q in ([row.question] if row.question else questions)]
     verbs = [(asked_places(question) or ("",))[0] for _, question in pairs]
     kinds = (
-        ("compare two dates", ("index", *OF_ONE_DATE), [bool(row.before) for row, _ in pairs]),
+        ("compare two dates", OF_ONE_DATE, [bool(row.before) for row, _ in pairs]),
         ("look for places", OF_ONE_ANSWER, [bool(verb) for verb in verbs]),
         ("count", OF_A_FOCUS, [verb == "count" for verb in verbs]),
     )
@@ -242,14 +249,11 @@ def _print(summary: BatchSummary) -> None:
     for path in s.files:
         echo(f"  wrote      {path}")
     echo(f"  report     geofovea report {s.folder}")
-    command = click.get_current_context().command
     for kind in s.errors[:_MOST_KINDS]:
         more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
-        error = in_shell_words(kind["error"], command)
-        echo(f"  failed     {kind['id']}: {error}{more}", err=True)
+        echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
-        text = in_shell_words(warning["warning"], command)
-        notice(f"  warning    {counted(warning['rows'], 'row')}: {text}")
+        notice(f"  warning    {counted(warning['rows'], 'row')}: {warning['warning']}")
     for note in s.mended:
         notice(f"  journal    {note}")
     for note in s.notes[:_MOST_KINDS]:

@@ -14,7 +14,7 @@ from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import FiniteRange
-from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.uses import OF_A_FOCUS, OF_ONE_DATE
 from geofovea.pipeline.cli.options.written import check_format, save_printed, written_as
 from geofovea.pipeline.system.terminal import counted, echo, fact
@@ -36,7 +36,7 @@ _EXAMPLES = (
 _OF_A_QUESTION = (
     *OF_A_FOCUS,
     *("reduction", "descent", "route"),
-    *("flatness", "confidence"),
+    "flatness",
 )
 
 
@@ -96,7 +96,7 @@ _OF_A_QUESTION = (
     group="Scene options",
     help="Show both dates in one light, or each in its own.",
 )
-@ask_options(oracle=False, without=OF_ONE_DATE)
+@ask_options(oracle=False, published=False, inside=False, without=OF_ONE_DATE)
 @access_options
 def compare_dates(
     before: str,
@@ -136,8 +136,6 @@ def compare_dates(
             check_absent(("tokens",), "belongs to a QUESTION or --find, and none is given")
     if question is not None and min_score is not None:
         raise click.UsageError("--min-score is for the list of changes; leave out the QUESTION")
-    if settings.index is not None:
-        raise click.UsageError("--index knows one date; leave it out to compare two")
     files = [path for path in (evidence, picture, output) if path]
     for path in files:
         if question is None:
@@ -153,11 +151,13 @@ def compare_dates(
     stack = make_stack(scenes, (before_date, after_date))
     session = _opened(settings, stack, match_light, time.perf_counter() - started)
     if question is None:
-        places = session.changes(phrase, **settings.limits, min_score=min_score)
+        places = told_in_shell_words(
+            session.changes(phrase, **settings.limits, min_score=min_score)
+        )
         echo(json.dumps(places.to_dict())) if as_json else _print_places(places)
         save_printed(places, *files, tell=not as_json)
         return
-    answer = _ask(session, settings, question, choices)
+    answer = told_in_shell_words(_ask(session, settings, question, choices))
     echo(json.dumps(answer.to_json())) if as_json else _print_answer(answer)
     save_printed(answer, *files, tell=not as_json)
 
@@ -225,6 +225,5 @@ def _print_places(places: Places) -> None:
 
 
 def _warn(warnings: tuple[str, ...]) -> None:
-    command = click.get_current_context().command
     for warning in warnings:
-        fact("warning", in_shell_words(warning, command), is_warning=True)
+        fact("warning", warning, is_warning=True)

@@ -21,6 +21,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
+from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.uses import OF_A_FOCUS
 from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import echo, fact
@@ -120,7 +121,8 @@ def count(
                 watch=bar,
             )
 
-    for _, result in results_of_regions(areas, look):
+    for _, counted_places in results_of_regions(areas, look):
+        result = told_in_shell_words(counted_places)
         if as_json:
             echo(json.dumps(result.to_dict()))
         else:

@@ -111,7 +111,7 @@ def _print(world: World, questions: list[Question], answers: list[Answer], folde
             ]
         )
     header = ("question", "answer", "sure", "tiles", "tokens", "s")
-    print_table(header, rows, numbers_from=2, most_columns=80)
+    print_table(header, rows, numbers_from=2)
     right = sum(a.text == q.answer for q, a in zip(questions, answers, strict=True))
     peak = max(answer.cost.peak_rss_mb for answer in answers)
     echo(f"{right} of {len(rows)} right, {peak:.0f} MB of memory at most.")

@@ -22,6 +22,7 @@ from geofovea.pipeline.cli.options.places import (
 )
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
+from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.uses import OF_A_FOCUS
 from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import counted, echo
@@ -153,7 +154,8 @@ def find(
                 watch=bar,
             )
 
-    for name, places in results_of_regions(areas, look):
+    for name, found in results_of_regions(areas, look):
+        places = told_in_shell_words(found)
         if as_json:
             echo(json.dumps(places.to_dict() | {"region": name}))
         else:

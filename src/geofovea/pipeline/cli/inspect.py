@@ -11,7 +11,7 @@ import click
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.scene import access_options, view_options
 from geofovea.pipeline.cli.options.shared import json_option, scene_argument
-from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.system.terminal import echo, notice, paragraph, visible
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def inspect(
     problem = first_look(raster, pyramid, **view)
     if problem:
         inspection = replace(inspection, notes=(*inspection.notes, problem))
+    inspection = told_in_shell_words(inspection)
     if as_json:
         echo(json.dumps(inspection.to_json()))
         return
@@ -119,7 +120,5 @@ def _print(inspection: Inspection, side: int) -> None:
         for level in inspection.levels
     ]
     print_table(("level", "pixels", "tiles", "read from", "blocks a tile", "reads are"), rows)
-    command = click.get_current_context().command
     for note in inspection.notes:
-        text = in_shell_words(note, command)
-        paragraph(f"note: {text}", indent=6)
+        paragraph(f"note: {note}", indent=6)

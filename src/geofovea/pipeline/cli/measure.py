@@ -13,7 +13,7 @@ from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
-from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
@@ -48,7 +48,7 @@ _OF_AN_ANSWER = (
     help="Write places and lines (.geojson) or all numbers (.json).",
 )
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object.")
-@ask_options(oracle=False, without=_OF_AN_ANSWER)
+@ask_options(oracle=False, published=False, without=_OF_AN_ANSWER)
 @access_options
 def measure(
     scene: str,
@@ -92,12 +92,14 @@ def measure(
     host = settings.load_host()
     session = settings.open_session(raster, host, open_seconds)
     options = settings.options
-    measurement = session.measure(
-        question,
-        budget=settings.budget(host.default_budget),
-        focus=options.focus,
-        descent=options.descent,
-        focus_model=options.focus_model,
+    measurement = told_in_shell_words(
+        session.measure(
+            question,
+            budget=settings.budget(host.default_budget),
+            focus=options.focus,
+            descent=options.descent,
+            focus_model=options.focus_model,
+        )
     )
     if as_json:
         echo(json.dumps(measurement.to_json()))
@@ -128,9 +130,8 @@ def _print(measurement: Measurement) -> None:
     if measurement.cost is not None:
         cost = measurement.cost
         fact("looked at", f"{counted(cost.tiles_encoded, 'tile')}, {cost.seconds['total']:.2f} s")
-    command = click.get_current_context().command
     for warning in measurement.warnings:
         if warning == measurement.sentence:
             # it stands above
             continue
-        fact("warning", in_shell_words(warning, command), is_warning=True)
+        fact("warning", warning, is_warning=True)

@@ -10,7 +10,7 @@ import click
 
 from geofovea.pipeline.cli.index import parsed_levels
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
-from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import counted, echo, fact
 
@@ -75,7 +75,7 @@ def search(
     if output:
         check_format(output, (".geojson", ".json"), "tiles")
         check_writable(output)
-    result = search_index(index, " ".join(words), **settings)
+    result = told_in_shell_words(search_index(index, " ".join(words), **settings))
     if as_json:
         echo(json.dumps(result.to_dict()))
     else:
@@ -100,6 +100,5 @@ def _print(result: SearchResult) -> None:
     print_table(header, rows, most_columns=_WIDTH)
     tiles = result.lookup.tiles
     fact("compared", f"{counted(tiles, 'tile')} with {result.phrase!r} in {result.seconds:.2f} s")
-    command = click.get_current_context().command
     for warning in result.warnings:
-        fact("warning", in_shell_words(warning, command), is_warning=True)
+        fact("warning", warning, is_warning=True)

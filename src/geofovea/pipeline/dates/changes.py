@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from geofovea._given import is_number, shown
 from geofovea.errors import BudgetError, NothingShownError, QuestionError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocus, ChangeFocuses
@@ -95,8 +96,10 @@ def find_changes(
     """
     if min_score is None:
         min_score = MIN_SCORE if phrase is None else _MIN_SCORE_OF_PHRASE
-    if not 0 < min_score < 1:
-        raise QuestionError(f"min_score={min_score!r} is no share: give a number between 0 and 1")
+    if not is_number(min_score) or not 0 < min_score < 1:
+        raise QuestionError(
+            f"min_score={shown(min_score)} is no share: give a number between 0 and 1"
+        )
     words = None if phrase is None else checked_phrase(phrase)
     clock = StageClock()
     native = NativeTiles.of(series.pyramid, region)

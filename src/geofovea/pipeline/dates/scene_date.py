@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from geofovea._given import shown
 from geofovea.datasets.tables.list_files import read_json
 from geofovea.errors import DataError, SceneError
 from geofovea.tiling.files.gdal_settings import gdal_settings
@@ -71,6 +72,8 @@ def date_of(scene: Scene, given: GivenDate | None = None) -> SceneDate:
         return _date_of_file(scene)
     if isinstance(given, date):
         return _given(given)
+    if not isinstance(given, (str, os.PathLike)):
+        raise SceneError(f"{shown(given)} is no date; give one such as '2024-06-01'")
     text = os.fspath(given)
     if text.lower().endswith((".json", ".geojson")):
         return _date_of_item(Path(text))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from geofovea._given import shown
 from geofovea.errors import SceneError
 from geofovea.pipeline.dates.scene_date import GivenDate, SceneDate, date_of
 from geofovea.tiling.geo.alignment import Alignment, align
@@ -138,6 +139,11 @@ def make_stack(
         SceneError: If one cannot be opened, there are not as many dates as scenes, or the dates are
             not in order.
     """
+    for name, given in (("scenes", scenes), ("dates", dates)):
+        if given is not None and not isinstance(given, Sequence):
+            raise SceneError(
+                f"{name}={shown(given)} is no list of {name}; give one, earliest first"
+            )
     if dates is not None and len(dates) != len(scenes):
         raise SceneError(f"{len(scenes)} scenes need as many dates, got {len(dates)}")
     opened = [each if isinstance(each, Scene) else open_scene(each) for each in scenes]

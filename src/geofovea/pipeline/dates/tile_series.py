@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from geofovea.errors import BudgetError
+from geofovea._given import shown
+from geofovea.errors import BudgetError, SceneError
 from geofovea.pipeline.dates.light import LitSource, ToneMap, match_tones
 from geofovea.pipeline.dates.stack import SceneStack
 from geofovea.pipeline.dates.stack_tokens import StackTokens
@@ -83,6 +84,8 @@ class TileSeries:
             pyramid = each.scene.pyramid(host.tile_size)
             readers.append(TileReader(each.scene, pyramid, radiometry))
         self.reference_reader = readers[stack.reference]
+        if not isinstance(match_light, bool):
+            raise SceneError(f"match_light={shown(match_light)} is neither True nor False")
         self.sources = self._sources(readers, match_light=match_light)
         self._tiles = tuple(TileTokens(self.host, source) for source in self.sources)
         self.focuses = FocusFactory(self.host, self.reference_reader)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from geofovea._given import is_number, shown
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.cache_policies.kv_spec import KvSpec, parse_kv
 
@@ -36,14 +36,15 @@ class MemoryOptions:
 
     def __post_init__(self) -> None:
         # no name of an option: megabytes= is another one where scenes are indexed
-        if not 0 < self.megabytes < math.inf:
+        if not is_number(self.megabytes) or self.megabytes <= 0:
             raise BudgetError(
-                f"a scene memory of {self.megabytes} megabytes is none; give it a number above 0"
+                f"a scene memory of {shown(self.megabytes)} megabytes is none; give it a number "
+                "above 0"
             )
-        if not 0 <= self.ready_megabytes < math.inf:
+        if not is_number(self.ready_megabytes) or self.ready_megabytes < 0:
             raise BudgetError(
                 "a scene memory holds restored keys and values in at least 0 megabytes, got "
-                f"ready_megabytes={self.ready_megabytes}"
+                f"ready_megabytes={shown(self.ready_megabytes)}"
             )
         parse_kv(self.policy)
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geofovea._given import shown
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
@@ -53,6 +54,9 @@ class SceneMemory:
         Raises:
             ModelError: If the host's prompts cannot be put together out of stored tiles.
         """
+        given: object = options
+        if not isinstance(given, MemoryOptions):
+            raise ModelError(f"memory is a geofovea.MemoryOptions, got {shown(given)}")
         prompts = host.stored_prompts if isinstance(host, SupportsTileMemory) else None
         if prompts is None:
             raise ModelError(

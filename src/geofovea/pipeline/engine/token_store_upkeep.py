@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from geofovea._given import shown
 from geofovea.errors import OutputError
 from geofovea.tiling.cache.folder import bytes_in, gigabytes_from, kept_folder
 from geofovea.tiling.cache.ownership import (
@@ -98,9 +99,11 @@ def keeps_tokens(preference: bool | None) -> bool:
     """What the caller chose about keeping tokens on disk, else ``$GEOFOVEA_CACHE_TOKENS``.
 
     Raises:
-        OutputError: If the variable says neither yes nor no.
+        OutputError: If the caller or the variable says neither yes nor no.
     """
     if preference is not None:
+        if not isinstance(preference, bool):
+            raise OutputError(f"cache_tokens={shown(preference)} is neither True nor False")
         return preference
     text = os.environ.get(KEEP_VARIABLE, "")
     if text.lower() not in _WORDS:

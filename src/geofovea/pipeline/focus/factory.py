@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geofovea._given import shown
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import EngineCalls
@@ -84,7 +85,10 @@ def check_meant(name: str, *, boxes: Sequence[Box] = (), focus_model: str | None
             f"focus_model={focus_model!r} is for the focus 'similarity' and not for {name!r}; "
             "leave it out"
         )
-    if len(boxes) and name != "oracle":
+    given: object = boxes
+    if not isinstance(given, Sequence) or not all(isinstance(box, Box) for box in given):
+        raise ModelError(f"boxes= is a list of geofovea.Box, got {shown(given)}")
+    if boxes and name != "oracle":
         raise ModelError(
             f"boxes= says where the evidence is, for the focus 'oracle' and not for {name!r}; "
             "leave it out"

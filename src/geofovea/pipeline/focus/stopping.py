@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from geofovea._given import is_number, shown
 from geofovea.errors import BudgetError
 from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.hosts.base import Speaker
@@ -41,8 +42,9 @@ class StopAt:
     def __post_init__(self) -> None:
         if self.flatness is not None:
             FlatStop(self.flatness)
-        if self.confidence is not None and not 0 < self.confidence <= 1:
-            raise BudgetError(f"a stop needs a confidence in (0, 1], got {self.confidence!r}")
+        confidence = self.confidence
+        if confidence is not None and not (is_number(confidence) and 0 < confidence <= 1):
+            raise BudgetError(f"a stop needs a confidence in (0, 1], got {shown(confidence)}")
 
     def confident(
         self,

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
+from geofovea._given import is_whole, shown
 from geofovea.errors import MissingExtraError, ModelError
+from geofovea.tiling.machine.cores import MOST_THREADS
 
 __all__ = [
     "AUTO",
@@ -79,16 +81,21 @@ class LoadOptions:
                 raise ModelError(f"{name}={value!r} is none of {', '.join(values)}")
         for name in ("answer_tokens", "thought_tokens"):
             tokens = getattr(self, name)
-            if tokens is not None and (
-                not isinstance(tokens, int)
-                or isinstance(tokens, bool)
-                or not 1 <= tokens <= LONGEST_ANSWER
-            ):
-                raise ModelError(f"{name}={tokens!r} is no whole number from 1 to {LONGEST_ANSWER}")
+            if tokens is not None and not is_whole(tokens, 1, LONGEST_ANSWER):
+                raise ModelError(
+                    f"{name}={shown(tokens)} is no whole number from 1 to {LONGEST_ANSWER}"
+                )
         if self.thought_tokens is not None and self.thinking != "room":
             raise ModelError("thought_tokens= is for thinking='room'; give both, or none")
-        if self.threads is not None and self.threads < 1:
-            raise ModelError(f"a model computes with at least 1 thread, got {self.threads}")
+        if self.threads is not None and not is_whole(self.threads, 1, MOST_THREADS):
+            raise ModelError(
+                f"threads={shown(self.threads)} is no number of threads: a model computes with 1 "
+                f"to {MOST_THREADS}"
+            )
+        if not isinstance(self.compile_decode, bool):
+            raise ModelError(
+                f"compile_decode={shown(self.compile_decode)} is neither True nor False"
+            )
         if self.device_map is not None and self.device not in (AUTO, "cpu"):
             raise ModelError(
                 f"device_map={self.device_map!r} places the model by itself; leave out the device "

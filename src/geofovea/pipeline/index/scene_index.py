@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geofovea._given import shown
+from geofovea.errors import DataError
 from geofovea.pipeline.index.indexed_scene import IndexedScene, lasting_name
 from geofovea.pipeline.index.likeness import LevelLikeness, SceneLikeness
 from geofovea.pipeline.index.part import Part, PartName
@@ -88,6 +90,8 @@ def open_scene_index(folder: str | os.PathLike[str], scene: Scene) -> SceneIndex
     Raises:
         DataError: If there is no index, or it is damaged.
     """
+    if not isinstance(folder, (str, os.PathLike)):
+        raise DataError(f"index={shown(folder)} is no folder; give the path of one")
     store = IndexStore.open(Path(folder))
     entry = store.scene_named(lasting_name(scene.path))
     if entry is None:

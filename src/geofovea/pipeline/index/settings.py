@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from geofovea._given import is_whole, shown
 from geofovea.errors import DataError
 
 __all__ = ["FORMAT", "NUMBER_FORMATS", "IndexSettings", "NumberFormat"]
@@ -53,9 +54,10 @@ class IndexSettings:
     def __post_init__(self) -> None:
         if not 1 <= self.dimension <= _LARGEST_DIMENSION:
             raise DataError(f"vectors of {self.dimension} numbers are not possible")
-        if not 16 <= self.tile_size <= _LARGEST_TILE:
+        if not is_whole(self.tile_size, 16, _LARGEST_TILE):
             raise DataError(
-                f"tile_size={self.tile_size} is not possible; choose one from 16 to {_LARGEST_TILE}"
+                f"tile_size={shown(self.tile_size)} is not possible; choose one from 16 to "
+                f"{_LARGEST_TILE}"
             )
         if self.number_format not in NUMBER_FORMATS:
             raise DataError(

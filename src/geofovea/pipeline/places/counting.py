@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from geofovea._given import shown
+from geofovea.errors import QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.watching import Watcher, watched_by, watched_calls
@@ -18,7 +20,7 @@ from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.places.count import Count
-from geofovea.pipeline.places.coverage import Coverage
+from geofovea.pipeline.places.coverage import Coverage, checked_score, checked_seed
 from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
 from geofovea.pipeline.places.find import checked_phrase, find_budget, indexed_places
 from geofovea.pipeline.places.looking import TileLooker
@@ -114,6 +116,11 @@ def count_places(
         DemoModelWarning: If the host is the demo model and the scene is not synthetic.
     """
     words = checked_phrase(phrase)
+    checked_score(min_score)
+    checked_seed(seed)
+    errors: object = confusion
+    if errors is not None and not isinstance(errors, Confusion):
+        raise QuestionError(f"confusion is a Confusion, got {shown(errors)}")
     check_current(session.scene.source)
     native = NativeTiles.of(session.pyramid, region)
     limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}

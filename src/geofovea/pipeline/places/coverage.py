@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from geofovea._given import is_number, is_whole, shown
 from geofovea.errors import QuestionError
 from geofovea.pipeline.places.recall import upper_rate
 
-__all__ = ["COVERAGES", "Coverage", "Mode", "checked_mode"]
+__all__ = [
+    "COVERAGES",
+    "LARGEST_SEED",
+    "Coverage",
+    "Mode",
+    "checked_mode",
+    "checked_score",
+    "checked_seed",
+]
+
+LARGEST_SEED = 2**31 - 1
+"""Of those that every generator takes."""
 
 Mode = Literal["search", "sweep"]
 COVERAGES: tuple[Mode, ...] = ("search", "sweep")
@@ -139,6 +151,32 @@ def checked_mode(mode: str) -> Mode:
         QuestionError: If there is no such mode.
     """
     for known in COVERAGES:
-        if mode == known:
+        if isinstance(mode, str) and mode == known:
             return known
-    raise QuestionError(f"coverage={mode!r} is unknown; choose one of {', '.join(COVERAGES)}")
+    raise QuestionError(f"coverage={shown(mode)} is unknown; choose one of {', '.join(COVERAGES)}")
+
+
+def checked_score(min_score: float) -> float:
+    """The least score of a place itself.
+
+    Raises:
+        QuestionError: If it is no probability.
+    """
+    if not is_number(min_score) or not 0 < min_score <= 1:
+        raise QuestionError(
+            f"min_score={shown(min_score)} is no probability: give a number above 0, at most 1"
+        )
+    return min_score
+
+
+def checked_seed(seed: int) -> int:
+    """The seed of a draw itself.
+
+    Raises:
+        QuestionError: If it is no whole number that every generator takes.
+    """
+    if not is_whole(seed, 0, LARGEST_SEED):
+        raise QuestionError(
+            f"seed={shown(seed)} is no seed: give a whole number from 0 to {LARGEST_SEED}"
+        )
+    return int(seed)

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from geofovea._given import is_number, shown
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
@@ -22,7 +23,7 @@ from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.index.likeness import SceneLikeness
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.places.coverage import Mode, checked_mode
+from geofovea.pipeline.places.coverage import Mode, checked_mode, checked_score, checked_seed
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
@@ -37,6 +38,7 @@ from geofovea.pipeline.places.report import (
 from geofovea.pipeline.places.second_look import look_again
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.model_choice import is_beyond
+from geofovea.pipeline.session.options import check_names
 from geofovea.pipeline.session.request import (
     MAX_QUESTION_LENGTH,
     checked_budget,
@@ -87,14 +89,16 @@ class FindOptions:
 
     def __post_init__(self) -> None:
         checked_mode(self.coverage)
-        if not 0 < self.min_score <= 1:
+        checked_score(self.min_score)
+        share = self.sampled_share
+        if not is_number(share) or not 0 <= share <= 0.9:
             raise QuestionError(
-                f"min_score={self.min_score!r} is no probability: give a number above 0, at most 1"
+                f"sampled_share={shown(share)} is no share: give a number from 0 to 0.9"
             )
-        if not 0 <= self.sampled_share <= 0.9:
-            raise QuestionError(
-                f"sampled_share={self.sampled_share!r} is no share: give a number from 0 to 0.9"
-            )
+        checked_seed(self.seed)
+        check_names(self, ("focus", "focus_model"))
+        if not isinstance(self.second_look, bool):
+            raise QuestionError(f"second_look={shown(self.second_look)} is neither True nor False")
 
 
 def find_places(

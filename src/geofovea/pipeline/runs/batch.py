@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -46,12 +46,15 @@ class BatchFolder:
         geoparquet: Whether GeoParquet is written beside JSON lines and CSV.
         replace: Write over results of another configuration.
         wait: Wait for another run in this folder to end, instead of refusing.
+        worded: Rewrites errors and warnings in the words of whoever runs the batch; the journal
+            keeps those of the package.
     """
 
     path: Path
     geoparquet: bool = True
     replace: bool = False
     wait: bool = False
+    worded: Callable[[str], str] = str
 
     def journal(self) -> Journal:
         """The journal of this folder, to be opened.
@@ -78,6 +81,14 @@ class BatchFolder:
         """The files of results."""
         names = [ANSWERS, _CSV, *([_GEOPARQUET] if self.geoparquet else [])]
         return [self.path / name for name in names]
+
+    def results(self, plan: BatchPlan, journal: Journal, settings: str) -> list[dict[str, Any]]:
+        """The rows that have an end by a journal, under the hash of their settings."""
+        rows = result_rows(plan.rows, journal.entries(settings))
+        for row in rows:
+            row["error"] = row["error"] and self.worded(row["error"])
+            row["warnings"] = row["warnings"] and list(map(self.worded, row["warnings"]))
+        return rows
 
 
 def run_batch(
@@ -129,12 +140,10 @@ def run_batch(
         except (GeoFoveaError, KeyboardInterrupt) as error:
             # a run that cannot go on shows what it has, unless that is what it cannot do
             with shielded(), suppress(GeoFoveaError):
-                _write_so_far(
-                    error, result_rows(plan.rows, journal.entries(settings.hash)), plan, folder
-                )
+                _write_so_far(error, folder.results(plan, journal, settings.hash), plan, folder)
             raise
         with shielded():
-            results = result_rows(plan.rows, journal.entries(settings.hash))
+            results = folder.results(plan, journal, settings.hash)
             files, write_notes = _write(results, folder)
         mended = tuple(journal.notes)
     return summarize(

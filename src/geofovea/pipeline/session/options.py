@@ -5,10 +5,12 @@ Imports nothing heavy, for the command line lists its options without any model.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geofovea.errors import QuestionError
+from geofovea._given import shown
+from geofovea.errors import ModelError, QuestionError
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
     DEFAULT_GEOMETRY,
@@ -19,7 +21,26 @@ from geofovea.regionfocus.strategies import (
 if TYPE_CHECKING:
     from geofovea.pipeline.focus.stopping import StopAt
 
-__all__ = ["AnswerOptions"]
+__all__ = ["AnswerOptions", "check_names"]
+
+
+_NAMES = ("focus", "reduction", "descent", "route", "focus_model", "geometry", "skip", "resampler")
+
+
+def check_names(options: object, fields: Iterable[str]) -> None:
+    """Refuse options that hold something else than the name that they are.
+
+    Args:
+        options: What holds them.
+        fields: Their names; one that is None names nothing.
+
+    Raises:
+        ModelError: Naming the first of them.
+    """
+    for name in fields:
+        value = getattr(options, name)
+        if value is not None and not isinstance(value, str):
+            raise ModelError(f"{name}={shown(value)} is no name; give it as text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +64,8 @@ class AnswerOptions:
             trained weights of it. None leaves tokens to the reduction.
 
     Raises:
-        QuestionError: If the geometry is neither.
+        QuestionError: If the geometry is neither, or the stop is none.
+        ModelError: If what should be a name is no text.
     """
 
     focus: str | None = None
@@ -57,6 +79,10 @@ class AnswerOptions:
     resampler: str | None = None
 
     def __post_init__(self) -> None:
+        # by its name, for its class brings torch
+        if self.stop is not None and type(self.stop).__name__ != "StopAt":
+            raise QuestionError(f"stop is a geofovea.StopAt, got {shown(self.stop)}")
+        check_names(self, _NAMES)
         if self.geometry not in GEOMETRY_NAMES:
             raise QuestionError(
                 f"geometry={self.geometry!r} is none of {', '.join(GEOMETRY_NAMES)}"

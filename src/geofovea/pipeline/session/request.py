@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from geofovea._given import shown
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
@@ -64,6 +65,10 @@ class AskRequest:
     def __post_init__(self) -> None:
         checked_budget(self.budget)
         checked_region(self.region)
+        if not isinstance(self.concentrated, bool):
+            raise QuestionError(
+                f"concentrated={shown(self.concentrated)} is neither True nor False"
+            )
 
     @property
     def can_be_batched(self) -> bool:
@@ -127,7 +132,7 @@ def checked_budget(budget: Budget | None) -> Budget | None:
     if value is None or isinstance(value, Budget):
         return budget
     raise BudgetError(
-        f"budget is a geofovea.Budget, got {value!r:.60}; for a number of tiles give tiles="
+        f"budget is a geofovea.Budget, got {shown(value)}; for a number of tiles give tiles="
     )
 
 
@@ -152,6 +157,8 @@ def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(choices, str):
         raise QuestionError(f"choices are a list of answers, got the one text {choices!r:.60}")
+    if not isinstance(choices, Iterable):
+        raise QuestionError(f"choices are a list of answers, got {shown(choices)}")
     cleaned = tuple(" ".join(writable(str(one), "a choice").split()) for one in choices)
     if not cleaned:
         return ()

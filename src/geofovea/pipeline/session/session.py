@@ -62,7 +62,7 @@ from geofovea.tiling.overviews.deadline import builds_within
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.reader import TileReader
-from geofovea.tiling.scene import Scene
+from geofovea.tiling.scene import Scene, checked_scene
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.count import Count
@@ -117,7 +117,7 @@ class SceneSession:
             OutputError: If a variable about what is kept on disk cannot be understood.
         """
         started = time.perf_counter()
-        self.scene = scene
+        self.scene = checked_scene(scene)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.host = host_for_scene(host, scene, radiometry)
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)

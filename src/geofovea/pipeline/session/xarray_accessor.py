@@ -235,7 +235,11 @@ class FoveaAccessor:
         """What asks this host about the object, shown in this way."""
         from geofovea.pipeline.session.session import SceneSession
 
-        key = (id(host), repr(view))
+        try:
+            key = (id(host), repr(view))
+        except ValueError:
+            # a number of too many digits: a session says which, and is not made
+            return SceneSession(self.scene, host, **view)
         known = self._sessions.get(key)
         if known is None:
             # with the host, so that its id stays its own: a session may have made another of it

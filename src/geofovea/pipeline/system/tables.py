@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from geofovea.pipeline.system.terminal import visible
 
-__all__ = ["WIDEST", "csv_table", "markdown_table", "print_table"]
+__all__ = ["PIPED", "WIDEST", "csv_table", "markdown_table", "print_table"]
 
 WIDEST = 160
-"""Columns of what is printed where no terminal says how many there are."""
+"""Columns of what is printed on a terminal that has more."""
+PIPED = 80
+"""Columns of a table where neither a terminal nor ``$COLUMNS`` says how many there are."""
 
+# of names, which are folded first
+_NAME_WIDTH = 14
+_BETWEEN = 3
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*(?:[eE][+-]?\d+)?")
 
 
@@ -28,9 +34,9 @@ def print_table(
 ) -> None:
     """Print a table on standard output; columns from ``numbers_from`` on are set flush right.
 
-    Where the output is not a terminal nothing is cut: the width is that of the contents, up to
-    ``most_columns`` characters; wider cells are folded. A dense table has less room between its
-    columns.
+    Nothing is cut: cells that are too wide are folded, first between words. A table in a pipe has
+    at most ``PIPED`` columns, unless its numbers alone need more, or ``$COLUMNS`` says otherwise. A
+    dense table has less room between its columns.
     """
     # here, so that the doctor can tell that it is missing
     from rich import box
@@ -39,15 +45,27 @@ def print_table(
     from rich.text import Text
 
     console = Console()
-    if not console.is_terminal or console.width > most_columns:
-        console = Console(width=most_columns)
+    widths = [max(map(_word_width, column)) for column in zip(header, *rows, strict=True)]
+    # a long name may be folded anywhere, and a number never
+    least = sum(
+        width if index >= numbers_from else min(width, _NAME_WIDTH)
+        for index, width in enumerate(widths)
+    )
+    least += _BETWEEN * len(widths)
+    if not console.is_terminal:
+        chosen = os.environ.get("COLUMNS", "")
+        wanted = int(chosen) if chosen.isdecimal() and int(chosen) else PIPED
+        console = Console(width=max(least, min(wanted, most_columns)))
+    elif console.width > most_columns:
+        console = Console(width=max(least, most_columns))
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, show_edge=not is_dense, collapse_padding=is_dense
     )
     for index, name in enumerate(header):
         justify: Literal["left", "right"] = "right" if index >= numbers_from else "left"
         # a path may be longer than the table is wide: its end is what tells files apart
-        table.add_column(Text(name), justify=justify, overflow="fold")
+        least_width = widths[index] if index >= numbers_from else None
+        table.add_column(Text(name), justify=justify, overflow="fold", min_width=least_width)
     for row in rows:
         # as text, for rich reads colors out of brackets
         table.add_row(*(Text(visible(cell)) for cell in row))
@@ -56,10 +74,13 @@ def print_table(
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The same as GitHub-flavoured Markdown, columns padded to line up in plain text."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    widths = [max(_width(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def padded(cell: str, width: int) -> str:
+        return cell + " " * (width - _width(cell))
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)) + " |"
+        return "| " + " | ".join(map(padded, cells, widths)) + " |"
 
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([line(header), rule, *(line(row) for row in rows)])
@@ -76,6 +97,20 @@ def csv_table(header: Sequence[str], rows: Iterable[Sequence[str | float | None]
     writer.writerow(header)
     writer.writerows([_inert(cell) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def _width(text: str) -> int:
+    """How many columns a text takes: letters of East Asia and emoji take two."""
+    try:
+        from rich.cells import cell_len
+    except ImportError:
+        # tables tell the doctor's patient, too, that it is missing
+        return len(text)
+    return cell_len(text)
+
+
+def _word_width(text: str) -> int:
+    return max(map(_width, visible(text).split()), default=0)
 
 
 def _inert(cell: str | float | None) -> str | float | None:

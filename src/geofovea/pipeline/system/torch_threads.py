@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
+from geofovea._given import is_whole, shown
 from geofovea.errors import ModelError
-from geofovea.tiling.machine.cores import usable_cores
+from geofovea.tiling.machine.cores import MOST_THREADS, usable_cores
 from geofovea.tiling.machine.forks import ForkSafeLock, in_every_child
 
 __all__ = ["set_threads", "share_cores", "threads_for", "using_threads"]
@@ -61,8 +62,11 @@ def set_threads(host: Any, threads: int | None) -> None:
     Raises:
         ModelError: If there would be none.
     """
-    if threads is not None and threads < 1:
-        raise ModelError(f"a model computes with at least 1 thread, got {threads}")
+    if threads is not None and not is_whole(threads, 1, MOST_THREADS):
+        raise ModelError(
+            f"threads={shown(threads)} is no number of threads: a model computes with 1 to "
+            f"{MOST_THREADS}"
+        )
     if hasattr(host, "threads"):
         # kept, because what a model was given before says nothing about its size
         if not hasattr(host, "_threads_by_size"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from geofovea.errors import MissingExtraError
+from geofovea._given import is_whole
+from geofovea._given import shown as quoted
+from geofovea.errors import ConfigurationError, MissingExtraError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.load_options import AUTO
@@ -44,13 +46,19 @@ def show(
         SceneError: If a scene cannot be opened, or is not the one that the answer is about.
         NoModelError: If no model is named, and one of the scenes is not synthetic.
         ModelError: If there is no such model.
+        ConfigurationError: If the height is none.
     """
     try:
-        from geofovea.pipeline.viewer.widget import SceneWidget
+        from geofovea.pipeline.viewer.widget import SHORTEST, TALLEST, SceneWidget
     except ImportError as error:
         if (error.name or "").startswith("geofovea"):
             raise
         raise MissingExtraError("anywidget", "notebook", "show()") from error
+    if not is_whole(height, SHORTEST, TALLEST):
+        raise ConfigurationError(
+            f"height={quoted(height)} is no height; give a whole number from {SHORTEST} to "
+            f"{TALLEST} pixels"
+        )
     if isinstance(shown, Answer):
         return SceneWidget.of_answer(shown, height=height)
     several = shown if isinstance(shown, Sequence) and not isinstance(shown, str) else [shown]

@@ -24,7 +24,10 @@ from geofovea.pipeline.viewer.kernel_channel import KernelChannel
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["SceneWidget"]
+__all__ = ["SHORTEST", "TALLEST", "SceneWidget"]
+
+SHORTEST, TALLEST = 200, 4000
+"""Heights that a widget can have, in pixels of the screen."""
 
 _MOST_SAVED = 5
 _WIDGET_TYPE = "application/vnd.jupyter.widget-view+json"
@@ -60,7 +63,7 @@ class SceneWidget(anywidget.AnyWidget):
     budget = traitlets.Dict().tag(sync=True)
     search_budget = traitlets.Dict().tag(sync=True)
     content = traitlets.Dict().tag(sync=True)
-    height = traitlets.Int(640, min=200, max=4000).tag(sync=True)
+    height = traitlets.Int(640, min=SHORTEST, max=TALLEST).tag(sync=True)
     question = traitlets.Unicode().tag(sync=True)
     region: traitlets.List[Any] = traitlets.List(allow_none=True, default_value=None).tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from geofovea._given import shown
 from geofovea.errors import ModelError
 from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES, make_cache_policy
 
@@ -83,6 +84,9 @@ def parse_kv(text: str) -> KvSpec:
     Raises:
         ModelError: If a name is unknown, a number is none, or two policies serve one purpose.
     """
+    given: object = text
+    if not isinstance(given, str):
+        raise ModelError(f"policy={shown(given)} is no name; give it as text")
     links = [_link(part) for part in text.split("+")]
     stores = [link for link in links if link[0] in PREFIX_POLICY_NAMES]
     readers = [link for link in links if link[0] in READER_NAMES]

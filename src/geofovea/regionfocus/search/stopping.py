@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from geofovea._given import is_number, shown
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.search.looks import LevelLook
 
@@ -71,8 +71,10 @@ class FlatStop:
     threshold: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold < math.inf:
-            raise BudgetError(f"a flat stop needs a threshold of at least 0, got {self.threshold}")
+        if not is_number(self.threshold) or self.threshold < 0:
+            raise BudgetError(
+                f"a flat stop needs a threshold of at least 0, got {shown(self.threshold)}"
+            )
 
     def reason(
         self,

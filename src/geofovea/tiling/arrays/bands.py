@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geofovea.errors import GeoFoveaError, SceneError, SceneReadError
 
-__all__ = ["ArrayBands", "Pixels", "meant_dtype"]
+__all__ = ["ArrayBands", "Pixels", "meant_dtype", "meant_type"]
 
 Pixels = NDArray[Any]
 
@@ -25,10 +25,14 @@ def meant_dtype(layer: Any) -> np.dtype[Any]:
     Formats without unsigned types store those as signed ones and say so by ``_Unsigned``, and the
     other way round. Decoding takes the attribute away.
     """
-    dtype = np.dtype(layer.dtype)
-    says = str(layer.attrs.get("_Unsigned", "")).strip().lower()
-    meant = {("i", "true"): "u", ("u", "false"): "i"}.get((dtype.kind, says))
-    return np.dtype(f"{meant}{dtype.itemsize}") if meant else dtype
+    return meant_type(np.dtype(layer.dtype), layer.attrs.get("_Unsigned", ""))
+
+
+def meant_type(stored: np.dtype[Any], unsigned: object) -> np.dtype[Any]:
+    """The type that stored numbers are meant in, by the attribute ``_Unsigned``."""
+    says = str(unsigned).strip().lower()
+    meant = {("i", "true"): "u", ("u", "false"): "i"}.get((stored.kind, says))
+    return np.dtype(f"{meant}{stored.itemsize}") if meant else stored
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from geofovea.tiling.arrays.bands import meant_dtype
 from geofovea.tiling.arrays.images import ArrayImage
 from geofovea.tiling.marks import Number, out_of_type
 
-__all__ = ["fill_values", "unusable_fill_values"]
+__all__ = ["declared_numbers", "fill_values", "unusable_fill_values"]
 
 # CF lets a variable have both, and missing_value be a list
 _OF_CF = ("_FillValue", "missing_value")
@@ -59,7 +60,7 @@ def _declared(image: ArrayImage, band: int) -> tuple[Number, ...]:
     for key in (*_OF_CF, *_OTHERS):
         if key in _OTHERS and numbers:
             break
-        found = (_numbers(place.get(key)) for place in places)
+        found = (declared_numbers(place.get(key)) for place in places)
         values: list[Number] = next((v.tolist() for v in found if len(v)), [])
         if values and key != "missing_value":
             # one for each band, as rasterio's nodatavals
@@ -71,15 +72,19 @@ def _declared(image: ArrayImage, band: int) -> tuple[Number, ...]:
     return tuple(numbers.values())
 
 
-def _numbers(given: Any) -> NDArray[Any]:
+def declared_numbers(given: Any) -> NDArray[Any]:
     """The numbers of an attribute, which some writers keep as text; none where it holds others."""
     values = np.asarray(() if given is None else given).ravel()
     if values.dtype.kind in "US":
-        try:
-            values = values.astype(np.float64)
-        except ValueError:
-            return np.empty(0)
+        values = _numbers_of_text(values)
     return values if values.dtype.kind in "uif" else np.empty(0)
+
+
+def _numbers_of_text(values: NDArray[Any]) -> NDArray[Any]:
+    for kind in (np.int64, np.float64):
+        with suppress(ValueError, OverflowError):
+            return values.astype(kind)
+    return np.empty(0)
 
 
 def _as_meant(value: Number, obj: Any) -> Number:

@@ -25,6 +25,7 @@ from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.marks import (
     Number,
+    ValidRange,
     are_finite,
     are_opaque,
     equals_nodata,
@@ -63,12 +64,15 @@ class ArrayMask:
         planes: A plane beside the bands, or one for each band, for each level that has its own
             pixels; 0 where nothing is known.
         own_numbers: ``numbers`` of coarser levels that have their own pixels and other values.
+        ranges: The range of known numbers of each band, for each level that has its own pixels;
+            None where a band has none, and no entry where no band has one.
     """
 
     numbers: tuple[tuple[Number, ...], ...] = ()
     alpha: int = 0
     planes: Mapping[int, ArrayBands] | None = None
     own_numbers: Mapping[int, tuple[tuple[Number, ...], ...]] = field(default_factory=dict)
+    ranges: Mapping[int, tuple[ValidRange | None, ...]] = field(default_factory=dict)
 
     @property
     def nodata(self) -> tuple[Number | None, ...]:
@@ -86,11 +90,16 @@ class ArrayMask:
         """The first of them for each band, which marks what is missing in levels made of these."""
         return tuple(next(iter(values), None) for values in self.numbers_of(indexes, level))
 
+    def ranges_of(self, indexes: tuple[int, ...], level: int = 0) -> tuple[ValidRange | None, ...]:
+        """The ranges of known numbers of some bands, counted from 1, in the pixels of a level."""
+        ranges = self.ranges.get(level, ())
+        return tuple(ranges[i - 1] for i in indexes) if ranges else (None,) * len(indexes)
+
     def is_by_band(self, dtype: np.dtype[Any]) -> bool:
         """Whether one band of a pixel may be missing where another is not."""
         planes = list((self.planes or {}).values())
         return (
-            bool(self.numbers or self.own_numbers)
+            bool(self.numbers or self.own_numbers or self.ranges)
             or dtype.kind == "f"
             or any(p.count > 1 for p in planes)
         )
@@ -157,7 +166,8 @@ class ArrayLevels:
     def _halved(self, patch: Patch, indexes: tuple[int, ...], start: int, times: int) -> Patch:
         """Halve pixels of a level, or ones that were made from them."""
         nodata = self.missing.nodata_of(indexes, start)
-        is_by_number = any(value is not None for value in nodata) or self.native.dtype.kind == "f"
+        is_by_number = any(value is not None for value in nodata) and not self.missing.ranges
+        is_by_number |= self.native.dtype.kind == "f"
         values, valid = halved(Known(*patch), times, nodata, needs_half=not is_by_number)
         assert valid is not None  # noqa: S101  (halving keeps the masks that it is given)
         return Patch(values, valid)
@@ -168,11 +178,14 @@ class ArrayLevels:
         valid = np.ones((1, *values.shape[1:]), bool)
         if missing.is_by_band(values.dtype):
             valid = are_finite(values)
-            for plane, known, numbers in zip(
-                values, valid, missing.numbers_of(indexes, level), strict=True
+            numbers, ranges = missing.numbers_of(indexes, level), missing.ranges_of(indexes, level)
+            for plane, known, of_band, valid_range in zip(
+                values, valid, numbers, ranges, strict=True
             ):
-                for number in numbers:
+                for number in of_band:
                     known &= ~equals_nodata(plane, number)
+                if valid_range is not None:
+                    known &= valid_range.holds(plane)
         if missing.alpha:
             alpha = bands.read((missing.alpha,), rows, cols)
             valid = valid & are_opaque(alpha, self._opaque_alpha())

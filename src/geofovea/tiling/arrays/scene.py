@@ -21,7 +21,7 @@ from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
 from geofovea.tiling.arrays.overviews import levels_of_images
 from geofovea.tiling.arrays.pictures import as_xarray, picture_warnings
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
-from geofovea.tiling.arrays.valid_range import valid_range_warnings
+from geofovea.tiling.arrays.valid_range import valid_ranges
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.scene import MaskKind, Scene
 
@@ -51,8 +51,9 @@ def open_array(picture: object) -> Scene:
       name, or else from ``GeoTransform``. The CRS comes from the CF grid mapping
       (``spatial_ref``). Labels are those of pixel centers, unless their ``bounds`` or a transform
       say otherwise.
-    * ``_FillValue`` (or ``nodata``), NaN, a band called alpha, and a coordinate ``mask`` over rows
-      and columns (0 where missing) mark missing pixels.
+    * ``_FillValue`` (or ``nodata``), NaN, what lies outside of ``valid_range`` (or ``valid_min``
+      and ``valid_max``), a band called alpha, and a coordinate ``mask`` over rows and columns (0
+      where missing) mark missing pixels.
     * Rows are shown in the order in which they are stored, as those of files are: if ``y`` rises,
       south is up.
 
@@ -120,7 +121,7 @@ def _scene(
             *native.notes,
             *of_place,
             *unusable_fill_values(native),
-            *_range_warnings(native),
+            *valid_ranges(native)[1],
         ),
         is_min_white=str(all_attrs.get("photometric", "")).lower() == "miniswhite",
     )
@@ -228,16 +229,21 @@ def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Array
     planes = {level: _mask_plane(image) for level, image in images.items()}
     has_alpha = "alpha" in colors and len(colors) > 1
     numbers = {level: fill_values(image) for level, image in images.items()}
+    ranges = {level: valid_ranges(image)[0] for level, image in images.items()}
     return ArrayMask(
         numbers[0],
         colors.index("alpha") + 1 if has_alpha else 0,
         {n: plane for n, plane in planes.items() if plane} if all(planes.values()) else None,
         {level: values for level, values in numbers.items() if values and values != numbers[0]},
+        {level: of_bands for level, of_bands in ranges.items() if of_bands},
     )
 
 
 def _mask_kind(missing: ArrayMask, dtype: np.dtype[Any]) -> MaskKind:
     """The mark that decides how bands are joined; others count besides."""
+    if missing.ranges and dtype.kind != "f":
+        # a number beyond a range is no color, as nodata may be: it makes the pixel missing
+        return "internal"
     has_nodata = bool(missing.numbers or missing.own_numbers)
     if has_nodata or (dtype.kind == "f" and missing.planes is None and not missing.alpha):
         return "nodata"
@@ -256,7 +262,3 @@ def _mask_plane(image: ArrayImage) -> ArrayBands | None:
         return ArrayBands(name, (plane,), image.bands.dims)
     is_by_band = others == [image.bands.band_dim] and plane.sizes[others[0]] == image.bands.count
     return ArrayBands(name, (plane,), image.bands.dims, others[0]) if is_by_band else None
-
-
-def _range_warnings(image: ArrayImage) -> tuple[str, ...]:
-    return valid_range_warnings(*(image.band_obj(n).attrs for n in range(image.bands.count)))

@@ -35,28 +35,6 @@ LONGEST_WAIT = 5.0
 """For how long a fork waits for reads of other threads, in seconds."""
 
 
-class _CacheLimit:
-    """GDAL's one block cache, held at our size while any thread reads, then as it was."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holders = 0
-        self._before = 0
-
-    def acquire(self) -> None:
-        with self._lock:
-            if self._holders == 0:
-                self._before = get_gdal_config("GDAL_CACHEMAX")
-            self._holders += 1
-            set_gdal_config("GDAL_CACHEMAX", GDAL_CACHE_BYTES)
-
-    def release(self) -> None:
-        with self._lock:
-            self._holders -= 1
-            if self._holders == 0:
-                set_gdal_config("GDAL_CACHEMAX", self._before)
-
-
 class _Thread(threading.local):
     """How deep one thread is in ``gdal_settings()``, and what was set before."""
 
@@ -87,26 +65,34 @@ class _Thread(threading.local):
                 set_gdal_config(key, before)
 
 
-class _ForkGate:
-    """Lets a fork wait for the reads of other threads, and reads wait for a fork.
+class _Readers:
+    """How many threads read. While any does, GDAL's one block cache has our size.
 
-    GDAL has locks of its own. One that another thread holds at the moment of a fork stays locked in
-    the child forever, and nothing can make it anew.
+    A fork waits for the reads of other threads, and reads wait for a fork. GDAL has locks of its
+    own. One that another thread holds at the moment of a fork stays locked in the child forever,
+    and nothing can make it anew.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._readers = 0
+        self._count = 0
         self._forks = 0
+        self._cache_before = 0
 
     def enter(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: not self._forks, LONGEST_WAIT)
-            self._readers += 1
+            if self._count == 0:
+                self._cache_before = get_gdal_config("GDAL_CACHEMAX")
+            self._count += 1
+            # again for each thread: a program may have set its own while another one reads
+            set_gdal_config("GDAL_CACHEMAX", GDAL_CACHE_BYTES)
 
     def leave(self) -> None:
         with self._changed:
-            self._readers -= 1
+            self._count -= 1
+            if self._count == 0:
+                set_gdal_config("GDAL_CACHEMAX", self._cache_before)
             self._changed.notify_all()
 
     def close(self, own: int) -> None:
@@ -118,7 +104,7 @@ class _ForkGate:
         self._changed.acquire()
         self._forks += 1
         # a read of another thread may wait for the one that forks: nothing waits forever
-        self._changed.wait_for(lambda: self._readers <= own, LONGEST_WAIT)
+        self._changed.wait_for(lambda: self._count <= own, LONGEST_WAIT)
 
     def open(self) -> None:
         """Let others read again."""
@@ -127,24 +113,23 @@ class _ForkGate:
         self._changed.release()
 
 
-_cache_limit = _CacheLimit()
 _thread = _Thread()
-_gate = _ForkGate()
+_readers = _Readers()
 
 
 def _before_fork() -> None:
-    _gate.close(int(_thread.depth > 0))
+    _readers.close(int(_thread.depth > 0))
 
 
 def _after_fork() -> None:
-    _gate.open()
+    _readers.open()
 
 
 def _begin_anew() -> None:
     # another thread of the parent may have held the lock
-    global _cache_limit, _thread, _gate
-    _gate.open()
-    _cache_limit, _thread, _gate = _CacheLimit(), _Thread(), _ForkGate()
+    global _thread, _readers
+    _readers.open()
+    _thread, _readers = _Thread(), _Readers()
 
 
 in_every_child(_begin_anew)
@@ -159,15 +144,13 @@ def gdal_settings() -> Iterator[None]:
     Entering costs microseconds, so every read does, and the settings of a program that uses GDAL
     for other things too are as before as soon as no read is under way.
     """
-    cache_limit, thread, gate = _cache_limit, _thread, _gate
+    thread, readers = _thread, _readers
     if thread.depth == 0:
-        gate.enter()
-    cache_limit.acquire()
+        readers.enter()
     thread.enter()
     try:
         yield
     finally:
         thread.leave()
-        cache_limit.release()
         if thread.depth == 0:
-            gate.leave()
+            readers.leave()

@@ -12,10 +12,12 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from geofovea._given import shown
 from geofovea.errors import (
     SceneChangedError,
     SceneNotFoundError,
@@ -58,11 +60,31 @@ class SourcePolicy:
         allowed_hosts: Hosts that may be asked, in the first place and by redirects:
             ``example.org`` (any port), ``example.org:8443``, ``*.example.org`` (names below it),
             ``s3://bucket``. Empty: none.
+
+    Raises:
+        SceneRefusedError: If a value cannot be meant.
     """
 
     allow_vrt: bool = False
     allow_remote: bool = False
     allowed_hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("allow_vrt", "allow_remote"):
+            # a text such as "no" is true to Python
+            if not isinstance(value := getattr(self, name), bool):
+                raise SceneRefusedError(f"{name}={shown(value)} is neither True nor False")
+        hosts: object = self.allowed_hosts
+        # a text is a list of its letters to Python
+        if (
+            not isinstance(hosts, Collection)
+            or isinstance(hosts, (str, bytes))
+            or not all(isinstance(host, str) for host in hosts)
+        ):
+            raise SceneRefusedError(
+                f"allowed_hosts={shown(hosts)} are no hosts; give a list such as ['example.org']"
+            )
+        object.__setattr__(self, "allowed_hosts", tuple(self.allowed_hosts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
 
+from geofovea._given import shown
 from geofovea.errors import GeometryError
 from geofovea.tiling.geo.georeference import HasGeoreference
 from geofovea.tiling.geo.ground import crs_of, turn_of
@@ -133,7 +134,7 @@ def checked_region(region: Region | None) -> Region | None:
             "polygons with geofovea.Region.from_crs(scene, frame.union_all(), frame.crs)"
         )
     raise GeometryError(
-        f"region is a geofovea.Region, got {' '.join(str(value).split()):.60}; make one of a "
+        f"region is a geofovea.Region, got {' '.join(shown(value).split())}; make one of a "
         "polygon on the ground with geofovea.Region.from_crs(scene, polygon, crs), or of one in "
         "pixels with geofovea.Region(polygon)"
     )

@@ -6,7 +6,10 @@ import os
 
 from geofovea.tiling.machine.container_limits import container_limits
 
-__all__ = ["usable_cores"]
+__all__ = ["MOST_THREADS", "usable_cores"]
+
+MOST_THREADS = 4096
+"""How many threads a model may be told to use; torch fails at numbers of many digits."""
 
 
 def usable_cores() -> int:

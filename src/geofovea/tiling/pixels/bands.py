@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from geofovea._given import is_whole, shown
 from geofovea.errors import SceneError
 from geofovea.tiling.files.gdal_settings import gdal_settings
 from geofovea.tiling.files.handles import open_dataset, read_errors
@@ -111,16 +112,25 @@ def choose_bands(
     if bands is not None:
         return _bands_as_asked(scene, bands)
     if composite is not None or band_map is not None:
-        return _compose(scene, composite_named(composite or "true-color"), band_map or {})
+        return _compose(
+            scene,
+            composite_named("true-color" if composite is None else composite),
+            {} if band_map is None else band_map,
+        )
     return _bands_by_default(scene)
 
 
 def _bands_as_asked(scene: Scene, bands: tuple[int, ...]) -> BandChoice:
-    if len(bands) not in (1, 3) or not all(1 <= band <= scene.count for band in bands):
+    value: object = bands
+    # a text has no numbers in it, and a single number is no list
+    given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
+    if len(given) not in (1, 3) or not all(is_whole(band, 1, scene.count) for band in given):
         raise SceneError(
-            f"bands={bands} cannot be shown; give one or three numbers from 1 to {scene.count}"
+            f"bands={shown(bands)} cannot be shown; give one or three numbers from 1 to "
+            f"{scene.count}"
         )
-    return BandChoice(tuple(bands), f"bands {_listed(bands)} as asked")
+    chosen = tuple(int(band) for band in given)
+    return BandChoice(chosen, f"bands {_listed(chosen)} as asked")
 
 
 def _bands_by_default(scene: Scene) -> BandChoice:
@@ -220,11 +230,17 @@ def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) ->
 
 
 def _check_band_map(scene: Scene, band_map: Mapping[str, int]) -> None:
+    given: object = band_map
+    if not isinstance(given, Mapping):
+        raise SceneError(
+            f"band_map={shown(given)} is no band map; give a dictionary such as "
+            "{'red': 3, 'nir': 4}"
+        )
     for role, band in band_map.items():
-        if role not in ROLES or not 1 <= band <= scene.count:
+        if role not in ROLES or not is_whole(band, 1, scene.count):
             raise SceneError(
-                f"{role}={band} is no entry of a band map; roles are {', '.join(ROLES)} and bands "
-                f"go from 1 to {scene.count}"
+                f"{role}={shown(band)} is no entry of a band map; roles are {', '.join(ROLES)} and "
+                f"bands go from 1 to {scene.count}"
             )
 
 

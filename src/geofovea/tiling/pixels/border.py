@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.features import rasterize, shapes
 
+from geofovea._given import is_number, shown
 from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import open_handle
@@ -17,7 +18,7 @@ from geofovea.tiling.files.source import Source
 from geofovea.tiling.marks import Number, is_missing_part, out_of_type
 from geofovea.tiling.nodata import DeclaredMissing, DeclaredNodata
 
-__all__ = ["declare_missing"]
+__all__ = ["declare_missing", "declared_number"]
 
 _COARSE_SIDE = 256
 # the least share of the scene's outline that a border color takes, so that a lake does not count
@@ -43,8 +44,8 @@ def declare_missing(
     Raises:
         SceneError: If it is neither.
     """
-    if nodata != "auto":
-        number = _number(nodata)
+    if not isinstance(nodata, str) or nodata != "auto":
+        number = declared_number(nodata)
         values = (number,) * dataset.count
         whole = not is_missing_part(number, dataset.dtypes[0])
         return DeclaredMissing(
@@ -57,15 +58,21 @@ def declare_missing(
     return DeclaredMissing.from_json(border)
 
 
-def _number(nodata: Any) -> Number:
-    """A declared value; whole numbers of 64 bits keep all their digits."""
-    if isinstance(nodata, (int, np.integer)):
+def declared_number(nodata: Any) -> Number:
+    """A declared value; whole numbers of 64 bits keep all their digits.
+
+    Raises:
+        SceneError: If it is no number.
+    """
+    if isinstance(nodata, (int, np.integer)) and not isinstance(nodata, bool):
+        if not is_number(nodata):
+            raise SceneError(f"nodata={shown(nodata)} is more than any pixel holds")
         return int(nodata)
     try:
         return float(nodata)
     except (TypeError, ValueError) as error:
         raise SceneError(
-            f"nodata={nodata!r} is neither a number nor 'auto'; give the value that marks "
+            f"nodata={shown(nodata)} is neither a number nor 'auto'; give the value that marks "
             "missing pixels"
         ) from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from geofovea._given import shown
 from geofovea.errors import SceneError
 
 __all__ = ["COMPOSITES", "ROLES", "Composite", "Role", "composite_named"]
@@ -105,8 +106,10 @@ def composite_named(name: str) -> Composite:
     Raises:
         SceneError: If there is none.
     """
-    plain = name.strip().lower().replace("_", "-")
+    plain = str(name).strip().lower().replace("_", "-")
     composite = COMPOSITES.get(_SPELLINGS.get(plain, plain))
     if composite is None:
-        raise SceneError(f"there is no composite {name!r}; choose one of {', '.join(COMPOSITES)}")
+        raise SceneError(
+            f"there is no composite {shown(name)}; choose one of {', '.join(COMPOSITES)}"
+        )
     return composite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,19 +50,28 @@ _OPTIONS = (
 
 
 def ask_options(
-    *, oracle: bool = True, answers: bool = True, without: Collection[str] = ()
+    *,
+    oracle: bool = True,
+    published: bool = True,
+    inside: bool = True,
+    answers: bool = True,
+    without: Collection[str] = (),
 ) -> Callable[[Callable[..., Any]], Any]:
     """Add the options of a question; the verb gets ``settings``, an `AskSettings`.
 
     Args:
         oracle: Whether the focus may be told where the evidence is.
+        published: Whether the search may be that of the published method.
+        inside: Whether tokens may be reduced inside the model, in its encoder or decoder.
         answers: Whether the verb asks for one answer from reduced tokens; verbs that look at one
             tile after another have no use for options about that.
         without: Names of parameters that the verb has no use for, and does not get.
     """
     # an oracle needs boxes with each question
     focus_names = [name for name in FOCUS_NAMES if oracle or name != "oracle"]
-    options = _all_options(focus_names, answers=answers)
+    descents = [name for name in DESCENT_NAMES if published or name != "published"]
+    answering = _answering_options(descents, inside=inside) if answers else ()
+    options = _all_options(focus_names, answering)
 
     def add(command: Callable[..., Any]) -> Any:
         wrapped = with_options(_with_settings(command), options)
@@ -73,7 +82,9 @@ def ask_options(
     return add
 
 
-def _all_options(focus_names: Sequence[str], *, answers: bool) -> tuple[Callable[[Any], Any], ...]:
+def _all_options(
+    focus_names: Sequence[str], answering: Sequence[Callable[[Any], Any]]
+) -> tuple[Callable[[Any], Any], ...]:
     """All options of a question, in the order of the help."""
     return (
         model_options,
@@ -135,7 +146,7 @@ def _all_options(focus_names: Sequence[str], *, answers: bool) -> tuple[Callable
             goes_with=["--focus rfm"],
             help="Region focus module: a folder that geofovea distill wrote.",
         ),
-        *(_answering_options() if answers else ()),
+        *answering,
         _budget(
             "--cache-tokens/--no-cache-tokens",
             default=None,
@@ -145,15 +156,17 @@ def _all_options(focus_names: Sequence[str], *, answers: bool) -> tuple[Callable
     )
 
 
-def _answering_options() -> tuple[Callable[[Any], Any], ...]:
+def _answering_options(
+    descents: Sequence[str], *, inside: bool
+) -> tuple[Callable[[Any], Any], ...]:
     """Options of verbs that ask for one answer, from tokens that are reduced."""
     return (
-        _reduction_option,
+        partial(_reduction_option, inside=inside),
         _search(
             "--search",
             "descent",
             earlier=["--descent"],
-            type=click.Choice(DESCENT_NAMES),
+            type=click.Choice(descents),
             default=DEFAULT_DESCENT,
             show_default=True,
             help="How the search goes from coarse to fine levels.",
@@ -273,18 +286,21 @@ def checked_chain(_: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-def _reduction_option(command: Any) -> Any:
+def _reduction_option(command: Any, *, inside: bool) -> Any:
     """Add the option to a verb; it arrives as text."""
+    projected = ", ".join(REDUCTION_NAMES)
     option = _search(
         "--reduction",
         callback=checked_chain,
         default=DEFAULT_REDUCTION,
         show_default=True,
-        metavar="NAME[:SHARE][+...]",
+        metavar="NAME[:SHARE][+...]" if inside else "NAME",
         help=(
             "How tokens are reduced, at most one name for each stage, such as "
-            f"divprune+fastv:0.25. Projected tokens: {', '.join(REDUCTION_NAMES)}. Encoder: "
+            f"divprune+fastv:0.25. Projected tokens: {projected}. Encoder: "
             f"{', '.join(ENCODER_LINKS)}. Decoder: {', '.join(DECODER_REDUCTION_NAMES)}."
+            if inside
+            else f"How tokens are reduced: {projected}."
         ),
     )
     return option(command)

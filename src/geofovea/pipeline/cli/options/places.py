@@ -187,7 +187,8 @@ def results_of_regions(
         except NothingShownError as error:
             nothing = error
             if len(areas) > 1:
-                notice(f"  left out   {area.name}: {error}")
+                told = in_shell_words(str(error), click.get_current_context().command)
+                notice(f"  left out   {area.name}: {told}")
         else:
             is_any = True
             yield area.name, result.with_warnings(area.warnings)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.cli.options.shell_words import in_shell_words, told_in_shell_words
 from geofovea.pipeline.hosts.endpoint.sanitize import printable
 from geofovea.pipeline.system.terminal import counted, echo
 
@@ -127,10 +128,10 @@ def tell_all(
 def _record(question: str, end: Answer | Exception) -> dict[str, Any]:
     if isinstance(end, Exception):
         return {"question": question, "answer": None, "error": _one_line(end)}
-    return end.to_json()
+    return told_in_shell_words(end).to_json()
 
 
 def _one_line(error: Exception) -> str:
     from geofovea.pipeline.runs.outcome import in_one_line
 
-    return in_one_line(error)
+    return in_shell_words(in_one_line(error), click.get_current_context().command)

@@ -6,19 +6,29 @@ tell what an argument is called in the shell, so there is no second list of name
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-__all__ = ["in_shell_words"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["in_shell_words", "told_in_shell_words"]
+
+Result = TypeVar("Result", bound="DataclassInstance")
 
 _ARGUMENT = re.compile(
     r"\b(?P<name>[a-z][a-z_]*)="
     r"(?P<value>'[^']*'|\"[^\"]*\"|\([^()]*\)|\{[^{}]*\}|\[[^\[\]]*\]|[^\s,;:()'\"{}\[\]]*)"
     r"(?P<comma>, (?=[a-z][a-z_]*=))?"
 )
+# of results, and what may hold them
+_TEXTS = ("warnings", "notes")
+_HOLDERS = ("answer", "places", "measurement")
 # arguments of functions whose options bear another name inside a verb
 _PARAMETERS = {
     "endpoint": "endpoint_url",
@@ -50,6 +60,25 @@ def in_shell_words(message: str, verb: click.Command | None) -> str:
         return _typed(option, match["value"]) + end
 
     return _ARGUMENT.sub(replaced, message)
+
+
+def told_in_shell_words(result: Result) -> Result:
+    """A result of the running verb whose warnings and notes name options as they are typed.
+
+    For what is printed as JSON or written to a file, too.
+
+    Args:
+        result: A data class with ``warnings`` or ``notes``, or one that holds such a thing.
+    """
+    verb = click.get_current_context().command
+    changes: dict[str, Any] = {}
+    for each in dataclasses.fields(result):
+        value = getattr(result, each.name)
+        if each.name in _TEXTS:
+            changes[each.name] = tuple(in_shell_words(text, verb) for text in value)
+        elif each.name in _HOLDERS and value is not None:
+            changes[each.name] = told_in_shell_words(value)
+    return dataclasses.replace(result, **changes)
 
 
 def _options(verb: click.Command) -> Iterator[tuple[str, click.Option]]:

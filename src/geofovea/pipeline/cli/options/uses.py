@@ -4,8 +4,11 @@ from __future__ import annotations
 
 __all__ = ["OF_A_FOCUS", "OF_ONE_ANSWER", "OF_ONE_DATE"]
 
-OF_ONE_DATE = ("geometry", "skip", "resampler", "megabytes", "policy", "cache_tokens")
-"""Tokens and memories of one scene, and what is computed or resampled there."""
+OF_ONE_DATE = (
+    *("index", "geometry", "skip", "resampler", "confidence"),
+    *("megabytes", "policy", "cache_tokens"),
+)
+"""Tokens and memories of one scene, what is computed there, and what asks on the way."""
 
 OF_ONE_ANSWER = (
     *("reduction", "descent", "route", "geometry", "skip", "resampler"),

@@ -6,10 +6,12 @@ import ipaddress
 import math
 import os
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from geofovea._given import is_number, is_whole, shown
 from geofovea.errors import BudgetError, ModelError
 
 __all__ = ["DEFAULT_KEY_VARIABLE", "ENDPOINT_PREFIX", "EndpointSettings", "SpendLimit"]
@@ -54,9 +56,10 @@ class SpendLimit:
     def __post_init__(self) -> None:
         for name in ("calls", "tokens"):
             limit: object = getattr(self, name)
-            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            if not is_whole(limit, 1):
                 raise BudgetError(
-                    f"a spend limit needs {name} as a whole number of at least 1, got {limit!r}"
+                    f"a spend limit needs {name} as a whole number of at least 1, got "
+                    f"{shown(limit)}"
                 )
 
 
@@ -110,11 +113,11 @@ class EndpointSettings:
                 f"{DEFAULT_KEY_VARIABLE}; the key itself is never an argument"
             )
         for name in ("tile_size", "image_tokens", "answer_tokens", "attempts"):
-            value: object = getattr(self, name)
+            value = getattr(self, name)
             if value is None and name in _MAY_BE_NONE:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ModelError(f"{name} must be a whole number, got {value!r:.80}")
+            if not is_whole(value, -sys.maxsize):
+                raise ModelError(f"{name} must be a whole number, got {shown(value)}")
         if not 1 <= self.tile_size <= _MOST_SIDE:
             raise ModelError(f"tile_size is 1 to {_MOST_SIDE} pixels, got {self.tile_size}")
         side = math.isqrt(max(0, self.image_tokens))
@@ -124,17 +127,22 @@ class EndpointSettings:
                 f"image_tokens={self.image_tokens} do not form a square grid on tiles of "
                 f"{self.tile_size} px; choose the nearest of {', '.join(map(str, fitting))}"
             )
-        if self.picture_format not in ("jpeg", "png"):
-            raise ModelError(f"picture_format is 'jpeg' or 'png', got {self.picture_format!r}")
+        form = self.picture_format
+        if not isinstance(form, str) or form not in ("jpeg", "png"):
+            raise ModelError(f"picture_format is 'jpeg' or 'png', got {shown(form)}")
+        if not isinstance(self.limit, SpendLimit):
+            raise ModelError(f"limit is a geofovea.SpendLimit, got {shown(self.limit)}")
+        if self.ledger_file is not None and not isinstance(self.ledger_file, str):
+            raise ModelError(f"ledger_file is the name of a file, got {shown(self.ledger_file)}")
         for name in ("answer_tokens", "attempts", "attempt_seconds", "total_seconds"):
             value = getattr(self, name)
             if value is None and name in _MAY_BE_NONE:
                 continue
-            if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise ModelError(f"{name} must be positive, got {value!r:.80}")
-        pause: object = self.pause_seconds
-        if not isinstance(pause, (int, float)) or not 0 <= pause < math.inf:
-            raise ModelError(f"pause_seconds must not be negative, got {pause!r:.80}")
+            if not is_number(value) or value <= 0:
+                raise ModelError(f"{name} must be positive, got {shown(value)}")
+        pause = self.pause_seconds
+        if not is_number(pause) or pause < 0:
+            raise ModelError(f"pause_seconds must not be negative, got {shown(pause)}")
 
     def described(self) -> dict[str, Any]:
         """The settings that change answers; times, attempts and the key are not among them."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from geofovea._given import shown
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.base import Host, SupportsImages
 from geofovea.pipeline.hosts.learned.adapted_decoder import adapted_decoder
@@ -67,6 +68,11 @@ def host_for_scene(host: Host, scene: Scene, radiometry: Radiometry) -> Host:
     Raises:
         ModelError: If it has no part that reads those bands, or a damaged one.
     """
+    given: object = host
+    if not hasattr(given, "tile_size"):
+        raise ModelError(
+            f"a model is what geofovea.load_model returns, got {shown(given)}; load it by its name"
+        )
     if not radiometry.extra_bands:
         return host.for_scene(scene) if isinstance(host, SupportsImages) else host
     wanted = composite_named(radiometry.composite or "").roles[3:]
