@@ -53,8 +53,31 @@ def test_scenes_are_ranked_as_by_a_full_search(index, archive, encoder_folder):
         assert list(cosines.values()) == sorted(cosines.values(), reverse=True)
         assert result.deviations(result.scenes[0].hits[0]) > 0
         assert result.warnings == (
-            "3 scenes: no longer where the index has it; its tiles are compared all the same",
+            "3 scenes: no longer where the index has them; their tiles are compared all the same. "
+            "If they were renamed, run geofovea index again",
         )
+        assert all(each["is_missing"] for each in result.to_dict()["scenes"])
+
+
+def test_a_scene_that_was_renamed_is_found_once(index, archive, encoder_folder):
+    (archive / "b.tif").rename(archive / "renamed.tif")
+    stale = search_index(index, "red roof")
+    assert stale.missing == {str(archive / "b.tif")}
+    assert stale.warnings == (
+        "1 scene: no longer where the index has it; its tiles are compared all the same. If it was "
+        "renamed, run geofovea index again",
+    )
+    build_index(index, archive)
+    result = search_index(index, "red roof")
+    names = sorted(Path(each.scene.name).name for each in result.scenes)
+    assert names == ["a.tif", "c.tif", "renamed.tif"]
+    assert not result.missing
+    assert result.warnings == (
+        "1 scene: left out under its old name: the index has the file under another name, too",
+    )
+    # another file of its name and size is not the one that the index read
+    os.utime(archive / "renamed.tif", ns=(1, 1))
+    assert search_index(index, "red roof").missing == {str(archive / "b.tif")}
 
 
 def test_a_scene_that_changed_is_left_out_with_a_warning(index, archive):

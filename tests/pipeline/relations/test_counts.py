@@ -4,7 +4,7 @@ import pytest
 
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
-from geofovea.pipeline.relations.counts import parse_place_count
+from geofovea.pipeline.relations.counts import parse_part_count, parse_place_count
 
 SENTENCES = {
     "How many trucks are at the airport?": "truck",
@@ -19,6 +19,23 @@ SENTENCES = {
     "Please tell me the number of tents at the camp": "tent",
     "Can you tell me how many trucks are at the depot in this image?": "truck",
     "How many storage tanks lie at the power plant 2?": "storage tank",
+}
+
+# what is counted, and in which part of the scene
+IN_A_PART = {
+    "How many trucks are there in the northern half of the scene?": ("truck", ("north",)),
+    "How many red trucks can be seen in the left half of the image?": ("red truck", ("left",)),
+    "Number of tents in the upper half": ("tent", ("above",)),
+    "Count the planes in the eastern part of the scene": ("plane", ("east",)),
+    "In the western half of the image, how many tanks are there?": ("tank", ("west",)),
+    "What is the number of helicopters in the north?": ("helicopter", ("north",)),
+    "How many trucks are in the bottom right quarter?": ("truck", ("below", "right")),
+    "How many trucks are in the northern half of the depot?": None,
+    "How many trucks are east of the river?": None,
+    "How many percent of the trucks are in the north?": None,
+    "How many people are in the north?": None,
+    "How many of the trucks are in the north?": None,
+    "How many trucks are in the scene?": None,
 }
 
 OTHERS = (
@@ -61,3 +78,10 @@ def test_of_the_questions_of_the_synthetic_world_those_for_counts_alone_are_coun
     for question in ask_world(make_world(5, 4096, 4096), per_category=6):
         is_counted = parse_place_count(question.text) is not None
         assert is_counted == (question.category == "count"), question.text
+
+
+@pytest.mark.parametrize(("question", "expected"), IN_A_PART.items())
+def test_a_number_in_a_half_or_a_quarter_of_the_scene_is_asked_for_as_such(question, expected):
+    parsed = parse_part_count(question)
+    assert (parsed and (parsed[0], parsed[1].directions)) == expected
+    assert parse_place_count(question) is None

@@ -40,7 +40,40 @@ SENTENCES = {
     "Which lake is the largest in this image?": ("lake", "area", "", "", True, 1),
 }
 
+# what is asked, and (thing, measure, direction, reference), and where in the scene
+IN_A_PART = {
+    "What is the largest lake in the north?": (("lake", "area", "", ""), ("north",)),
+    "the biggest building in the south-east": (("building", "area", "", ""), ("southeast",)),
+    "Find the longest runway in the western part of the image": (
+        ("runway", "length", "", ""),
+        ("west",),
+    ),
+    "In the northern half, which lake is the largest?": (("lake", "area", "", ""), ("north",)),
+    "Which truck in the north is the largest?": (("truck", "area", "", ""), ("north",)),
+    "the largest tank on the left side of the image": (("tank", "area", "", ""), ("left",)),
+    "Which is the northernmost truck in the eastern half?": (
+        ("truck", "direction", "north", ""),
+        ("east",),
+    ),
+    "the truck closest to the harbor in the southern half": (
+        ("truck", "distance", "", "harbor"),
+        ("south",),
+    ),
+    "the narrowest bridge in the lower right quadrant": (
+        ("bridge", "width", "", ""),
+        ("below", "right"),
+    ),
+}
+
 OTHERS = (
+    "largest lake in the north of Germany",
+    "the largest boat in the northern half of the harbour",
+    "the largest truck near the north",
+    "the largest lake in the north corner",
+    "the largest lake in the northern third",
+    "the largest lake in the middle",
+    "What color is the largest lake in the north?",
+    "Is the largest lake in the north?",
     "Which is the largest, the lake or the pond?",
     "Which of the pond, the lake and the sea is the largest?",
     "Which is closer to the school, the pond or the mill?",
@@ -86,6 +119,13 @@ def test_a_superlative_is_understood(question):
     ) == SENTENCES[question]
     # no sentence is of both grammars
     assert parse_question(question) is None
+
+
+@pytest.mark.parametrize(("question", "expected"), IN_A_PART.items())
+def test_a_superlative_may_name_a_half_or_a_quarter_of_the_scene(question, expected):
+    parsed = parse_superlative(question)
+    asked = (parsed.thing, parsed.measure, parsed.direction, parsed.reference)
+    assert (asked, parsed.part.directions) == expected
 
 
 @pytest.mark.parametrize("question", OTHERS)

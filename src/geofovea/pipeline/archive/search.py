@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from geofovea._given import is_whole, shown
 from geofovea.errors import DataError, QuestionError
 from geofovea.pipeline.archive.wanted_levels import checked_levels
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.index.indexed_scene import IndexedScene, SceneState
 from geofovea.pipeline.index.lookup import Hit, Lookup, SceneHits, look_up
 from geofovea.pipeline.index.store import IndexStore
 from geofovea.pipeline.session.request import writable
@@ -36,6 +37,7 @@ class SearchResult:
         lookup: Scenes with their best tiles, and what was compared.
         seconds: What the search took, the encoder's loading left out.
         warnings: What a careful reader should know.
+        missing: Names of the scenes whose files are no longer where the index has them.
     """
 
     phrase: str
@@ -43,6 +45,7 @@ class SearchResult:
     lookup: Lookup
     seconds: float
     warnings: tuple[str, ...]
+    missing: frozenset[str] = frozenset()
 
     @property
     def scenes(self) -> tuple[SceneHits, ...]:
@@ -65,6 +68,7 @@ class SearchResult:
             "scenes": [
                 {
                     "scene": each.scene.name,
+                    "is_missing": each.scene.name in self.missing,
                     "cosine": each.cosine,
                     "tiles": [self._tile(hit) for hit in each.hits],
                 }
@@ -123,8 +127,9 @@ def search_index(
     """Rank the scenes of an index by how like a phrase their tiles are.
 
     No scene is opened. A scene whose file has changed since it was read is left out, with a
-    warning. The result is a ranking: the best scene of an archive in which nothing fits is still
-    the first one. ``find`` tells whether a scene shows something.
+    warning; so is the old name of a file that the index has under a new one. The result is a
+    ranking: the best scene of an archive in which nothing fits is still the first one. ``find``
+    tells whether a scene shows something.
 
     Args:
         folder: Of the index; see ``build_index``.
@@ -144,7 +149,8 @@ def search_index(
     store = IndexStore.open(Path(folder))
     # looked at once: a state asks the file system about each file beside the scene
     states = [(scene, scene.state) for scene in store.scenes()]
-    usable = [scene for scene, state in states if state != "changed"]
+    renamed = _renamed(states)
+    usable = [scene for scene, state in states if state != "changed" and scene.name not in renamed]
     if not usable:
         what = "all its scenes have changed" if states else "it holds no scene"
         raise DataError(f"the index in {folder} is of no use: {what}; run geofovea index")
@@ -164,12 +170,19 @@ def search_index(
         raise DataError(f"the index in {folder} holds no tile to compare; run geofovea index")
     seconds = time.monotonic() - started
     partial = sum(store.share_done(scene) < 1 for scene in usable)
-    missing = sum(state == "missing" for _, state in states)
+    changed = sum(state == "changed" for _, state in states)
+    missing = {scene.name for scene, state in states if state == "missing"} - renamed
     warnings = (
         *model.doubts(words),
-        *_warnings(len(states) - len(usable), missing, partial),
+        *_warnings(changed, len(renamed), len(missing), partial),
     )
-    return SearchResult(words, model.name, lookup, seconds, warnings)
+    return SearchResult(words, model.name, lookup, seconds, warnings, frozenset(missing))
+
+
+def _renamed(states: Sequence[tuple[IndexedScene, SceneState]]) -> set[str]:
+    """Names that no file has any more, of scenes that the index has under another name, too."""
+    there = {scene.content for scene, state in states if state == "current"}
+    return {scene.name for scene, state in states if state == "missing" and scene.content in there}
 
 
 def _checked(phrase: str, scenes: int, tiles: int, levels: Collection[int] | None) -> str:
@@ -186,13 +199,35 @@ def _checked(phrase: str, scenes: int, tiles: int, levels: Collection[int] | Non
     return words
 
 
-def _warnings(changed: int, missing: int, partial: int) -> tuple[str, ...]:
+def _warnings(changed: int, renamed: int, missing: int, partial: int) -> tuple[str, ...]:
     again = "run geofovea index again"
+    # what is said of one scene, and of several
     texts = (
-        (changed, f"left out, because the file has changed since it was indexed; {again}"),
-        (missing, "no longer where the index has it; its tiles are compared all the same"),
-        (partial, f"not indexed to the end; {again} to go on"),
+        (
+            changed,
+            f"left out, because the file has changed since it was indexed; {again}",
+            f"left out, because the files have changed since they were indexed; {again}",
+        ),
+        (
+            renamed,
+            "left out under its old name: the index has the file under another name, too",
+            "left out under their old names: the index has the files under other names, too",
+        ),
+        (
+            missing,
+            "no longer where the index has it; its tiles are compared all the same. If it was "
+            f"renamed, {again}",
+            "no longer where the index has them; their tiles are compared all the same. If they "
+            f"were renamed, {again}",
+        ),
+        (
+            partial,
+            f"not indexed to the end; {again} to go on",
+            f"not indexed to the end; {again} to go on",
+        ),
     )
     return tuple(
-        f"{count} scene{'' if count == 1 else 's'}: {text}" for count, text in texts if count
+        f"1 scene: {of_one}" if count == 1 else f"{count} scenes: {of_several}"
+        for count, of_one, of_several in texts
+        if count
     )

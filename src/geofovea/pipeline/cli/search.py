@@ -88,7 +88,8 @@ def _print(result: SearchResult) -> None:
 
     rows = []
     for place, each in enumerate(result.scenes, start=1):
-        echo(f"{place}. {each.scene.name}")
+        gone = " (no longer there)" if each.scene.name in result.missing else ""
+        echo(f"{place}. {each.scene.name}{gone}")
         for hit in each.hits:
             x0, y0, x1, y1 = (round(value) for value in hit.box_scene.as_tuple())
             where = "" if hit.lonlat is None else f"{hit.lonlat[1]:.5f}, {hit.lonlat[0]:.5f}"

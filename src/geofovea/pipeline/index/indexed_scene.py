@@ -63,6 +63,17 @@ class IndexedScene:
         return Pyramid(self.width, self.height, self.tile_size)
 
     @property
+    def content(self) -> str:
+        """What its identity says beside its name: a file keeps it when it is renamed.
+
+        It is the page with the sizes and times of the file and of those beside it.
+        """
+        if is_remote_name(self.name):
+            return self.identity
+        page, path = split_page(self.name)
+        return f"{page}|{self.identity.removeprefix(f'{page}|{path}|')}"
+
+    @property
     def state(self) -> SceneState:
         """Whether the file is still what was read; far-away scenes are taken to be."""
         if is_remote_name(self.name):

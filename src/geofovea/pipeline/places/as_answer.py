@@ -28,6 +28,7 @@ from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.report import second_look_cost
 from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.relations.extremes import MOST_REFUTED, Extent, compute_extreme, not_located
+from geofovea.pipeline.relations.parts import ScenePart
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.measuring import measurement_of
@@ -118,10 +119,14 @@ def answer_extreme(
         ends.append(end)
     reserve = _reserve(session, question, limits)
     limits |= {name: limits[name] - kept for name, kept in reserve.items() if name in limits}
+    part, looked = question.part, request.region
+    if part is not None:
+        # what the edge of the part cuts is seen as a whole
+        looked = part.region(session.scene, request.region, session.pyramid.tile_size)
     places = find_places(
         session,
         question.thing,
-        region=request.region,
+        region=looked,
         focus=request.options.focus,
         focus_model=request.options.focus_model,
         watch=watch,
@@ -130,7 +135,7 @@ def answer_extreme(
     again = _second_look(session, request, question.thing, places.cost, reserve, watch)
     measurement = compute_extreme(
         question,
-        [located_place(place) for place in places],
+        [located_place(place) for place in _in_part(places, session, part)],
         session.scene,
         Extent(places.coverage.share, places.coverage.recall),
         ends[0].places[0] if ends else None,
@@ -138,6 +143,14 @@ def answer_extreme(
     )
     costs = [*_costs(*ends), places.cost, second_look_cost(session, again)]
     return _measured_answer(session, request, measurement, costs, *ends, places=places)
+
+
+def _in_part(places: Places, session: SceneSession, part: ScenePart | None) -> Sequence[Place]:
+    """The places whose centers lie in a part of the scene; all of them where none is named."""
+    if part is None:
+        return places
+    shape = part.region(session.scene).geometry
+    return [place for place in places if shapely.intersects_xy(shape, *place.center)]
 
 
 def _costs(*ends: Measurement) -> list[Cost]:

@@ -1,4 +1,4 @@
-"""Which questions ask how many of something there are at one place.
+"""Which questions ask how many of something there are at one place, or in a half of the scene.
 
 As in the grammar of named places, a question that none of the sentences below fits as a whole is
 left to the model.
@@ -10,10 +10,11 @@ import re
 
 from geofovea.pipeline.inference.prompts.presence import singular_of
 from geofovea.pipeline.relations.names import is_name
+from geofovea.pipeline.relations.parts import ScenePart, split_part
 from geofovea.pipeline.relations.superlatives import is_class
 from geofovea.pipeline.relations.wording import plain_question
 
-__all__ = ["parse_place_count"]
+__all__ = ["parse_part_count", "parse_place_count"]
 
 _THING = r"(?P<thing>[a-z][a-z' -]*?)"
 _VERB = r"(?: (?:are|lie|stand|can be seen|are visible))"
@@ -24,6 +25,14 @@ _SENTENCES = tuple(
     for start, verb in (
         # "how many trucks fit in the depot" has another verb, and "trucks fit" is no thing
         ("how many", _VERB),
+        (_NUMBER, f"{_VERB}?"),
+        (r"count(?: all)?(?: of)?(?: the)?", ""),
+    )
+)
+_IN_PART = tuple(
+    re.compile(rf"{start} {_THING}{verb}(?: there)?")
+    for start, verb in (
+        ("how many", f"{_VERB}?"),
         (_NUMBER, f"{_VERB}?"),
         (r"count(?: all)?(?: of)?(?: the)?", ""),
     )
@@ -54,3 +63,24 @@ def parse_place_count(question: str) -> str | None:
         return None
     thing = match["thing"]
     return singular_of(thing) if is_class(thing) and not _NO_THING.search(thing) else None
+
+
+def parse_part_count(question: str) -> tuple[str, ScenePart] | None:
+    """What is to be counted in a half or quarter of the scene, in the singular, and that part.
+
+    Args:
+        question: English, in any case and spacing.
+
+    Returns:
+        None where it is no such question.
+    """
+    split = split_part(plain_question(question))
+    if split is None:
+        return None
+    text, part = split
+    match = next(filter(None, (sentence.fullmatch(text) for sentence in _IN_PART)), None)
+    if match is None:
+        return None
+    thing = match["thing"]
+    is_counted = is_class(thing) and not _NO_THING.search(thing)
+    return (singular_of(thing), part) if is_counted else None

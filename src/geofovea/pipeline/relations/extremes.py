@@ -128,7 +128,8 @@ def compute_extreme(
         compared += f", {_counted(len(checked.refuted))} refuted by a second look"
     if len(ranking) < question.count:
         wanted = "" if question.count == 1 else f", {question.count} are wanted"
-        sentence = f"not enough to compare of {question.thing!r}{wanted}: {compared}"
+        within = "" if question.part is None else f" in {question.part.text}"
+        sentence = f"not enough to compare of {question.thing!r}{within}{wanted}: {compared}"
         left = [each.place for each in ranking]
         missing = () if left else (question.thing,)
         return _measurement(question, sentence, plane, places=(*left, *ends), missing=missing)
@@ -137,7 +138,7 @@ def compute_extreme(
     warnings += checked.warnings
     if extent.share < 1:
         warnings.append(_PARTLY.format(share=extent.share))
-    if question.direction and question.direction not in PICTURE and not plane.is_on_ground:
+    if question.names_north and not plane.is_on_ground:
         warnings.append(NORTH_AT_TOP)
     text = " and ".join(_where(place) for place in chosen)
     # how far a place lies from the first one found says nothing to anybody

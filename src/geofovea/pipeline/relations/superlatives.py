@@ -7,14 +7,15 @@ left to the model.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.inference.prompts.presence import singular_of
 from geofovea.pipeline.relations.names import ABSTRACT, NUMBERS, is_line, is_name
+from geofovea.pipeline.relations.parts import ScenePart, split_part
 from geofovea.pipeline.relations.place_question import PlaceQuestion
-from geofovea.pipeline.relations.vocabulary import SIZES, plain_direction
+from geofovea.pipeline.relations.vocabulary import COMPASS, SIZES, plain_direction
 from geofovea.pipeline.relations.wording import plain_question
 from geofovea.regionfocus.search.router import DIRECTION
 
@@ -101,6 +102,7 @@ class Superlative:
         reference: The place from which a distance is measured; empty for other measures.
         is_most: Whether the largest or farthest is meant, and not the smallest or nearest.
         count: How many are wanted.
+        part: The half or quarter of the scene in which they are compared; None for all of it.
 
     Raises:
         QuestionError: If a direction or a reference is missing or too many, or none is wanted.
@@ -113,6 +115,7 @@ class Superlative:
     reference: str = ""
     is_most: bool = True
     count: int = 1
+    part: ScenePart | None = None
 
     def __post_init__(self) -> None:
         fits = bool(self.direction) == (self.measure == "direction")
@@ -126,12 +129,20 @@ class Superlative:
 
     @property
     def extreme(self) -> str:
-        """What makes a place the one that is meant: ``farthest north``, ``largest area``."""
+        """What makes a place the one that is meant: ``farthest north``, ``of the largest area``."""
+        within = "" if self.part is None else f" in {self.part.text}"
         if self.measure == "direction":
-            return f"farthest {self.direction}"
+            return f"farthest {self.direction}{within}"
         if self.measure == "distance":
-            return f"{'farthest from' if self.is_most else 'nearest to'} the {self.reference}"
-        return f"of the {'largest' if self.is_most else 'smallest'} {self.measure}"
+            way = "farthest from" if self.is_most else "nearest to"
+            return f"{way} the {self.reference}{within}"
+        return f"of the {'largest' if self.is_most else 'smallest'} {self.measure}{within}"
+
+    @property
+    def names_north(self) -> bool:
+        """Whether it names a direction on the ground, which a picture alone does not show."""
+        directions = (self.direction, *(self.part.directions if self.part else ()))
+        return any(direction in COMPASS for direction in directions)
 
 
 Measurable = PlaceQuestion | Superlative
@@ -146,6 +157,14 @@ def parse_superlative(question: str) -> Superlative | None:
             too.
     """
     text = plain_question(question)
+    if split := split_part(text):
+        text, part = split
+        parsed = _parsed(question, text)
+        return None if parsed is None else replace(parsed, part=part)
+    return _parsed(question, text)
+
+
+def _parsed(question: str, text: str) -> Superlative | None:
     for sentence in _SENTENCES:
         match = sentence.fullmatch(text)
         parsed = None if match is None else _superlative(question, match.groupdict())
