@@ -218,6 +218,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
         optimizer.step()
         self.step += 1
+        record = {"loss": loss.item()} | record
         numbers = {name: round(value, 4) for name, value in record.items()}
         return {"step": self.step, "steps": recipe.steps, **numbers}
 
