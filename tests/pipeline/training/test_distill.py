@@ -31,7 +31,7 @@ from geofovea.pipeline.training.run_log import distillation_log
 CONFIG = DistillationConfig(
     steps=6, layers=(0, 1), warmup=2, rows_weight=1.0, sinks=True, trend=True, trend_lessons=2
 )
-OFTEN = {"log_every": 2, "save_every": 2, "measure_every": 6}
+OFTEN = {"log_every": 2, "save_every": 0, "measure_every": 6}
 PLAIN = replace(CONFIG, sinks=False, trend=False, boxes_weight=0.0)
 
 
@@ -220,7 +220,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_state(
     """The learning rate is one that throws any weights out of range."""
     wild = replace(CONFIG, learning_rate=1e30, warmup=0)
     with pytest.raises(TrainingError, match="lower --learning-rate"):
-        list(distill(tiny_host, samples, wild, tmp_path, save_every=1, measure_every=100))
+        list(distill(tiny_host, samples, wild, tmp_path, save_every=0, measure_every=100))
     state = load_distillation(tiny_host, tmp_path)
     assert 1 <= state.step < 6
 

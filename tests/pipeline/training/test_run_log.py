@@ -1,7 +1,10 @@
 """A log is what was written, and forgets what a killed run does again."""
 
+from pathlib import Path
+
 import pytest
 
+from geofovea.errors import OutputError
 from geofovea.pipeline.training.run_log import RunLog, distillation_log, training_log
 
 
@@ -32,6 +35,12 @@ def test_steps_that_are_taken_again_and_torn_lines_are_forgotten(log, torn):
     assert log.read() == [{"step": 1}, {"step": 2}]
     log.append({"step": 3})
     assert [record["step"] for record in log.read()] == [1, 2, 3]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_a_full_disk_is_told_in_words():
+    with pytest.raises(OutputError, match=r"/dev/full could not .* No space .* same command"):
+        RunLog(Path("/dev/full")).append({"step": 1})
 
 
 def test_a_log_of_which_all_is_forgotten_has_no_file(log):

@@ -11,7 +11,7 @@ from pipeline_toys import QUESTION, TINY
 from safetensors.torch import load_file
 from training_toys import CONFIG, PLAN, TURN
 
-from geofovea.errors import DataError, OutputError
+from geofovea.errors import DataError, OutputError, TrainingError
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training import train as training
@@ -75,6 +75,20 @@ def test_a_run_that_was_interrupted_ends_with_the_very_same_weights(run, tmp_pat
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         assert torch.equal(value, theirs[name]), name
+
+
+def test_a_run_that_was_killed_has_the_state_before_its_last_step(tmp_path):
+    records = train(CONFIG, tmp_path, save_every=0, **PLAIN)
+    assert next(records)["step"] == 2
+    records.close()
+    assert json.loads((tmp_path / PROGRESS_FILE).read_text())["step"] == 1
+
+
+def test_a_loss_that_is_no_number_ends_a_run_and_leaves_the_state_before(tmp_path):
+    wild = replace(CONFIG, learning_rate=1e30, matrix_learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"loss of step \d is (nan|inf); .* --seed"):
+        list(train(wild, tmp_path, save_every=0, **PLAIN))
+    assert 1 <= json.loads((tmp_path / PROGRESS_FILE).read_text())["step"] < CONFIG.steps
 
 
 def test_a_step_moves_the_weights(run, tmp_path):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from geofovea.regionfocus.cache_policies.base import CacheView, attention_rows
+from geofovea.regionfocus.cache_policies.base import CacheView, ExactEntries, attention_rows
 from geofovea.regionfocus.cache_policies.compresskv import CompressKv
+from geofovea.regionfocus.cache_policies.plain import Plain
 from geofovea.regionfocus.cache_policies.spatten import SpattenKv
 from geofovea.regionfocus.cache_policies.tokenselect import TokenSelect
-from geofovea.regionfocus.cache_policies.zipcache import ZipCache, salience
+from geofovea.regionfocus.cache_policies.vidkv import VidKv, released_keys, released_values
+from geofovea.regionfocus.cache_policies.zipcache import ZipCache, mixed_codes, salience
 
 SHARES = (0.01, 0.07, 0.3, 0.5, 1.0)
 # key heads, query heads to each, numbers of a head, vision tokens, words before and behind
@@ -154,3 +156,153 @@ def test_zipcache_is_off_by_half_a_step_of_its_part(shape, kind):
             step = np.ptp(scaled, 1)[:, None] / (2**bits - 1)
             off = np.abs(values[head, part] - exact_values[part]) / channels
             assert (off <= step / 2 + rounding + 1e-4).all()
+
+
+def even(values, bits, axes):
+    """Even codes and back, in NumPy."""
+    low, high = (pick(values, axis=axes, keepdims=True) for pick in (np.min, np.max))
+    step = (high - low) / (2**bits - 1)
+    codes = np.rint(np.divide(values - low, step, out=np.zeros_like(values), where=step > 0))
+    return low + codes * step
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["fixed", "faithful"])
+@pytest.mark.parametrize(
+    ("shape", "unimportant"),
+    [((1, 1, 3), 0), ((1, 1, 3), 1), ((3, 6, 5), 6), ((3, 6, 5), 0), ((2, 33, 8), 13)],
+    ids=str,
+)
+def test_zipcache_gives_back_what_numpy_does(shape, unimportant, together):
+    keys, values, scores = (
+        torch.randn(shape[:axes], generator=torch.Generator().manual_seed(seed))
+        for seed, axes in ((1, 3), (2, 3), (3, 2))
+    )
+    # of entries that are alike, the later are salient
+    scores = scores.round()
+    back = mixed_codes(keys, values, scores, unimportant, together=together).restore()
+    order = np.argsort(scores.numpy(), axis=1, kind="stable")
+    keys, values = keys.numpy(), values.numpy()
+    channels = np.sqrt(np.abs(values).max(1, keepdims=True))
+    made = np.zeros_like(keys), np.zeros_like(values)
+    parts = ((order[:, :unimportant], 2), (order[:, unimportant:], 4))
+    for part, bits in ((np.sort(index, 1), bits) for index, bits in parts if index.shape[1]):
+        rows = np.arange(len(keys))[:, None]
+        made[0][rows, part] = even(keys[rows, part], bits, 1)
+        # the r-th entries of all heads share a scale where the release has it so
+        axes = (0, 2) if together else 2
+        made[1][rows, part] = even((values / channels)[rows, part], bits, axes)
+    np.testing.assert_allclose(back[0].numpy(), made[0], atol=1e-5)
+    np.testing.assert_allclose(back[1].numpy(), made[1] * channels, atol=1e-5)
+
+
+# key heads, tokens, numbers of a head, and tokens of a group
+GROUPED = [(1, 1, 2, 32), (2, 5, 1, 32), (1, 33, 5, 32), (3, 64, 8, 32), (2, 30, 7, 8)]
+
+
+@pytest.mark.parametrize("shape", GROUPED, ids=str)
+def test_vidkv_gives_back_what_numpy_does(shape):
+    heads, n, dim, group = shape
+    keys, values = (
+        torch.randn(heads, n, dim, generator=torch.Generator().manual_seed(n + i)) for i in (0, 1)
+    )
+    view = CacheView(keys, values, torch.arange(n))
+    back = [x.numpy() for x in VidKv(group=group).store(view).restore()]
+    keys, values = keys.numpy(), values.numpy()
+    size = n // -(-n // group)
+    whole = n // size * size
+    order = np.argsort(-np.ptp(keys, (0, 1)), kind="stable")
+    wide, narrow = np.sort(order[: round(dim / 2)]), np.sort(order[round(dim / 2) :])
+    made_keys, made_values = keys.copy(), values.copy()
+    for first in range(0, whole, size):
+        rows = slice(first, first + size)
+        made_keys[:, rows, wide] = even(keys[:, rows][..., wide], 2, 1)
+        own = values[:, rows]
+        scale = np.abs(own).mean(1, keepdims=True)
+        made_values[:, rows] = scale * np.where(np.abs(own) > scale / 2, np.sign(own), 0)
+        spectrum = np.fft.rfft(keys[:, rows][..., narrow])
+        signs = [
+            np.where(part > 0, 1, -1) * np.abs(part).mean(1, keepdims=True)
+            for part in (spectrum.real, spectrum.imag)
+        ]
+        made_keys[:, rows, narrow] = np.fft.irfft(signs[0] + 1j * signs[1], len(narrow))
+    np.testing.assert_allclose(back[0], made_keys, atol=1e-4)
+    np.testing.assert_allclose(back[1], made_values, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 1, 4), (2, 6, 5, 3), (3, 64, 6, 32)], ids=str)
+def test_vidkv_as_released_gives_back_what_numpy_does(shape):
+    heads, n, dim, group = shape
+    keys = torch.randn(heads, n, dim, generator=torch.Generator().manual_seed(n))
+    back = released_keys(keys, 0.5, group).numpy(), released_values(keys, group).numpy()
+    keys = keys.numpy()
+    order = np.argsort(-np.ptp(keys, (0, 1)), kind="stable")
+    wide, narrow = np.sort(order[: round(dim / 2)]), np.sort(order[round(dim / 2) :])
+    made = np.empty_like(keys)
+    for first in range(0, n, group):
+        rows = slice(first, first + group)
+        made[:, rows, wide] = even(keys[:, rows][..., wide], 2, 1)
+        spectrum = np.fft.fft(keys[:, rows][..., narrow])
+        parts = [
+            (part > 0) * np.abs(part).mean(1, keepdims=True)
+            for part in (spectrum.real, spectrum.imag)
+        ]
+        made[:, rows, narrow] = np.fft.ifft(parts[0] + 1j * parts[1]).real
+        scale = np.abs(keys[:, rows]).mean(1, keepdims=True)
+        signs = np.where(np.abs(keys[:, rows]) > scale / 2, np.sign(keys[:, rows]), 0)
+        np.testing.assert_array_equal(back[1][:, rows], signs)
+    np.testing.assert_allclose(back[0], made, atol=1e-4)
+
+
+def packed_bytes(count, codes_a_byte):
+    return -(-count // codes_a_byte)
+
+
+# heads h, tokens n, numbers of a head d; b bytes a number, s bytes a scale
+def bytes_of_plain(bits, h, n, d, b, s):
+    size = n // -(-n // 32)
+    groups, rest = n // size, n % size
+    part = 32 if d % 32 == 0 else d
+    keys = h * d * groups * (packed_bytes(size, 8 // bits) + 2 * s)
+    values = h * n * (d // part) * (packed_bytes(part, 8 // bits) + 2 * s)
+    return keys + values + h * rest * d * b
+
+
+def bytes_of_zipcache(h, n, d, b, s):
+    low = round(0.4 * n)
+    place = 1 if n <= 128 else 2
+    total = h * d * b
+    for k, codes in ((low, 4), (n - low, 2)):
+        if k:
+            total += h * k * packed_bytes(d, codes) + 2 * s * h * d
+            total += h * k * packed_bytes(d, codes) + 2 * s * h * k
+            total += h * k * place
+    return total
+
+
+def bytes_of_vidkv(h, n, d, b, s):
+    size = n // -(-n // 32)
+    groups, rest = n // size, n % size
+    wide = round(d / 2)
+    keys = h * groups * (wide * (packed_bytes(size, 4) + 2 * s))
+    keys += h * groups * (d - wide) * (packed_bytes(size, 8) + b)
+    values = h * groups * d * (packed_bytes(size, 5) + b)
+    return keys + values + 2 * h * rest * d * b + d
+
+
+@pytest.mark.parametrize(("kind", "b", "s"), [(torch.float32, 4, 4), (torch.bfloat16, 2, 2)])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 31, 8), (3, 70, 5), (2, 129, 64)], ids=str)
+def test_bytes_are_those_counted_by_hand(shape, kind, b, s):
+    h, n, d = shape
+    made = torch.Generator().manual_seed(n)
+    keys, values = (torch.randn(shape, generator=made).to(kind) for _ in range(2))
+    queries = torch.randn(2 * h, 1, d, generator=made).to(kind)
+    view = CacheView(keys, values, torch.arange(n), queries, torch.tensor([n - 1]))
+    for bits in (2, 4, 8):
+        assert Plain(bits).store(view).nbytes == bytes_of_plain(bits, h, n, d, b, s)
+        halves = Plain(bits, half_scales=True).store(view)
+        assert halves.nbytes == bytes_of_plain(bits, h, n, d, b, 2)
+    assert ZipCache().store(view).nbytes == bytes_of_zipcache(h, n, d, b, s)
+    assert VidKv().store(view).nbytes == bytes_of_vidkv(h, n, d, b, s)
+    exact = TokenSelect().store(view)
+    assert isinstance(exact, ExactEntries)
+    assert exact.nbytes == 2 * h * n * d * b

@@ -28,6 +28,8 @@ from geofovea.pipeline.inference.bands.masking import Masking, drawn_mask
 from geofovea.pipeline.inference.bands.pretraining import MaskedBands
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import (
+    SAVE_EVERY_SECONDS,
+    SaveClock,
     damaged_run,
     load_moments,
     moments_of,
@@ -36,6 +38,7 @@ from geofovea.pipeline.training.checkpoint import (
     write_run,
 )
 from geofovea.pipeline.training.curriculum import cosine_pace
+from geofovea.pipeline.training.losses import check_finite
 from geofovea.pipeline.training.run_log import RunLog
 
 __all__ = [
@@ -55,7 +58,7 @@ _FIRST_WORLD, _HELD_OUT_WORLD = 700_000, 960_000
 _STEPS_A_WORLD = 8
 _MEAN, _STD = 0.45, 0.27
 """Of every band in [0, 1]: about those of the three bands that the tower has learned with."""
-_LOG_EVERY, _SAVE_EVERY = 10, 100
+_LOG_EVERY = 10
 _WARMUP, _CLIP = 50, 1.0
 _LEVELS = (0, 0, 1, 2)
 """Of tiles; half of them are native."""
@@ -117,7 +120,11 @@ def band_tiles(
 
 
 def pretrain_bands(
-    tower: Any, recipe: BandRecipe, folder: Path, stop_after: float = math.inf
+    tower: Any,
+    recipe: BandRecipe,
+    folder: Path,
+    stop_after: float = math.inf,
+    save_every: float = SAVE_EVERY_SECONDS,
 ) -> Iterator[dict[str, Any]]:
     """Pretrain, or go on, and yield one log record at a time; the last has held-out losses.
 
@@ -126,10 +133,12 @@ def pretrain_bands(
         recipe: How.
         folder: Where state and log are kept; made if missing.
         stop_after: Seconds after which to stop with a state, to be resumed later.
+        save_every: Seconds between states that a killed run can go on from.
 
     Raises:
         DataError: If the folder holds a run with another recipe, or a damaged state.
-        OutputError: If the folder cannot be made.
+        TrainingError: If a loss is no number; the last state stays.
+        OutputError: If the folder cannot be written.
     """
     started = time.monotonic()
     make_folder(folder)
@@ -138,11 +147,12 @@ def pretrain_bands(
     step = _resumed(model, optimizer, recipe, folder)
     log = RunLog(folder / "bands_log.jsonl")
     log.forget_beyond(step)
-    is_over = step >= recipe.steps
+    clock, is_over = SaveClock(save_every), step >= recipe.steps
     while not is_over:
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * cosine_pace(step, _WARMUP, recipe.steps)
         loss = _loss(model, recipe, step)
+        check_finite(loss.detach(), step + 1, "a lower rate")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
@@ -151,8 +161,9 @@ def pretrain_bands(
         is_over = step >= recipe.steps or time.monotonic() - started > stop_after
         if step % _LOG_EVERY == 0 or is_over:
             yield log.append({"step": step, "loss": round(float(loss.detach()), 4)})
-        if step % _SAVE_EVERY == 0 or is_over:
+        if clock.is_due or is_over:
             _save(model, optimizer, recipe, step, folder)
+            clock.restart()
     yield log.append({"step": step, "held_out": held_out_losses(model, recipe.world)})
 
 

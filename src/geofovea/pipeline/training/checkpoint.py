@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from geofovea.pipeline.training.student import Student
 
 __all__ = [
     "PROGRESS_FILE",
+    "SAVE_EVERY_SECONDS",
     "STATE_FILE",
+    "SaveClock",
     "damaged_run",
     "load_moments",
     "load_student",
@@ -35,6 +38,30 @@ __all__ = [
 STATE_FILE = "training_state.safetensors"
 PROGRESS_FILE = "training_state.json"
 _STEP = "step"
+SAVE_EVERY_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class SaveClock:
+    """When the next state of a run is due: a run that is killed loses a minute and a step at most.
+
+    Steps of one part take a hundred times as long as those of another, so time decides.
+
+    Attributes:
+        seconds: Between two states.
+    """
+
+    seconds: float = SAVE_EVERY_SECONDS
+    _last: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether that time is over since the last state, or since the run was started."""
+        return time.monotonic() - self._last >= self.seconds
+
+    def restart(self) -> None:
+        """Count from now on, for a state has just been written."""
+        self._last = time.monotonic()
 
 
 def read_run(

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geofovea.errors import DataError, ModelError, TrainingError
+from geofovea.errors import DataError, ModelError
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.region_focus import (
@@ -33,6 +33,7 @@ from geofovea.pipeline.hosts.region_focus import (
     with_decoder_access,
 )
 from geofovea.pipeline.system.files import make_folder, write_file
+from geofovea.pipeline.training.checkpoint import SAVE_EVERY_SECONDS, SaveClock
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.distill_state import (
     STATE_FILE,
@@ -44,6 +45,7 @@ from geofovea.pipeline.training.distill_state import (
 from geofovea.pipeline.training.focus_quality import place_ranks, scorer
 from geofovea.pipeline.training.focus_samples import FocusSample, FocusSamples
 from geofovea.pipeline.training.focus_targets import observed_trend, row_targets
+from geofovea.pipeline.training.losses import check_finite
 from geofovea.pipeline.training.run_log import distillation_log
 from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
 from geofovea.regionfocus.rfm.distillation_losses import box_loss, row_losses
@@ -110,8 +112,8 @@ def distill(
     folder: Path,
     *,
     log_every: int = 20,
-    save_every: int = 100,
     measure_every: int = 200,
+    save_every: float = SAVE_EVERY_SECONDS,
     stop_after: float = math.inf,
 ) -> Iterator[dict[str, Any]]:
     """Distil, or go on distilling, and yield one log record at a time.
@@ -124,8 +126,8 @@ def distill(
         config: How.
         folder: Where state and log are kept; made if missing.
         log_every: Steps between records of the losses.
-        save_every: Steps between states that a killed run can go on from.
         measure_every: Steps between measurements on held-out samples.
+        save_every: Seconds between states that a killed run can go on from.
         stop_after: Seconds after which to stop with a state, to be resumed later.
 
     Raises:
@@ -140,6 +142,7 @@ def distill(
     log = distillation_log(folder)
     run = _start(teacher, samples, config, folder)
     log.forget_beyond(run.step)
+    clock = SaveClock(save_every)
     started = last_time = time.monotonic()
     last_step = run.step
     while run.step < config.steps:
@@ -156,8 +159,9 @@ def distill(
             measurement = measure(run.module, teacher, held_out)
             if measurement:
                 yield log.append({"step": run.step, "held_out": measurement})
-        if run.step % save_every == 0 or ends:
+        if clock.is_due or ends:
             save(run, folder)
+            clock.restart()
         if out_of_time:
             return
 
@@ -206,11 +210,7 @@ def _take_step(
     for group in run.optimizer.param_groups:
         group["lr"] = config.learning_rate * config.pace_at(run.step)
     total, parts = sample_loss(host, run.module, sample, config, run.trend)
-    if not bool(total.isfinite()):
-        raise TrainingError(
-            f"the loss of step {run.step + 1} is {total.item()}; the state of an earlier step is "
-            "kept: start in a new folder with a lower --learning-rate"
-        )
+    check_finite(total.detach(), run.step + 1, "a lower --learning-rate")
     total.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.module.parameters(), 1.0)
     run.optimizer.step()

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from geofovea.errors import TrainingError
 from geofovea.pipeline.training.lessons.dense_labels import IGNORED
 
 __all__ = [
     "Losses",
     "answer_position",
+    "check_finite",
     "focus_loss",
     "only_dense",
     "question_loss",
@@ -42,6 +44,24 @@ class Losses:
     question_words: Tensor
     correct: Tensor
     mass: Tensor
+
+
+def check_finite(loss: Tensor, step: int, remedy: str) -> None:
+    """Refuse a loss that is no number: the next state would hold weights of no use.
+
+    Args:
+        loss: A scalar.
+        step: Whose it is, counted from 1.
+        remedy: What a new run may have otherwise.
+
+    Raises:
+        TrainingError: If it is NaN or infinite.
+    """
+    if not bool(loss.isfinite()):
+        raise TrainingError(
+            f"the loss of step {step} is {loss.item()}; the state of an earlier step is kept: "
+            f"start in a new folder with {remedy}"
+        )
 
 
 def only_dense(dense: Tensor, batch: dict[str, Tensor]) -> Losses:

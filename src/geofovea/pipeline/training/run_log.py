@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.errors import OutputError
 from geofovea.pipeline.system.files import write_text
 
 __all__ = ["RunLog", "distillation_log", "training_log"]
@@ -23,9 +24,19 @@ class RunLog:
     path: Path
 
     def append(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Append a record; returns it."""
-        with self.path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
+        """Append a record; returns it.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"{self.path} could not be written: {error.strerror}; make room there, and run "
+                "the same command again"
+            ) from error
         return record
 
     def read(self) -> list[dict[str, Any]]:

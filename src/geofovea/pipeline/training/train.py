@@ -20,11 +20,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from geofovea.pipeline.system.files import make_folder
-from geofovea.pipeline.training.checkpoint import resume, save_state
+from geofovea.pipeline.training.checkpoint import (
+    SAVE_EVERY_SECONDS,
+    SaveClock,
+    resume,
+    save_state,
+)
 from geofovea.pipeline.training.curriculum import Phase, TrainingConfig
 from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.pipeline.training.lessons.spec import LESSON_KINDS
-from geofovea.pipeline.training.losses import Losses
+from geofovea.pipeline.training.losses import Losses, check_finite
 from geofovea.pipeline.training.run_log import RunLog, training_log
 from geofovea.pipeline.training.samples import training_samples
 from geofovea.pipeline.training.starting import folder_of, start_from
@@ -71,6 +76,7 @@ def train(
     compiled: bool = True,
     log_every: int = 50,
     measure_every: int = 500,
+    save_every: float = SAVE_EVERY_SECONDS,
     stop_after: float = math.inf,
 ) -> Iterator[dict[str, Any]]:
     """Train, or go on training, and yield one log record at a time.
@@ -83,13 +89,15 @@ def train(
         workers: Processes that make samples.
         compiled: Whether to compile the model first.
         log_every: Steps between records of the training loss.
-        measure_every: Steps between measurements on held-out samples, and between checkpoints.
+        measure_every: Steps between measurements on held-out samples.
+        save_every: Seconds between states that a killed run can go on from.
         stop_after: Seconds after which to stop with a checkpoint, to be resumed later.
 
     Raises:
         ModelError: If the config starts from a folder without a model of its shape and its words.
         DataError: If the folder holds the state of a run with another seed, start or shape.
-        OutputError: If the folder cannot be made.
+        TrainingError: If a loss is no number; the last state stays.
+        OutputError: If the folder cannot be written.
     """
     make_folder(folder)
     log = training_log(folder)
@@ -114,12 +122,13 @@ def train(
         prefetch_factor=6 if workers else None,
         multiprocessing_context="spawn" if workers else None,
     )
+    clock = SaveClock(save_every)
     started, last_time, last_step = time.monotonic(), time.monotonic(), step
     for batch in loader:
         _set_pace(optimizers, config.pace_at(step))
         student.vision_frozen = config.phase_at(step).vision_frozen
         student.heads_alone = step < config.heads_first
-        losses = _step(forward, student, optimizers, config, batch, device)
+        losses = _step(forward, student, optimizers, config, batch, step, device)
         step += 1
         out_of_time = time.monotonic() - started > stop_after
         ends = step == config.steps or out_of_time
@@ -134,11 +143,13 @@ def train(
             }
             last_time, last_step = now, step
             yield _logged(log, record)
-        if step % measure_every == 0 or ends:
-            if any(turn.plan.questions for turn in config.phase_at(step - 1).turns):
-                held_out = measure(student, config, step, device)
-                yield _logged(log, {"step": step, "held_out": held_out})
+        asks = any(turn.plan.questions for turn in config.phase_at(step - 1).turns)
+        if asks and (step % measure_every == 0 or ends):
+            held_out = measure(student, config, step, device)
+            yield _logged(log, {"step": step, "held_out": held_out})
+        if clock.is_due or ends:
             save_state(student, optimizers, config, step, folder)
+            clock.restart()
         if out_of_time:
             return
 
@@ -186,6 +197,7 @@ def _step(
     optimizers: tuple[torch.optim.Optimizer, ...],
     config: TrainingConfig,
     batch: dict[str, Tensor],
+    step: int,
     device: str,
 ) -> Losses:
     on_device = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
@@ -197,6 +209,7 @@ def _step(
         + config.focus_weight * losses.focus
         + config.heard_weight * losses.question_words
     )
+    check_finite(total.detach(), step + 1, "another --seed or --batch")
     total.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(student.parameters(), 1.0)
     for optimizer in optimizers:

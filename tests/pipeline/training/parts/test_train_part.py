@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from training_toys import PLAN
 
 import geofovea as gf
-from geofovea.errors import DataError, ModelError, OutputError
+from geofovea.errors import DataError, ModelError, OutputError, TrainingError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.learned import part_files
@@ -156,6 +156,36 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, folder, store, tr
     once, again = (load_file(f / "part_state.safetensors") for f in (uninterrupted, tmp_path))
     assert once.keys() == again.keys()
     assert all(torch.equal(once[name], again[name]) for name in once)
+
+
+@pytest.mark.parametrize("method", PART_NAMES)
+def test_a_run_that_was_killed_between_two_states_ends_as_one_that_was_not(
+    host, folder, store, trained, tmp_path, method
+):
+    model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
+    records = train_part(model, recipe(method), tmp_path, save_every=0, **how)
+    next(record for record in records if record.get("step") == 2 and "held_out" not in record)
+    records.close()
+    state = load_file(tmp_path / "part_state.safetensors")
+    assert int(state["step"]) == 1
+    list(train_part(model, recipe(method), tmp_path, **how))
+    runs = (trained(method), tmp_path)
+    once, again = (load_file(run / "part_state.safetensors") for run in runs)
+    assert once.keys() == again.keys()
+    assert all(torch.equal(once[name], again[name]) for name in once)
+    logs = [[r | {"seconds": 0} for r in part_log(run).read()] for run in runs]
+    assert logs[0] == logs[1]
+
+
+def test_a_loss_that_is_no_number_ends_a_run_and_leaves_the_state_before(
+    host, folder, store, tmp_path
+):
+    """The learning rate is one that throws any weights out of range."""
+    wild = replace(recipe("m3", steps=6), learning_rate=1e30, decoder_rate=1e30, warmup=0)
+    model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
+    with pytest.raises(TrainingError, match=r"loss of step \d is (nan|inf); .* --seed"):
+        list(train_part(model, wild, tmp_path, save_every=0, **how))
+    assert 1 <= training.trained_tensors(tmp_path)[2] < 6
 
 
 def test_time_that_is_over_among_the_lessons_ends_the_run_which_goes_on_with_the_next(

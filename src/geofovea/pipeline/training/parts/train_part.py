@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from geofovea.errors import DataError
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import (
+    SAVE_EVERY_SECONDS,
+    SaveClock,
     damaged_run,
     load_moments,
     moments_of,
@@ -28,6 +30,7 @@ from geofovea.pipeline.training.checkpoint import (
     write_run,
 )
 from geofovea.pipeline.training.curriculum import cosine_pace
+from geofovea.pipeline.training.losses import check_finite
 from geofovea.pipeline.training.parts.band_lessons import BandLessonStore
 from geofovea.pipeline.training.parts.bands import BandPart
 from geofovea.pipeline.training.parts.dual import DualPart
@@ -59,7 +62,7 @@ class TrainedPart(Protocol):
     settings: dict[str, Any]
 
     def prepare(self, lessons: Any) -> None:
-        """Compute once what is learned from, where that is more than the lessons."""
+        """Compute once what is learned from, or put weights where a first step begins."""
         ...
 
     def loss(self, lessons: Any, draw: torch.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -116,6 +119,7 @@ def train_part(
     lessons: Path | None = None,
     spec: SampleSpec = LESSON_SPEC,
     stop_after: float = math.inf,
+    save_every: float = SAVE_EVERY_SECONDS,
 ) -> Iterator[dict[str, Any]]:
     """Train a part, or go on training, and yield one log record at a time.
 
@@ -131,10 +135,12 @@ def train_part(
         spec: What they show, of the recipe's world.
         stop_after: Seconds after which to stop, to be resumed later: once all lessons are there,
             after one step at least.
+        save_every: Seconds between states that a killed run can go on from.
 
     Raises:
         DataError: If the folder holds the state of another run, or a damaged one.
-        OutputError: If the folder cannot be made.
+        TrainingError: If a loss is no number; the last state stays.
+        OutputError: If the folder cannot be written.
     """
     started = time.monotonic()
     make_folder(folder)
@@ -155,11 +161,11 @@ def train_part(
         store.kind.joined([store.shard(number) for number in some])
         for some in (numbers[: recipe.shards], numbers[recipe.shards :])
     )
-    run.part.prepare(known)
+    run.begin(known)
     if not run.step:
         # what it has to beat
         yield run.measured(held_out)
-    last = time.monotonic()
+    last, clock = time.monotonic(), SaveClock(save_every)
     while run.step < recipe.steps:
         record = run.take_step(known)
         is_over = run.step == recipe.steps or time.monotonic() - started > stop_after
@@ -169,7 +175,9 @@ def train_part(
             last = now
         if run.step % _MEASURE_EVERY == 0 or is_over:
             yield run.measured(held_out)
+        if clock.is_due or is_over:
             run.save()
+            clock.restart()
         if is_over:
             return
 
@@ -189,6 +197,12 @@ class _Run:
         # a run without a state measures again what it has to beat
         self.log.forget_beyond(self.step or -1)
 
+    def begin(self, known: Any) -> None:
+        """Let the part compute what it learns from; a state, if there is one, stands above that."""
+        self.part.prepare(known)
+        # a part that puts its weights where a first step begins did so before, in the first run
+        self.step = self._resumed()
+
     def take_step(self, known: Any) -> dict[str, Any]:
         """Learn from the lessons of the next step; what is worth logging of it."""
         recipe, optimizer = self.recipe, self._optimizer
@@ -198,11 +212,13 @@ class _Run:
         draw = torch.Generator().manual_seed((recipe.seed << 32) + self.step)
         chosen = torch.randint(len(known), (recipe.lessons,), generator=draw)
         loss, record = self.part.loss(known.at(chosen), draw)
+        check_finite(loss.detach(), self.step + 1, "another --seed or --scale")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
         optimizer.step()
         self.step += 1
+        record = {"loss": loss.item()} | record
         numbers = {name: round(value, 4) for name, value in record.items()}
         return {"step": self.step, "steps": recipe.steps, **numbers}
 
