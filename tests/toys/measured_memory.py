@@ -20,7 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.attention.block_masks import block_masks
 from geofovea.pipeline.inference.attention.kv_cache import preallocated_cache
+from geofovea.pipeline.inference.decoder.forward import forward
 
 __all__ = ["bytes_of_a_prompt", "bytes_of_a_tile", "bytes_of_weights", "model_on_meta"]
 
@@ -110,26 +112,48 @@ def _weights(model: Any) -> tuple[int, int]:
 
 
 def bytes_of_a_prompt(structure: Structure, tokens: int) -> tuple[int, int]:
-    """Keys and values over all layers, and what the busiest layer takes besides."""
-    layers = _few_layers(structure)
-    model = model_on_meta(structure, layers)
+    """Keys and values over all layers, and what the busiest layer takes besides.
+
+    The prompt runs as a host runs it, nearly all of it tiles, with the masks of models in which
+    tokens see tokens behind them.
+    """
+    model = model_on_meta(structure, structure.fewest_layers)
     family = FAMILIES[structure.family](model)
+    decoder, places = family.decoder, torch.arange(tokens)
     positions = torch.arange(tokens, device="meta")
-    shape = (1, tokens) if family.axes == 1 else (3, 1, tokens)
-    cache = preallocated_cache(family.decoder.config, tokens)
+    blocks = family.sight.blocks(tokens, places, places // (family.grid[0] * family.grid[1]))
+    cache = preallocated_cache(decoder.config, tokens)
     with _counted() as alive:
         embedded = torch.empty(1, tokens, structure.text[0], dtype=torch.bfloat16, device="meta")
-        family.decoder(
+        # a host passes a mask of ones where none is needed; here is no one that could be read
+        mask = None
+        if blocks is not None:
+            mask = block_masks(decoder, blocks[None].to("meta"), embedded.dtype)
+        forward(
+            decoder,
             inputs_embeds=embedded,
-            position_ids=positions.expand(shape),
-            attention_mask=None,
+            position_ids=positions.expand((1, tokens) if family.axes == 1 else (3, 1, tokens)),
+            attention_mask=mask,
             cache=cache,
-            use_cache=True,
         )
-    # a linear layer keeps a state of one size and no keys
-    with_keys = [layer for layer in cache.layers if hasattr(layer, "keys")]
-    kept = sum(layer.keys.nbytes + layer.values.nbytes for layer in with_keys)
-    return kept * structure.text[2] // layers, alive.peak - kept
+    kept = _kept_by_layer(cache)
+    of_kind = dict(zip(_kinds(decoder.config), kept, strict=True))
+    kinds = _kinds(structure.config().text_config)
+    return sum(of_kind[kind] for kind in kinds), alive.peak - sum(kept)
+
+
+def _kinds(config: Any) -> list[str]:
+    """The kind of each layer of a decoder."""
+    kinds = getattr(config, "layer_types", None)
+    return list(kinds or ["full_attention"] * config.num_hidden_layers)
+
+
+def _kept_by_layer(cache: Any) -> list[int]:
+    """Bytes of the tensors behind the keys and values of each layer; a view keeps all of one."""
+    pairs = [
+        (getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in cache.layers
+    ]
+    return [sum(t.untyped_storage().nbytes() for t in pair if t is not None) for pair in pairs]
 
 
 def bytes_of_a_tile(structure: Structure) -> int:

@@ -38,8 +38,13 @@ class Structure:
 
     @property
     def period(self) -> int:
-        """After how many layers of the decoder their kinds begin again."""
+        """After how many layers of the decoder their weights begin again."""
         return 4 if self.family in _QWEN_3_5 else 1
+
+    @property
+    def fewest_layers(self) -> int:
+        """So many that every kind of layer is there, and no layer is alone."""
+        return max(2, self.period, _FIRST_WITHOUT_WINDOW.get(self.family, 0))
 
     def config(self, layers: int | None = None) -> Any:
         """The configuration, with another number of decoder layers where one is given."""
@@ -78,6 +83,7 @@ class Structure:
 
 
 _QWEN_3_5 = {"qwen3_5", "qwen3_5_moe"}
+_FIRST_WITHOUT_WINDOW = {"gemma3": 6, "paligemma": 2}
 _OF_TEXT_WIDTH = {"qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"} | _QWEN_3_5
 _CLIP = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
 _CLIP |= {"num_attention_heads": 16, "patch_size": 14, "image_size": 336}
@@ -153,16 +159,13 @@ def _experts(inner: int) -> tuple[tuple[str, Any], ...]:
     )
 
 
-_LONG_WINDOW = (("sliding_window", 32_768),)
-"""Counted as if every layer kept all tokens: layers with a window keep fewer."""
-
-
 def _gemma3(text: tuple[int, int, int, int, int, int], head_dim: int) -> Structure:
-    return Structure("gemma3", text, tied=True, more=(("head_dim", head_dim), *_LONG_WINDOW))
+    more = (("head_dim", head_dim), ("sliding_window", 1024))
+    return Structure("gemma3", text, tied=True, more=more)
 
 
 def _paligemma2(text: tuple[int, int, int, int, int, int], head_dim: int) -> Structure:
-    more = (("head_dim", head_dim), *_LONG_WINDOW)
+    more = (("head_dim", head_dim), ("sliding_window", 4096))
     return Structure("paligemma", text, "gemma2", tied=True, more=more)
 
 

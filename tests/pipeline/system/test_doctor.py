@@ -57,7 +57,7 @@ BY_NAME = {model.name: model for model in CATALOG}
     ],
 )
 def test_keys_and_values_of_a_token_are_as_published(name, kib):
-    assert BY_NAME[name].kv_bytes_a_token == kib * 1024
+    assert BY_NAME[name].kv_bytes(1) == kib * 1024
 
 
 def test_memory_is_weights_and_keys_and_some_room():

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-__all__ = ["SpokenAnswer", "spoken_answer"]
+__all__ = ["THOUGHT_CLOSES", "THOUGHT_OPENS", "SpokenAnswer", "closing_mark", "spoken_answer"]
 
 _THOUGHT_WORDS = (
     r"(?:(?!no_|end_|begin_|start_)[a-z]{1,20}[:_])?"
     r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|rationale|"
     r"scratch_?pad|inner_monologue|chain_of_thought|cot)"
 )
-_OPEN = re.compile(
+THOUGHT_OPENS = (
     rf"<\s*{_THOUGHT_WORDS}(?:\s[^<>]*)?(?<!/)>|\[{_THOUGHT_WORDS}\]|◁\s*{_THOUGHT_WORDS}\s*▷"
     rf"|<\|(?:(?:begin|start)_(?:of_)?)?{_THOUGHT_WORDS}(?:_(?:begin|start))?\|>"
-    rf"|<\|channel>\s*(?:{_THOUGHT_WORDS})\b",
-    re.IGNORECASE,
+    rf"|<\|channel>\s*(?:{_THOUGHT_WORDS})\b"
 )
-_CLOSE = re.compile(
+"""A pattern, without regard to case, of what opens a thought."""
+THOUGHT_CLOSES = (
     rf"<\s*/\s*{_THOUGHT_WORDS}\s*>|\[/{_THOUGHT_WORDS}\]|◁\s*/\s*{_THOUGHT_WORDS}\s*▷"
-    rf"|<\|(?:/|end_(?:of_)?){_THOUGHT_WORDS}\|>|<\|{_THOUGHT_WORDS}_end\|>|<channel\|>",
-    re.IGNORECASE,
+    rf"|<\|(?:/|end_(?:of_)?){_THOUGHT_WORDS}\|>|<\|{_THOUGHT_WORDS}_end\|>|<channel\|>"
 )
+"""Likewise of what closes one."""
+_OPEN = re.compile(THOUGHT_OPENS, re.IGNORECASE)
+_CLOSE = re.compile(THOUGHT_CLOSES, re.IGNORECASE)
+_SPECIAL_OPEN = re.compile(r"<\|(begin|start)?(_of)?_?(.*?)_?(begin|start)?\|>", re.IGNORECASE)
 _NO_THOUGHT = re.compile(rf"<\s*{_THOUGHT_WORDS}\s*/>\s*", re.IGNORECASE)
 """A tag that opens and closes at once."""
 _ESCAPED = re.compile(rf"&lt;(\s*/?\s*(?:{_THOUGHT_WORDS}|answer)\s*)&gt;", re.IGNORECASE)
@@ -132,6 +135,32 @@ def spoken_answer(raw: str) -> SpokenAnswer:
     without_thoughts = without_thoughts.strip() if has_thoughts else raw
     mark = _MARK.search(text)
     return SpokenAnswer(text, without_thoughts, has_thoughts, is_endless, mark[0] if mark else "")
+
+
+def closing_mark(mark: str, known: Collection[str]) -> str:
+    """What closes a thought that a mark opens.
+
+    Args:
+        mark: A match of `THOUGHT_OPENS`.
+        known: Words of the model; where several close such a thought, it is one of these.
+    """
+    closing = _closing_marks(mark)
+    return next((each for each in closing if each in known), closing[0])
+
+
+def _closing_marks(mark: str) -> tuple[str, ...]:
+    """The likeliest first."""
+    if mark.startswith("<|channel>"):
+        return ("<channel|>",)
+    if special := _SPECIAL_OPEN.fullmatch(mark):
+        before, of, word, behind = special.groups()
+        if before:
+            return (f"<|end{of or ''}_{word}|>",)
+        # some close this one with the word that ends a message
+        return (f"<|{word}_end|>",) if behind else (f"<|/{word}|>", f"<|end_{word}|>", "<|end|>")
+    if tag := re.fullmatch(r"<\s*([^\s<>]+)[^<>]*>", mark):
+        return (f"</{tag[1]}>",)
+    return (f"{mark[0]}/{mark[1:].lstrip()}",)
 
 
 def _usual_marks(raw: str) -> str:

@@ -54,8 +54,10 @@ class KnownModel:
         token_kb: What a token of a prompt takes in the busiest moment of a layer, in 10³ bytes.
         tile_mb: What a tile takes in the busiest moment of the encoder, in 10⁶ bytes.
         published_bytes: Bytes of a parameter in the files on the hub.
-        pair_bytes: What a pair of tokens takes besides, where the stock attention is not fused and
-            memory grows with the square of a prompt.
+        pair_bytes: What a pair of tokens takes besides, where the stock attention is not fused, or
+            its masks are kept as matrices, and memory grows with the square of a prompt.
+        window_layers: Those of the layers that keep what stands in their window and no more.
+        window: Tokens of that window.
     """
 
     name: str
@@ -71,16 +73,20 @@ class KnownModel:
     tile_mb: int
     published_bytes: int = 2
     pair_bytes: int = 0
+    window_layers: int = 0
+    window: int = 0
 
     @property
     def download_gb(self) -> float:
         """Its weights on the hub, in 10⁹ bytes; the files beside them are small."""
         return self.billions * self.published_bytes
 
-    @property
-    def kv_bytes_a_token(self) -> int:
-        """Keys and values of one token over all layers, in bfloat16."""
-        return 2 * 2 * self.layers * self.kv_heads * self.head_width
+    def kv_bytes(self, tokens: int) -> int:
+        """Keys and values of a prompt over all layers, in bfloat16."""
+        # the token that comes next is in the window, too
+        near = self.window_layers * min(tokens, self.window - 1)
+        kept = (self.layers - self.window_layers) * tokens + near
+        return 2 * 2 * kept * self.kv_heads * self.head_width
 
 
 def bytes_needed(model: KnownModel, bytes_a_parameter: float, tokens: int) -> float:
@@ -95,7 +101,7 @@ def bytes_needed(model: KnownModel, bytes_a_parameter: float, tokens: int) -> fl
     quantized = model.billions - model.whole_billions
     weights = 1e9 * (model.whole_billions * whole + quantized * bytes_a_parameter)
     # keys and values are kept in the type that is computed in
-    keys = model.kv_bytes_a_token * tokens * whole / 2
+    keys = model.kv_bytes(tokens) * whole / 2
     return weights + keys + working_bytes(model, bytes_a_parameter, tokens)
 
 
@@ -146,11 +152,13 @@ CATALOG = (
     KnownModel("InternVL3.5 2B", "OpenGVLab/InternVL3_5-2B-HF",
                "internvl", _APACHE, 2.35, 0.62, 28, 8, 128, 54, 28),
     KnownModel("PaliGemma 2 3B", "google/paligemma2-3b-mix-448",
-               "paligemma", _GEMMA, 3.03, 0.6, 26, 4, 256, 27, 28, pair_bytes=68),
+               "paligemma", _GEMMA, 3.03, 0.6, 26, 4, 256, 27, 28, pair_bytes=68,
+               window_layers=13, window=4096),
     KnownModel("Qwen2.5-VL 3B", "Qwen/Qwen2.5-VL-3B-Instruct",
                "qwen2_5_vl", "Qwen NC", 3.75, 0.31, 36, 2, 128, 83, 27),
     KnownModel("Gemma 3 4B", "google/gemma-3-4b-it",
-               "gemma3", _GEMMA, 4.3, 0.68, 34, 4, 256, 83, 113),
+               "gemma3", _GEMMA, 4.3, 0.68, 34, 4, 256, 84, 113, pair_bytes=4,
+               window_layers=29, window=1024),
     KnownModel("Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct",
                "qwen3_vl", _APACHE, 4.44, 0.39, 36, 8, 128, 79, 26),
     KnownModel("Qwen3.5 4B", "Qwen/Qwen3.5-4B",
@@ -180,13 +188,15 @@ CATALOG = (
     KnownModel("Qwen3.5 9B", "Qwen/Qwen3.5-9B",
                "qwen3_5", _APACHE, 9.41, 2.04, 8, 4, 256, 238, 28),
     KnownModel("PaliGemma 2 10B", "google/paligemma2-10b-mix-448",
-               "paligemma", _GEMMA, 9.66, 0.92, 42, 8, 256, 47, 28, pair_bytes=132),
+               "paligemma", _GEMMA, 9.66, 0.92, 42, 8, 256, 47, 28, pair_bytes=132,
+               window_layers=21, window=4096),
     KnownModel("GLM-4.1V 9B Thinking", "zai-org/GLM-4.1V-9B-Thinking",
                "glm4v", _MIT, 10.29, 1.27, 40, 2, 128, 143, 32),
     KnownModel("GLM-4.6V Flash", "zai-org/GLM-4.6V-Flash",
                "glm4v", _MIT, 10.29, 1.27, 40, 2, 128, 143, 32),
     KnownModel("Gemma 3 12B", "google/gemma-3-12b-it",
-               "gemma3", _GEMMA, 12.19, 1.02, 48, 8, 256, 124, 113),
+               "gemma3", _GEMMA, 12.19, 1.02, 48, 8, 256, 125, 113, pair_bytes=4,
+               window_layers=40, window=1024),
     KnownModel("Pixtral 12B", "mistral-community/pixtral-12b",
                "pixtral", _APACHE, 12.68, 1.34, 40, 8, 128, 127, 23),
     KnownModel("LLaVA-1.5 13B", "llava-hf/llava-1.5-13b-hf",
@@ -200,9 +210,11 @@ CATALOG = (
     KnownModel("Qwen3.5 27B", "Qwen/Qwen3.5-27B",
                "qwen3_5", _APACHE, 27.36, 2.55, 16, 4, 256, 349, 28),
     KnownModel("Gemma 3 27B", "google/gemma-3-27b-it",
-               "gemma3", _GEMMA, 27.43, 1.42, 62, 16, 128, 173, 113),
+               "gemma3", _GEMMA, 27.43, 1.42, 62, 16, 128, 173, 113, pair_bytes=4,
+               window_layers=52, window=1024),
     KnownModel("PaliGemma 2 28B", "google/paligemma2-28b-mix-448",
-               "paligemma", _GEMMA, 27.65, 1.19, 46, 16, 128, 53, 28, pair_bytes=260),
+               "paligemma", _GEMMA, 27.65, 1.19, 46, 16, 128, 53, 28, pair_bytes=260,
+               window_layers=23, window=4096),
     KnownModel("InternVL3.5 30B-A3B", "OpenGVLab/InternVL3_5-30B-A3B-HF",
                "internvl", _APACHE, 30.85, 29.63, 48, 4, 128, 149, 28),
     KnownModel("Qwen3-VL 30B-A3B", "Qwen/Qwen3-VL-30B-A3B-Instruct",

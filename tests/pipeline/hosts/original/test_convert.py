@@ -17,12 +17,13 @@ from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.checkpoint import _is_pickle
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.original.convert import convert_checkpoint
-from geofovea.pipeline.hosts.original.tower import resized_positions
+from geofovea.pipeline.hosts.original.tower import resized_positions, vision_config
 from geofovea.pipeline.hosts.original.weights import converted_name
 
 WIDTH, TOWER_WIDTH = 64, 32
 
 
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CLIP_COLORS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 """Of the processor of CLIP: mean, standard deviation."""
 
@@ -35,12 +36,14 @@ def projector_of(kind):
     return nn.Sequential(*first, *([nn.GELU(), nn.Linear(WIDTH, WIDTH)] * ("2x" in kind)))
 
 
-def write_original(folder, side=32, decoder="Llama", projector="mlp2x_gelu", **changes):
+def write_original(
+    folder, side=32, decoder="Llama", projector="mlp2x_gelu", vision="CLIP", **changes
+):
     """A tiny LLaVA as its own repository saves it, its tower beside it; its parts."""
     kind = projector
     folder.mkdir()
     torch.manual_seed(2)
-    vision = transformers.CLIPVisionConfig(
+    sizes = getattr(transformers, f"{vision}VisionConfig")(
         hidden_size=TOWER_WIDTH,
         intermediate_size=64,
         num_attention_heads=2,
@@ -48,7 +51,11 @@ def write_original(folder, side=32, decoder="Llama", projector="mlp2x_gelu", **c
         image_size=side,
         patch_size=8 if side == 32 else 14,
     )
-    tower = transformers.CLIPVisionModel(vision).eval()
+    tower = getattr(transformers, f"{vision}VisionModel")(sizes).eval()
+    with torch.no_grad():
+        for parameter in tower.parameters():
+            # not even norms are left as they begin
+            parameter.add_(torch.randn_like(parameter) * 0.05)
     tower.save_pretrained(folder / "clip")
     sizes = {"hidden_size": WIDTH, "intermediate_size": 96, "num_attention_heads": 4}
     sizes |= {"num_key_value_heads": 2, "num_hidden_layers": 3, "max_position_embeddings": 4096}
@@ -72,35 +79,55 @@ def write_original(folder, side=32, decoder="Llama", projector="mlp2x_gelu", **c
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("kind", "colors"),
+    ("kind", "vision", "colors"),
     [
-        ("mlp2x_gelu", None),
-        ("linear", None),
-        ("mlp1x_gelu", None),
-        (None, None),
-        ("mlp2x_gelu", ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))),
+        ("mlp2x_gelu", "CLIP", None),
+        ("linear", "CLIP", None),
+        ("mlp1x_gelu", "CLIP", None),
+        (None, "CLIP", None),
+        ("mlp2x_gelu", "CLIP", ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))),
+        ("mlp2x_gelu", "Siglip", None),
+        ("linear", "Siglip", ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))),
     ],
 )
-def test_tokens_and_first_logits_are_those_of_the_original_parts(tmp_path, kind, colors):
-    tower, projector, decoder = write_original(tmp_path / "old", projector=kind)
+def test_tokens_and_first_logits_are_those_of_the_original_parts(tmp_path, kind, vision, colors):
+    tower, projector, decoder = write_original(tmp_path / "old", projector=kind, vision=vision)
     if colors:
         record = dict(zip(("image_mean", "image_std"), map(list, colors), strict=True))
         (tmp_path / "old" / "clip" / "preprocessor_config.json").write_text(json.dumps(record))
     host = load_host(str(convert_checkpoint(tmp_path / "old", tmp_path / "new")))
     pyramid, tiles = row_of_tiles(host, 2)
     images = pixels(2, host.tile_size)
-    mean, std = (torch.tensor(c)[:, None, None] for c in colors or CLIP_COLORS)
+    usual = CLIP_COLORS if vision == "CLIP" else HALVES
+    mean, std = (torch.tensor(c)[:, None, None] for c in colors or usual)
     raw = torch.from_numpy(images / 255).float().permute(0, 3, 1, 2)
-    hidden = tower((raw - mean) / std, output_hidden_states=True).hidden_states[-2][:, 1:]
+    hidden = original_features(tower, (raw - mean) / std)
     expected = projector(hidden)
     torch.testing.assert_close(host.encode(images, tiles, pyramid), expected, atol=1e-5, rtol=1e-5)
     sequence = host._prompts.sequence(QUESTION, tokens_of(host))
-    stock = decoder(inputs_embeds=sequence.embedded).logits[0, -1]
-    state = host._decoder(inputs_embeds=sequence.embedded).last_hidden_state[:, -1]
+    assert_first_logits(host, decoder, sequence.embedded)
+    assert host.generate(QUESTION, tokens_of(host)).text
+
+
+def original_features(tower, images):
+    """Tokens as the original code takes them of a tower: the output of its last layer but one."""
+    if "Siglip" not in type(tower).__name__:
+        return tower(images, output_hidden_states=True).hidden_states[-2][:, 1:]
+    # LLaVA-NeXT drops the last layer, and takes the states of the last that is left, unnormed
+    body = getattr(tower, "vision_model", tower)
+    states = body.embeddings(images)
+    for layer in body.encoder.layers[:-1]:
+        states = layer(states, attention_mask=None)
+    return states
+
+
+def assert_first_logits(host, decoder, embedded):
+    """Of the decoder of a host, and of the original one behind the same vectors."""
+    stock = decoder(inputs_embeds=embedded).logits[0, -1]
+    state = host._decoder(inputs_embeds=embedded).last_hidden_state[:, -1]
     got = host._model.lm_head(state)[0]
     torch.testing.assert_close(got[: len(stock)], stock, atol=1e-5, rtol=1e-5)
     assert int(got.argmax()) < len(stock), "no added word is ever said"
-    assert host.generate(QUESTION, tokens_of(host)).text
 
 
 def test_the_folder_holds_no_random_weight(tmp_path):
@@ -153,8 +180,12 @@ def test_resized_positions_keep_corners_and_the_class_token():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"mm_projector_type": "mlp3x_gelu"}, "mm_projector_type = 'mlp3x_gelu'"),
-        ({"mm_use_im_start_end": True}, "mm_use_im_start_end"),
+        ({"mm_projector_type": "mlp3x_gelu"}, r"projector of 3 layers .*two.* by openai:NAME"),
+        ({"mm_projector_type": "mlp12x_gelu"}, r"projector of 12 layers"),
+        ({"mm_projector_type": "ldpnetv2"}, "mm_projector_type = 'ldpnetv2'"),
+        ({"mm_use_im_start_end": True}, r"<im_start> and <im_end> around .* do not know them"),
+        ({"vision": "Siglip", "mm_vision_select_layer": -1}, r"select_layer = -1 and a SigLIP"),
+        ({"vision": "Siglip2"}, r"is a 'siglip2_vision_model'.* by openai:NAME"),
         ({"mm_patch_merge_type": "averaged"}, "mm_patch_merge_type"),
         ({"mm_patch_merge_type": "spatial_unpad"}, "become image_newline"),
         ({"mm_vision_select_layer": "last"}, "no number of a layer"),
@@ -269,17 +300,19 @@ def test_the_verb_writes_a_folder_and_says_how_to_ask_it(tmp_path):
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("kind", "decoder", "merge", "family", "pool"),
+    ("kind", "decoder", "vision", "merge", "family", "pool"),
     [
-        ("llava_mistral", "Mistral", "spatial_unpad", "llava_next", 1),
-        ("llava_qwen", "Qwen2", "unires", "llava", 2),
-        ("llava_qwen", "Qwen2", "spatial", "llava_next", 1),
+        ("llava_mistral", "Mistral", "CLIP", "spatial_unpad", "llava_next", 1),
+        ("llava_qwen", "Qwen2", "CLIP", "unires", "llava", 2),
+        ("llava_qwen", "Qwen2", "CLIP", "spatial", "llava_next", 1),
+        ("llava_qwen", "Qwen2", "Siglip", "spatial_unpad", "llava_onevision", 1),
+        ("llava_qwen", "Qwen2", "Siglip", "unires", "llava", 2),
     ],
 )
 def test_llavas_with_tiles_keep_their_decoder_their_newline_and_their_pooling(
-    tmp_path, kind, decoder, merge, family, pool
+    tmp_path, kind, decoder, vision, merge, family, pool
 ):
-    changes = {"model_type": kind, "mm_patch_merge_type": merge}
+    changes = {"model_type": kind, "mm_patch_merge_type": merge, "vision": vision}
     _, _, own = write_original(tmp_path / "old", decoder=decoder, **changes)
     path, newline = tmp_path / "old" / "model.safetensors", torch.randn(WIDTH)
     save_file(load_file(path) | {"model.image_newline": newline}, path)
@@ -287,13 +320,42 @@ def test_llavas_with_tiles_keep_their_decoder_their_newline_and_their_pooling(
     assert json.loads((new / "config.json").read_text())["model_type"] == family
     host = load_host(str(new))
     assert host._settings.pool == pool
-    if family == "llava_next":
+    if family != "llava":
         assert torch.equal(host._family.newline, newline)
-    sequence = host._prompts.sequence(QUESTION, tokens_of(host))
-    stock = own(inputs_embeds=sequence.embedded).logits[0, -1]
-    state = host._decoder(inputs_embeds=sequence.embedded).last_hidden_state[:, -1]
-    got = host._model.lm_head(state)[0, : len(stock)]
-    torch.testing.assert_close(got, stock, atol=1e-5, rtol=1e-5)
+    assert_first_logits(host, own, host._prompts.sequence(QUESTION, tokens_of(host)).embedded)
+
+
+@torch.no_grad()
+def test_a_model_with_words_around_its_images_gets_them(tmp_path):
+    _, _, decoder = write_original(tmp_path / "old", mm_use_im_start_end=True)
+    tokens, marks = tokenizer(), ["<im_start>", "<im_end>"]
+    tokens.add_special_tokens({"additional_special_tokens": marks})
+    tokens.save_pretrained(tmp_path / "old")
+    decoder.resize_token_embeddings(len(tokens))
+    path = tmp_path / "old" / "model.safetensors"
+    of_decoder = {name: weight.clone() for name, weight in decoder.state_dict().items()}
+    save_file(load_file(path) | of_decoder, path)
+    host = load_host(str(convert_checkpoint(tmp_path / "old", tmp_path / "new")))
+    shown = tokens_of(host)
+    asked = f"{QUESTION}{host._settings.instruction}"
+    # as the original code writes it: the words of both sides, each by the table of the decoder
+    sides = (f"USER: {marks[0]}", f"{marks[1]}\n{asked} ASSISTANT:")
+    before, after = (tokens.encode(s, add_special_tokens=not i) for i, s in enumerate(sides))
+    table = decoder.get_input_embeddings()
+    vectors = [table(torch.tensor(before)), shown.features, table(torch.tensor(after))]
+    embedded = host._prompts.sequence(QUESTION, shown).embedded
+    torch.testing.assert_close(embedded, torch.cat(vectors)[None], atol=0, rtol=0)
+    assert_first_logits(host, decoder, embedded)
+
+
+def test_a_tower_whose_file_leaves_out_usual_sizes_has_them(tmp_path):
+    for name, kind in (("clip", "clip_vision_model"), ("siglip", "siglip")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"model_type": kind}))
+    clip, siglip = (vision_config(tmp_path / name) for name in ("clip", "siglip"))
+    assert (clip["image_size"], clip["patch_size"], clip["num_hidden_layers"]) == (224, 32, 12)
+    assert (siglip["image_size"], siglip["patch_size"]) == (224, 16)
+    assert siglip["num_hidden_layers"] == 11
 
 
 def test_a_model_that_is_saved_in_parts_is_refused_with_what_to_do(tmp_path):

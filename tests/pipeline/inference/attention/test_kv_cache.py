@@ -12,7 +12,11 @@ from torch.overrides import TorchFunctionMode
 from transformers import Qwen2Config
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from geofovea.pipeline.inference.attention.kv_cache import PreallocatedLayer, preallocated_cache
+from geofovea.pipeline.inference.attention.kv_cache import (
+    PreallocatedLayer,
+    WindowLayer,
+    preallocated_cache,
+)
 
 
 def states(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,7 +62,21 @@ def test_a_repeated_or_copied_layer_goes_on_as_the_stock_one_does() -> None:
     torch.testing.assert_close(kept.keys, states(5, 0)[0], rtol=0, atol=0)
 
 
-def test_layers_of_another_kind_stay_as_they_are() -> None:
+def test_a_layer_with_a_window_gives_what_the_stock_one_gives_and_forgets_the_rest() -> None:
+    ours, theirs = WindowLayer(4), DynamicSlidingWindowLayer(4)
+    for step, count in enumerate((9, 1, 1, 5, 1)):
+        given = states(count, step)
+        for made, stock in zip(ours.update(*given), theirs.update(*given), strict=True):
+            torch.testing.assert_close(made, stock, rtol=0, atol=0)
+        torch.testing.assert_close(ours.keys, theirs.keys, rtol=0, atol=0)
+        assert ours.get_seq_length() == theirs.get_seq_length()
+        # the stock layer holds on to the whole prompt
+        places = 4 if count == 1 else 3
+        assert ours.keys.untyped_storage().nbytes() == places * 2 * 4 * 4
+        assert ours.values.untyped_storage().nbytes() == places * 2 * 4 * 4
+
+
+def test_every_layer_gets_the_cache_of_its_kind() -> None:
     config = Qwen2Config(
         num_hidden_layers=2,
         use_sliding_window=True,
@@ -66,7 +84,7 @@ def test_layers_of_another_kind_stay_as_they_are() -> None:
         layer_types=["full_attention", "sliding_attention"],
     )
     kinds = [type(layer) for layer in preallocated_cache(config, 8).layers]
-    assert kinds == [PreallocatedLayer, DynamicSlidingWindowLayer]
+    assert kinds == [PreallocatedLayer, WindowLayer]
 
 
 class _Reads(TorchFunctionMode):

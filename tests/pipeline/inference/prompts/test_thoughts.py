@@ -44,10 +44,26 @@ SWITCHES_OPEN = TURN + (
             ("{question}\nThink in <think> first.\nASSISTANT:", False),
         ),
         ("{question}<think>No.</think>", ("{question}<think>No.</think>", True)),
+        ("{question}◁think▷", ("{question}◁think▷\n\n◁/think▷\n\n", True)),
+        ("{question}<seed:think>\n", ("{question}<seed:think>\n\n</seed:think>\n\n", True)),
+        (
+            "{question}<|begin_of_thought|>\n",
+            ("{question}<|begin_of_thought|>\n\n<|end_of_thought|>\n\n", True),
+        ),
+        (
+            "{question}<|thinking_start|>",
+            ("{question}<|thinking_start|>\n\n<|thinking_end|>\n\n", True),
+        ),
+        ("{question}<|think|>", ("{question}<|think|>\n\n<|end|>\n\n", True)),
+        ("{question}<|channel>thought", ("{question}<|channel>thought\n\n<channel|>\n\n", True)),
+        ("{question}◁think▷◁/think▷", ("{question}◁think▷◁/think▷", True)),
+        ("Reflect: <reflection> or not. {question} A:", None),
     ],
 )
 def test_a_prompt_ends_outside_of_a_thought(prompt, expected):
-    assert without_open_thought(prompt) == expected
+    assert without_open_thought(prompt, ("<|end|>", "<|/thought|>")) == (
+        expected or (prompt, False)
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,9 +121,10 @@ def first_word(host, question, tokens):
 def test_marks_of_thoughts_are_known_where_they_are_one_token():
     assert host_of("llava")._prompts.words.thought_ids == set()
     made = tokenizer()
-    made.add_tokens(["<think>"])
+    marks = ["<think>", "◁think▷", "<|begin_of_thought|>"]
+    made.add_tokens([*marks, "</think>", "<thinker>"])
     words = PromptTemplate(made, PromptStyle(ImageMarkers(), "{image}{question}", 999), None, "")
-    assert words.thought_ids == {made.convert_tokens_to_ids("<think>")}
+    assert words.thought_ids == set(made.convert_tokens_to_ids(marks))
 
 
 @pytest.mark.parametrize(

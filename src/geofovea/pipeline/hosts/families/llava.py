@@ -7,6 +7,7 @@ newline with which they end an image of one tile.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor
@@ -15,10 +16,10 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.shapes import EncoderShape
-from geofovea.pipeline.inference.prompts.markers import CHAT_ML
+from geofovea.pipeline.inference.prompts.markers import CHAT_ML, ImageMarkers, PromptStyle
 from geofovea.pipeline.inference.vision.features import tower_features
 
-__all__ = ["LlavaFamily", "LlavaNextFamily", "LlavaOnevisionFamily"]
+__all__ = ["LlavaFamily", "LlavaNextFamily", "LlavaOnevisionFamily", "llava_prompt"]
 
 _HAS_CLASS_TOKEN = {"clip_vision_model": True, "siglip_vision_model": False}
 _TEMPLATES = {
@@ -39,6 +40,23 @@ _LLAMA_TEMPLATES = (
         "<|im_end|><|im_start|>assistant\n",
     ),
 )
+
+
+def _prompts(decoder: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The prompt of a LLaVA with a decoder of some kind, and others by special words."""
+    by_word = _LLAMA_TEMPLATES if decoder == "llama" else ()
+    return _TEMPLATES.get(decoder, Family.template), by_word
+
+
+def llava_prompt(decoder: str, special_words: Collection[str]) -> str:
+    """The prompt of a LLaVA whose model brings none.
+
+    Args:
+        decoder: The ``model_type`` of its decoder.
+        special_words: Of its tokenizer.
+    """
+    template, by_word = _prompts(decoder)
+    return PromptStyle(ImageMarkers(), template, 0, by_word=by_word).template_for(special_words)
 
 
 class LlavaFamily(Family):
@@ -70,9 +88,7 @@ class LlavaFamily(Family):
             )
         self.tile_size = self._only_tile_size(tile_size, vision.image_size)
         self.grid = self._grid(vision.image_size // vision.patch_size)
-        decoder = self.config.text_config.model_type
-        self.template = _TEMPLATES.get(decoder, self.template)
-        self.by_word = _LLAMA_TEMPLATES if decoder == "llama" else ()
+        self.template, self.by_word = _prompts(self.config.text_config.model_type)
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the projector, without the class token."""

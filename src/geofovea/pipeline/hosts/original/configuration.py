@@ -8,6 +8,7 @@ from typing import Any
 __all__ = [
     "DECODERS",
     "GEOCHAT_SIDE",
+    "IMAGE_MARKS",
     "LINEAR",
     "POOLED",
     "PROJECTORS",
@@ -36,6 +37,8 @@ PROJECTORS = {"mlp2x_gelu": "gelu", "mlp1x_gelu": LINEAR, LINEAR: LINEAR}
 
 One linear layer is two, the second of which changes nothing.
 """
+IMAGE_MARKS = ("<im_start>", "<im_end>")
+"""Special words around an image, in models that were trained with them."""
 POOLED = "unires"
 """Tokens of every tile are averaged two by two, without a vector behind a tile: LongVA's way."""
 _PACKED = "spatial"
@@ -76,15 +79,20 @@ def stock_config(
     """
     text = {key: config[key] for key in _DECODER_FIELDS if config.get(key) is not None}
     side = GEOCHAT_SIDE if config["model_type"] == "geochat" else vision.get("image_size", 224)
-    is_next = str(config.get("mm_patch_merge_type", "")).startswith(_PACKED)
-    own: dict[str, Any] = {"image_grid_pinpoints": _pinpoints(config, side)} if is_next else {}
+    is_packed = str(config.get("mm_patch_merge_type", "")).startswith(_PACKED)
+    has_class_token = vision["model_type"] == "clip_vision_model"
+    packed = ("Next", "llava_next") if has_class_token else ("Onevision", "llava_onevision")
+    name, model_type = packed if is_packed else ("", "llava")
+    own: dict[str, Any] = {"image_grid_pinpoints": _pinpoints(config, side)} if is_packed else {}
+    layer = config.get("mm_vision_select_layer", -2)
     return own | {
-        "architectures": [f"Llava{'Next' if is_next else ''}ForConditionalGeneration"],
-        "model_type": "llava_next" if is_next else "llava",
+        "architectures": [f"Llava{name}ForConditionalGeneration"],
+        "model_type": model_type,
         "image_token_index": image_id,
         "projector_hidden_act": projector_activation(config),
-        "vision_feature_layer": config.get("mm_vision_select_layer", -2),
-        "vision_feature_select_strategy": "default",
+        # the last layer of a SigLIP was left out, so that its last one but one is the last
+        "vision_feature_layer": layer if has_class_token else -1,
+        "vision_feature_select_strategy": "default" if has_class_token else "full",
         "tie_word_embeddings": bool(config.get("tie_word_embeddings", False)),
         "torch_dtype": weight_dtype(config, "float16"),
         "text_config": {
@@ -112,9 +120,19 @@ def weight_dtype(config: Mapping[str, Any], usual: str) -> str:
     return str(config.get("dtype") or config.get("torch_dtype") or usual)
 
 
-def host_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``geofovea.json`` has to say of a model, for no stock configuration does."""
-    return {"pool": 2} if config.get("mm_patch_merge_type") == POOLED else {}
+def host_settings(config: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """What ``geofovea.json`` has to say of a model, for no stock configuration does.
+
+    Args:
+        config: The original one.
+        prompt: The usual one of its family.
+    """
+    settings: dict[str, Any] = {}
+    if config.get("mm_patch_merge_type") == POOLED:
+        settings["pool"] = 2
+    if config.get("mm_use_im_start_end"):
+        settings["template"] = prompt.replace("{image}", "{image}".join(IMAGE_MARKS))
+    return settings
 
 
 def answer_rules(config: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +14,12 @@ __all__ = ["check_convertible", "is_original", "not_converted"]
 _EXAMPLE = "llava-hf/llava-1.5-7b-hf"
 # a checkpoint of LRS-VQA has the same layout and a region focus module besides
 _PUBLISHED = ("llm_layer_list", "slice_block_size", "concat_global_img_feature")
+# layers with a function between each two of them
+_DEEP_PROJECTOR = re.compile(r"mlp([3-9]|[1-9]\d+)x_gelu")
 _SUPPORTED: dict[str, tuple[object, ...]] = {
     "mm_projector_type": tuple(PROJECTORS),
     "mm_vision_select_feature": ("patch",),
-    "mm_use_im_start_end": (False, None),
+    "mm_use_im_start_end": (False, True, None),
     "mm_patch_merge_type": ("flat", "spatial_unpad", "spatial", POOLED, None),
     "hidden_act": ("silu",),
 }
@@ -65,6 +68,13 @@ def check_convertible(name: str, config: Mapping[str, Any]) -> None:
             f"{name} is no LLaVA in the layout of its original repository (model_type "
             f"{', '.join(sorted(DECODERS))}, with mm_vision_tower and no vision_config); a "
             "model of a supported family needs no conversion: name it with --model"
+        )
+    if deep := _DEEP_PROJECTOR.fullmatch(str(config.get("mm_projector_type"))):
+        raise ModelError(
+            f"{name} has a projector of {deep[1]} layers (mm_projector_type {deep[0]!r}), and "
+            "every LLaVA class of stock transformers has one of two, so no conversion can hold "
+            "this model: serve it with the code of its authors and name it by openai:NAME, or take "
+            "a model whose projector has one layer or two"
         )
     for key, allowed in _SUPPORTED.items():
         if key in config and config[key] not in allowed:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import read_json
+from geofovea.pipeline.hosts.families.llava import llava_prompt
 from geofovea.pipeline.hosts.original.configuration import (
+    IMAGE_MARKS,
     LINEAR,
     answer_rules,
     host_settings,
@@ -19,6 +21,7 @@ from geofovea.pipeline.hosts.original.configuration import (
 )
 from geofovea.pipeline.hosts.original.stock_weights import check_weights
 from geofovea.pipeline.hosts.original.tower import (
+    SIGLIP,
     image_colors,
     resized_positions,
     tower_folder,
@@ -31,6 +34,7 @@ from geofovea.pipeline.hosts.original.weights import (
     hub_name,
     tower_of,
     two_layers,
+    unread_of_siglip,
     weights_of,
 )
 from geofovea.pipeline.hosts.original.written_folder import (
@@ -65,27 +69,51 @@ def write_llava(
     """
     own = any(name.startswith("vision_tower.") for name, _ in weights_of(files))
     folder = tower_folder(tower or _near(source, str(config["mm_vision_tower"])))
-    image_id, words = _write_tokenizer(source, part)
+    vision = vision_config(folder)
+    _check_layer(config, vision, source)
     rows = next((len(w) for name, w in weights_of(files) if name == EMBEDDINGS), 0)
-    vocabulary = max(words, rows)
-    made = stock_config(config, vision_config(folder), image_id, vocabulary)
+    tokenizer = _write_tokenizer(source, part, config, rows)
+    image_id = int(tokenizer.convert_tokens_to_ids(IMAGE_WORD))
+    vocabulary = max(len(tokenizer), rows)
+    made = stock_config(config, vision, image_id, vocabulary)
     write_json(part / "config.json", made)
-    processor = _processor(made["vision_config"]["image_size"], image_colors(folder))
-    write_json(part / "preprocessor_config.json", processor)
-    if settings := host_settings(config):
+    processor = _processor(vision["model_type"], made["vision_config"]["image_size"])
+    write_json(part / "preprocessor_config.json", processor | image_colors(folder))
+    prompt = llava_prompt(made["text_config"]["model_type"], tokenizer.all_special_tokens)
+    if settings := host_settings(config, prompt):
         write_json(part / SETTINGS_FILE, settings)
     rules = source / "generation_config.json"
     kept = answer_rules(config, read_json(rules) if rules.is_file() else {})
     write_json(part / rules.name, kept)
     patches = made["vision_config"]["image_size"] // made["vision_config"]["patch_size"]
     weights = _fitting(_all_weights(files, folder, own=own), vocabulary, patches)
-    # left in the files by some that do not use them; a head would keep the stock class from tying
-    unused = {NEWLINE} if made["model_type"] != "llava_next" else set()
-    unused |= {HEAD} if made["tie_word_embeddings"] else set()
-    weights = ((name, tensor) for name, tensor in weights if name not in unused)
+    unread = _unread(made)
+    weights = ((name, tensor) for name, tensor in weights if not name.startswith(unread))
     if made["projector_hidden_act"] == LINEAR:
         weights = two_layers(weights)
     _check_all(made, write_weights(part, weights), source)
+
+
+def _unread(made: dict[str, Any]) -> tuple[str, ...]:
+    """What names of weights begin with that lie in files and that the stock model must not have."""
+    vision = made["vision_config"]
+    unread = (NEWLINE,) if made["model_type"] == "llava" else ()
+    # it would keep the stock class from tying it
+    unread += (HEAD,) if made["tie_word_embeddings"] else ()
+    if vision["model_type"] == SIGLIP:
+        unread += unread_of_siglip(vision["num_hidden_layers"])
+    return unread
+
+
+def _check_layer(config: dict[str, Any], vision: dict[str, Any], source: Path) -> None:
+    layer = config.get("mm_vision_select_layer", -2)
+    if vision["model_type"] == SIGLIP and layer != -2:
+        raise ModelError(
+            f"{source} has mm_vision_select_layer = {layer} and a SigLIP, of which LLaVA-NeXT "
+            "takes the last layer but one whatever stands there, and other code does not: write "
+            "-2 into its config.json if it was trained by LLaVA-NeXT, or serve it with its own "
+            "code and name it by openai:NAME"
+        )
 
 
 def _near(source: Path, tower: str) -> str:
@@ -121,20 +149,37 @@ def _check_all(config: dict[str, Any], shapes: dict[str, torch.Size], source: Pa
     check_weights(config, shapes, source, hub_name)
 
 
-def _write_tokenizer(source: Path, part: Path) -> tuple[int, int]:
-    """Copy the tokenizer with a word for images; its id, and how many words there are."""
+def _write_tokenizer(source: Path, part: Path, config: dict[str, Any], rows: int) -> Any:
+    """Copy the tokenizer with a word for images; what was written.
+
+    Raises:
+        ModelError: If it lacks words that the prompts of the model need.
+    """
     tokenizer = tokenizer_of(source)
+    if config.get("mm_use_im_start_end"):
+        ids = tokenizer.convert_tokens_to_ids(list(IMAGE_MARKS))
+        if any(i in (None, tokenizer.unk_token_id) or i >= rows for i in ids):
+            raise ModelError(
+                f"{source} puts {' and '.join(IMAGE_MARKS)} around images (mm_use_im_start_end), "
+                "and its tokenizer or its embeddings do not know them; copy or download it again"
+            )
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_WORD]})
     tokenizer.save_pretrained(part)
-    return int(tokenizer.convert_tokens_to_ids(IMAGE_WORD)), len(tokenizer)
+    return tokenizer
 
 
-def _processor(side: int, colors: dict[str, Any]) -> dict[str, Any]:
+def _processor(kind: str, side: int) -> dict[str, Any]:
+    if kind == SIGLIP:
+        return {
+            "image_processor_type": "SiglipImageProcessor",
+            "image_mean": [0.5] * 3,
+            "image_std": [0.5] * 3,
+            "size": {"height": side, "width": side},
+        }
     return {
         "image_processor_type": "CLIPImageProcessor",
         "image_mean": list(CLIP_MEAN),
         "image_std": list(CLIP_STD),
-        **colors,
         "size": {"shortest_edge": side},
         "crop_size": {"height": side, "width": side},
     }

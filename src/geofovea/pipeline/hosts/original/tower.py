@@ -13,11 +13,15 @@ from geofovea.pipeline.hosts.checkpoint import check_files, first_line, read_jso
 from geofovea.pipeline.inference.vision.image_processor import ImageProcessor
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 
-__all__ = ["image_colors", "resized_positions", "tower_folder", "vision_config"]
+__all__ = ["SIGLIP", "image_colors", "resized_positions", "tower_folder", "vision_config"]
 
 _SECONDS = 10
 _PROCESSOR = "preprocessor_config.json"
 _FILES = ["config.json", _PROCESSOR, "*.safetensors", "*.safetensors.index.json"]
+SIGLIP = "siglip_vision_model"
+_KINDS = {"clip": "clip_vision_model", "siglip": SIGLIP}
+_KINDS |= {kind: kind for kind in _KINDS.values()}
+_SIZES = ("image_size", "patch_size", "num_hidden_layers")
 _COLORS = ("image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor")
 
 
@@ -42,19 +46,47 @@ def tower_folder(name: str) -> Path:
 
 
 def vision_config(folder: Path) -> dict[str, Any]:
-    """What the ``config.json`` of a tower says of its vision side.
+    """What the ``config.json`` of a tower says of its vision side, as a stock LLaVA has it.
+
+    Of a SigLIP the original code takes neither the last layer nor the head.
 
     Raises:
-        ModelError: If it is no CLIP.
+        ModelError: If it is neither a CLIP nor a SigLIP.
     """
     config = read_json(folder / "config.json")
     part = config.get("vision_config", config)
-    kind = part.get("model_type", config.get("model_type")) if isinstance(part, dict) else None
-    if kind not in ("clip_vision_model", "clip"):
+    named = part.get("model_type", config.get("model_type")) if isinstance(part, dict) else None
+    kind = _KINDS.get(str(named))
+    if kind is None:
         raise ModelError(
-            f"the vision tower in {folder} is a {kind!r}; only those of CLIP can be converted"
+            f"the vision tower in {folder} is a {named!r}, and stock LLaVA classes have a CLIP or "
+            "a SigLIP: serve the model with the code of its authors and name it by openai:NAME"
         )
-    return {**part, "model_type": "clip_vision_model"}
+    stock = {**part, "model_type": kind, **_sizes(kind, part)}
+    if kind == SIGLIP:
+        stock |= {"num_hidden_layers": stock["num_hidden_layers"] - 1, "vision_use_head": False}
+    return stock
+
+
+def _sizes(kind: str, part: dict[str, Any]) -> dict[str, Any]:
+    """Sizes of a tower; files leave out those that are usual."""
+    from transformers import CLIPVisionConfig, SiglipVisionConfig
+
+    make = SiglipVisionConfig if kind == SIGLIP else CLIPVisionConfig
+    try:
+        made = make.from_dict(part)
+        sizes = {name: int(getattr(made, name)) for name in _SIZES}
+    except Exception as error:  # a file that somebody else wrote may confuse it in any way
+        raise ModelError(
+            f"the config.json of the vision tower does not describe one ({first_line(error)}); "
+            "copy or download it again"
+        ) from error
+    if min(sizes.values()) < 1:
+        raise ModelError(
+            f"the config.json of the vision tower has sizes below 1 ({sizes}); copy or download it "
+            "again"
+        )
+    return sizes
 
 
 def image_colors(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ __all__ = [
     "tensors_in",
     "tower_of",
     "two_layers",
+    "unread_of_siglip",
     "weights_of",
 ]
 
@@ -78,6 +79,16 @@ def two_layers(weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Ten
         if name == f"{PROJECTOR}linear_1.weight":
             yield f"{PROJECTOR}linear_2.weight", torch.eye(len(tensor), dtype=tensor.dtype)
             yield f"{PROJECTOR}linear_2.bias", torch.zeros(len(tensor), dtype=tensor.dtype)
+
+
+def unread_of_siglip(layers: int) -> tuple[str, ...]:
+    """What names of the weights begin with that the original code does not use.
+
+    Args:
+        layers: Of the tower, without the last one.
+    """
+    tower = "vision_tower.vision_model."
+    return (f"{tower}encoder.layers.{layers}.", f"{tower}head.")
 
 
 def weights_of(files: list[Path]) -> Iterator[tuple[str, Tensor]]:

@@ -27,22 +27,40 @@ def block_masks(decoder: Any, blocks: Tensor, dtype: torch.dtype) -> Tensor | di
         decoder has several.
     """
     config, places = decoder.config, torch.arange(blocks.shape[1], device=blocks.device)
-    causal = places[:, None] >= places
-    within = (blocks[:, :, None] == blocks[:, None]) & (blocks >= 0)[:, None]
     kinds = set(getattr(config, "layer_types", None) or ())
     if not kinds:
-        return _added(causal | within, dtype)
-    masks = {"full_attention": causal | within}
+        return _added(_whole(blocks, places), dtype)
+    masks = {"full_attention": _added(_whole(blocks, places), dtype)}
     if "sliding_attention" in kinds:
-        near = places > places[:, None] - config.sliding_window
+        window = config.sliding_window
         # a window of Gemma 3 bounds what an image sees of itself, one of Gemma 2 does not
-        windowed = near & (causal | within)
-        masks["sliding_attention"] = (
-            windowed if config.model_type == "gemma3_text" else (near & causal) | within
+        bounds_blocks = config.model_type == "gemma3_text"
+        masks["sliding_attention"] = _added(
+            _windowed(blocks, places, window, bounds_blocks=bounds_blocks), dtype
         )
-    return {kind: _added(mask, dtype) for kind, mask in masks.items()}
+    return masks
+
+
+# each step below is in place: at 65,000 tokens a matrix of truth values takes 4 GB
+def _whole(blocks: Tensor, places: Tensor) -> Tensor:
+    """Who sees whom without a window, bool ``(b, s, s)``."""
+    return _within(blocks).logical_or_(places[:, None] >= places)
+
+
+def _windowed(blocks: Tensor, places: Tensor, window: int, *, bounds_blocks: bool) -> Tensor:
+    """Likewise where a token sees the last ``window`` places."""
+    near = places > places[:, None] - window
+    if bounds_blocks:
+        return _whole(blocks, places).logical_and_(near)
+    return _within(blocks).logical_or_(near.logical_and_(places[:, None] >= places))
+
+
+def _within(blocks: Tensor) -> Tensor:
+    """Which tokens are in one block, bool ``(b, s, s)``."""
+    return (blocks[:, :, None] == blocks[:, None]).logical_and_((blocks >= 0)[:, None])
 
 
 def _added(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask ``(b, 1, s, s)`` that hides what is not visible; takes the truth values for it."""
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-    return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
+    return mask.masked_fill_(visible.logical_not_(), torch.finfo(dtype).min)[:, None]

@@ -6,6 +6,9 @@ tensors of a size that the device's allocator has never seen. Here the room is t
 writes its own row. Attention is given the same numbers at the same places, so results do not
 change, and as the length is exact, no mask over unused places is needed (a ``StaticCache`` needs
 one).
+
+A stock layer with a window keeps the last keys as a view of all of them, so that a long prompt
+stays in memory as a whole; here what it sees no more is given back.
 """
 
 from __future__ import annotations
@@ -14,22 +17,29 @@ from typing import Any
 
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-__all__ = ["PreallocatedLayer", "filled_cache", "preallocated_cache"]
+__all__ = ["PreallocatedLayer", "WindowLayer", "filled_cache", "preallocated_cache"]
 
 
 def preallocated_cache(config: Any, room: int) -> DynamicCache:
     """An empty cache for a decoder whose layers have room for ``room`` tokens, and grow beyond.
 
-    Layers of another kind (sliding windows) stay as ``transformers`` makes them.
+    Those with a window keep what stands in it and no more; other kinds stay as ``transformers``
+    makes them.
     """
     cache = DynamicCache(config=config)
-    # a subclass may keep other numbers than all keys and values
-    cache.layers = [
-        PreallocatedLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
-    ]
+    cache.layers = [_own(layer, room) for layer in cache.layers]
     return cache
+
+
+def _own(layer: Any, room: int) -> Any:
+    # a subclass may keep other numbers than all keys and values
+    if type(layer) is DynamicLayer:
+        return PreallocatedLayer(room)
+    if type(layer) is DynamicSlidingWindowLayer:
+        return WindowLayer(layer.sliding_window)
+    return layer
 
 
 def filled_cache(config: Any, keys: Tensor, values: Tensor, count: int) -> DynamicCache:
@@ -104,3 +114,17 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         length = filled.shape[-2]
         roomy[..., :length, :] = filled
         return roomy
+
+
+class WindowLayer(DynamicSlidingWindowLayer):  # type: ignore[misc]
+    """A ``DynamicSlidingWindowLayer`` that keeps no memory of keys outside of its window."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Append ``(b, h, m, d)`` keys and values; those that the new ones see, as in the stock."""
+        keys, values = super().update(key_states, value_states, *args, **kwargs)
+        # a step of an answer leaves one place behind, and would pay a copy for it each time
+        if keys.shape[-2] > self.keys.shape[-2] + 1:
+            self.keys, self.values = self.keys.clone(), self.values.clone()
+        return keys, values

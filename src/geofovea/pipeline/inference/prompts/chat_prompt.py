@@ -8,18 +8,21 @@ order.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from geofovea.datasets.scoring.spoken_answer import (
+    THOUGHT_CLOSES,
+    THOUGHT_OPENS,
+    closing_mark,
+)
 from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
 from geofovea.pipeline.inference.prompts.markers import PromptStyle
 
 __all__ = [
-    "THOUGHT_MARKS",
     "ChatPrompt",
     "chat_prompt",
-    "closing_mark",
     "opened_thought",
     "without_open_thought",
 ]
@@ -27,16 +30,12 @@ __all__ = [
 _STAND_IN = "GEOFOVEAQUESTION"
 # what writes more is no prompt, and left out
 _LONGEST_CHAT = 20_000
-THOUGHT_MARKS = ("<think>", "<thinking>", "<thought>", "<reasoning>", "[THINK]")
-"""What opens a thought in the vocabularies of models that think."""
 _SWITCH = "enable_thinking"
-_MARK = f"(?P<mark>{'|'.join(map(re.escape, THOUGHT_MARKS))})"
+_MARK = f"(?P<mark>{THOUGHT_OPENS})"
 # some templates write the first words of a thought, or of the thought that they close
-_BEGUN = r"[^<{}:\[]{0,80}"
-_OPEN_THOUGHT = re.compile(rf"{_MARK}{_BEGUN}\Z")
-_CLOSED_THOUGHT = re.compile(
-    rf"{_MARK}{_BEGUN}(?:</(?:think|thinking|thought|reasoning)>|\[/THINK\])\s*\Z"
-)
+_BEGUN = r"[^<{}:\[◁]{0,80}"
+_OPEN_THOUGHT = re.compile(rf"{_MARK}{_BEGUN}\Z", re.IGNORECASE)
+_CLOSED_THOUGHT = re.compile(rf"{_MARK}{_BEGUN}(?:{THOUGHT_CLOSES})\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +128,19 @@ def _answering_at_once(
     return prompt
 
 
-def closing_mark(mark: str) -> str:
-    """What closes the thought that a mark of `THOUGHT_MARKS` opens."""
-    return f"{mark[0]}/{mark[1:]}"
-
-
-def without_open_thought(prompt: str) -> tuple[str, bool]:
+def without_open_thought(prompt: str, words: Collection[str] = ()) -> tuple[str, bool]:
     """A prompt that ends outside of any thought, and whether it ends with a closed one.
 
     What a model writes behind a prompt that opens a thought is no answer. The empty thought is the
     one that Qwen's own templates write where thinking is switched off.
+
+    Args:
+        prompt: With places for image and question.
+        words: Of the model; where several could close the thought, it is one of these.
     """
     if opened := _OPEN_THOUGHT.search(prompt):
         mark = opened["mark"]
-        return f"{prompt[: opened.start()]}{mark}\n\n{closing_mark(mark)}\n\n", True
+        return f"{prompt[: opened.start()]}{mark}\n\n{closing_mark(mark, words)}\n\n", True
     return prompt, _CLOSED_THOUGHT.search(prompt) is not None
 
 
@@ -157,7 +155,8 @@ def opened_thought(prompt: str, template: object) -> tuple[str, bool] | None:
         return opened["mark"], True
     if not isinstance(template, str) or _SWITCH not in template:
         return None
-    return next(((mark, False) for mark in THOUGHT_MARKS if mark in template), None)
+    named = re.search(THOUGHT_OPENS, template, re.IGNORECASE)
+    return (named[0], False) if named else None
 
 
 def _with_places(rendered: str, images: Sequence[str]) -> str | None:

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from geofovea.datasets.scoring.spoken_answer import THOUGHT_OPENS, closing_mark
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.prompts.chat_prompt import (
-    THOUGHT_MARKS,
     chat_prompt,
-    closing_mark,
     opened_thought,
     without_open_thought,
 )
@@ -31,6 +30,7 @@ from geofovea.pipeline.inference.prompts.markers import (
 __all__ = ["PromptIds", "PromptTemplate"]
 
 _MAX_PROMPTS = 64
+_MARKS_BEGIN = ("<", "[", "◁")
 _MARK = re.compile(r"(<[^<>]+>|\[[A-Z_]+\])")
 
 
@@ -107,7 +107,7 @@ class PromptTemplate:
         )
         full = template or chat or usual
         self._template, self.closes_thought = (
-            (full, False) if thinks else without_open_thought(full)
+            (full, False) if thinks else without_open_thought(full, self._possible_marks())
         )
         self.thought = self._thought_marks(full, thought_tokens) if thinks else None
         # some templates write the word that begins a text by themselves, PaliGemma's behind images
@@ -116,10 +116,15 @@ class PromptTemplate:
         self._adds_special = not (begin and first.startswith(begin))
         self.marks = self._marker_ids()
 
+    def _possible_marks(self) -> dict[str, int]:
+        """Words of the tokenizer that look like marks of something, with their ids."""
+        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        return {word: number for word, number in vocabulary.items() if word[:1] in _MARKS_BEGIN}
+
     def _thought_ids(self) -> set[int]:
         """Single tokens that open a thought."""
-        single = (self._encode(mark, special=False) for mark in THOUGHT_MARKS)
-        return {ids[0] for ids in single if len(ids) == 1} - {self._tokenizer.unk_token_id}
+        opens = re.compile(THOUGHT_OPENS, re.IGNORECASE)
+        return {number for word, number in self._possible_marks().items() if opens.fullmatch(word)}
 
     def _marker_ids(self) -> MarkerIds:
         marks = self._marks
@@ -142,12 +147,11 @@ class PromptTemplate:
                 "checkpoint that thinks"
             )
         mark, is_open = thought
-        opening, closing = (
-            tuple(self._encode(word, special=False)) for word in (mark, closing_mark(mark))
-        )
+        close = closing_mark(mark, self._possible_marks())
+        opening, closing = (tuple(self._encode(word, special=False)) for word in (mark, close))
         if not closing or self._tokenizer.unk_token_id in (*opening, *closing):
             raise ModelError(
-                f"the tokenizer of this model has no words {mark} and {closing_mark(mark)}, so "
+                f"the tokenizer of this model has no words {mark} and {close}, so "
                 "that the end of a thought would not be noticed: load it with thinking='off', or "
                 "copy or download it again, tokenizer included"
             )
