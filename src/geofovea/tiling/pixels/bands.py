@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 from geofovea.errors import SceneError
@@ -223,8 +224,8 @@ def _check_band_map(scene: Scene, band_map: Mapping[str, int]) -> None:
     for role, band in band_map.items():
         if role not in ROLES or not 1 <= band <= scene.count:
             raise SceneError(
-                f"{role}={band} is no entry of a band map; roles are {', '.join(ROLES)} and bands "
-                f"go from 1 to {scene.count}"
+                f"{role}={band} is not an entry of a band map; roles are {', '.join(ROLES)} and "
+                f"bands go from 1 to {scene.count}"
             )
 
 
@@ -277,7 +278,7 @@ def _by_number(descriptions: list[str]) -> BandRoles | None:
     if not is_landsat and "nir" not in bands and "8a" in numbers:
         bands["nir"] = numbers["8a"]
     sensor = "Landsat 8" if is_landsat else "Sentinel-2"
-    texts = ", ".join(text for text in descriptions if text)[:60]
+    texts = shorten(", ".join(text for text in descriptions if text), 80, placeholder=" …")
     return BandRoles(
         bands,
         f"the band numbers of {sensor}",
