@@ -182,7 +182,7 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
         )
     source = _resolve_file(name, policy)
     if page and source.driver != "GTiff":
-        raise SceneRefusedError(f"{name!r} is no TIFF, so it has no page {page}; give {name!r}")
+        raise SceneRefusedError(f"{name!r} is not a TIFF, so it has no page {page}; give {name!r}")
     return replace(source, page=page)
 
 
@@ -196,7 +196,7 @@ def _require_vrt(policy: SourcePolicy, what: str) -> None:
     if not policy.allow_vrt:
         raise SceneRefusedError(
             f"{what} is a GDAL virtual raster, which can read any file on this machine; pass "
-            "allow_vrt=True if you trust it, or give one of: "
+            "allow_vrt=True to geofovea.open_scene if you trust it, or give one of: "
             f"{ALLOWED_FORMATS}"
         )
 
@@ -206,8 +206,9 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
         # says which host, once it is known that the name can be opened at all
         host = host_of(name)
         raise SceneRefusedError(
-            f"{redacted(name)!r} is far away; if you trust it, pass allow_remote=True and "
-            f"allowed_hosts=({host!r},), or download the file and give its path"
+            f"{redacted(name)!r} is on another machine; if you trust it, pass "
+            f"allow_remote=True and allowed_hosts=({host!r},) to geofovea.open_scene, or download "
+            "the file and give its path"
         )
     remote, head, tail = probe(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.display_name, head, SourcePolicy())

@@ -19,6 +19,8 @@ _ARGUMENT = re.compile(
     r"(?P<value>'[^']*'|\"[^\"]*\"|\([^()]*\)|\{[^{}]*\}|\[[^\[\]]*\]|[^\s,;:()'\"{}\[\]]*)"
     r"(?P<comma>, (?=[a-z][a-z_]*=))?"
 )
+# the function that takes what a verb has as options
+_OPENER = re.compile(r" to geofovea\.open_scene\b")
 # arguments of functions whose options bear another name inside a verb
 _PARAMETERS = {
     "endpoint": "endpoint_url",
@@ -49,7 +51,7 @@ def in_shell_words(message: str, verb: click.Command | None) -> str:
         end = " " if match["comma"] else ""
         return _typed(option, match["value"]) + end
 
-    return _ARGUMENT.sub(replaced, message)
+    return _ARGUMENT.sub(replaced, _OPENER.sub("", message) if verb else message)
 
 
 def _options(verb: click.Command) -> Iterator[tuple[str, click.Option]]:
