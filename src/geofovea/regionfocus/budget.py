@@ -59,7 +59,7 @@ class Budget:
             # True is an int to Python, and a budget of one tile was hardly meant
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise BudgetError(
-                    f"{name}={count!r} is no budget: it needs a whole number of at least 1"
+                    f"{name}={count!r} is not a budget: it needs a whole number of at least 1"
                 )
         for name in ("seconds", "host_ram_mb", "device_ram_mb"):
             limit: object = getattr(self, name)
@@ -68,8 +68,8 @@ class Budget:
             is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
             if not is_number or not 0 < float(limit) < math.inf:  # type: ignore[arg-type]
                 raise BudgetError(
-                    f"{name}={limit!r} is no budget: it needs a positive number; leave it out for "
-                    "no limit"
+                    f"{name}={limit!r} is not a budget: it needs a positive number; leave it out "
+                    "for no limit"
                 )
 
     def to_json(self) -> dict[str, int | float | None]:

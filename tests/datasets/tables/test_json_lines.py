@@ -1,4 +1,4 @@
-"""Values come with the numbers of their lines, and a line that is no JSON is named."""
+"""Values come with the numbers of their lines, and a line that is not JSON is named."""
 
 import pytest
 

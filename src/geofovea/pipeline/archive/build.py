@@ -221,4 +221,4 @@ class _Builder:
         try:
             return int(text) if text.lstrip("+-").isdecimal() else float(text)
         except ValueError as error:
-            raise DataError(f"the index holds nodata={text!r}, which is no number") from error
+            raise DataError(f"the index holds nodata={text!r}, which is not a number") from error

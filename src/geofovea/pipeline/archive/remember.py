@@ -88,7 +88,7 @@ def remember_scenes(
 
     Raises:
         DataError: If a name stands for no scene.
-        OutputError: If ``$GEOFOVEA_TOKENS_GB`` is no positive number.
+        OutputError: If ``$GEOFOVEA_TOKENS_GB`` is not a positive number.
         ModelError: If the model cannot answer from a memory.
     """
     sources = [scenes] if isinstance(scenes, (str, os.PathLike)) else scenes

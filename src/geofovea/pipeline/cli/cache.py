@@ -47,7 +47,7 @@ def _seconds(_ctx: click.Context, _option: click.Parameter, text: str | None) ->
     match = _AGE.fullmatch(text)
     if match is None:
         raise click.BadParameter(
-            f"{text!r} is no age; give a number with m, h, d or w, such as 30d"
+            f"{text!r} is not an age; give a number with m, h, d or w, such as 30d"
         )
     return float(match[1]) * _SECONDS[match[2]]
 

@@ -89,14 +89,16 @@ def find_changes(
         The places in the reference scene, the surest first; none is no error.
 
     Raises:
-        QuestionError: If the phrase is empty or too long, or ``min_score`` is no share.
+        QuestionError: If the phrase is empty or too long, or ``min_score`` is not a share.
         BudgetError: If the budget does not hold one tile of each date, and a native one.
         SceneError: If the scenes show no common place, or are not the files they were.
     """
     if min_score is None:
         min_score = MIN_SCORE if phrase is None else _MIN_SCORE_OF_PHRASE
     if not 0 < min_score < 1:
-        raise QuestionError(f"min_score={min_score!r} is no share: give a number between 0 and 1")
+        raise QuestionError(
+            f"min_score={min_score!r} is not a share: give a number between 0 and 1"
+        )
     words = None if phrase is None else checked_phrase(phrase)
     clock = StageClock()
     native = NativeTiles.of(series.pyramid, region)

@@ -38,7 +38,7 @@ class MemoryOptions:
         # no name of an option: megabytes= is another one where scenes are indexed
         if not 0 < self.megabytes < math.inf:
             raise BudgetError(
-                f"a scene memory of {self.megabytes} megabytes is none; give it a number above 0"
+                f"a scene memory of {self.megabytes} megabytes holds nothing; give it more than 0"
             )
         if not 0 <= self.ready_megabytes < math.inf:
             raise BudgetError(

@@ -137,7 +137,7 @@ def tokens_limit_bytes() -> int:
     """How large all files may become together: ``$GEOFOVEA_TOKENS_GB``, else 8 GB.
 
     Raises:
-        OutputError: If the variable is no positive number.
+        OutputError: If the variable is not a positive number.
     """
     return gigabytes_from(TOKENS_LIMIT_VARIABLE, _DEFAULT_GB, "encoded tiles")
 

@@ -218,7 +218,7 @@ def _region_focus_host(host: Host) -> SupportsRegionFocus:
 def _pictures_host(host: Host) -> SupportsImages:
     if not isinstance(host, SupportsImages):
         raise ModelError(
-            f"focus='prompted' asks a model behind an endpoint, and {host.name} is none; "
+            f"focus='prompted' asks a model behind an endpoint, and {host.name} is not one; "
             "choose attention or similarity, or name one with model='openai:NAME'"
         )
     return host

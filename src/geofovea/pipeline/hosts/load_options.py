@@ -76,7 +76,7 @@ class LoadOptions:
         for name, values in allowed.items():
             value = getattr(self, name)
             if value is not None and value not in values:
-                raise ModelError(f"{name}={value!r} is none of {', '.join(values)}")
+                raise ModelError(f"{name}={value!r} is not one of {', '.join(values)}")
         for name in ("answer_tokens", "thought_tokens"):
             tokens = getattr(self, name)
             if tokens is not None and (
@@ -84,7 +84,9 @@ class LoadOptions:
                 or isinstance(tokens, bool)
                 or not 1 <= tokens <= LONGEST_ANSWER
             ):
-                raise ModelError(f"{name}={tokens!r} is no whole number from 1 to {LONGEST_ANSWER}")
+                raise ModelError(
+                    f"{name}={tokens!r} is not a whole number from 1 to {LONGEST_ANSWER}"
+                )
         if self.thought_tokens is not None and self.thinking != "room":
             raise ModelError("thought_tokens= is for thinking='room'; give both, or none")
         if self.threads is not None and self.threads < 1:

@@ -89,11 +89,11 @@ class FindOptions:
         checked_mode(self.coverage)
         if not 0 < self.min_score <= 1:
             raise QuestionError(
-                f"min_score={self.min_score!r} is no probability: give a number above 0, at most 1"
+                f"min_score={self.min_score!r} is not a probability: give a number above 0, up to 1"
             )
         if not 0 <= self.sampled_share <= 0.9:
             raise QuestionError(
-                f"sampled_share={self.sampled_share!r} is no share: give a number from 0 to 0.9"
+                f"sampled_share={self.sampled_share!r} is not a share: give a number from 0 to 0.9"
             )
 
 

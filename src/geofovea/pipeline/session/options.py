@@ -59,5 +59,5 @@ class AnswerOptions:
     def __post_init__(self) -> None:
         if self.geometry not in GEOMETRY_NAMES:
             raise QuestionError(
-                f"geometry={self.geometry!r} is none of {', '.join(GEOMETRY_NAMES)}"
+                f"geometry={self.geometry!r} is not one of {', '.join(GEOMETRY_NAMES)}"
             )

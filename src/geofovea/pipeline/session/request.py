@@ -76,7 +76,7 @@ class AskRequest:
         """The question without blanks around it; a finished prompt as it is.
 
         Raises:
-            QuestionError: If it is no text, empty or too long, or holds what no encoding can write.
+            QuestionError: If it is not text, is empty or too long, or holds what cannot be encoded.
         """
         words = writable(self.question, "the question").strip()
         if is_blank(words):
@@ -97,7 +97,7 @@ def writable(text: object, what: str) -> str:
         what: What it is, for the message.
 
     Raises:
-        QuestionError: If it is no text, or holds half a character, as bytes of another encoding
+        QuestionError: If it is not text, or holds half a character, as bytes of another encoding
             become on the command line.
     """
     if not isinstance(text, str):
@@ -137,7 +137,7 @@ def budget_of(
     """A budget with some limits replaced; None, the host's own, where nothing was given.
 
     Raises:
-        BudgetError: If it is no budget, or a limit is impossible.
+        BudgetError: If it is not a budget, or a limit is impossible.
     """
     limits = {"tiles": tiles, "tokens": tokens}
     changes = {name: limit for name, limit in limits.items() if limit is not None}

@@ -184,7 +184,7 @@ class EndpointSettings:
         """The key from the environment; None where the default variable is not set.
 
         Raises:
-            ModelError: If another variable was named and is not set, or what it holds is no key.
+            ModelError: If another variable was named and is not set, or what it holds is not a key.
         """
         key = os.environ.get(self.key_variable, "").strip()
         if not key and self.key_variable == DEFAULT_KEY_VARIABLE and self._is_openai:

@@ -45,7 +45,7 @@ def vision_config(folder: Path) -> dict[str, Any]:
     """What the ``config.json`` of a tower says of its vision side.
 
     Raises:
-        ModelError: If it is no CLIP.
+        ModelError: If it is not a CLIP.
     """
     config = read_json(folder / "config.json")
     part = config.get("vision_config", config)

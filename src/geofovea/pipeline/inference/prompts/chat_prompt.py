@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _STAND_IN = "GEOFOVEAQUESTION"
-# what writes more is no prompt, and left out
+# what writes more is not a prompt, and left out
 _LONGEST_CHAT = 20_000
 THOUGHT_MARKS = ("<think>", "<thinking>", "<thought>", "<reasoning>", "[THINK]")
 """What opens a thought in the vocabularies of models that think."""
