@@ -119,7 +119,7 @@ def test_a_malformed_manifest_is_named_by_row_and_column(write, name, content, w
 
 def test_two_rows_of_one_id_are_named_both(write):
     path = write("m.csv", "id,scene\na,1.tif\nb,2.tif\na,3.tif\n")
-    with pytest.raises(DataError, match=r"'a' stands twice: in .*row 1 and in .*row 3"):
+    with pytest.raises(DataError, match=r"'a' occurs twice: in .*row 1 and in .*row 3"):
         list_scenes([str(path)])
 
 

@@ -144,7 +144,7 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
         other = rows_by_id.setdefault(row.id, row)
         if other is not row:
             raise DataError(
-                f"the id {row.id!r} stands twice: in {other.origin or other.name} and in "
+                f"the id {row.id!r} occurs twice: in {other.origin or other.name} and in "
                 f"{row.origin or row.name}; give each row its own"
                 + ("" if row.collection else ", or leave the column out")
             )
@@ -191,7 +191,7 @@ def _check_columns(file: Path, columns: list[str], named: ManifestColumns) -> No
         )
     names = named.names(file, columns)
     for name in sorted({c for c in columns if c in named.known and columns.count(c) > 1}):
-        raise DataError(f"{file}: the column {name!r} stands twice in its header")
+        raise DataError(f"{file}: the column {name!r} occurs twice in its header")
     check_places(file, columns)
     if "scene" not in columns and "scene" not in names.values():
         raise DataError(

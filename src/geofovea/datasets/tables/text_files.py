@@ -67,7 +67,7 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(
-            f"the name {twice!r:.80} stands twice in one object; leave out one of them"
+            f"the name {twice!r:.80} occurs twice in one object; leave out one of them"
         )
     return values
 

@@ -188,7 +188,7 @@ def _warnings(changed: int, missing: int, partial: int) -> tuple[str, ...]:
     texts = (
         (changed, f"left out, because the file has changed since it was indexed; {again}"),
         (missing, "no longer where the index has it; its tiles are compared all the same"),
-        (partial, f"not indexed to the end; {again} to go on"),
+        (partial, f"not indexed to the end; {again} to continue"),
     )
     return tuple(
         f"{count} scene{'' if count == 1 else 's'}: {text}" for count, text in texts if count

@@ -210,7 +210,7 @@ def _with_regions(
     for region in regions:
         if region.name in names:
             raise DataError(
-                f"the polygon name {region.name!r} stands twice: in {names[region.name]} and in "
+                f"the polygon name {region.name!r} occurs twice: in {names[region.name]} and in "
                 f"{region.origin}; name another column, or none"
             )
         names[region.name] = region.origin

@@ -163,5 +163,5 @@ def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:
                 f"a choice has 1 to {_LONGEST_CHOICE} characters, got {choice!r:.60}"
             )
     if len(set(cleaned)) != len(cleaned):
-        raise QuestionError(f"each choice may stand once, got {', '.join(cleaned)}")
+        raise QuestionError(f"give each choice once, got {', '.join(cleaned)}")
     return cleaned

@@ -169,7 +169,7 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     page, name = split_page(name)
     if page and is_remote_name(name):
         raise SceneRefusedError(
-            f"a page of {redacted(name)!r} cannot be opened from far away; download the file, and "
+            f"a page of {redacted(name)!r} cannot be opened over the network; download the file, and "
             f"give GTIFF_DIR:{page}:PATH"
         )
     if is_remote_name(name):
@@ -283,7 +283,7 @@ def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
     advice = advice_on_bytes(head) if head else "is empty; copy or download it again"
     if not advice:
         advice = "is in no format that is opened; if it is a raster, convert it with gdal_translate"
-    raise SceneRefusedError(f"{name!r} {advice}; allowed are {ALLOWED_FORMATS}")
+    raise SceneRefusedError(f"{name!r} {advice}; supported formats: {ALLOWED_FORMATS}")
 
 
 def _check_end(name: str, driver: str, tail: bytes) -> None:
