@@ -99,8 +99,8 @@ def test_a_place_that_is_not_used_is_an_error(suffix, columns, words, tmp_path):
     [
         ({"geometry": None}, "is empty"),
         ({"geometry": {"type": "Polygon", "coordinates": []}}, "is empty"),
-        ({"geometry": {"type": "Polygon"}}, "no geometry"),
-        ({"geometry": 5}, "no geometry"),
+        ({"geometry": {"type": "Polygon"}}, "not a geometry"),
+        ({"geometry": 5}, "not a geometry"),
         ({"geometry": {"type": "Polygon", "coordinates": [[[0, "a"]]]}}, "not a geometry"),
         ({"bbox": [0, 0, 1, 1]}, "'bbox': holds a place"),
         ({"bbox": {"xmin": 0, "ymin": 0, "xmax": 1, "ymax": 1}}, "'bbox': holds a place"),

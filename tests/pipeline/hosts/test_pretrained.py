@@ -168,9 +168,9 @@ def test_bits_reach_transformers_as_bitsandbytes_options():
     ("options", "words"),
     [
         ({"dtype": "int7"}, "dtype='int7' is not one of auto, float32"),
-        ({"quantization": "1bit"}, "none of 8bit, 4bit"),
-        ({"device_map": "somewhere"}, "none of auto, balanced"),
-        ({"positions": "behind"}, "none of compact, original, scene"),
+        ({"quantization": "1bit"}, "not one of 8bit, 4bit"),
+        ({"device_map": "somewhere"}, "not one of auto, balanced"),
+        ({"positions": "behind"}, "not one of compact, original, scene"),
         ({"device": "meta", "device_map": "auto"}, "leave out the device"),
     ],
 )

@@ -169,8 +169,8 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     page, name = split_page(name)
     if page and is_remote_name(name):
         raise SceneRefusedError(
-            f"a page of {redacted(name)!r} cannot be opened over the network; download the file, and "
-            f"give GTIFF_DIR:{page}:PATH"
+            f"a page of {redacted(name)!r} cannot be opened over the network; download the file, "
+            f"and give GTIFF_DIR:{page}:PATH"
         )
     if is_remote_name(name):
         return _resolve_remote(name, policy)
