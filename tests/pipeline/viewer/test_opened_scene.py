@@ -15,6 +15,9 @@ def test_a_scene_is_opened_asked_once_and_many_times(tiny_folder, scene_path):
     requests = [gf.AskRequest(QUESTION, few), gf.AskRequest("What is it?", few)]
     assert [a.question for a in scene.ask_many(requests)] == [QUESTION, "What is it?"]
     assert scene.ask_many(requests)[0].text == answer.text
+    assert [type(each) for each in scene.ask_many([None, ""])] == [gf.QuestionError] * 2
+    with pytest.raises(gf.QuestionError, match="got the one text 'What is"):
+        scene.ask_many("What is it?")
 
 
 def test_a_path_is_opened_with_the_options_of_a_scene(tiny_host, scene_path, tmp_path):

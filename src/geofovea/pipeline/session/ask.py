@@ -273,8 +273,8 @@ def host_of(
         return load_host(name, endpoint=endpoint, threads=threads, **loading)
     if not isinstance(model, Host):
         raise ModelError(
-            f"model={model!r:.60} is neither the name of a model nor a loaded one; give 'embedded', "
-            "a folder, a hub id, openai:NAME, or what geofovea.load_host returns"
+            f"model={model!r:.60} is neither the name of a model nor a loaded one; give "
+            "'embedded', a folder, a hub id, openai:NAME, or what geofovea.load_host returns"
         )
     if threads is not None:
         set_threads(model, threads)

@@ -24,6 +24,7 @@ __all__ = [
     "checked_budget",
     "checked_choices",
     "is_blank",
+    "requests_of",
     "writable",
 ]
 
@@ -165,3 +166,17 @@ def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:
     if len(set(cleaned)) != len(cleaned):
         raise QuestionError(f"give each choice once, got {', '.join(cleaned)}")
     return cleaned
+
+
+def requests_of(questions: Sequence[str | AskRequest]) -> list[AskRequest]:
+    """A request for each question; what is not a question is refused when it is its turn.
+
+    Raises:
+        QuestionError: If the questions are one text, whose letters would be asked.
+    """
+    if isinstance(questions, str):
+        raise QuestionError(
+            f"questions are a list of texts, got the one text {questions!r:.60}: use ask(), or put "
+            "it into a list"
+        )
+    return [each if isinstance(each, AskRequest) else AskRequest(each) for each in questions]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from textwrap import shorten
 from typing import Any
 
@@ -117,11 +118,14 @@ def choose_bands(
 
 
 def _bands_as_asked(scene: Scene, bands: tuple[int, ...]) -> BandChoice:
-    if len(bands) not in (1, 3) or not all(1 <= band <= scene.count for band in bands):
+    numbers = tuple(bands) if isinstance(bands, Iterable) else ()
+    are_there = all(isinstance(band, Integral) and 1 <= band <= scene.count for band in numbers)
+    if len(numbers) not in (1, 3) or not are_there:
         raise SceneError(
-            f"bands={bands} cannot be shown; give one or three numbers from 1 to {scene.count}"
+            f"bands={bands!r} cannot be shown; give one or three numbers from 1 to {scene.count}, "
+            "such as bands=(1,)"
         )
-    return BandChoice(tuple(bands), f"bands {_listed(bands)} as asked")
+    return BandChoice(numbers, f"bands {_listed(numbers)} as asked")
 
 
 def _bands_by_default(scene: Scene) -> BandChoice:
