@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import geofovea as gf
-from geofovea._given import is_number, is_whole, shown
+from geofovea._arguments import is_number, is_whole, shown
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
 from geofovea.pipeline.session.xarray_accessor import FoveaAccessor

@@ -90,7 +90,7 @@ def test_a_nodata_value_that_is_a_color_needs_all_bands_and_others_one():
     masks = np.array([[[True, False, False]], [[True, True, False]], [[True, True, False]]])
     assert join_bands(masks, (0, 0, 0), "uint8").tolist() == [[True, True, False]]
     assert join_bands(masks, (7, 7, 7), "uint8").tolist() == [[True, False, False]]
-    # a value of one band that is no color counts by itself
+    # a value of one band that is not a color counts by itself
     assert join_bands(masks, (7, 0, 0), "uint8").tolist() == [[True, False, False]]
 
 

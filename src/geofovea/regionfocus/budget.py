@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from geofovea._given import is_number, is_whole, shown
+from geofovea._arguments import is_number, is_whole, shown
 from geofovea.errors import BudgetError
 
 __all__ = ["Budget", "share_down", "share_up"]
@@ -59,7 +59,7 @@ class Budget:
             count = getattr(self, name)
             if not is_whole(count, 1):
                 raise BudgetError(
-                    f"{name}={shown(count)} is no budget: it needs a whole number of at least 1"
+                    f"{name}={shown(count)} is not a budget: it needs a whole number of at least 1"
                 )
             # one of numpy could not be written as JSON
             object.__setattr__(self, name, int(count))
@@ -69,8 +69,8 @@ class Budget:
                 continue
             if not is_number(limit) or limit <= 0:
                 raise BudgetError(
-                    f"{name}={shown(limit)} is no budget: it needs a positive number; leave it out "
-                    "for no limit"
+                    f"{name}={shown(limit)} is not a budget: it needs a positive number; leave "
+                    "it out for no limit"
                 )
             if not isinstance(limit, (int, float)):
                 object.__setattr__(self, name, float(limit))

@@ -207,7 +207,6 @@ def _notes(
         *_build_notes(level_files),
         *_layout_notes(scene, levels),
         *place_notes(scene),
-        *_origin_notes(scene),
         *_missing_notes(scene),
     ]
 
@@ -227,11 +226,12 @@ def _build_notes(level_files: LevelFilesInspection | None) -> Iterator[str]:
 def _layout_notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> Iterator[str]:
     """Where a tile decodes much more than it shows, and what to do about it."""
     costly = [level.level for level in levels if not level.is_cheap]
+    factors = " ".join(str(1 << level.level) for level in levels[1:])
     if not scene.overviews and costly:
         yield (
             "no overviews: every coarse tile reads much of the file; "
             + (
-                f"build overviews with gdaladdo -r average {shlex.quote(scene.path)} 2 4 8 16 32 64"
+                f"build overviews with gdaladdo -r average {shlex.quote(scene.path)} {factors}"
                 if scene.source.stamp is not None
                 else "serve it as a COG: gdal_translate -of COG"
             )
@@ -249,18 +249,12 @@ def _layout_notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> Iterator
         )
 
 
-def _origin_notes(scene: Scene) -> Iterator[str]:
-    """What says where the scene lies, where that is not exact."""
-    if scene.georef in ("gcps", "rpcs"):
-        by = "ground control points" if scene.georef == "gcps" else "RPCs"
-        yield f"positions come from {by} and are approximate"
-
-
 def _missing_notes(scene: Scene) -> Iterator[str]:
     """What marks missing pixels: nothing, or more than one thing, or what is not read."""
     if scene.mask_kind == "none":
+        marks = "nothing but NaN marks" if "int" not in scene.dtype else "nothing marks"
         yield (
-            "nothing marks missing pixels: a black border counts as picture (declare it with "
+            f"{marks} missing pixels: a black border counts as picture (declare it with "
             f"{scene.source.nodata_name}=)"
         )
     if scene.alpha and scene.mask_kind in ("nodata", "internal"):

@@ -150,7 +150,7 @@ def is_missing_part(nodata: Number | None, dtype: str) -> bool:
     """Whether nodata in one of several shown bands makes the whole pixel missing.
 
     The darkest and the brightest value of an unsigned type are colors too: a pure red has zeros in
-    two bands. Such a pixel is missing where all shown bands are. Any other value is no color.
+    two bands. Such a pixel is missing where all shown bands are. Any other value is not a color.
     """
     if nodata is None or math.isnan(nodata) or not dtype.startswith("uint"):
         return True

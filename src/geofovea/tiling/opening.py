@@ -158,8 +158,9 @@ def _check_dataset(dataset: Any, source: Source, policy: SourcePolicy) -> None:
     # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not policy.allow_vrt:
         raise SceneRefusedError(
-            f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
-            "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
+            f"{source.path!r} names another file as its overviews; pass allow_vrt=True to "
+            "geofovea.open_scene if you trust it, or copy it with gdal_translate -co "
+            "COPY_SRC_OVERVIEWS=NO"
         )
     size = (dataset.width, dataset.height)
     check_sequential(source.path, source.driver, *size, bytes_pixel(dataset))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import index
 
-from geofovea._given import is_whole, shown
+from geofovea._arguments import is_whole, shown
 from geofovea.errors import GeometryError
 
 __all__ = ["Box", "Pyramid", "Tile", "level_size"]

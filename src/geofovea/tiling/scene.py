@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from rasterio.crs import CRS
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import GeometryError, SceneError
 from geofovea.tiling.files.formats import drivers_where
 from geofovea.tiling.files.layout import MaskKind

@@ -98,18 +98,18 @@ def test_urls_and_absolute_paths_stay_what_they_are(write):
         ("m.csv", "scene,question\na.tif,Why?\n ,Why?\n", "row 2, column 'scene': is empty"),
         ("m.csv", "scene,question\na.tif,Is it, or not?\n", "row 1, column 'question': .* 3;"),
         ("m.csv", "scene,question\na.tif\n", "row 1, column 'question': the header has 2"),
-        ("m.csv", 'scene\n"a.tif\n', "row 1: is no CSV"),
+        ("m.csv", 'scene\n"a.tif\n', "row 1: is not CSV"),
         ("m.csv", b"scene\n\xff\xfe.tif\n", "not UTF-8"),
-        ("m.jsonl", '{"scene": "a.tif"}\n{"scene"\n', "row 2: is no JSON"),
-        ("m.jsonl", "[1, 2]\n", "row 1: .* is no JSON object"),
+        ("m.jsonl", '{"scene": "a.tif"}\n{"scene"\n', "row 2: is not JSON"),
+        ("m.jsonl", "[1, 2]\n", "row 1: .* is not a JSON object"),
         ("m.jsonl", '{"picture": "a.tif"}\n', "row 1, column 'scene': is not there"),
-        ("m.jsonl", '{"scene": 5}\n', "row 1, column 'scene': 5 is no text"),
-        ("m.jsonl", '{"scene": "a", "id": [1]}\n', r"row 1, column 'id': \[1\] is no text"),
+        ("m.jsonl", '{"scene": 5}\n', "row 1, column 'scene': 5 is not text"),
+        ("m.jsonl", '{"scene": "a", "id": [1]}\n', r"row 1, column 'id': \[1\] is not text"),
         ("m.jsonl", '{"scene": "a", "question": ""}\n', "column 'question': is empty"),
         ("m.jsonl", '{"scene": "a\\u0000b"}\n', "column 'scene': .* NUL"),
-        ("m.jsonl", "[" * 100_000, "row 1: is no JSON"),
-        ("m.parquet", "no parquet", "no Parquet file, or a damaged one"),
-        ("m.txt", "scene\n", "no manifest"),
+        ("m.jsonl", "[" * 100_000, "row 1: is not JSON"),
+        ("m.parquet", "no parquet", "not a Parquet file, or a damaged one"),
+        ("m.txt", "scene\n", "not a manifest"),
     ],
 )
 def test_a_malformed_manifest_is_named_by_row_and_column(write, name, content, words):
@@ -119,7 +119,7 @@ def test_a_malformed_manifest_is_named_by_row_and_column(write, name, content, w
 
 def test_two_rows_of_one_id_are_named_both(write):
     path = write("m.csv", "id,scene\na,1.tif\nb,2.tif\na,3.tif\n")
-    with pytest.raises(DataError, match=r"'a' stands twice: in .*row 1 and in .*row 3"):
+    with pytest.raises(DataError, match=r"'a' occurs twice: in .*row 1 and in .*row 3"):
         list_scenes([str(path)])
 
 
@@ -262,7 +262,7 @@ def test_a_crs_by_an_unknown_name_is_an_error_and_not_degrees(write, name, is_kn
     if is_known:
         assert len(read_regions(path)) == 1
     else:
-        with pytest.raises(DataError, match=r"is no CRS that is known .*; write one such as"):
+        with pytest.raises(DataError, match=r"is not a known CRS .*; write one such as"):
             read_regions(path)
 
 
@@ -274,7 +274,7 @@ def test_a_stated_crs_goes_before_that_of_the_file(tmp_path, crs, meant):
     frame = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
     frame.to_file(tmp_path / "r.gpkg")
     assert read_regions(tmp_path / "r.gpkg", crs=crs)[0].crs == meant
-    with pytest.raises(DataError, match="'EPSG:banana' is no CRS that is known"):
+    with pytest.raises(DataError, match="'EPSG:banana' is not a known CRS"):
         read_regions(tmp_path / "r.gpkg", crs="EPSG:banana")
 
 
@@ -295,6 +295,6 @@ def test_a_vector_file_that_reads_other_files_is_not_opened(write):
 @pytest.mark.parametrize("name", ["missing.gpkg", "text.geojson", "text.gpkg", "text.parquet"])
 def test_an_unreadable_vector_file_is_told(write, tmp_path, name):
     if name.startswith("text"):
-        write(name, "this is no vector file")
+        write(name, "this is not a vector file")
     with pytest.raises(DataError, match=name):
         read_regions(tmp_path / name)

@@ -78,7 +78,7 @@ def test_ids_are_unique_in_their_collection_only(tmp_path):
         ({}, "not one raster but 0"),
         ({"a": {"href": "a.tif"}, "b": {"href": "b.tif"}}, "but 2 among 'a', 'b'"),
         ({"data": {"href": 5, "type": COG}}, "field 'assets.data.href': 5"),
-        ({"data": {"href": "a\0.tif", "type": COG}}, "is no path"),
+        ({"data": {"href": "a\0.tif", "type": COG}}, "is not a path"),
         ({"data": {"href": "a.tif", "roles": [["thumbnail"]]}}, ""),
         ({"data": {"href": "a.tif", "roles": 5}}, ""),
         ({"data": 5}, "not one raster but 0"),

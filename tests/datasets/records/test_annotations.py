@@ -184,7 +184,7 @@ MALFORMED = {
 }
 IMPOSSIBLE_BOXES = {
     "a box without area": json.dumps(ROW | {"hbox": [30, 20, 10, 40]}),
-    "a corner that is no number": json.dumps(ROW | {"hbox": [float("nan"), 20, 30, 40]}),
+    "a corner that is not a number": json.dumps(ROW | {"hbox": [float("nan"), 20, 30, 40]}),
     "an image without area": json.dumps(ROW | {"image_size": [0, 0]}),
 }
 

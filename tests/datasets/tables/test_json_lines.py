@@ -1,4 +1,4 @@
-"""Values come with the numbers of their lines, and a line that is no JSON is named."""
+"""Values come with the numbers of their lines, and a line that is not JSON is named."""
 
 import pytest
 
@@ -31,6 +31,6 @@ def test_a_line_that_is_no_json_is_named_after_those_before_it(line):
 def test_a_name_that_stands_twice_is_refused_with_its_line(line):
     values = json_lines(['{"scene": "a.tif"}', "", line])
     assert next(values) == (1, {"scene": "a.tif"})
-    with pytest.raises(BadLineError, match="stands twice in one object; leave out") as caught:
+    with pytest.raises(BadLineError, match="occurs twice in one object; leave out") as caught:
         next(values)
     assert caught.value.line == 3

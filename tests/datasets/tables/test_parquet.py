@@ -38,7 +38,7 @@ def test_geoparquet_is_known_by_its_metadata(tmp_path, is_geo):
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     path = tmp_path / "t.parquet"
     path.write_bytes(b"PAR1 and no more PAR1")
-    with pytest.raises(DataError, match="is no Parquet file, or a damaged one"):
+    with pytest.raises(DataError, match="is not a Parquet file, or a damaged one"):
         ParquetTable(path)
 
 

@@ -123,7 +123,7 @@ def test_an_unclosed_quotation_mark_in_a_manifest_is_one_too(tmp_path):
         (tmp_path / name).touch()
     file = tmp_path / "m.csv"
     file.write_text('scene,question\na.png,"Why?\nb.png,Where"\n')
-    with pytest.raises(DataError, match=r"row 1: is no CSV: in line 2 .* swallows line 3"):
+    with pytest.raises(DataError, match=r"row 1: is not CSV: in line 2 .* swallows line 3"):
         read_manifest(file)
 
 

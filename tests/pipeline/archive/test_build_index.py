@@ -244,7 +244,7 @@ def test_a_new_index_needs_an_encoder_and_an_old_one_its_own(build, tmp_path):
     other = write_encoder(tmp_path / "siglip", "siglip")
     with pytest.raises(ModelError, match="has other weights"):
         build(encoder=str(other))
-    with pytest.raises(DataError, match="leave out tile_size= to go on"):
+    with pytest.raises(DataError, match="leave out tile_size= to continue"):
         build(tile_size=64)
 
 

@@ -99,7 +99,7 @@ def test_scenes_that_are_not_indexed_to_the_end_are_said(tmp_path, archive, enco
     result = search_index(folder, "red roof")
     assert result.lookup.tiles == 10
     assert result.warnings == (
-        "1 scene: not indexed to the end; run geofovea index again to go on",
+        "1 scene: not indexed to the end; run geofovea index again to continue",
     )
 
 

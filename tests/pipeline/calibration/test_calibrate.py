@@ -78,7 +78,7 @@ def test_looks_are_not_begun_beyond_the_tokens(host, tmp_path):
 
 def test_a_calibration_that_is_out_of_time_says_how_to_go_on(host, tmp_path):
     budget = CalibrationBudget(looks=2, seconds=1e-9)
-    with pytest.raises(BudgetError, match="run the same command again to go on"):
+    with pytest.raises(BudgetError, match="run the same command again to continue"):
         calibrate(host, tmp_path, budget, ABOUT)
 
 

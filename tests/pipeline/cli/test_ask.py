@@ -160,7 +160,7 @@ def test_a_budget_that_cannot_be_kept_is_one_error_line(ask, options):
     result = ask(*options)
     assert result.exit_code == 1
     assert is_one_error_line(result)
-    assert "is no budget: it needs a" in result.stderr
+    assert "is not a budget: it needs a" in result.stderr
 
 
 WRITTEN = {"--picture": ".png", "--evidence": ".geojson", "--page": ".html", "--output": ".gpkg"}

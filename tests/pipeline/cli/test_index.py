@@ -76,7 +76,7 @@ def test_a_scene_that_cannot_be_read_is_exit_code_1(run, folder, tmp_path):
         (["index", "{scene}", "-o", "{new}"], "name one, for example --encoder openai/clip-"),
         (
             ["index", "{scene}", "-o", "{index}", "--tile-size", "64"],
-            "leave out --tile-size to go on with its own",
+            "leave out --tile-size to continue with its own",
         ),
         (["index", "nowhere.tif", "-o", "{new}", "--encoder", "x"], "there is no 'nowhere.tif'"),
         (["index", "{scene}", "-o", "{index}", "--max-seconds", "-1"], "--max-seconds -1.0 must"),
@@ -158,7 +158,7 @@ def test_a_memory_that_the_disk_does_not_take_is_a_failure(run, tmp_path, scene_
     result = run("index", scene_path, "--memory", 50, "--levels", "3,4")
     assert result.exit_code == 1
     assert "stored" not in result.stdout
-    assert "No space left on device; the same command goes on" in " ".join(result.stderr.split())
+    assert "No space left on device; the same command continues" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_nothing_is_guessed(scene_with, tag):
 
 @pytest.mark.parametrize("text", ["yesterday", "06/01/2024", "", "2024-13-01"])
 def test_what_is_no_date_is_refused(scene_with, text):
-    with pytest.raises(SceneError, match="is no date: give one such as 2024-06-01"):
+    with pytest.raises(SceneError, match="is not a date: give one such as 2024-06-01"):
         date_of(scene_with(), text)
 
 

@@ -144,9 +144,9 @@ def test_without_a_memory_nothing_is_told_of_one(make_session):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: gf.MemoryOptions(0), BudgetError, "of 0 megabytes is none"),
-        (lambda: gf.MemoryOptions(float("nan")), BudgetError, "of nan megabytes is none"),
-        (lambda: gf.MemoryOptions(float("inf")), BudgetError, "of inf megabytes is none"),
+        (lambda: gf.MemoryOptions(0), BudgetError, "of 0 megabytes holds nothing"),
+        (lambda: gf.MemoryOptions(float("nan")), BudgetError, "of nan megabytes holds nothing"),
+        (lambda: gf.MemoryOptions(float("inf")), BudgetError, "of inf megabytes holds nothing"),
         (lambda: gf.MemoryOptions(9, ready_megabytes=float("inf")), BudgetError, "at least 0"),
         (lambda: gf.MemoryOptions(9, ready_megabytes=-1), BudgetError, "at least 0"),
         (lambda: gf.MemoryOptions(9, "plain:3"), ModelError, "2, 4 or 8 bits"),
@@ -175,4 +175,4 @@ def test_the_shell_keeps_a_memory_between_questions(scene_path):
 def test_the_shell_says_what_is_wrong_with_a_memory(scene_path):
     result = CliRunner().invoke(main, ["ask", str(scene_path), QUESTION, "--memory", "0"])
     assert result.exit_code == 1
-    assert "a scene memory of 0.0 megabytes is none" in result.stderr
+    assert "a scene memory of 0.0 megabytes holds nothing" in result.stderr

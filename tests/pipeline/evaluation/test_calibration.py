@@ -106,7 +106,7 @@ def test_only_the_answers_of_one_method_are_read(write):
     [
         ([], "holds no answer by 'attention'; the methods in it are: none"),
         ([item(method="oracle")], "the methods in it are: oracle"),
-        ([item(), "{"], "line 2 of .* is no item"),
+        ([item(), "{"], "line 2 of .* is not an item"),
         (["[]"], "line 1 of"),
         ([item(confidence="very")], "line 1 of"),
         ([item(confidence=1.5)], r"not in \[0, 1\]"),

@@ -260,7 +260,7 @@ def test_blind_scores_and_leaks_are_printed(benchmark, tmp_path):
         (("--blind", "--train", "x"), 2, "give one of --output FOLDER"),
         (("--blind", "--runs", "0"), 1, "--runs must be at least 1"),
         (("--output", "run", "--limit", "0"), 2, "0 is not at least 1"),
-        (("--output", "run", "--tiles", "0"), 1, "--max-tiles 0 is no budget"),
+        (("--output", "run", "--tiles", "0"), 1, "--max-tiles 0 is not a budget"),
         (("--predictions", "no.jsonl"), 1, "no.jsonl cannot be read"),
         (("--annotations", "no.jsonl", "--blind"), 1, "no.jsonl cannot be read"),
     ],

@@ -261,7 +261,7 @@ def test_a_file_is_not_a_model(tmp_path):
 @pytest.mark.parametrize(
     ("file", "key", "value", "words"),
     [
-        ("config.json", "vision_feature_layer", 99, "vision_feature_layer 99 is none of the"),
+        ("config.json", "vision_feature_layer", 99, "vision_feature_layer 99 is not one of the"),
         ("tokenizer_config.json", "model_max_length", "many", "could not be loaded"),
         ("tokenizer_config.json", "unk_token", "", "could not be loaded"),
     ],

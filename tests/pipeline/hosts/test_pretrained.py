@@ -167,10 +167,10 @@ def test_bits_reach_transformers_as_bitsandbytes_options():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dtype": "int7"}, "dtype='int7' is none of auto, float32"),
-        ({"quantization": "1bit"}, "none of 8bit, 4bit"),
-        ({"device_map": "somewhere"}, "none of auto, balanced"),
-        ({"positions": "behind"}, "none of compact, original, scene"),
+        ({"dtype": "int7"}, "dtype='int7' is not one of auto, float32"),
+        ({"quantization": "1bit"}, "not one of 8bit, 4bit"),
+        ({"device_map": "somewhere"}, "not one of auto, balanced"),
+        ({"positions": "behind"}, "not one of compact, original, scene"),
         ({"device": "meta", "device_map": "auto"}, "leave out the device"),
     ],
 )
@@ -250,11 +250,11 @@ def test_weights_in_parts_are_found_by_their_index(write_family):
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ("../outside.safetensors", "no file of its folder"),
-        ("/etc/outside.safetensors", "no file of its folder"),
-        ("model.gguf", "no safetensors"),
+        ("../outside.safetensors", "not a file of its folder"),
+        ("/etc/outside.safetensors", "not a file of its folder"),
+        ("model.gguf", "not safetensors"),
         ("gone.safetensors", "lacks gone.safetensors"),
-        (5, "no file of its folder"),
+        (5, "not a file of its folder"),
     ],
 )
 def test_weights_elsewhere_are_refused(write_family, named, words):
@@ -309,7 +309,7 @@ def test_attention_by_code_of_the_hub_is_refused(write_family, asked):
         ({"text_config": {"head_dim": 10**7}}, "do not belong together"),
         ({"text_config": {"vocab_size": 10**9}}, "do not belong together"),
         ({"vision_config": {"image_size": 10**6}}, "do not belong together"),
-        ({"vision_feature_layer": 99}, "vision_feature_layer 99 is none of the hidden states"),
+        ({"vision_feature_layer": 99}, "vision_feature_layer 99 is not one of the hidden states"),
     ],
 )
 def test_sizes_that_the_weights_do_not_have_are_refused_before_memory_is_taken(

@@ -57,7 +57,7 @@ def test_of_several_templates_the_default_one_counts(tmp_path, value, expected):
 
 def test_a_template_that_is_no_text_is_a_model_error(tmp_path):
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
-    with pytest.raises(ModelError, match="no text in UTF-8"):
+    with pytest.raises(ModelError, match="not text in UTF-8"):
         processor_template(str(tmp_path))
 
 

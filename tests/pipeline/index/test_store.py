@@ -172,7 +172,7 @@ def test_an_index_of_a_later_version_is_refused(store):
 def test_another_encoder_or_view_is_refused(store):
     with pytest.raises(ModelError, match="'clip', and 'other' has other weights"):
         IndexStore.create(store.folder, replace(SETTINGS, encoder="other", fingerprint="beef"))
-    with pytest.raises(DataError, match="leave out tile_size=, bands= to go on"):
+    with pytest.raises(DataError, match="leave out tile_size=, bands= to continue"):
         IndexStore.create(store.folder, replace(SETTINGS, tile_size=64, bands=()))
     # an encoder that was moved is the same one
     assert IndexStore.create(store.folder, replace(SETTINGS, encoder="moved")).settings == SETTINGS

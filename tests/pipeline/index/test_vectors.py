@@ -1,4 +1,4 @@
-"""Vectors in few bytes keep their cosines; what is no unit vector is refused."""
+"""Vectors in few bytes keep their cosines; what is not a unit vector is refused."""
 
 import numpy as np
 import pytest

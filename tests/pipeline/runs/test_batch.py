@@ -292,7 +292,7 @@ def test_bad_input_is_one_error_line_before_anything_is_made(
 def test_an_impossible_budget_is_one_error_line_before_anything_is_made(scenes, tmp_path):
     words = ["batch", str(scenes), "--question", "Why?", "--tiles", "0"]
     result = CliRunner().invoke(main, [*words, "--output", str(tmp_path / "out")])
-    assert is_one_error_line(result, "--max-tiles 0 is no budget")
+    assert is_one_error_line(result, "--max-tiles 0 is not a budget")
     assert not (tmp_path / "out").exists()
 
 

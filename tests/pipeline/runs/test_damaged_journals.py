@@ -270,7 +270,7 @@ def test_a_journal_of_a_later_version_is_refused(tmp_path):
 
 def test_a_journal_that_is_a_folder_is_told_as_such(tmp_path):
     (tmp_path / "journal.sqlite").mkdir()
-    with pytest.raises(DataError, match="no regular file"), Journal(tmp_path / "journal.sqlite"):
+    with pytest.raises(DataError, match="not a regular file"), Journal(tmp_path / "journal.sqlite"):
         pass
 
 

@@ -100,8 +100,8 @@ def test_a_question_that_fails_does_not_take_the_others(ask, tmp_path):
     [
         (["How", "many", "cars?"], 2, 'in quotes, such as "How many cars?"'),
         (["--questions", "gone.txt"], 1, "'gone.txt' cannot be read"),
-        (["--questions", "{tmp}"], 1, "no regular file"),
-        (["--questions", "{tmp}/fifo"], 1, "no regular file"),
+        (["--questions", "{tmp}"], 1, "not a regular file"),
+        (["--questions", "{tmp}/fifo"], 1, "not a regular file"),
         ([QUESTION, OTHER, "--evidence", "e.geojson"], 2, "are for one question"),
         (["--questions", "-", "--picture", "p.png"], 2, "are for one question"),
         ([], 2, "Missing argument 'QUESTION'"),

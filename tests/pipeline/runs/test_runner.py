@@ -260,7 +260,7 @@ def test_another_configuration_in_the_way_is_refused_unless_told(tmp_path):
 def test_a_file_that_is_no_journal_is_told_as_such(tmp_path, content):
     path = tmp_path / "journal.sqlite"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="no journal of a run"), Journal(path):
+    with pytest.raises(DataError, match="not a journal of a run"), Journal(path):
         pass
     assert path.read_bytes() == content
 

@@ -137,7 +137,7 @@ def test_a_budget_of_one_tile_is_kept_and_said(world, session):
 
 
 def test_an_option_that_is_none_is_refused(session):
-    with pytest.raises(QuestionError, match="geometry='maybe' is none of auto, off"):
+    with pytest.raises(QuestionError, match="geometry='maybe' is not one of auto, off"):
         session.ask("Is the camp north of the depot?", geometry="maybe")
 
 

@@ -171,3 +171,13 @@ def test_settings_of_the_same_run_have_one_hash_however_the_model_was_settled(
     monkeypatch.setenv("GEOFOVEA_MODEL", "embedded")
     configured = AskSettings("auto").for_scenes([])
     assert settled.hash == configured.hash == named.hash
+
+
+@pytest.mark.parametrize("model", [3, None, object(), ["embedded"]])
+def test_what_is_neither_a_name_nor_a_host_is_refused(scene_path, model):
+    with pytest.raises(gf.ModelError, match="neither the name of a model nor a loaded one"):
+        gf.ask(scene_path, "Is there a plane?", model=model)
+
+
+def test_a_folder_may_be_given_as_a_path(scene_path, tiny_folder):
+    assert gf.open(scene_path, model=tiny_folder).host.name == str(tiny_folder)

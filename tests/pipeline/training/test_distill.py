@@ -206,9 +206,9 @@ def test_a_run_of_another_host_is_refused(samples, run):
 @pytest.mark.parametrize("content", [b"", b"x" * 99])
 def test_a_damaged_state_is_refused(tiny_host, samples, run, tmp_path, content):
     (tmp_path / STATE_FILE).write_bytes(content)
-    with pytest.raises(DataError, match="is no state of a distillation"):
+    with pytest.raises(DataError, match="is not a state of a distillation"):
         list(distill(tiny_host, samples, CONFIG, tmp_path))
-    with pytest.raises(DataError, match="is no state of a distillation"):
+    with pytest.raises(DataError, match="is not a state of a distillation"):
         load_distillation(tiny_host, tmp_path)
     with pytest.raises(DataError, match="holds no distillation"):
         load_distillation(tiny_host, tmp_path / "nowhere")
@@ -259,7 +259,7 @@ def test_a_module_is_installed_beside_its_model_and_nowhere_else(
     install_focus(run, model, tiny_host)
     host = load_anew(model)
     assert host.capabilities.region_focus
-    with pytest.raises(ModelError, match="is no model folder"):
+    with pytest.raises(ModelError, match="is not a model folder"):
         install_focus(run, tmp_path, tiny_host)
     with pytest.raises(ModelError, match="was distilled from"):
         install_focus(run, model, llava_host(random_llava()))

@@ -262,7 +262,7 @@ def test_an_answer_is_exported_in_files_that_open(client, desk, tmp_path):
     assert exports["answer.json"].json() == data
     collection = exports["evidence.geojson"].json()
     answer = desk.job(job).answer
-    # the whole scene is seen, and is no place
+    # the whole scene is seen, and is not a place
     places = [e for e in answer.evidence if e.box_scene != answer.scene.box]
     assert len(collection["features"]) == len(places) > 0
     for feature in collection["features"]:

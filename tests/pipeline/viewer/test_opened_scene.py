@@ -1,6 +1,7 @@
 """One call opens a scene to be asked; numbers of tiles and tokens need no budget object."""
 
 import pytest
+import rasterio.shutil
 from pipeline_toys import QUESTION
 
 import geofovea as gf
@@ -14,6 +15,18 @@ def test_a_scene_is_opened_asked_once_and_many_times(tiny_folder, scene_path):
     requests = [gf.AskRequest(QUESTION, few), gf.AskRequest("What is it?", few)]
     assert [a.question for a in scene.ask_many(requests)] == [QUESTION, "What is it?"]
     assert scene.ask_many(requests)[0].text == answer.text
+    assert [type(each) for each in scene.ask_many([None, ""])] == [gf.QuestionError] * 2
+    with pytest.raises(gf.QuestionError, match="got the one text 'What is"):
+        scene.ask_many("What is it?")
+
+
+def test_a_path_is_opened_with_the_options_of_a_scene(tiny_host, scene_path, tmp_path):
+    assert gf.open(scene_path, model=tiny_host, nodata=0).scene.mask_kind == "declared"
+    virtual = tmp_path / "scene.vrt"
+    rasterio.shutil.copy(scene_path, virtual, driver="VRT")
+    assert gf.open(virtual, model=tiny_host, allow_vrt=True).scene.driver == "VRT"
+    with pytest.raises(gf.SceneError, match="open already; pass nodata= to"):
+        gf.open(gf.open_scene(scene_path), model=tiny_host, nodata=0)
 
 
 def test_a_scene_that_needs_a_model_says_so(monkeypatch, make_png):

@@ -81,7 +81,7 @@ def test_every_reference_raster_gives_the_same_from_the_cache(shared_raster, loo
         expected = plan_radiometry(fresh)
         looks.clear()
         kept = open_scene(shared_raster, allow_vrt=True, nodata=nodata)
-        # JSON tells NaN from numbers, and NaN is no number to compare
+        # JSON tells NaN from numbers, and NaN is not a number to compare
         assert repr(plan_radiometry(kept)) == repr(expected)
         assert repr(kept.missing) == repr(fresh.missing)
         small = fresh.width * fresh.height <= 1000

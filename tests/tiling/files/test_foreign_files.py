@@ -59,8 +59,8 @@ FILES = {
     "GIF": (picture("GIF"), "GIF.*gdal_translate"),
     "BMP": (picture("BMP"), "BMP.*gdal_translate"),
     "WebP": (picture("WEBP"), "WebP.*gdal_translate"),
-    "nothing": (b"", "empty.*allowed are GeoTIFF"),
-    "noise": (bytes(range(1, 200)), "no format that is opened.*allowed are GeoTIFF"),
+    "nothing": (b"", "empty.*supported formats: GeoTIFF"),
+    "noise": (bytes(range(1, 200)), "no format that is opened.*supported formats: GeoTIFF"),
 }
 
 

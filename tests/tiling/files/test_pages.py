@@ -104,7 +104,7 @@ def test_a_page_that_is_not_there_is_refused(tmp_path, number):
 def test_a_page_of_what_is_no_tiff_is_refused(tmp_path):
     path = tmp_path / "scene.png"
     page(30, 40, 9).save(path)
-    with pytest.raises(SceneRefusedError, match="no TIFF"):
+    with pytest.raises(SceneRefusedError, match="not a TIFF"):
         open_scene(f"GTIFF_DIR:1:{path}")
 
 

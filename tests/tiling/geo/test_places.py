@@ -141,6 +141,27 @@ def test_latitude_and_longitude_in_each_other_s_place_are_told(make_raster, text
     assert place_notes(scene) == ()
 
 
+NORTH = {
+    "north up": (Affine(10, 0, 5e5, 0, -10, 58e5), None),
+    "turned a little": (Affine(10, 0, 5e5, 0, -10, 58e5) @ Affine.rotation(20), None),
+    "turned": (
+        Affine(10, 0, 5e5, 0, -10, 58e5) @ Affine.rotation(30),
+        "stored, and its top lies 30",
+    ),
+    "south up": (Affine(10, 0, 5e5, 0, 10, 58e5), "stored, mirrored, and its top lies 180"),
+    "turned around": (Affine(-10, 0, 5e5, 0, 10, 58e5), "stored, and its top lies 180"),
+}
+
+
+@pytest.mark.parametrize("name", NORTH)
+def test_a_picture_whose_top_is_not_north_is_told(name):
+    affine, told = NORTH[name]
+    scene = placed("EPSG:32633", affine)
+    scene.box = Box(0, 0, 400, 300)
+    notes = place_notes(scene)
+    assert [told in note for note in notes] == ([True] if told else [])
+
+
 @pytest.mark.parametrize("name", GCPS)
 def test_control_points_place_a_scene_where_a_surface_fits_them(make_raster, texture, name):
     nodes, fits = GCPS[name]
@@ -153,7 +174,7 @@ def test_control_points_place_a_scene_where_a_surface_fits_them(make_raster, tex
         assert shapely.geometry.shape(geometry).symmetric_difference(right).area < 1e-9
         back = scene.georeference.scene_from_crs(np.array([place(30, 60)]))
         assert back == pytest.approx(np.array([(60, 30)]), abs=0.01)
-        assert note == ()
+        assert note == ("positions come from ground control points and are approximate",)
     else:
         assert (scene.georef, geometry) == ("none", None)
         assert "control points" in note[0]
@@ -203,8 +224,8 @@ def test_a_geocentric_raster_is_told(make_raster, texture):
     path = make_raster(texture(64, 64), crs="EPSG:4978", transform=Affine(1, 0, 4e6, 0, -1, 9e5))
     scene = open_scene(path)
     assert (lonlat_from_scene(scene, scene.box), area_m2(scene, scene.box)) == (None, None)
-    assert "no map" in place_notes(scene)[0]
-    assert "no map" in " ".join(inspect_scene(scene, scene.pyramid(336)).notes)
+    assert "not a map" in place_notes(scene)[0]
+    assert "not a map" in " ".join(inspect_scene(scene, scene.pyramid(336)).notes)
 
 
 WHOLE = {

@@ -145,6 +145,6 @@ def test_overviews_of_noise_and_of_a_picture_with_a_mask_are_used(make_tiled, te
     noise = np.random.default_rng(0).integers(0, 255, (3, 600, 800)).astype(np.uint8)
     mask = np.full((600, 800), 255, np.uint8)
     mask[:300] = 0
-    noise[:, :300] = 255  # what lies under the mask is no picture
+    noise[:, :300] = 255  # what lies under the mask is not a picture
     path = make_tiled(noise, mask=mask, overviews=(2, 4, 8))
     assert open_scene(path).overviews == (2, 4, 8)

@@ -131,6 +131,8 @@ def test_a_band_map_needs_nothing_of_the_file(make_bands):
     [
         ({"bands": (1, 2)}, "one or three numbers from 1 to 6"),
         ({"bands": (1, 2, 7)}, "one or three numbers from 1 to 6"),
+        ({"bands": 1}, r"bands=1 cannot be shown; .* such as bands=\(1,\)"),
+        ({"bands": "3"}, "one or three numbers from 1 to 6"),
         ({"bands": (1,), "composite": "ndvi"}, "not both"),
         ({"composite": "ndvi"}, "band of nir and red.*'nir': N, 'red': N"),
         ({"composite": "ndvi", "band_map": {"red": 3}}, r"band of nir, .*found: red=3"),

@@ -69,7 +69,7 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
 def _text(value: Any) -> str:
     text = cell_text(value)
     if text is None:
-        raise ValueError(f"{value!r:.60} is no text")
+        raise ValueError(f"{value!r:.60} is not text")
     return text
 
 

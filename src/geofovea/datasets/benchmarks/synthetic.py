@@ -23,7 +23,7 @@ def read(path: Path, root: Path) -> Collection:
     """The questions; those about dates have all their images, the earliest first.
 
     Raises:
-        DataError: As of LRS-VQA, and if ``images`` is no list of paths.
+        DataError: As of LRS-VQA, and if ``images`` is not a list of paths.
     """
     collection = lrs_vqa.read(path, root)
     samples = tuple(_with_dates(sample) for sample in collection.samples)

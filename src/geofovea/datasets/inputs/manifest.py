@@ -114,7 +114,7 @@ def _part_rows(
     readers |= {".parquet": _parquet_rows, ".geoparquet": _parquet_rows}
     reader = readers.get(file.suffix.lower())
     if reader is None:
-        raise DataError(f"{file} is no manifest: name one of {', '.join(MANIFEST_SUFFIXES)}")
+        raise DataError(f"{file} is not a manifest: name one of {', '.join(MANIFEST_SUFFIXES)}")
     try:
         for origin, fields in reader(file, more, named):
             # what stands in the names of folders stands in no part
@@ -144,7 +144,7 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
         other = rows_by_id.setdefault(row.id, row)
         if other is not row:
             raise DataError(
-                f"the id {row.id!r} stands twice: in {other.origin or other.name} and in "
+                f"the id {row.id!r} occurs twice: in {other.origin or other.name} and in "
                 f"{row.origin or row.name}; give each row its own"
                 + ("" if row.collection else ", or leave the column out")
             )
@@ -177,7 +177,7 @@ def _text(origin: str, column: str, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise DataError(f"{origin}, column {column!r}: {value!r:.60} is no text")
+        raise DataError(f"{origin}, column {column!r}: {value!r:.60} is not text")
     if "\0" in value:
         raise DataError(f"{origin}, column {column!r}: {value!r:.60} has a NUL in it")
     return value.strip()
@@ -191,7 +191,7 @@ def _check_columns(file: Path, columns: list[str], named: ManifestColumns) -> No
         )
     names = named.names(file, columns)
     for name in sorted({c for c in columns if c in named.known and columns.count(c) > 1}):
-        raise DataError(f"{file}: the column {name!r} stands twice in its header")
+        raise DataError(f"{file}: the column {name!r} occurs twice in its header")
     check_places(file, columns)
     if "scene" not in columns and "scene" not in names.values():
         raise DataError(
@@ -226,7 +226,7 @@ def _csv_rows(
             yield origin, {c: v for c, v in by_column.items() if v.strip() or c.lower() in always}
     except BadLineError as error:
         raise DataError(
-            f"{file}, row {error.number}: is no CSV: in line {error.line} {error}"
+            f"{file}, row {error.number}: is not CSV: in line {error.line} {error}"
         ) from error
     if not header:
         _check_columns(file, [*header, *more], named)
@@ -240,7 +240,7 @@ def _scene_names(named: ManifestColumns) -> tuple[str, ...]:
 def _is_row(file: Path, cells: Mapping[str, str], named: ManifestColumns) -> bool:
     """Whether some cells name a scene that is there, or one far away."""
     scene = next((cells[name].strip() for name in _scene_names(named) if name in cells), "")
-    # a cell that swallowed lines is no name that a file can have: no, and not an error
+    # a cell that swallowed lines is not a name that a file can have: no, and not an error
     return bool(scene) and ("://" in scene or is_file(file.parent / scene))
 
 
@@ -252,7 +252,7 @@ def _json_rows(
             for number, fields in json_lines(lines):
                 origin = f"{file}, row {number}"
                 if not isinstance(fields, dict):
-                    raise DataError(f"{origin}: {fields!r:.60} is no JSON object")
+                    raise DataError(f"{origin}: {fields!r:.60} is not a JSON object")
                 fields = dict(
                     zip(named.in_known_case(map(str, fields)), fields.values(), strict=True)
                 )
@@ -262,7 +262,7 @@ def _json_rows(
                 check_places(file, list(map(str, fields)))
                 yield origin, fields
         except BadLineError as error:
-            raise DataError(f"{file}, row {error.number}: is no JSON: {error}") from error
+            raise DataError(f"{file}, row {error.number}: is not JSON: {error}") from error
 
 
 def _parquet_rows(

@@ -97,7 +97,7 @@ def stated_crs(crs: str) -> str:
     """What somebody said of the coordinates; a number alone is an EPSG code.
 
     Raises:
-        DataError: If it is no CRS.
+        DataError: If it is not a CRS.
     """
     name = f"EPSG:{crs.strip()}" if crs.strip().isdigit() else crs.strip()
     if name.lower() != PIXELS:

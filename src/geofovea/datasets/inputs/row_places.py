@@ -158,10 +158,10 @@ def _read(origin: str, column: str, value: Any) -> tuple[Any, str | None]:
             return shapely.from_wkt(wkt), f"EPSG:{srid}" if srid else None
     except (ShapelyError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         raise DataError(
-            f"{origin}, column {column!r}: {value!r:.60} is no geometry ({error}); write WKT or "
+            f"{origin}, column {column!r}: {value!r:.60} is not a geometry ({error}); write WKT or "
             "GeoJSON"
         ) from error
-    raise DataError(f"{origin}, column {column!r}: {value!r:.60} is no geometry; write WKT")
+    raise DataError(f"{origin}, column {column!r}: {value!r:.60} is not a geometry; write WKT")
 
 
 def _checked(origin: str, column: str, geometry: Any) -> Any:

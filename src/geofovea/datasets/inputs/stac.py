@@ -31,13 +31,13 @@ def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
         asset: Which asset is the scene; None for the usual names, or the only raster.
 
     Raises:
-        DataError: If the file is no STAC item or item collection.
+        DataError: If the file is not a STAC item or item collection.
     """
     content = read_json(file)
     kind = content.get("type") if isinstance(content, dict) else None
     if kind not in ("FeatureCollection", "Feature"):
         raise DataError(
-            f"{file} is no STAC item collection: its type is {kind!r:.60}; give STAC items, or "
+            f"{file} is not a STAC item collection: its type is {kind!r:.60}; give STAC items, or "
             "write rows as JSON lines (.jsonl), one object on each line"
         )
     items = content.get("features") if kind == "FeatureCollection" else [content]
@@ -49,11 +49,11 @@ def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
         origin = f"{file}, item {number}"
         if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
             raise DataError(
-                f"{origin}, field 'assets': is not there, so this is no STAC item; "
+                f"{origin}, field 'assets': is not there, so this is not a STAC item; "
                 "polygons go with regions="
             )
         if not isinstance(item.get("id"), str) or not item["id"]:
-            raise DataError(f"{origin}, field 'id': {item.get('id')!r:.60} is no text")
+            raise DataError(f"{origin}, field 'id': {item.get('id')!r:.60} is not text")
         collection = item.get("collection")
         row = ManifestRow(
             item["id"],
@@ -138,7 +138,7 @@ def _href(origin: str, assets: Mapping[str, Any], asset: str | None) -> str:
     href = entry.get("href") if isinstance(entry, dict) else None
     if not isinstance(href, str) or not href or "\0" in href:
         reference = without_secrets(repr(href))
-        raise DataError(f"{origin}, field 'assets.{names[0]}.href': {reference:.60} is no path")
+        raise DataError(f"{origin}, field 'assets.{names[0]}.href': {reference:.60} is not a path")
     return href
 
 

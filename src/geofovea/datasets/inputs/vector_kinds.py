@@ -123,7 +123,7 @@ def _check_crs_name(file: Path, name: str) -> None:
 
 
 def check_crs(name: str, subject: str, cure: str) -> None:
-    """Refuse a name that is no CRS.
+    """Refuse a name that is not a CRS.
 
     Args:
         name: As PROJ reads it.
@@ -136,7 +136,7 @@ def check_crs(name: str, subject: str, cure: str) -> None:
     try:
         crs_of(name)
     except ValueError as error:
-        raise DataError(f"{subject} is no CRS that is known ({error}); {cure}") from error
+        raise DataError(f"{subject} is not a known CRS ({error}); {cure}") from error
 
 
 def _check_sqlite(file: Path) -> None:

@@ -82,7 +82,7 @@ class Record:
         """Adapt one row.
 
         Raises:
-            DataError: If a field is missing, the image or the question is no text, a box is not
+            DataError: If a field is missing, the image or the question is not text, a box is not
                 four numbers, or a size is not two.
         """
         missing = [name for name in _REQUIRED if name not in row]

@@ -20,7 +20,7 @@ def listed_choices(row: Row, column: str) -> tuple[str, ...]:
     """A list of choices as they are written, each of which can have a letter.
 
     Raises:
-        DataError: If the cell is no list of texts, or there are more than letters.
+        DataError: If the cell is not a list of texts, or there are more than letters.
     """
     texts = row.texts(column)
     if len(texts) > len(LETTERS):

@@ -22,7 +22,7 @@ def sample_of_place(row: Row, samples: Sequence[Sample]) -> str:
     or its target is the truth.
 
     Raises:
-        DataError: If the place is no whole number, or the question there is another one.
+        DataError: If the place is not a whole number, or the question there is another one.
     """
     text = cell_text(row.values[HARNESS_ID])
     if text is None or not text.isdecimal():

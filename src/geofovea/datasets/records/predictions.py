@@ -63,7 +63,7 @@ def read_predictions(
             place, and a column that equals the truth in every row may be the truth.
 
     Raises:
-        DataError: If a row has no id or no answer, an answer is no text, an id occurs twice, or it
+        DataError: If a row has no id or no answer, an answer is not text, an id occurs twice, or it
             cannot be told which column holds the answers.
     """
     known = frozenset(known) or frozenset(sample.id for sample in samples)

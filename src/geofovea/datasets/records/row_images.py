@@ -60,7 +60,7 @@ def _image_name(row: Row, column: str, cell: Any, root: Path) -> str:
     suffix = next((end for magic, end in _SIGNATURES.items() if cell.startswith(magic)), None)
     if suffix is None:
         raise DataError(
-            f"{row.place}, column {column!r}: the image is no PNG, JPEG or TIFF: convert it first"
+            f"{row.place}, column {column!r}: the image is not a PNG, JPEG or TIFF: convert it"
         )
     return _written(cell, suffix, root)
 

@@ -179,7 +179,7 @@ def read_rows(
                 "PRED_FORMAT=tsv is set)"
             )
         if suffix not in readers:
-            raise DataError(f"{file} has an unknown extension; allowed are {', '.join(readers)}")
+            raise DataError(f"{file} has an unknown extension; supported: {', '.join(readers)}")
         check_regular(file)
         try:
             for row in readers[suffix](file):

@@ -137,7 +137,7 @@ def read_hashes(path: Path) -> Iterator[ImageHash]:
     Capital letters mean the same as small ones: some programs write them.
 
     Raises:
-        DataError: If a row has neither, or what it has is no hash.
+        DataError: If a row has neither, or what it has is not a hash.
     """
     for row in read_rows(path):
         exact, near = row.values.get("sha256"), row.values.get("dhash")

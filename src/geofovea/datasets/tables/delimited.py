@@ -66,7 +66,7 @@ def delimited_rows(
     Raises:
         BadLineError: If a quotation mark is not closed, or closed in the middle of a cell.
         OSError: If the file cannot be read.
-        UnicodeError: If it is no text.
+        UnicodeError: If it is not text.
     """
     csv.field_size_limit(min(_FIELD_LIMIT, sys.maxsize))
     with closing(open_lines(file)) as source:

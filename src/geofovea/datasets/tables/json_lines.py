@@ -14,7 +14,7 @@ def json_lines(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
     """Each value with the number of its line, from 1, lazily; blank lines hold none.
 
     Raises:
-        BadLineError: If a line is no JSON, or says two things under one name.
+        BadLineError: If a line is not JSON, or says two things under one name.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -66,8 +66,8 @@ def open_lines(path: str | os.PathLike[str]) -> Generator[str, None, None]:
     more than one.
 
     Raises:
-        DataError: If it is no regular file or cannot be read, or a line is too long.
-        UnicodeError: If it is no text in the encoding that its first bytes show.
+        DataError: If it is not a regular file or cannot be read, or a line is too long.
+        UnicodeError: If it is not text in the encoding that its first bytes show.
     """
     file = Path(path)
     with _open(file) as raw:
@@ -88,7 +88,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """The value in a JSON file of at most ``MOST_JSON_BYTES``.
 
     Raises:
-        DataError: If it is no regular file, cannot be read, is too large or no JSON, or says two
+        DataError: If it is not a regular file, cannot be read, is too large or no JSON, or says two
             things under one name.
     """
     file = Path(path)

@@ -23,7 +23,7 @@ class ParquetTable:
         is_geo: Whether it is GeoParquet, which keeps geometries of its own.
 
     Raises:
-        DataError: If it is no Parquet file.
+        DataError: If it is not a Parquet file.
         MissingExtraError: If pyarrow is not installed.
     """
 
@@ -67,4 +67,4 @@ class ParquetTable:
             yield from rows
 
     def _damaged(self, error: Exception) -> DataError:
-        return DataError(f"{self._file} is no Parquet file, or a damaged one: {error}")
+        return DataError(f"{self._file} is not a Parquet file, or a damaged one: {error}")

@@ -43,7 +43,7 @@ def json_of(path: Path) -> Any:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is no JSON.
+        ValueError: If it is not JSON.
         RecursionError: If it is nested too deeply.
     """
     return json.loads(path.read_bytes())
@@ -55,7 +55,7 @@ def unambiguous_json(text: str | bytes) -> Any:
     The standard leaves open which of them counts; Python takes the last one without a word.
 
     Raises:
-        ValueError: If it is no JSON, or a name stands twice.
+        ValueError: If it is not JSON, or a name stands twice.
         RecursionError: If it is nested too deeply.
     """
     return json.loads(text, object_pairs_hook=_object_of)
@@ -67,7 +67,7 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(
-            f"the name {twice!r:.80} stands twice in one object; leave out one of them"
+            f"the name {twice!r:.80} occurs twice in one object; leave out one of them"
         )
     return values
 

@@ -74,7 +74,7 @@ def plain_values(values: Any) -> Any:
     would be no ring.
 
     Args:
-        values: Mappings, lists, texts and numbers; what is no number becomes null.
+        values: Mappings, lists, texts and numbers; what is not a number becomes null.
     """
     return _plain(values, MOST_ITEMS)
 

@@ -72,13 +72,13 @@ def chosen_box(
         None for the whole scene.
 
     Raises:
-        GeometryError: If both are given, one is no box, or it lies outside the scene.
+        GeometryError: If both are given, one is not a box, or it lies outside the scene.
     """
     if box is not None and lonlat_box is not None:
         raise GeometryError("give box in scene pixels or lonlat_box in degrees, not both")
     if box is not None:
         what = "box is [x0, y0, x1, y1] in scene pixels, with x0 < x1 and y0 < y1"
-        part = Box(*_four(box, what))
+        part = Box(*_box_sides(box, what))
         if part.intersection(scene.box) is None:
             size = f"{scene.width} x {scene.height} pixels"
             raise GeometryError(f"box {plain_text(list(box), 80)} lies outside the scene of {size}")
@@ -88,7 +88,7 @@ def chosen_box(
     what = (
         "lonlat_box is [west, south, east, north] in degrees, with west != east and south < north"
     )
-    west, south, east, north = _four(lonlat_box, what, turns=True)
+    west, south, east, north = _box_sides(lonlat_box, what, turns=True)
     if abs(south) > 90 or abs(north) > 90:
         raise GeometryError(f"{what}; no latitude is {south if abs(south) > 90 else north:g}")
     shape = shapely.box(west, south, east if east > west else east + 360, north)
@@ -113,7 +113,7 @@ def chosen_region(
     return None if part is None else {"box": list(part.as_tuple())}
 
 
-def _four(
+def _box_sides(
     numbers: Sequence[float], what: str, *, turns: bool = False
 ) -> tuple[float, float, float, float]:
     """Four sides of a box that has an area; with ``turns``, x0 may lie beyond x1.

@@ -173,7 +173,7 @@ async def look_at(
     Raises:
         NoSuchSceneError: If no scene has the id.
         SceneError: If its levels are being built, or it cannot be read.
-        GeometryError: If the window is no box, or lies outside the scene.
+        GeometryError: If the window is not a box, or lies outside the scene.
     """
     served = ready_scene(desk, scene)
     window = chosen_box(served.session.scene, box, lonlat_box) or served.session.scene.box

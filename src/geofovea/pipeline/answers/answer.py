@@ -83,7 +83,7 @@ class Answer:
 
     def __post_init__(self) -> None:
         if isinstance(self.evidence, EvidenceList):
-            # what is no number would be no JSON
+            # what is not a number would be no JSON
             is_number = self.confidence_known and math.isfinite(self.confidence)
             confidence = self.confidence if is_number else None
             facts = AnswerFacts(self.question, self.text, confidence, self.model)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from geofovea._given import is_number, is_whole, shown
+from geofovea._arguments import is_number, is_whole, shown
 from geofovea.errors import BudgetError
 
 __all__ = ["Allowance", "IndexBudget"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geofovea._given import is_whole, shown
+from geofovea._arguments import is_whole, shown
 from geofovea.datasets.inputs.scene_lists import list_scenes
 from geofovea.errors import BudgetError, DataError, ModelError, SceneError
 from geofovea.pipeline.archive.allowance import Allowance, IndexBudget
@@ -239,4 +239,4 @@ class _Builder:
         try:
             return int(text) if text.lstrip("+-").isdecimal() else float(text)
         except ValueError as error:
-            raise DataError(f"the index holds nodata={text!r}, which is no number") from error
+            raise DataError(f"the index holds nodata={text!r}, which is not a number") from error

@@ -88,7 +88,7 @@ def remember_scenes(
 
     Raises:
         DataError: If a name stands for no scene.
-        OutputError: If ``$GEOFOVEA_TOKENS_GB`` is no positive number.
+        OutputError: If ``$GEOFOVEA_TOKENS_GB`` is not a positive number.
         ModelError: If the model cannot answer from a memory.
     """
     sources = [scenes] if isinstance(scenes, (str, os.PathLike)) else scenes
@@ -138,6 +138,6 @@ def _remember(
     tiles = takewhile(lambda _: not own.warnings, tiles_of_levels(pyramid, chosen))
     fill = fill_memory(own, tiles, memory.limit_bytes)
     if own.warnings:
-        raise OutputError(f"{own.warnings[0]}; the same command goes on where this one ended")
+        raise OutputError(f"{own.warnings[0]}; the same command continues where this one ended")
     megapixels = pyramid.width * pyramid.height / 1e6
     return RememberedScene(name, megapixels, fill, tuple(session.tiles.warnings))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from geofovea._given import is_whole, shown
+from geofovea._arguments import is_whole, shown
 from geofovea.errors import DataError, QuestionError
 from geofovea.pipeline.archive.wanted_levels import checked_levels
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
@@ -222,8 +222,8 @@ def _warnings(changed: int, renamed: int, missing: int, partial: int) -> tuple[s
         ),
         (
             partial,
-            f"not indexed to the end; {again} to go on",
-            f"not indexed to the end; {again} to go on",
+            f"not indexed to the end; {again} to continue",
+            f"not indexed to the end; {again} to continue",
         ),
     )
     return tuple(

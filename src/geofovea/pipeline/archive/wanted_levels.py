@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from geofovea._given import is_whole, shown
+from geofovea._arguments import is_whole, shown
 from geofovea.errors import QuestionError, SceneError
 from geofovea.pipeline.index.store import IndexStore
 from geofovea.tiling.pyramid import Pyramid

@@ -217,5 +217,5 @@ class _Walk:
             raise BudgetError(
                 f"the {limit:g} s allowed are over, and {len(self._journal.records)} of "
                 f"{_PARTS * self._budget.looks} looks are measured: run the same command again to "
-                "go on"
+                "continue"
             )

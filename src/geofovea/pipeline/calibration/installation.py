@@ -61,7 +61,7 @@ def settings_text(mode: AttentionMode, record: CalibrationRecord, before: Path |
         before: A settings file whose other values stay.
 
     Raises:
-        ModelError: If that is no JSON object.
+        ModelError: If that is not a JSON object.
     """
     values: dict[str, object] = {}
     if before is not None and before.exists():

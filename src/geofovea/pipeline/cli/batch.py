@@ -190,7 +190,7 @@ def batch(
     if summary.stopped:
         raise RunError(
             f"stopped because {summary.stopped}; {counted(summary.left, 'row')} left: run the same "
-            "command again to go on"
+            "command again to continue"
         )
     if summary.failed and not allow_failures:
         sys.exit(ROWS_FAILED)

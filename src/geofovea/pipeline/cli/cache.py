@@ -47,7 +47,7 @@ def _seconds(_ctx: click.Context, _option: click.Parameter, text: str | None) ->
     match = _AGE.fullmatch(text)
     if match is None:
         raise click.BadParameter(
-            f"{text!r} is no age; give a number with m, h, d or w, such as 30d"
+            f"{text!r} is not an age; give a number with m, h, d or w, such as 30d"
         )
     return float(match[1]) * _SECONDS[match[2]]
 
@@ -244,8 +244,8 @@ def _confirm(kinds: list[str], scenes: tuple[str, ...], age: float | None, folde
     """Ask whether this is meant; refuse where nobody can be asked."""
     if not sys.stdin.isatty():
         raise click.UsageError(
-            "nobody can be asked here whether to remove what is kept: pass --yes to remove it, "
-            "and see geofovea cache list for what there is"
+            "without a terminal, nothing is removed unasked: pass --yes to remove it; geofovea "
+            "cache list shows what there is"
         )
     what = " and ".join(_WORDS[kind] for kind in kinds)
     of = f" of {', '.join(map(ascii, scenes))}" if scenes else " of all scenes"

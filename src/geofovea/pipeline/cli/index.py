@@ -262,7 +262,7 @@ def _print(report: IndexReport) -> None:
         rest = f", {report.scenes_left} of the scenes not begun" if report.scenes_left else ""
         fact(
             "warning",
-            f"out of {report.stopped}{rest}: the same command goes on from here",
+            f"out of {report.stopped}{rest}: the same command continues from here",
             is_warning=True,
         )
     command = click.get_current_context().command

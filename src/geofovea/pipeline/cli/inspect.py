@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,6 +87,12 @@ def inspect(
     _print(inspection, side)
 
 
+def _bands_text(colors: tuple[str, ...]) -> str:
+    """Bands by their color interpretation; many of one kind in a row are counted."""
+    runs = [(color, len(list(run))) for color, run in groupby(colors)]
+    return ", ".join(color if n == 1 else f"{n} {color}" for color, n in runs)
+
+
 def _print(inspection: Inspection, side: int) -> None:
     """Print what is known about a scene."""
     from rich.console import Console
@@ -98,7 +105,7 @@ def _print(inspection: Inspection, side: int) -> None:
     facts = (
         ("file", f"{inspection.path} ({inspection.driver}, {inspection.size_bytes / 1e6:.1f} MB)"),
         ("size", f"{inspection.width} × {inspection.height} px ({pixels:.1f} Mpx)"),
-        ("bands", f"{', '.join(inspection.bands)} ({inspection.dtype})"),
+        ("bands", f"{_bands_text(inspection.bands)} ({inspection.dtype})"),
         ("CRS", f"{inspection.crs or 'none'} (by {inspection.georef}), GSD {gsd}"),
         ("nodata", f"{nodata} (mask: {inspection.mask})"),
         ("shown", inspection.shown),
@@ -112,7 +119,7 @@ def _print(inspection: Inspection, side: int) -> None:
         [
             str(level.level),
             f"{level.width} × {level.height}",
-            f"{level.rows} × {level.cols}",
+            f"{level.cols} × {level.rows}",
             level.source,
             str(level.blocks_per_tile),
             "cheap" if level.is_cheap else "costly",

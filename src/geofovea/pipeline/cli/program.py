@@ -162,7 +162,7 @@ class _Program(click.Group):
 
 def _forget_output() -> None:
     """Let what could not be written stay so; else Python tries once more when it ends."""
-    with suppress(OSError):  # what stands for standard output in a test is no file
+    with suppress(OSError):  # what stands for standard output in a test is not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

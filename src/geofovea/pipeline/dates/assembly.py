@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.answer import Answer
@@ -19,6 +19,7 @@ from geofovea.pipeline.session.answer_warnings import answer_warnings, budget_wa
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.search.looks import Descent
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["assemble_dated"]
@@ -55,8 +56,7 @@ def assemble_dated(
     """
     host, pyramid, descent = series.host, series.pyramid, result.descent
     after, scene = Afterwork(), series.stack.reference_scene
-    clock, dates = stack.usages[0].clock, len(series.stack)
-    seconds, peak = clock.seconds(), peak_rss_mb()
+    seconds, peak = stack.usages[0].clock.seconds(), peak_rss_mb()
     is_untrained = host.capabilities.domain != "general"
     items = after.attempt("the evidence", lambda: evidence_of(descent, places, pyramid), ())
     looks = after.attempt(
@@ -70,8 +70,6 @@ def assemble_dated(
         ),
         (),
     )
-    by_level = {look.level: dates * len(look.tokens.tiles) for look in descent.looks}
-    tokens_llm = sum(map(len, sets))
     answer = Answer(
         question=request.question,
         text=generation.text,
@@ -82,16 +80,7 @@ def assemble_dated(
         scene=scene,
         levels=pyramid.top_level + 1,
         evidence=EvidenceList(items, scene),
-        cost=Cost(
-            tiles_read=sum(usage.tiles_read for usage in stack.usages),
-            tiles_encoded=sum(by_level.values()),
-            tiles_by_level=by_level,
-            tokens_total=dates * sum(len(look.tokens) for look in descent.looks),
-            tokens_llm=tokens_llm,
-            seconds=seconds,
-            peak_rss_mb=peak,
-            budget=budget,
-        ),
+        cost=_cost(descent, stack, sets, seconds, peak, budget),
         looks=looks,
         warnings=(
             *((_UNTRAINED,) if is_untrained else ()),
@@ -111,3 +100,26 @@ def assemble_dated(
         for usage, tokens in zip(stack.usages, sets, strict=True)
     )
     return DatedAnswer(answer, series.stack, costs)
+
+
+def _cost(
+    descent: Descent,
+    stack: StackTokens,
+    sets: Sequence[TokenSet],
+    seconds: Mapping[str, float],
+    peak_mb: float,
+    budget: Budget,
+) -> Cost:
+    """What all dates cost together: each looks at the same places, and has a set of tokens."""
+    dates = len(sets)
+    by_level = {look.level: dates * len(look.tokens.tiles) for look in descent.looks}
+    return Cost(
+        tiles_read=sum(usage.tiles_read for usage in stack.usages),
+        tiles_encoded=sum(by_level.values()),
+        tiles_by_level=by_level,
+        tokens_total=dates * sum(len(look.tokens) for look in descent.looks),
+        tokens_llm=sum(map(len, sets)),
+        seconds=seconds,
+        peak_rss_mb=peak_mb,
+        budget=budget,
+    )

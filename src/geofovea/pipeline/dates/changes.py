@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from geofovea._given import is_number, shown
+from geofovea._arguments import is_number, shown
 from geofovea.errors import BudgetError, NothingShownError, QuestionError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocus, ChangeFocuses
@@ -90,7 +90,7 @@ def find_changes(
         The places in the reference scene, the surest first; none is no error.
 
     Raises:
-        QuestionError: If the phrase is empty or too long, or ``min_score`` is no share.
+        QuestionError: If the phrase is empty or too long, or ``min_score`` is not a share.
         BudgetError: If the budget does not hold one tile of each date, and a native one.
         SceneError: If the scenes show no common place, or are not the files they were.
     """
@@ -98,7 +98,7 @@ def find_changes(
         min_score = MIN_SCORE if phrase is None else _MIN_SCORE_OF_PHRASE
     if not is_number(min_score) or not 0 < min_score < 1:
         raise QuestionError(
-            f"min_score={shown(min_score)} is no share: give a number between 0 and 1"
+            f"min_score={shown(min_score)} is not a share: give a number between 0 and 1"
         )
     words = None if phrase is None else checked_phrase(phrase)
     clock = StageClock()

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.datasets.tables.list_files import read_json
 from geofovea.errors import DataError, SceneError
 from geofovea.tiling.files.gdal_settings import gdal_settings
@@ -81,8 +81,8 @@ def date_of(scene: Scene, given: GivenDate | None = None) -> SceneDate:
         return _given(_parsed(text))
     except ValueError as error:
         raise SceneError(
-            f"{text!r:.60} is no date: give one such as 2024-06-01 or 2024-06-01T10:20:30Z, or the "
-            "path of a STAC item (.json)"
+            f"{text!r:.60} is not a date: give one such as 2024-06-01 or 2024-06-01T10:20:30Z, or "
+            "the path of a STAC item (.json)"
         ) from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import SceneError
 from geofovea.pipeline.dates.scene_date import GivenDate, SceneDate, date_of
 from geofovea.tiling.geo.alignment import Alignment, align

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import BudgetError, SceneError
 from geofovea.pipeline.dates.light import LitSource, ToneMap, match_tones
 from geofovea.pipeline.dates.stack import SceneStack

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geofovea._given import is_number, shown
+from geofovea._arguments import is_number, shown
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.cache_policies.kv_spec import KvSpec, parse_kv
 
@@ -38,8 +38,8 @@ class MemoryOptions:
         # no name of an option: megabytes= is another one where scenes are indexed
         if not is_number(self.megabytes) or self.megabytes <= 0:
             raise BudgetError(
-                f"a scene memory of {shown(self.megabytes)} megabytes is none; give it a number "
-                "above 0"
+                f"a scene memory of {shown(self.megabytes)} megabytes holds nothing; give it a "
+                "number above 0"
             )
         if not is_number(self.ready_megabytes) or self.ready_megabytes < 0:
             raise BudgetError(

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls

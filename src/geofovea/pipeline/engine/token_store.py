@@ -63,7 +63,7 @@ def store_of_tokens(host: Host, reader: TileReader) -> TokenStore | None:
         rasters (whose pixels lie in files that nobody stamped), of hosts that cannot be identified.
 
     Raises:
-        OutputError: If the size limit is no number.
+        OutputError: If the size limit is not a number.
     """
     scene, radiometry = reader.scene, reader.radiometry
     if scene.source.stamp is None or scene.driver == "VRT":

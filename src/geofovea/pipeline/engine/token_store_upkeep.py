@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import OutputError
 from geofovea.tiling.cache.folder import bytes_in, gigabytes_from, kept_folder
 from geofovea.tiling.cache.ownership import (
@@ -140,7 +140,7 @@ def tokens_limit_bytes() -> int:
     """How large all files may become together: ``$GEOFOVEA_TOKENS_GB``, else 8 GB.
 
     Raises:
-        OutputError: If the variable is no positive number.
+        OutputError: If the variable is not a positive number.
     """
     return gigabytes_from(TOKENS_LIMIT_VARIABLE, _DEFAULT_GB, "encoded tiles")
 

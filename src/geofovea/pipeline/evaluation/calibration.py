@@ -121,7 +121,7 @@ def read_confidences(path: Path, method: str) -> list[SureAnswer]:
                 continue
             answer = SureAnswer(scene, float(item["confidence"]), item["answer"] == item["truth"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(f"line {number} of {path} is no item of a bench") from error
+            raise DataError(f"line {number} of {path} is not an item of a bench") from error
         if not 0 <= answer.confidence <= 1:
             raise DataError(
                 f"line {number} of {path} has a confidence of {answer.confidence}, not in [0, 1]"

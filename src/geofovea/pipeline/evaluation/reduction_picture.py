@@ -110,7 +110,7 @@ def draw_reductions(rows: Sequence[ReductionRow], path: Path) -> None:
         pane.text(1.01, accuracy, ALL_TOKENS, transform=pane.get_yaxis_transform(), va="center",
                   color=_FAINT, fontsize=9)  # fmt: skip
     _dress(pane, len(lines.keys() - colors.keys()), _BYTES if in_bytes else _TOKENS)
-    _label_ends(pane, lines, colors)
+    _label_starts(pane, lines, colors)
     write_file(path, lambda aside: figure.savefig(aside, dpi=200, format="png"))
 
 
@@ -158,7 +158,7 @@ def _dress(pane: Any, others: int, axis: str) -> None:
         pane.spines[side].set_visible(False)
 
 
-def _label_ends(
+def _label_starts(
     pane: Any, lines: dict[str, list[tuple[float, float]]], colors: dict[str, str]
 ) -> None:
     """Name the lines where they begin, at the fewest tokens, for there they differ most."""

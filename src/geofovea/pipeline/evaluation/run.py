@@ -155,7 +155,7 @@ def run_eval(
                     early(finished(journal.entries(configuration), journal.notes))
                     error.add_note(
                         f"{counts.planned - counts.remaining} of {counts.planned} questions "
-                        f"have an end and are scored in {folder}; the same command goes on"
+                        f"have an end and are scored in {folder}; the same command continues"
                     )
             raise
         entries = journal.entries(configuration)

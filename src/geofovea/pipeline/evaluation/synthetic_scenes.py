@@ -102,7 +102,7 @@ def write_one_scene(
     check_writable(path)
     check_writable(path.with_suffix(".jsonl"))
     if path.exists() and not is_synthetic(open_scene(path)):
-        raise OutputError(f"{path} exists and is no synthetic scene: name another file to write")
+        raise OutputError(f"{path} exists and is not a synthetic scene: name another file to write")
     write_scene(world, path, on_progress, bands)
     questions = _questions(world, per_category, bands)
     records = [record_of(question, i, path.name, world) for i, question in enumerate(questions)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import EngineCalls
@@ -222,7 +222,7 @@ def _region_focus_host(host: Host) -> SupportsRegionFocus:
 def _pictures_host(host: Host) -> SupportsImages:
     if not isinstance(host, SupportsImages):
         raise ModelError(
-            f"focus='prompted' asks a model behind an endpoint, and {host.name} is none; "
+            f"focus='prompted' asks a model behind an endpoint, and {host.name} is not one; "
             "choose attention or similarity, or name one with model='openai:NAME'"
         )
     return host

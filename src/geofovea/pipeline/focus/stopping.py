@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from geofovea._given import is_number, shown
+from geofovea._arguments import is_number, shown
 from geofovea.errors import BudgetError
 from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.hosts.base import Speaker

@@ -351,14 +351,14 @@ def _checked(name: str, file: object, source: str, endings: tuple[str, ...]) -> 
     if not isinstance(file, str) or path.is_absolute() or ".." in path.parts or "\\" in file:
         raise ModelError(
             f"the weights of {name} could not be loaded: {source} looks for them in {file!r}, "
-            "which is no file of its folder; copy or download it again"
+            "which is not a file of its folder; copy or download it again"
         )
     if file.endswith(endings):
         return file
     if any(path.match(pattern) for pattern in _PICKLES):
         raise _is_pickle(name, file)
     raise ModelError(
-        f"{source} of {name} looks for weights in {file!r}, which is no safetensors; convert them"
+        f"{source} of {name} looks for weights in {file!r}, which is not safetensors; convert them"
     )
 
 

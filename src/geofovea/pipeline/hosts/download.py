@@ -120,7 +120,9 @@ def _is_wanted(name: str) -> bool:
 def _check_list(hub_id: str, names: dict[str, int]) -> None:
     """Refuse a repository from its list of files."""
     if "config.json" not in names:
-        raise ModelError(f"{hub_id} has no config.json, so it is no model of transformers: {_HOW}")
+        raise ModelError(
+            f"{hub_id} has no config.json, so it is not a model of transformers: {_HOW}"
+        )
     if not any(fnmatch(name, _WEIGHTS) for name in names):
         raise ModelError(
             f"{hub_id} has no weights in safetensors, and pickles are never opened here: look for "

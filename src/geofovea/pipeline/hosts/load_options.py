@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from geofovea._given import is_whole, shown
+from geofovea._arguments import is_whole, shown
 from geofovea.errors import MissingExtraError, ModelError
 from geofovea.tiling.machine.cores import MOST_THREADS
 
@@ -78,12 +78,12 @@ class LoadOptions:
         for name, values in allowed.items():
             value = getattr(self, name)
             if value is not None and value not in values:
-                raise ModelError(f"{name}={value!r} is none of {', '.join(values)}")
+                raise ModelError(f"{name}={value!r} is not one of {', '.join(values)}")
         for name in ("answer_tokens", "thought_tokens"):
             tokens = getattr(self, name)
             if tokens is not None and not is_whole(tokens, 1, LONGEST_ANSWER):
                 raise ModelError(
-                    f"{name}={shown(tokens)} is no whole number from 1 to {LONGEST_ANSWER}"
+                    f"{name}={shown(tokens)} is not a whole number from 1 to {LONGEST_ANSWER}"
                 )
         if self.thought_tokens is not None and self.thinking != "room":
             raise ModelError("thought_tokens= is for thinking='room'; give both, or none")

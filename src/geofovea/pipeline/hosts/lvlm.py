@@ -196,7 +196,7 @@ class LvlmHost:
         """See ``SupportsEncoderSignals``.
 
         Raises:
-            ModelError: If the vision tower is no CLIP, cannot be run layer by layer, or does not
+            ModelError: If the vision tower is not a CLIP, cannot be run layer by layer, or does not
                 fit the memory of the device.
         """
         return self._tiles.encode_planned(pixels, tiles, pyramid, plan)

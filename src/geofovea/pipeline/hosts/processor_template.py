@@ -53,5 +53,5 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{path} is no text in UTF-8 ({error}); copy or download it again"
+            f"{path} is not text in UTF-8 ({error}); copy or download it again"
         ) from error

@@ -84,7 +84,7 @@ class TileEncoder:
         """See ``SupportsEncoderSignals``.
 
         Raises:
-            ModelError: If the vision tower is no CLIP, cannot be run layer by layer, or does not
+            ModelError: If the vision tower is not a CLIP, cannot be run layer by layer, or does not
                 fit the memory of the device.
         """
         if self.clip is None:

@@ -108,10 +108,10 @@ class IndexedScene:
             numbers = {name: record[name] for name in ("width", "height", "tile_size")}
             levels = tuple(record["levels"])
             if not all(type(number) is int for number in (*numbers.values(), *levels)):
-                raise DataError("a size or a level is no whole number")
+                raise DataError("a size or a level is not a whole number")
             name, identity = record["name"], record["identity"]
             if not isinstance(name, str) or not isinstance(identity, str):
-                raise DataError("the name is no text")
+                raise DataError("the name is not text")
             scene = IndexedScene(name, identity, **numbers, levels=levels)
             # earlier versions wrote none
             if record.get("check", scene.check) != scene.check:

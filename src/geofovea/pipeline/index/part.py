@@ -117,7 +117,7 @@ def read_part(folder: Path, name: PartName, owner: str) -> Part:
         status = path.lstat()
         # a pipe keeps a reader waiting, and a device has no end
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
-            raise DataError("it is no regular file of at most 1 GiB")
+            raise DataError("it is not a regular file of at most 1 GiB")
         arrays = load(path.read_bytes())
         if arrays.keys() != {*_ARRAYS, "check"}:
             raise DataError("it holds other arrays")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import DataError
 from geofovea.pipeline.index.indexed_scene import IndexedScene, lasting_name
 from geofovea.pipeline.index.likeness import LevelLikeness, SceneLikeness

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from geofovea._given import is_whole, shown
+from geofovea._arguments import is_whole, shown
 from geofovea.errors import DataError
 
 __all__ = ["FORMAT", "NUMBER_FORMATS", "IndexSettings", "NumberFormat"]
@@ -89,9 +89,9 @@ class IndexSettings:
             if record.keys() != names:
                 raise DataError("the settings have other names")
             if not all(isinstance(record[name], str) for name in texts):
-                raise DataError("a setting is no text")
+                raise DataError("a setting is not text")
             if not all(type(record[name]) is int for name in numbers):
-                raise DataError("a setting is no number")
+                raise DataError("a setting is not a number")
             return IndexSettings(
                 **{name: record[name] for name in (*texts, *numbers)},
                 bands=tuple(int(band) for band in record["bands"]),

@@ -77,7 +77,7 @@ class IndexStore:
             if differences:
                 raise DataError(
                     f"the index in {folder} was made with other settings: leave out "
-                    f"{', '.join(f'{name}=' for name in differences)} to go on with its own, or "
+                    f"{', '.join(f'{name}=' for name in differences)} to continue with its own, or "
                     "name another folder"
                 )
             return store

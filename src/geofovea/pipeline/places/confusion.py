@@ -102,7 +102,7 @@ def read_confusion(path: str | os.PathLike[str]) -> Confusion:
         raise DataError(f"{file} cannot be read as a confusion: {error}") from error
     names = ("hits", "misses", "false_alarms", "tiles")
     if not isinstance(record, dict) or not set(names) <= set(record):
-        raise DataError(f"{file} is no confusion: it needs the counts {', '.join(names)}")
+        raise DataError(f"{file} is not a confusion matrix: it needs the counts {', '.join(names)}")
     model = record.get("model", "")
     hits, misses, false_alarms, tiles = (record[name] for name in names)
     return Confusion(hits, misses, false_alarms, tiles, model if isinstance(model, str) else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from geofovea._given import is_number, is_whole, shown
+from geofovea._arguments import is_number, is_whole, shown
 from geofovea.errors import QuestionError
 from geofovea.pipeline.places.recall import upper_rate
 

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from geofovea._given import is_number, shown
+from geofovea._arguments import is_number, shown
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
@@ -93,7 +93,7 @@ class FindOptions:
         share = self.sampled_share
         if not is_number(share) or not 0 <= share <= 0.9:
             raise QuestionError(
-                f"sampled_share={shown(share)} is no share: give a number from 0 to 0.9"
+                f"sampled_share={shown(share)} is not a share: give a number from 0 to 0.9"
             )
         checked_seed(self.seed)
         check_names(self, ("focus", "focus_model"))

@@ -42,7 +42,7 @@ class Place:
             tile.
 
     Raises:
-        GeometryError: If the score is no probability, or no tile shows it.
+        GeometryError: If the score is not a probability, or no tile shows it.
     """
 
     box_scene: Box

@@ -23,7 +23,7 @@ _PLACE = r"(?:at|in|on|inside|within) (?:the|this|that) (?P<place>[a-z0-9][a-z0-
 _SENTENCES = tuple(
     re.compile(rf"{start} {_THING}{verb}(?: there)? {_PLACE}")
     for start, verb in (
-        # "how many trucks fit in the depot" has another verb, and "trucks fit" is no thing
+        # "how many trucks fit in the depot" has another verb, and "trucks fit" is not a thing
         ("how many", _VERB),
         (_NUMBER, f"{_VERB}?"),
         (r"count(?: all)?(?: of)?(?: the)?", ""),

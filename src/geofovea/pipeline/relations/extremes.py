@@ -71,7 +71,7 @@ class Extent:
             that is not known.
 
     Raises:
-        QuestionError: If a number is no share.
+        QuestionError: If a number is not a share.
     """
 
     share: float

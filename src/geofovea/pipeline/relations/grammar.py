@@ -347,7 +347,7 @@ def _unit(match: re.Match[str], power: int) -> str:
     """The symbol of the unit that was asked for.
 
     Raises:
-        LookupError: If the word is no unit of that power.
+        LookupError: If the word is not a unit of that power.
     """
     words = _group(match, "unit")
     if not words:

@@ -117,7 +117,7 @@ _NO_END = re.compile(
     r"(?!(?:building|parking|crossing|landing|housing|mooring|clearing|ring|wing|spring|railing|"
     r"dwelling|opening|outbuilding|king|swing|ceiling|awning|holding|planting)$)[a-z]+ing)$"
 )
-"""What no name of a place ends with: "the plane north of the hall red" is no place."""
+"""What no name of a place ends with: "the plane north of the hall red" is not a place."""
 
 _MEASURED = re.compile(rf"\b(?:\d[\d.,]*|one|half|few|several|{'|'.join(NUMBERS)}) ?([a-z²]+)$")
 

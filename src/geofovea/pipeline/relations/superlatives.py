@@ -79,7 +79,7 @@ _NO_CLASS = re.compile(
     rf"{'|'.join(NUMBERS)}|(?:{'|'.join(SIZES)})est|nearest|closest|farthest|furthest|"
     rf"countr(?:y|ies)|extent|{ABSTRACT})\b"
 )
-"""Words with which a phrase is no class of things that can be looked for one by one."""
+"""Words with which a phrase is not a class of things that can be looked for one by one."""
 
 _NO_REFERENCE = re.compile(
     r"\b(?:me|us|you|ones?|cent(?:er|re)|middle|edge|corner|border|top|bottom|north|south|east|"

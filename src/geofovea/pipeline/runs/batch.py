@@ -169,7 +169,7 @@ def _write_so_far(
         _write(results, folder)
         error.add_note(
             f"{len(results)} of {len(plan.rows)} rows have an end and are in "
-            f"{folder.outputs[0]}; the same command goes on"
+            f"{folder.outputs[0]}; the same command continues"
         )
     elif isinstance(error, KeyboardInterrupt):
         error.add_note("no row has an end yet; the same command begins again")

@@ -92,8 +92,7 @@ def plan_batch(
     for row in rows:
         if row.question is None and not questions and not row.problem:
             raise DataError(
-                f"{row.origin or row.name}, column 'question': is not there; ask all scenes one "
-                "with question="
+                f"{row.origin or row.name}: has no question; ask all scenes one with question="
             )
         several = row.question is None and len(questions) > 1
         for number, question in enumerate([row.question] if row.question else questions, 1):
@@ -210,7 +209,7 @@ def _with_regions(
     for region in regions:
         if region.name in names:
             raise DataError(
-                f"the polygon name {region.name!r} stands twice: in {names[region.name]} and in "
+                f"the polygon name {region.name!r} occurs twice: in {names[region.name]} and in "
                 f"{region.origin}; name another column, or none"
             )
         names[region.name] = region.origin

@@ -185,14 +185,14 @@ def _thumbnails(results: Sequence[Mapping[str, Any]], most: int) -> dict[str, Th
     pictures: dict[str, Thumbnail] = {}
     for scene, result in here[:most]:
         # a relative name was one in the folder where the batch ran
-        for path in dict.fromkeys((_path_then(result), scene)):
+        for path in dict.fromkeys((_path_when_asked(result), scene)):
             with suppress(GeoFoveaError, OSError):
                 pictures[scene] = _thumbnail(path)
                 break
     return pictures
 
 
-def _path_then(result: Mapping[str, Any]) -> str:
+def _path_when_asked(result: Mapping[str, Any]) -> str:
     """The whole path of the scene when it was asked about; its name where none is known."""
     identity = (result.get("provenance") or {}).get("scene_identity") or ""
     path = identity.partition("|")[0]

@@ -221,7 +221,7 @@ class Journal:
             # isolation None: each statement is committed by itself
             base = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             self._base = base
-            # what is no UTF-8 differs from what was written, and is found by its digest
+            # what is not UTF-8 differs from what was written, and is found by its digest
             base.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
             base.execute("PRAGMA journal_mode = WAL")
             base.execute("PRAGMA synchronous = FULL")
@@ -243,7 +243,7 @@ class Journal:
         if not base.execute("SELECT 1 FROM sqlite_schema WHERE name = 'facts'").fetchall():
             return
         rows = base.execute("SELECT value FROM facts WHERE name = 'format'").fetchall()
-        # what is no number was damaged, and entries are checked one by one
+        # what is not a number was damaged, and entries are checked one by one
         if rows and str(rows[0][0]).isdecimal() and int(rows[0][0]) > FORMAT:
             raise DataError(
                 f"{self.path} is a journal of format {rows[0][0]}, this version reads up to "
@@ -319,6 +319,6 @@ class Journal:
 
     def _damage(self, reason: object) -> str:
         return (
-            f"{self.path} is no journal of a run, or a damaged one: {reason}; run the same command "
-            "again, which keeps what can be read, or name another folder"
+            f"{self.path} is not a journal of a run, or a damaged one: {reason}; run the same "
+            "command again, which keeps what can be read, or name another folder"
         )

@@ -96,5 +96,5 @@ def is_understood(record: Any, error: Any) -> bool:
 
 
 def _encoded(text: str) -> bytes:
-    # what is no UTF-8 in the file is read as lone surrogates, and differs from what was written
+    # what is not UTF-8 in the file is read as lone surrogates, and differs from what was written
     return text.encode("utf-8", "surrogatepass")

@@ -43,10 +43,10 @@ def is_damaged(path: Path) -> bool:
     """Whether a file is not what SQLite or a journal makes of it; nothing is written for that.
 
     Raises:
-        DataError: If it is no regular file.
+        DataError: If it is not a regular file.
     """
     if path.exists() and not path.is_file():
-        raise DataError(f"{path} is no regular file: move it away, or name another folder")
+        raise DataError(f"{path} is not a regular file: move it away, or name another folder")
     if not _size(path):
         # its log may have been left behind
         return has_content(path)
@@ -163,7 +163,7 @@ def _no_rows_message(path: Path) -> str:
         is_database = False
     way_out = f"move it away (mv '{path}' '{path}.damaged'), and the same command begins anew"
     if not is_database:
-        return f"{path} is no journal of a run; name another folder, or {way_out}"
+        return f"{path} is not a journal of a run; name another folder, or {way_out}"
     return (
         f"{path} is a database of something else, or a journal so damaged that no answer in it can "
         f"be read; name another folder, or {way_out}"

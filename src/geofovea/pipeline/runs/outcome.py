@@ -104,7 +104,7 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Answere
     run: the item is not spoilt by them, and the next run does it.
     """
     try:
-        # NaN is no JSON: such a record would spoil the file of all answers
+        # NaN is not JSON: such a record would spoil the file of all answers
         return Answered(json.dumps(worker(group, payload), allow_nan=False))
     except OF_THE_RUN as error:
         return Halted(without_secrets(str(error)))

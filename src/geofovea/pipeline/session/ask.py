@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from geofovea.errors import ModelError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.focus.stopping import StopAt
@@ -237,7 +238,7 @@ def measure(
 
 
 def host_of(
-    model: str | Host,
+    model: str | os.PathLike[str] | Host,
     scene: Scene,
     endpoint: EndpointSettings | str | None = None,
     *,
@@ -247,7 +248,7 @@ def host_of(
     """The model of a question: loaded by its name, or as it is.
 
     Args:
-        model: A name, or a loaded host.
+        model: A name, the path of a folder, or a loaded host.
         scene: What it is asked about; see ``chosen_model``.
         endpoint: Where ``openai:NAME`` is: an address or its settings.
         threads: How many threads compute; None leaves those of a loaded host.
@@ -255,10 +256,12 @@ def host_of(
 
     Raises:
         NoModelError: If no model is named, and the scene is not synthetic.
-        ModelError: If the model cannot be loaded in this way.
+        ModelError: If it is neither, or cannot be loaded in this way.
         ConfigurationError: If a configuration file says what cannot be meant.
         MissingExtraError: If a package is missing for that.
     """
+    if isinstance(model, os.PathLike):
+        model = os.fspath(model)
     if isinstance(model, str):
         name = chosen_model(model, [scene])
         if name.startswith(ENDPOINT_PREFIX):
@@ -268,6 +271,11 @@ def host_of(
         if isinstance(endpoint, str):
             endpoint = EndpointSettings(endpoint)
         return load_host(name, endpoint=endpoint, threads=threads, **loading)
+    if not isinstance(model, Host):
+        raise ModelError(
+            f"model={model!r:.60} is neither the name of a model nor a loaded one; give "
+            "'embedded', a folder, a hub id, openai:NAME, or what geofovea.load_host returns"
+        )
     if threads is not None:
         set_threads(model, threads)
     return model

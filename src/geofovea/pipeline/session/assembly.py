@@ -91,16 +91,8 @@ def assemble_answer(
             lambda: absence_warnings(host, plan.question, result, items, scene, pyramid),
             (),
         )
-    warnings = (
-        *warned,
-        *doubts,
-        *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
-        *plan.warnings,
-        *(uncalibrated_warnings(host) if usage.tokens_scored else ()),
-        *budget_warnings(plan.budget, seconds["total"], peak_mb),
-        *notes,
-        *after.warnings,
-    )
+    worked = _work_warnings(host, plan, reduced, usage, seconds["total"], peak_mb)
+    warnings = (*warned, *doubts, *worked, *notes, *after.warnings)
     if measurement is not None:
         measurement = replace(measurement, model=host.name, cost=cost, warnings=warnings)
     is_demo = is_beyond(host, scene)
@@ -125,6 +117,24 @@ def assemble_answer(
         radiometry=reader.radiometry,
         choices=Choice.of(plan.choices, generation.choices) if generation.choices else (),
         measurement=measurement,
+    )
+
+
+def _work_warnings(
+    host: Host,
+    plan: AnswerPlan,
+    reduced: ReducedAnswer,
+    usage: QuestionUsage,
+    seconds: float,
+    peak_mb: float,
+) -> tuple[str, ...]:
+    """What was told while the question was answered, and limits that were not kept."""
+    reply = reduced.reply
+    return (
+        *dict.fromkeys((*usage.warnings, *reply.warnings, *reply.generation.warnings)),
+        *plan.warnings,
+        *(uncalibrated_warnings(host) if usage.tokens_scored else ()),
+        *budget_warnings(plan.budget, seconds, peak_mb),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import ModelError, QuestionError
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
@@ -85,5 +85,5 @@ class AnswerOptions:
         check_names(self, _NAMES)
         if self.geometry not in GEOMETRY_NAMES:
             raise QuestionError(
-                f"geometry={self.geometry!r} is none of {', '.join(GEOMETRY_NAMES)}"
+                f"geometry={self.geometry!r} is not one of {', '.join(GEOMETRY_NAMES)}"
             )

@@ -304,7 +304,7 @@ def plan_encoding(host: Host, chains: Sequence[Chain]) -> EncodePlan:
         signals |= fields & TILE_SIGNALS
     encoders = {(chain.encoder, chain.encoder_share) for chain in chains if chain.encoder}
     if len(encoders) > 1 or (encoders and any(chain.encoder is None for chain in chains)):
-        raise ModelError("tiles that were encoded in one way cannot answer for another; ask anew")
+        raise ModelError("tiles that were encoded in one way cannot answer for another; ask again")
     for encoder, share in encoders:
         return EncodePlan(reduction=encoder, share=share)
     return EncodePlan(signals)

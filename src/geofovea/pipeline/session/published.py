@@ -100,7 +100,7 @@ def plan_published_answer(
     """Settle that the published method answers a request.
 
     Raises:
-        ModelError: If the host is no published one, or something was asked for that the method
+        ModelError: If the host is not a published one, or something was asked for that the method
             does not have: a region, another focus or reduction.
     """
     focus, reduction = request.options.focus or "attention", request.options.reduction
@@ -110,8 +110,8 @@ def plan_published_answer(
         )
     if not isinstance(host, PublishedHost):
         raise ModelError(
-            f"descent='published' needs a published LRS-VQA model, and {host.name} is none: name "
-            "one with model=, or use descent='geometric'"
+            f"descent='published' needs a published LRS-VQA model, and {host.name} is not one: "
+            "name one with model=, or use descent='geometric'"
         )
     if request.options.skip is not None:
         raise ModelError("descent='published' skips no work inside layers: leave out skip=")

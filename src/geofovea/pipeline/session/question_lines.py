@@ -49,13 +49,13 @@ def open_questions(path: Path | None, most: int) -> Iterator[Iterator[Sequence[Q
         most: Questions of a group.
 
     Raises:
-        DataError: If the file cannot be read, or is no regular file.
+        DataError: If the file cannot be read, or is not a regular file.
     """
     if path is None:
         yield _groups(_standard_input(), most, "standard input")
         return
     try:
-        # what is no regular file might make us wait for a writer
+        # what is not a regular file might make us wait for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -66,7 +66,7 @@ def open_questions(path: Path | None, most: int) -> Iterator[Iterator[Sequence[Q
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise DataError(
-                f"the questions {str(path)!r} are no regular file; give a text file with one "
+                f"the questions {str(path)!r} are not a regular file; give a text file with one "
                 "question a line, or - for standard input"
             )
         yield _groups(descriptor, most, str(path))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
@@ -25,6 +25,7 @@ __all__ = [
     "checked_budget",
     "checked_choices",
     "is_blank",
+    "requests_of",
     "writable",
 ]
 
@@ -81,7 +82,7 @@ class AskRequest:
         """The question without blanks around it; a finished prompt as it is.
 
         Raises:
-            QuestionError: If it is no text, empty or too long, or holds what no encoding can write.
+            QuestionError: If it is not text, is empty or too long, or holds what cannot be encoded.
         """
         words = writable(self.question, "the question").strip()
         if is_blank(words):
@@ -102,7 +103,7 @@ def writable(text: object, what: str) -> str:
         what: What it is, for the message.
 
     Raises:
-        QuestionError: If it is no text, or holds half a character, as bytes of another encoding
+        QuestionError: If it is not text, or holds half a character, as bytes of another encoding
             become on the command line.
     """
     if not isinstance(text, str):
@@ -142,7 +143,7 @@ def budget_of(
     """A budget with some limits replaced; None, the host's own, where nothing was given.
 
     Raises:
-        BudgetError: If it is no budget, or a limit is impossible.
+        BudgetError: If it is not a budget, or a limit is impossible.
     """
     limits = {"tiles": tiles, "tokens": tokens}
     changes = {name: limit for name, limit in limits.items() if limit is not None}
@@ -170,5 +171,19 @@ def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:
                 f"a choice has 1 to {_LONGEST_CHOICE} characters, got {choice!r:.60}"
             )
     if len(set(cleaned)) != len(cleaned):
-        raise QuestionError(f"each choice may stand once, got {', '.join(cleaned)}")
+        raise QuestionError(f"give each choice once, got {', '.join(cleaned)}")
     return cleaned
+
+
+def requests_of(questions: Sequence[str | AskRequest]) -> list[AskRequest]:
+    """A request for each question; what is not a question is refused when it is its turn.
+
+    Raises:
+        QuestionError: If the questions are one text, whose letters would be asked.
+    """
+    if isinstance(questions, str):
+        raise QuestionError(
+            f"questions are a list of texts, got the one text {questions!r:.60}: use ask(), or put "
+            "it into a list"
+        )
+    return [each if isinstance(each, AskRequest) else AskRequest(each) for each in questions]

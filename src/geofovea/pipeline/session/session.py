@@ -49,7 +49,12 @@ from geofovea.pipeline.session.place_counts import counted_or_read
 from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer
-from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest, budget_of
+from geofovea.pipeline.session.request import (
+    MAX_QUESTION_LENGTH,
+    AskRequest,
+    budget_of,
+    requests_of,
+)
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
@@ -258,9 +263,11 @@ class SceneSession:
 
         Returns:
             An answer for each question, or the error that prevented it.
+
+        Raises:
+            QuestionError: If the questions are one text, and not several.
         """
-        requests = [AskRequest(q) if isinstance(q, str) else q for q in questions]
-        answers = self.answer_many(requests)
+        answers = self.answer_many(requests_of(questions))
         warn_of_demo(*answers)
         return answers
 

@@ -177,7 +177,7 @@ def _checked(path: Path, key: str, value: Any) -> tuple[str, Any]:
     setting = _BY_KEY.get(key)
     if setting is None:
         raise ConfigurationError(
-            f"{path} sets {key!r}, which is no setting; there are {', '.join(_BY_KEY)}"
+            f"{path} sets {key!r}, which is not a setting; there are {', '.join(_BY_KEY)}"
         )
     if not _is_of(setting.kind, value):
         names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -203,8 +203,8 @@ def _check_endpoint(path: Path, url: str | None) -> None:
         host = None
     if not host:
         raise ConfigurationError(
-            f"{path} names the endpoint {url!r:.80}, which is no address; write it in full, such "
-            "as http://localhost:11434/v1"
+            f"{path} names the endpoint {url!r:.80}, which is not an address; write it in full, "
+            "such as http://localhost:11434/v1"
         )
     if is_loopback(host):
         return

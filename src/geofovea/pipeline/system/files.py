@@ -1,6 +1,6 @@
 """Writes the files that people asked for: complete, or not at all; says what a name is.
 
-A link is followed to what it names, and stays. Into what is no file (a pipe, a terminal,
+A link is followed to what it names, and stays. Into what is not a file (a pipe, a terminal,
 ``/dev/null``) a finished result is written; it is never replaced by a file.
 """
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from geofovea._given import is_whole, shown
+from geofovea._arguments import is_whole, shown
 from geofovea.errors import ModelError
 from geofovea.tiling.machine.cores import MOST_THREADS, usable_cores
 from geofovea.tiling.machine.forks import ForkSafeLock, in_every_child

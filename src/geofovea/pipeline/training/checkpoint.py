@@ -83,7 +83,7 @@ def read_run(
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise damaged_run(folder, progress_file, error) from error
     if not isinstance(progress, dict):
-        raise damaged_run(folder, progress_file, f"{progress_file} is no JSON object")
+        raise damaged_run(folder, progress_file, f"{progress_file} is not a JSON object")
     return progress, tensors
 
 

@@ -231,6 +231,66 @@ _PAD_KINDS = (
 _CHANGE_KINDS = ("appeared", "gone", "new count", "changed")
 
 
+_CROWDED = SampleSpec(
+    overview=False,
+    coarse_levels=1,
+    coarse_tiles=2,
+    native_tiles=0,
+    crowded_tiles=6,
+    questions=0,
+)
+_PADS = SampleSpec(
+    lone_pad=True, cut=0.35, close_up=0.2, kinds=_PAD_KINDS, reworded=0.5, questions=12
+)
+_MAPS = SampleSpec(
+    coarse_levels=0,
+    native_tiles=0,
+    strangers=0.9,
+    distracted=0.0,
+    alone=0.0,
+    questions=12,
+    reworded=0.3,
+    undated=0.1,
+    scene_sides=(5120, 6144, 8192, 10240),
+)
+_FAR = SampleSpec(
+    base_tiles=9,
+    coarse_levels=1,
+    coarse_tiles=3,
+    native_tiles=0,
+    strangers=0.8,
+    distracted=0.0,
+    alone=0.0,
+    thinned=0.25,
+    questions=24,
+    reworded=0.3,
+    undated=0.1,
+)
+_NEAR = SampleSpec(
+    base_tiles=2,
+    coarse_levels=1,
+    coarse_tiles=1,
+    native_tiles=5,
+    strangers=0.1,
+    alone=0.0,
+    thinned=0.5,
+    questions=20,
+    reworded=0.3,
+    undated=0.1,
+)
+_DATES = SampleSpec(lone_pad=True, dates=2, kinds=_CHANGE_KINDS, reworded=0.5, questions=6)
+_DATED_SCENES = SampleSpec(
+    dates=2,
+    kinds=_CHANGE_KINDS,
+    coarse_levels=0,
+    native_tiles=4,
+    distracted=0.0,
+    alone=0.0,
+    reworded=0.5,
+    questions=8,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Turns:
     """The kinds of steps that the configs take turns in."""
@@ -256,76 +316,18 @@ class _Turns:
             batch: Scenes a step.
             world: Version of the synthetic world.
         """
-        crowded = SampleSpec(
-            overview=False,
-            coarse_levels=1,
-            coarse_tiles=2,
-            native_tiles=0,
-            crowded_tiles=6,
-            questions=0,
-        )
-        pads = SampleSpec(
-            lone_pad=True, cut=0.35, close_up=0.2, kinds=_PAD_KINDS, reworded=0.5, questions=12
-        )
-        maps = SampleSpec(
-            coarse_levels=0,
-            native_tiles=0,
-            strangers=0.9,
-            distracted=0.0,
-            alone=0.0,
-            questions=12,
-            reworded=0.3,
-            undated=0.1,
-            scene_sides=(5120, 6144, 8192, 10240),
-        )
-        far = SampleSpec(
-            base_tiles=9,
-            coarse_levels=1,
-            coarse_tiles=3,
-            native_tiles=0,
-            strangers=0.8,
-            distracted=0.0,
-            alone=0.0,
-            thinned=0.25,
-            questions=24,
-            reworded=0.3,
-            undated=0.1,
-        )
-        near = SampleSpec(
-            base_tiles=2,
-            coarse_levels=1,
-            coarse_tiles=1,
-            native_tiles=5,
-            strangers=0.1,
-            alone=0.0,
-            thinned=0.5,
-            questions=20,
-            reworded=0.3,
-            undated=0.1,
-        )
-        dates = SampleSpec(lone_pad=True, dates=2, kinds=_CHANGE_KINDS, reworded=0.5, questions=6)
-        dated_scenes = SampleSpec(
-            dates=2,
-            kinds=_CHANGE_KINDS,
-            coarse_levels=0,
-            native_tiles=4,
-            distracted=0.0,
-            alone=0.0,
-            reworded=0.5,
-            questions=8,
-        )
 
         def turn(lessons: int, plan: SampleSpec) -> Turn:
             return Turn(max(1, lessons), replace(plan, world=world))
 
         return _Turns(
-            crowds=turn(batch, crowded),
-            pads=turn(4 * batch, pads),
-            maps=turn(4 * batch, maps),
-            far=turn(batch // 2, far),
-            near=turn(batch, near),
-            dates=turn(2 * batch, dates),
-            dated_scenes=turn(batch // 2, dated_scenes),
+            crowds=turn(batch, _CROWDED),
+            pads=turn(4 * batch, _PADS),
+            maps=turn(4 * batch, _MAPS),
+            far=turn(batch // 2, _FAR),
+            near=turn(batch, _NEAR),
+            dates=turn(2 * batch, _DATES),
+            dated_scenes=turn(batch // 2, _DATED_SCENES),
         )
 
 

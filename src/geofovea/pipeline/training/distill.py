@@ -133,7 +133,7 @@ def distill(
     Raises:
         ModelError: If the host exposes no attention, or has no such layers.
         DataError: If the folder holds another run, or a damaged one.
-        TrainingError: If a loss is no number; the last state stays.
+        TrainingError: If a loss is not a number; the last state stays.
         OutputError: If the folder cannot be written.
     """
     teacher = with_decoder_access(host)
@@ -274,8 +274,8 @@ def install_focus(run: Path, model_folder: Path, host: object) -> None:
     load_focus(run, with_decoder_access(host))
     if not (model_folder / "config.json").is_file():
         raise ModelError(
-            f"{model_folder} is no model folder: a module can be installed beside the weights of a "
-            "local model, or of 'embedded'"
+            f"{model_folder} is not a model folder: a module can be installed beside weights of "
+            "a local model, or of 'embedded'"
         )
     for name in (FOCUS_WEIGHTS_FILE, FOCUS_FILE):
         write_file(model_folder / name, lambda aside, name=name: shutil.copyfile(run / name, aside))  # type: ignore[misc]

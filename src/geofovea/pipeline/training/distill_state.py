@@ -90,7 +90,7 @@ def resumed(module: DistilledFocus, card: FocusCard, folder: Path) -> Distillati
         load_moments(run.optimizer, "optimizer", tensors)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise DataError(
-            f"{path} is no state of a distillation ({error!r}): name another folder, or remove "
+            f"{path} is not a state of a distillation ({error!r}): name another folder, or remove "
             "that file to start again"
         ) from error
     return run
@@ -131,5 +131,5 @@ def load_distillation(host: object, folder: Path) -> Distillation:
             raise DataError(f"{folder} holds a distillation of another host, {card.base_model!r}")
         module = DistilledFocus(teacher.decoder, card.layers)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ModelError) as error:
-        raise DataError(f"{path} is no state of a distillation ({error!r})") from error
+        raise DataError(f"{path} is not a state of a distillation ({error!r})") from error
     return resumed(module, card, folder)

@@ -50,7 +50,7 @@ def export_model(run: Path, folder: Path, keep: float = 0.0) -> None:
             `average_with_start`.
 
     Raises:
-        ConfigurationError: If ``keep`` is no share, or the run started from nothing.
+        ConfigurationError: If ``keep`` is not a share, or the run started from nothing.
         DataError: If the folder ``run`` holds no training state.
         ModelError: If the run's start cannot be read anymore.
         OutputError: If the model folder cannot be written.

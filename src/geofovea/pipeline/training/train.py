@@ -114,17 +114,9 @@ def train(
     # every kind of step has a shape of its own, with the vision tower and without
     torch._dynamo.config.recompile_limit = _MOST_SHAPES
     forward = torch.compile(student, dynamic=False) if compiled else student
-    loader = DataLoader(
-        _Batches(config),
-        sampler=range(step, config.steps),
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=6 if workers else None,
-        multiprocessing_context="spawn" if workers else None,
-    )
     clock = SaveClock(save_every)
     started, last_time, last_step = time.monotonic(), time.monotonic(), step
-    for batch in loader:
+    for batch in _loader(config, step, workers):
         _set_pace(optimizers, config.pace_at(step))
         student.vision_frozen = config.phase_at(step).vision_frozen
         student.heads_alone = step < config.heads_first
@@ -152,6 +144,18 @@ def train(
             clock.restart()
         if out_of_time:
             return
+
+
+def _loader(config: TrainingConfig, first_step: int, workers: int) -> DataLoader[Any]:
+    """Makes the batches of all steps from the first on, in other processes if there are workers."""
+    return DataLoader(
+        _Batches(config),
+        sampler=range(first_step, config.steps),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=6 if workers else None,
+        multiprocessing_context="spawn" if workers else None,
+    )
 
 
 def _optimizers(student: Student, config: TrainingConfig) -> tuple[torch.optim.Optimizer, ...]:

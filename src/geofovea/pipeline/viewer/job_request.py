@@ -91,7 +91,7 @@ class JobRequest:
         Raises:
             QuestionError: If the question is empty or too long, or the choices cannot be meant.
             BudgetError: If a limit is impossible, or above the server's.
-            GeometryError: If the region is no polygon, or outside the scene.
+            GeometryError: If the region is not a polygon, or outside the scene.
         """
         if self.task != "ask" and self.choices:
             raise BadJobError("choices are for questions: leave them out for other tasks")

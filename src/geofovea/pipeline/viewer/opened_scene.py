@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from geofovea.errors import SceneError
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.session.ask import host_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.viewer.widget import SceneWidget
+    from geofovea.tiling.nodata import DeclaredNodata
 
 __all__ = ["OpenedScene", "open_session"]
 
@@ -49,6 +51,10 @@ def open_session(
     cache_tokens: bool | None = None,
     memory: MemoryOptions | None = None,
     index: str | os.PathLike[str] | None = None,
+    allow_vrt: bool = False,
+    allow_remote: bool = False,
+    allowed_hosts: tuple[str, ...] = (),
+    nodata: DeclaredNodata | None = None,
     **loading: Any,
 ) -> OpenedScene:
     """Open a scene for any number of questions.
@@ -70,6 +76,11 @@ def open_session(
         memory: Keeps what the decoder makes of each tile for further questions; see
             ``SceneSession``.
         index: Folder of an index that knows where to look; see ``SceneSession``.
+        allow_vrt: As for ``geofovea.open_scene``, and likewise the following. A ``Scene`` is
+            open already and takes none of them.
+        allow_remote: Whether URLs are opened.
+        allowed_hosts: The hosts that may be asked.
+        nodata: The value that marks missing pixels.
         loading: How the model is loaded.
 
     Raises:
@@ -77,7 +88,13 @@ def open_session(
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
     """
     started = time.perf_counter()
-    raster = scene if isinstance(scene, Scene) else open_scene(scene)
+    raster = _opened(
+        scene,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        allowed_hosts=allowed_hosts,
+        nodata=nodata,
+    )
     open_seconds = time.perf_counter() - started
     return OpenedScene(
         raster,
@@ -90,3 +107,19 @@ def open_session(
         index=index,
         open_seconds=open_seconds,
     )
+
+
+def _opened(scene: Scene | Picture, **opening: Any) -> Scene:
+    """The scene as it is, or opened with those options of ``open_scene``."""
+    if not isinstance(scene, Scene):
+        return open_scene(scene, **opening)
+    # nodata may be 0, which equals False
+    given = [
+        name for name, value in opening.items() if value not in ((), None) and value is not False
+    ]
+    if given:
+        raise SceneError(
+            f"{scene.path!r} is a scene that is open already; pass {given[0]}= to "
+            "geofovea.open_scene, or give the path"
+        )
+    return scene

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from geofovea._given import is_whole
-from geofovea._given import shown as quoted
+from geofovea._arguments import is_whole
+from geofovea._arguments import shown as quoted
 from geofovea.errors import ConfigurationError, MissingExtraError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import Host

@@ -176,9 +176,12 @@ def sign_codes(values: Tensor, dim: int, *, with_zero: bool) -> SignCodes:
     """Signs times the mean size of a group; with zero, for values below half of it.
 
     Args:
-        values: Finite.
+        values: Finite floats of any shape; their last axis is packed.
         dim: The axis along which one scale holds.
         with_zero: Three codes instead of two: 1.6 bits in a packed byte.
+
+    Returns:
+        Codes whose `restore` has the shape of the values; the scale has length 1 along ``dim``.
     """
     scale = values.abs().mean(dim, keepdim=True)
     if not with_zero:

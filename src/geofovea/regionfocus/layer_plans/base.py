@@ -209,4 +209,4 @@ def check_start(start: int) -> None:
         ModelError: If it is below 0.
     """
     if start < 0:
-        raise ModelError(f"layers are counted from 0, so start={start} is none of them")
+        raise ModelError(f"layers are counted from 0, so start={start} is not one of them")

@@ -45,7 +45,7 @@ def make_layer_method(text: str) -> LayerMethod:
             which it acts, from 0.
 
     Raises:
-        ModelError: If there is no such method, or the start is no number of a layer.
+        ModelError: If there is no such method, or the start is not a number of a layer.
     """
     name, colon, start = text.partition(":")
     if name in _MADE_IN_PYTHON:
@@ -58,7 +58,7 @@ def make_layer_method(text: str) -> LayerMethod:
         raise ModelError(f"unknown layer method {name!r}; choose one of {', '.join(_METHODS)}")
     # Python reads no number of thousands of digits
     if colon and not (start.isdecimal() and len(start) < 10):
-        raise ModelError(f"{text!r} is no method and layer; write {name}:2, for example")
+        raise ModelError(f"{text!r} is not a method and layer; write {name}:2, for example")
     module, attribute = _METHODS[name].split(":")
     method = getattr(import_module(f"geofovea.regionfocus.layer_plans.{module}"), attribute)
     return cast("LayerMethod", method(start=int(start)) if colon else method())

@@ -53,7 +53,7 @@ class Yopo(LayerMethod):
         window: Side of the square of cells that a token sees, odd; None for the whole tile.
         heads: Query heads of each layer that see no vision; none where there is no entry.
         units: Units of the feed-forward that vision passes, int64, of each layer; all where there
-            is no entry.
+            is not an entry.
         cut: The layer from which on vision is gone; None for none.
 
     Raises:

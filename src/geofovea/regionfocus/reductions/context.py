@@ -90,8 +90,8 @@ class TokenContext:
     def select(self, index: Tensor) -> TokenContext:
         """The context of some of the tokens, in the order of ``index`` int64 ``(m,)``.
 
-        The grid is lost, because a part of it is no grid; its cells remain. Tokens that follow each
-        other are not copied: what is chosen shares memory with this context.
+        The grid is lost, because a part of it is not a grid; its cells remain. Tokens that follow
+        each other are not copied: what is chosen shares memory with this context.
         """
         part = run_of(index)
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"grid": None}

@@ -58,7 +58,7 @@ class Nested(Resampler):
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """See `Resampler`; all tokens are the last one where the grid is no square."""
+        """See `Resampler`; all tokens are the last one where the grid is not a square."""
         common = math.gcd(*self.grid)
         squares = [n * n for n in range(1, common + 1) if common % n == 0]
         return tuple(sorted({*squares, self.cells}))

@@ -62,7 +62,7 @@ class QueCc(Resampler):
             source: Width of what keys and values are made of; that of a token if None.
 
         Raises:
-            ModelError: If the grid is no square, or the heads do not divide the width.
+            ModelError: If the grid is not a square, or the heads do not divide the width.
         """
         super().__init__(grid)
         if grid[0] != grid[1] or width % heads:

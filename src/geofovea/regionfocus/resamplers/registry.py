@@ -50,7 +50,7 @@ def parse_resampler(text: str) -> ResamplerChoice:
         raise ModelError(f"unknown resampler {name!r:.40}; choose one of {', '.join(_RESAMPLERS)}")
     if colon and not (re.fullmatch("[0-9]{1,9}", tokens) and int(tokens)):
         raise ModelError(
-            f"{text!r:.40} is no resampler and tokens a tile; write {name}:4, for example"
+            f"{text!r:.40} is not a resampler and tokens a tile; write {name}:4, for example"
         )
     return ResamplerChoice(name, int(tokens) if colon else None)
 

@@ -65,7 +65,7 @@ SUPERLATIVE = (
     r"(([a-z]+[- ]?most)|"
     r"((larg|bigg|small|tall|long|short|wid|broad|narrow|old|new)est)|only|unique)"
 )
-"""What singles one thing out, and is no name: "the left-most and the largest runway" is one."""
+"""What singles one thing out, and is not a name: "the left-most and the largest runway" is one."""
 
 ALL_OVER = r"(each|every|all (of )?the|most of the|any) "
 AT_A_PLACE = (

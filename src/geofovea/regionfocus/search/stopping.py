@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from geofovea._given import is_number, shown
+from geofovea._arguments import is_number, shown
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.search.looks import LevelLook
 

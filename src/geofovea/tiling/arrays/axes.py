@@ -204,11 +204,11 @@ def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
     if len(centers) < 2:
         return None
     steady = centers.astype(np.float64)
-    is_usable = np.abs(steady) < _FARTHEST  # False for what is no finite number
+    is_usable = np.abs(steady) < _FARTHEST  # False for what is not a finite number
     if not is_usable.all():
         place = int(is_usable.argmin())
         raise SceneError(
-            f"{name} has the coordinate {steady[place]:g} at pixel {place}, which is no place; "
+            f"{name} has the coordinate {steady[place]:g} at pixel {place}, which is not a place; "
             "allowed are finite numbers at pixel centers: interpolate to a regular grid, or drop "
             "the coordinates with drop_vars() to get answers in pixels"
         )
@@ -236,7 +236,7 @@ def edge_of(axis: Axis, grid: tuple[float, float] | None) -> tuple[float, float]
         None for a single pixel without bounds.
 
     Raises:
-        SceneError: If labels are no numbers or their steps differ.
+        SceneError: If labels are not numbers or their steps differ.
     """
     by_label = _axis_of(axis.name, axis.labels)
     if by_label is None:

@@ -206,7 +206,7 @@ def _affine(attrs: Mapping[str, Any]) -> Transform | None:
 
 
 def _counts_pixels(transform: Transform) -> bool:
-    """Whether axes count pixels from 0, or their centers: that is no place on any ground."""
+    """Whether axes count pixels from 0, or their centers: that is not a place on any ground."""
     a, _, c, _, e, f = transform
     return (a, e) == (1.0, 1.0) and c in (-0.5, 0.0) and f in (-0.5, 0.0)
 
@@ -301,5 +301,5 @@ def _rpcs(name: str, text: Any) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise SceneError(f"{name} has RPCs that cannot be read: {error}") from error
     if not isinstance(items, dict):
-        raise SceneError(f"{name} has RPCs that are no JSON object; allowed are GDAL's items")
+        raise SceneError(f"{name} has RPCs that are not a JSON object; allowed are GDAL's items")
     return items

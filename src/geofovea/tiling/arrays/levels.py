@@ -59,7 +59,7 @@ class ArrayMask:
 
     Attributes:
         numbers: The values of each band that mark missing pixels; empty where no band has one. What
-            is no finite number is missing in every float array.
+            is not a finite number is missing in every float array.
         alpha: Index of the alpha band, counted from 1; 0 for none.
         planes: A plane beside the bands, or one for each band, for each level that has its own
             pixels; 0 where nothing is known.

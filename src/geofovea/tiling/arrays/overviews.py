@@ -65,7 +65,7 @@ def levels_of_images(
     if not others:
         return levels, ()
     return levels, (
-        f"the groups {_listed(others)} are no overviews of {paths[0]!r} (other bands, another "
+        f"the groups {_listed(others)} are not overviews of {paths[0]!r} (other bands, another "
         "type, size or ground) and were left out; to ask about one of them pick it, for example "
         f"with tree[{others[0]!r}].to_dataset()",
     )

@@ -104,7 +104,7 @@ def cache_limit_bytes() -> int:
     """How large the level files of all scenes may become: ``$GEOFOVEA_CACHE_GB``, else 32 GB.
 
     Raises:
-        OutputError: If the variable is no positive number.
+        OutputError: If the variable is not a positive number.
     """
     return gigabytes_from(LIMIT_VARIABLE, _DEFAULT_GB, "level files")
 
@@ -118,7 +118,7 @@ def gigabytes_from(variable: str, default: float, what: str) -> int:
         what: What may take them, for the message.
 
     Raises:
-        OutputError: If it is no positive number.
+        OutputError: If it is not a positive number.
     """
     text = os.environ.get(variable) or str(default)
     with suppress(ValueError):
@@ -126,7 +126,7 @@ def gigabytes_from(variable: str, default: float, what: str) -> int:
         if gigabytes > 0 and math.isfinite(gigabytes):
             return int(gigabytes * 1e9)
     raise OutputError(
-        f"{variable}={text!r} is no size; give the gigabytes that {what} may take, "
+        f"{variable}={text!r} is not a size; give the gigabytes that {what} may take, "
         f"such as {default:g}"
     )
 

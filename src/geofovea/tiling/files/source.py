@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import (
     SceneChangedError,
     SceneNotFoundError,
@@ -191,8 +191,8 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     page, name = split_page(name)
     if page and is_remote_name(name):
         raise SceneRefusedError(
-            f"a page of {redacted(name)!r} cannot be opened from far away; download the file, and "
-            f"give GTIFF_DIR:{page}:PATH"
+            f"a page of {redacted(name)!r} cannot be opened over the network; download the file, "
+            f"and give GTIFF_DIR:{page}:PATH"
         )
     if is_remote_name(name):
         return _resolve_remote(name, policy)
@@ -204,7 +204,7 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
         )
     source = _resolve_file(name, policy)
     if page and source.driver != "GTiff":
-        raise SceneRefusedError(f"{name!r} is no TIFF, so it has no page {page}; give {name!r}")
+        raise SceneRefusedError(f"{name!r} is not a TIFF, so it has no page {page}; give {name!r}")
     return replace(source, page=page)
 
 
@@ -218,7 +218,7 @@ def _require_vrt(policy: SourcePolicy, what: str) -> None:
     if not policy.allow_vrt:
         raise SceneRefusedError(
             f"{what} is a GDAL virtual raster, which can read any file on this machine; pass "
-            "allow_vrt=True if you trust it, or give one of: "
+            "allow_vrt=True to geofovea.open_scene if you trust it, or give one of: "
             f"{ALLOWED_FORMATS}"
         )
 
@@ -228,8 +228,9 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
         # says which host, once it is known that the name can be opened at all
         host = host_of(name)
         raise SceneRefusedError(
-            f"{redacted(name)!r} is far away; if you trust it, pass allow_remote=True and "
-            f"allowed_hosts=({host!r},), or download the file and give its path"
+            f"{redacted(name)!r} is on another machine; if you trust it, pass "
+            f"allow_remote=True and allowed_hosts=({host!r},) to geofovea.open_scene, or download "
+            "the file and give its path"
         )
     remote, head, tail = probe(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.display_name, head, SourcePolicy())
@@ -304,7 +305,7 @@ def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
     advice = advice_on_bytes(head) if head else "is empty; copy or download it again"
     if not advice:
         advice = "is in no format that is opened; if it is a raster, convert it with gdal_translate"
-    raise SceneRefusedError(f"{name!r} {advice}; allowed are {ALLOWED_FORMATS}")
+    raise SceneRefusedError(f"{name!r} {advice}; supported formats: {ALLOWED_FORMATS}")
 
 
 def _check_end(name: str, driver: str, tail: bytes) -> None:

@@ -135,7 +135,7 @@ def parse_crs(name: str, definition: Any) -> CRS:
     """
     try:
         return crs_of(definition)
-    # rasterio raises ValueError for EPSG codes that are no numbers
+    # rasterio raises ValueError for EPSG codes that are not numbers
     except (CRSError, ValueError, TypeError) as error:
         raise SceneError(
             f"{name} names a CRS that PROJ does not know: {str(definition)[:80]!r} ({error}); "

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import GeometryError
 from geofovea.tiling.geo.georeference import HasGeoreference
 from geofovea.tiling.geo.ground import crs_of, turn_of
@@ -98,8 +98,8 @@ class Region:
             crs: Its CRS: ``"EPSG:4326"``, WKT, or an object of pyproj or rasterio; or ``"pixels"``.
 
         Raises:
-            GeometryError: If it is no valid polygon, the scene has no georeference to place it by,
-                or it lies outside the scene.
+            GeometryError: If it is not a valid polygon, the scene has no georeference to place it
+                by, or it lies outside the scene.
         """
         return region_from_crs(scene, geometry, crs)
 
@@ -153,8 +153,8 @@ def region_from_crs(scene: HasGeoreference, geometry: shapely.Geometry, crs: Any
             coordinates are then scene pixels, unless they could also be places on the ground.
 
     Raises:
-        GeometryError: If it is no valid polygon, the scene has no georeference to place it by, it
-            lies outside the scene, or it has no CRS and may be meant on the ground.
+        GeometryError: If it is not a valid polygon, the scene has no georeference to place it by,
+            it lies outside the scene, or it has no CRS and may be meant on the ground.
     """
     shape = shapely.force_2d(geometry) if isinstance(geometry, shapely.Geometry) else geometry
     Region(shape)

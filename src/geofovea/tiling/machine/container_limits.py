@@ -97,11 +97,12 @@ def _reclaimable(folder: Path) -> int:
 
 
 def _share(folder: Path) -> float | None:
-    """Cores of time in each period, or None."""
+    """Cores of time in each period by cgroup v2, else by v1; None where neither sets a limit."""
     with suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
         return int(quota) / int(period)
-    of_old = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
-    if of_old[0] and of_old[1] and of_old[0] > 0:
-        return of_old[0] / of_old[1]
+    quota_us, period_us = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    # a quota of -1 is no limit
+    if quota_us and period_us and quota_us > 0:
+        return quota_us / period_us
     return None

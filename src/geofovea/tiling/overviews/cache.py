@@ -168,7 +168,7 @@ def prepare(
     Raises:
         LevelBuildError: If the scene is too large or the build takes too long.
         DiskSpaceError: If the disk has too little space.
-        OutputError: If the cache cannot be written, or its size limit is no number.
+        OutputError: If the cache cannot be written, or its size limit is not a number.
         SceneReadError: If the scene is damaged or has changed.
     """
     files = level_files_of(scene)

@@ -9,9 +9,10 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
-from geofovea._given import is_whole, shown
+from geofovea._arguments import is_whole, shown
 from geofovea.errors import SceneError
 from geofovea.tiling.files.gdal_settings import gdal_settings
 from geofovea.tiling.files.handles import open_dataset, read_errors
@@ -127,7 +128,7 @@ def _bands_as_asked(scene: Scene, bands: tuple[int, ...]) -> BandChoice:
     if len(given) not in (1, 3) or not all(is_whole(band, 1, scene.count) for band in given):
         raise SceneError(
             f"bands={shown(bands)} cannot be shown; give one or three numbers from 1 to "
-            f"{scene.count}"
+            f"{scene.count}, such as bands=(1,)"
         )
     chosen = tuple(int(band) for band in given)
     return BandChoice(chosen, f"bands {_listed(chosen)} as asked")
@@ -239,8 +240,8 @@ def _check_band_map(scene: Scene, band_map: Mapping[str, int]) -> None:
     for role, band in band_map.items():
         if role not in ROLES or not is_whole(band, 1, scene.count):
             raise SceneError(
-                f"{role}={shown(band)} is no entry of a band map; roles are {', '.join(ROLES)} and "
-                f"bands go from 1 to {scene.count}"
+                f"{role}={shown(band)} is not an entry of a band map; roles are {', '.join(ROLES)} "
+                f"and bands go from 1 to {scene.count}"
             )
 
 
@@ -293,7 +294,7 @@ def _by_number(descriptions: list[str]) -> BandRoles | None:
     if not is_landsat and "nir" not in bands and "8a" in numbers:
         bands["nir"] = numbers["8a"]
     sensor = "Landsat 8" if is_landsat else "Sentinel-2"
-    texts = ", ".join(text for text in descriptions if text)[:60]
+    texts = shorten(", ".join(text for text in descriptions if text), 80, placeholder=" …")
     return BandRoles(
         bands,
         f"the band numbers of {sensor}",

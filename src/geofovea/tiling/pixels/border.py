@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.features import rasterize, shapes
 
-from geofovea._given import is_number, shown
+from geofovea._arguments import is_number, shown
 from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import open_handle

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import SceneError
 
 __all__ = ["COMPOSITES", "ROLES", "Composite", "Role", "composite_named"]

@@ -118,7 +118,7 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
         _check_types(scene, handle, band_numbers)
         if choice.composite is not None and choice.composite.is_index:
             if _is_complex(handle, band_numbers):
-                raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
+                raise SceneError(f"{name} is not an index of complex (radar) bands; choose bands=")
             return _index_radiometry(scene, choice, warnings)
         if len(band_numbers) == 1 and scene.colorinterp[band_numbers[0] - 1] == "palette":
             return Radiometry(

@@ -96,7 +96,7 @@ def split_url(url: str) -> SplitResult:
         well_formed = False
     if not well_formed or parts.scheme not in _SCHEMES:
         raise SceneRefusedError(
-            f"{public_url!r} cannot be opened from far away; give an http://, https:// or s3:// "
+            f"{public_url!r} cannot be opened over the network; give an http://, https:// or s3:// "
             "URL, or download the file and give its path"
         )
     if not url.isascii() or re.search(r"[\s\\\x00-\x20\x7f]", url):

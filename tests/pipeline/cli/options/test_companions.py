@@ -113,7 +113,7 @@ def test_many_options_have_companions():
         ),
         (
             ["report", ".", "--pictures", "5"],
-            "--pictures is for runs of batch, and . is none; leave out --pictures",
+            "--pictures is for runs of batch, and . is not one; leave out --pictures",
         ),
         (
             ["models", "--json", "get", "owner/name"],

@@ -108,7 +108,7 @@ def test_how_a_model_is_loaded_reaches_the_workers_of_a_run(
     [
         (["--dtype", "int7"], 2, "int7"),
         (["--device-map", "auto", "--device", "cuda"], 1, "leave out the device"),
-        (["--tiles", "0"], 1, "--max-tiles 0 is no budget"),
+        (["--tiles", "0"], 1, "--max-tiles 0 is not a budget"),
         (["--endpoint", URL], 1, "is not behind an endpoint"),
         (["--endpoint", "ftp://x", "--model", "openai:x"], 1, "an endpoint is an http"),
         (["--model", "openai:x"], 1, "say where with --base-url"),

@@ -218,7 +218,7 @@ def test_a_vision_tower_of_an_unknown_kind_is_refused_with_those_that_are_known(
         ("internvl", {"vision": {"image_size": [24, 24]}}, "3 patches along a side"),
         ("smolvlm", {"scale_factor": 3}, "cannot be merged 3 × 3"),
         ("idefics3", {"vision": {"image_size": 40}}, "5 patches along a side"),
-        ("llava_next", {"vision_feature_layer": 4}, "none of the hidden states -4 to 3"),
+        ("llava_next", {"vision_feature_layer": 4}, "not one of the hidden states -4 to 3"),
         (
             "llava",
             {"text": {"model_type": "opt", "ffn_dim": 64, "word_embed_proj_dim": 64}},

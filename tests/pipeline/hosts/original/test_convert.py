@@ -189,7 +189,7 @@ def test_resized_positions_keep_corners_and_the_class_token():
         ({"mm_patch_merge_type": "averaged"}, "mm_patch_merge_type"),
         ({"mm_patch_merge_type": "spatial_unpad"}, "become image_newline"),
         ({"mm_vision_select_layer": "last"}, "no number of a layer"),
-        ({"model_type": "bert"}, "no LLaVA in the layout"),
+        ({"model_type": "bert"}, "not a LLaVA in the layout"),
         ({"mm_vision_tower": "nowhere"}, "no folder nowhere with a vision tower"),
     ],
 )

@@ -183,8 +183,8 @@ def test_room_for_what_cannot_be_is_refused_with_words(chat, marks, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"thinking": "on"}, "thinking='on' is none of off, room"),
-        ({"thinking": "room", "thought_tokens": 0}, "thought_tokens=0 is no whole number"),
+        ({"thinking": "on"}, "thinking='on' is not one of off, room"),
+        ({"thinking": "room", "thought_tokens": 0}, "thought_tokens=0 is not a whole number"),
         ({"thought_tokens": 9}, "thought_tokens= is for thinking='room'"),
         ({"thinking": "off", "thought_tokens": 9}, "thought_tokens= is for thinking='room'"),
     ],

@@ -39,7 +39,7 @@ def report(folder: Path, root: Path | None, worst: int, pictures: int, opens: bo
     if is_batch:
         check_absent(("root", "worst"), f"is for runs of eval, and {folder} is one of batch")
     else:
-        check_absent(("pictures",), f"is for runs of batch, and {folder} is none")
+        check_absent(("pictures",), f"is for runs of batch, and {folder} is not one")
     paths = write_batch_report(folder, pictures) if is_batch else write_report(folder, root, worst)
     for path in paths:
         echo(f"wrote {path}")

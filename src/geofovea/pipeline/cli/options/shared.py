@@ -70,7 +70,7 @@ def comma_separated(
         param: The option, if the message is to name it.
 
     Raises:
-        BadParameter: If they are no numbers, or not so many.
+        BadParameter: If they are not numbers, or not so many.
     """
     try:
         numbers = tuple(kind(part) for part in text.split(","))

@@ -29,6 +29,8 @@ _ARGUMENT = re.compile(
 # of results, and what may hold them
 _TEXTS = ("warnings", "notes")
 _HOLDERS = ("answer", "places", "measurement")
+# the function that takes what a verb has as options
+_OPENER = re.compile(r" to geofovea\.open_scene\b")
 # arguments of functions whose options bear another name inside a verb
 _PARAMETERS = {
     "endpoint": "endpoint_url",
@@ -59,7 +61,7 @@ def in_shell_words(message: str, verb: click.Command | None) -> str:
         end = " " if match["comma"] else ""
         return _typed(option, match["value"]) + end
 
-    return _ARGUMENT.sub(replaced, message)
+    return _ARGUMENT.sub(replaced, _OPENER.sub("", message) if verb else message)
 
 
 def told_in_shell_words(result: Result) -> Result:

@@ -240,7 +240,7 @@ def _detail(content: bytes, key: str | None) -> str:
 
 
 def _page(content: bytes) -> str:
-    """The beginning of a page that is no JSON."""
+    """The beginning of a page that is not JSON."""
     page = content[:_MOST_PAGE].decode(errors="replace")
     return "" if page.lstrip().startswith(("{", "[")) else page
 

@@ -65,25 +65,20 @@ def parse_reply(content: bytes) -> ChatReply:
     Raises:
         NotAReplyError: If it is none.
     """
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        body = joined_stream(content)
-        if body is None:
-            raise NotAReplyError("its reply is not JSON", may_pass=True) from error
+    body = _body(content)
     try:
         choice = body["choices"][0]
         message = choice["message"]
-        content, refusal = message.get("content"), message.get("refusal")
+        written, refusal = message.get("content"), message.get("refusal")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise NotAReplyError("its reply is not a chat completion") from error
     if choice.get("error"):
         raise NotAReplyError("the model behind it failed", may_pass=True)
-    text = _text(content)
+    text = _text(written)
     spoken = spoken_answer(text)
     answer = spoken.text
     # where the text is not all that was written, its log-probabilities are looked for by its words
-    has_more = answer != text.strip() or isinstance(content, list)
+    has_more = answer != text.strip() or isinstance(written, list)
     has_thought = has_more or bool(message.get("reasoning_content") or message.get("reasoning"))
     reason = choice.get("finish_reason")
     ended = reason if isinstance(reason, str) else ""
@@ -99,6 +94,17 @@ def parse_reply(content: bytes) -> ChatReply:
         "refusal" if is_refused else "" if ended in _ENDED else printable(ended, 40),
         () if is_refused else tuple(printable(doubt, 200) for doubt in spoken.doubts),
     )
+
+
+def _body(content: bytes) -> Any:
+    """The JSON of a reply, or what the events of a stream make together."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        body = joined_stream(content)
+        if body is None:
+            raise NotAReplyError("its reply is not JSON", may_pass=True) from error
+        return body
 
 
 def _text(content: Any) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from geofovea._given import is_number, is_whole, shown
+from geofovea._arguments import is_number, is_whole, shown
 from geofovea.errors import BudgetError, ModelError
 
 __all__ = ["DEFAULT_KEY_VARIABLE", "ENDPOINT_PREFIX", "EndpointSettings", "SpendLimit"]
@@ -192,7 +192,7 @@ class EndpointSettings:
         """The key from the environment; None where the default variable is not set.
 
         Raises:
-            ModelError: If another variable was named and is not set, or what it holds is no key.
+            ModelError: If another variable was named and is not set, or what it holds is not a key.
         """
         key = os.environ.get(self.key_variable, "").strip()
         if not key and self.key_variable == DEFAULT_KEY_VARIABLE and self._is_openai:

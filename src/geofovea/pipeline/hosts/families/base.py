@@ -195,7 +195,7 @@ class Family:
         layers = tuple(setting) if isinstance(setting, (list, tuple)) else (setting,)
         if not layers or not all(_is_layer(each, depth) for each in layers):
             raise ModelError(
-                f"the vision_feature_layer {setting!r} is none of the hidden states "
+                f"the vision_feature_layer {setting!r} is not one of the hidden states "
                 f"{-depth - 1} to {depth} of the vision tower of this {self.model_type}; "
                 "correct its config.json, or download the model again"
             )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from geofovea._given import shown
+from geofovea._arguments import shown
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.base import Host, SupportsImages
 from geofovea.pipeline.hosts.learned.adapted_decoder import adapted_decoder

@@ -103,7 +103,9 @@ def cards_from_json(record: Any) -> dict[str, PartCard]:
         except TypeError as error:
             raise ModelError(f"the part {kind!r} is described by other keys: {error}") from error
         if kind_of(cards[kind].method) != kind:
-            raise ModelError(f"{cards[kind].method!r} is no method of a part of the kind {kind!r}")
+            raise ModelError(
+                f"{cards[kind].method!r} is not a method of a part of the kind {kind!r}"
+            )
     return cards
 
 

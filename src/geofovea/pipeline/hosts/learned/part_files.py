@@ -35,7 +35,7 @@ def read_cards(folder: Path) -> dict[str, PartCard]:
     """What the model in a folder says of its parts; nothing if it has none.
 
     Raises:
-        ModelError: If its settings are no JSON object, or an entry cannot be meant.
+        ModelError: If its settings are not a JSON object, or an entry cannot be meant.
     """
     return cards_from_json(_settings(folder).get(_KEY, {}))
 

@@ -65,7 +65,7 @@ def check_convertible(name: str, config: Mapping[str, Any]) -> None:
     """
     if not is_original(config):
         raise ModelError(
-            f"{name} is no LLaVA in the layout of its original repository (model_type "
+            f"{name} is not a LLaVA in the layout of its original repository (model_type "
             f"{', '.join(sorted(DECODERS))}, with mm_vision_tower and no vision_config); a "
             "model of a supported family needs no conversion: name it with --model"
         )

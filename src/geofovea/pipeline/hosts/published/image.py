@@ -85,7 +85,7 @@ def read_whole(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         SceneNotFoundError: If there is no such file.
         SceneRefusedError: If it has more than ``MOST_PIXELS``.
-        SceneReadError: If it is no picture that PIL can read.
+        SceneReadError: If it is not a picture that PIL can read.
     """
     from PIL import Image
 

@@ -50,7 +50,7 @@ class MaskedBands(nn.Module):
             heads: Of these.
 
         Raises:
-            ModelError: If the width is no multiple of the heads.
+            ModelError: If the width is not a multiple of the heads.
         """
         super().__init__()
         channels, width = encoder.embedding.channel_vectors.shape

@@ -53,7 +53,7 @@ class Generation:
     """
 
     text: str
-    log_probabilities: tuple[float, ...]
+    log_probabilities: tuple[float, ...] = ()
     tokens_by_layer: tuple[int, ...] = field(default=(), compare=False)
     choices: tuple[float, ...] = ()
     text_tokens: int = 0

@@ -58,7 +58,7 @@ class BoxStyle(Enum):
 
 _ROUNDING = 0.01
 _NOWHERE = (0.0, 0.0, 0.0, 0.0)
-"""Corners of what was written and is no box: it is counted, and left out."""
+"""Corners of what was written and is not a box: it is counted, and left out."""
 # before a label, behind it, before the corners, behind them
 _MARKS = {
     BoxStyle.QWEN2: (

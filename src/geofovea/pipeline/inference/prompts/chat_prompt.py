@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _STAND_IN = "GEOFOVEAQUESTION"
-# what writes more is no prompt, and left out
+# what writes more is not a prompt, and left out
 _LONGEST_CHAT = 20_000
 _SWITCH = "enable_thinking"
 _MARK = f"(?P<mark>{THOUGHT_OPENS})"

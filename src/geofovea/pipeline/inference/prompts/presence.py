@@ -72,7 +72,7 @@ class PresenceWords:
 
     @property
     def numbers(self) -> tuple[int, ...] | None:
-        """How many each answer stands for; None where the answers are no numbers."""
+        """How many each answer stands for; None where the answers are not numbers."""
         if all(answer.isascii() and answer.isdecimal() for answer in self.answers):
             return tuple(int(answer) for answer in self.answers)
         return None

@@ -69,7 +69,7 @@ def encode_pruned(
             embeddings, -1 is the output of the last layer.
 
     Raises:
-        ModelError: If the tower is no CLIP vision model, has no such layer, or a reduction comes
+        ModelError: If the tower is not a CLIP vision model, has no such layer, or a reduction comes
             without ``k``.
     """
     layers, embedded = _embed(tower, pixels, feature_layer)

@@ -66,7 +66,7 @@ class FrozenModel:
             folder: Where it was loaded from.
 
         Raises:
-            ModelError: If it is no model of the embedded kind.
+            ModelError: If it is not a model of the embedded kind.
         """
         weights = dict(host.weights())
         position = weights.pop(SCENE_POSITION_FILE, None)
@@ -170,7 +170,7 @@ class FrozenModel:
 
 def _not_of_this_kind(host: object) -> ModelError:
     return ModelError(
-        f"{getattr(host, 'name', host)} is no model of the kind of the embedded one, and parts are "
-        "trained on the synthetic world, whose words only such models know; choose 'embedded' or "
-        "a folder that geofovea train has written"
+        f"{getattr(host, 'name', host)} is not a model of the kind of the embedded one, and "
+        "parts are trained on the synthetic world, whose words only such models know; choose "
+        "'embedded' or a folder that geofovea train has written"
     )

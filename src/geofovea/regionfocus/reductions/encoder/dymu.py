@@ -128,7 +128,7 @@ class DyMU(Selector):
         is_adaptive: Whether alike tokens go on merging below the budget.
 
     Raises:
-        ModelError: If the threshold is no cosine.
+        ModelError: If the threshold is not a cosine.
     """
 
     threshold: float = 0.9
@@ -155,7 +155,7 @@ class DyMUEncoder:
         thresholds: One for each layer (see `batch_threshold`); the last holds for all further.
 
     Raises:
-        ModelError: If a threshold is no cosine, or there is none.
+        ModelError: If a threshold is not a cosine, or there is none.
     """
 
     thresholds: tuple[float, ...] = (0.9,)

@@ -143,7 +143,7 @@ class FlowCutEncoder:
         memory: Weight of the layers before in the score.
 
     Raises:
-        ModelError: If the weight is no share, or the layer negative.
+        ModelError: If the weight is not a share, or the layer negative.
     """
 
     first_layer: int = 1

@@ -165,7 +165,7 @@ class ZeroTPrune(PerTile):
         alike_share: Share of the dropped tokens that go in the S-stage.
 
     Raises:
-        ModelError: If ``alike_share`` is no share.
+        ModelError: If ``alike_share`` is not a share.
     """
 
     layer: int = -1
@@ -210,7 +210,7 @@ class ZeroTPruneEncoder:
         alike_share: Share of the dropped tokens that go in the S-stage.
 
     Raises:
-        ModelError: If ``alike_share`` is no share.
+        ModelError: If ``alike_share`` is not a share.
     """
 
     layers: tuple[int, ...] | None = None

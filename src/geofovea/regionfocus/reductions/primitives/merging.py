@@ -38,7 +38,7 @@ _BLOCK = 1 << 22
 """Most similarities that are held at once."""
 
 _UNKNOWN = -2.0
-"""Likeness where it is no number: below every cosine, but not forbidden."""
+"""Likeness where it is not a number: below every cosine, but not forbidden."""
 
 Allowed = Callable[[Tensor, Tensor], Tensor]
 """Which of some rows (a,) may pair with which of some others (b,), both indices: bool (a, b)."""
