@@ -146,7 +146,7 @@ class EndpointUnavailableError(EndpointError):
 
 
 class TrainingError(GeoFoveaError):
-    """A training run cannot go on, because its loss is no number any more."""
+    """A training run cannot go on, because its loss is not a number any more."""
 
 
 class OutputError(GeoFoveaError, OSError):

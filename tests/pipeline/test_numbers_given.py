@@ -1,4 +1,4 @@
-"""Every public entry refuses what is no number by an error of its own, in Python's names."""
+"""Every public entry refuses what is not a number by an error of its own, in Python's names."""
 
 import inspect
 from fractions import Fraction

@@ -180,7 +180,9 @@ class Pyramid:
                     f"{shown(size)}"
                 )
         if not is_whole(self.base_side):
-            raise GeometryError(f"base_side={shown(self.base_side)} is no whole number of pixels")
+            raise GeometryError(
+                f"base_side={shown(self.base_side)} is not a whole number of pixels"
+            )
         if self.base_side == 0:
             object.__setattr__(self, "base_side", 3 * self.tile_size)
         if self.base_side < self.tile_size:

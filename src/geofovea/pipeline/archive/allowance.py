@@ -37,7 +37,7 @@ class IndexBudget:
             if value is not None and not is_meant:
                 what = "a whole number of at least 1" if name == "tiles" else "a positive number"
                 raise BudgetError(
-                    f"{name}={shown(value)} is no budget: it needs {what}; leave it out for no "
+                    f"{name}={shown(value)} is not a budget: it needs {what}; leave it out for no "
                     "limit"
                 )
 

@@ -143,7 +143,7 @@ def _settings(
     if band_map is not None:
         if not isinstance(band_map, Mapping) or not all(is_whole(b, 1) for b in band_map.values()):
             raise DataError(
-                f"band_map={shown(band_map)} is no band map; give one such as {{'nir': 4}}"
+                f"band_map={shown(band_map)} is not a band map; give one such as {{'nir': 4}}"
             )
         changes["band_map"] = tuple(sorted(band_map.items()))
     if (nodata := view["nodata"]) is not None:

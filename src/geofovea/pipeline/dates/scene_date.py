@@ -73,7 +73,7 @@ def date_of(scene: Scene, given: GivenDate | None = None) -> SceneDate:
     if isinstance(given, date):
         return _given(given)
     if not isinstance(given, (str, os.PathLike)):
-        raise SceneError(f"{shown(given)} is no date; give one such as '2024-06-01'")
+        raise SceneError(f"{shown(given)} is not a date; give one such as '2024-06-01'")
     text = os.fspath(given)
     if text.lower().endswith((".json", ".geojson")):
         return _date_of_item(Path(text))

@@ -142,7 +142,7 @@ def make_stack(
     for name, given in (("scenes", scenes), ("dates", dates)):
         if given is not None and not isinstance(given, Sequence):
             raise SceneError(
-                f"{name}={shown(given)} is no list of {name}; give one, earliest first"
+                f"{name}={shown(given)} is not a list of {name}; give one, earliest first"
             )
     if dates is not None and len(dates) != len(scenes):
         raise SceneError(f"{len(scenes)} scenes need as many dates, got {len(dates)}")

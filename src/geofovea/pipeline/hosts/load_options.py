@@ -89,8 +89,8 @@ class LoadOptions:
             raise ModelError("thought_tokens= is for thinking='room'; give both, or none")
         if self.threads is not None and not is_whole(self.threads, 1, MOST_THREADS):
             raise ModelError(
-                f"threads={shown(self.threads)} is no number of threads: a model computes with 1 "
-                f"to {MOST_THREADS}"
+                f"threads={shown(self.threads)} is not a number of threads: a model computes with "
+                f"1 to {MOST_THREADS}"
             )
         if not isinstance(self.compile_decode, bool):
             raise ModelError(

@@ -160,11 +160,11 @@ def checked_score(min_score: float) -> float:
     """The least score of a place itself.
 
     Raises:
-        QuestionError: If it is no probability.
+        QuestionError: If it is not a probability.
     """
     if not is_number(min_score) or not 0 < min_score <= 1:
         raise QuestionError(
-            f"min_score={shown(min_score)} is no probability: give a number above 0, at most 1"
+            f"min_score={shown(min_score)} is not a probability: give a number above 0, at most 1"
         )
     return min_score
 
@@ -173,10 +173,10 @@ def checked_seed(seed: int) -> int:
     """The seed of a draw itself.
 
     Raises:
-        QuestionError: If it is no whole number that every generator takes.
+        QuestionError: If it is not a whole number that every generator takes.
     """
     if not is_whole(seed, 0, LARGEST_SEED):
         raise QuestionError(
-            f"seed={shown(seed)} is no seed: give a whole number from 0 to {LARGEST_SEED}"
+            f"seed={shown(seed)} is not a seed: give a whole number from 0 to {LARGEST_SEED}"
         )
     return int(seed)

@@ -7,11 +7,11 @@ question, so that no other grammar reads it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from geofovea.errors import GeometryError, QuestionError
 from geofovea.pipeline.answers.features import is_on_ground
@@ -155,10 +155,10 @@ def _gradients(scene: Scene, frame: Box, *, on_ground: bool) -> tuple[Point, Poi
     return (1.0, 0.0), (0.0, -1.0)
 
 
-def _half_plane(frame: Box, slope: Sequence[float]) -> shapely.Polygon:
+def _half_plane(frame: Box, slope: NDArray[np.float64]) -> shapely.Polygon:
     """What rises from the middle of a frame along a slope, as far as the frame reaches."""
     center = np.array(frame.center)
-    ahead = np.array(slope) / np.hypot(*slope)
+    ahead = slope / np.linalg.norm(slope)
     beside = np.array([-ahead[1], ahead[0]])
     reach = frame.width + frame.height
     corners = (beside, beside + ahead, ahead - beside, -beside)

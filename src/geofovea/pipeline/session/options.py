@@ -40,7 +40,7 @@ def check_names(options: object, fields: Iterable[str]) -> None:
     for name in fields:
         value = getattr(options, name)
         if value is not None and not isinstance(value, str):
-            raise ModelError(f"{name}={shown(value)} is no name; give it as text")
+            raise ModelError(f"{name}={shown(value)} is not a name; give it as text")
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def set_threads(host: Any, threads: int | None) -> None:
     """
     if threads is not None and not is_whole(threads, 1, MOST_THREADS):
         raise ModelError(
-            f"threads={shown(threads)} is no number of threads: a model computes with 1 to "
+            f"threads={shown(threads)} is not a number of threads: a model computes with 1 to "
             f"{MOST_THREADS}"
         )
     if hasattr(host, "threads"):

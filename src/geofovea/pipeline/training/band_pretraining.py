@@ -137,7 +137,7 @@ def pretrain_bands(
 
     Raises:
         DataError: If the folder holds a run with another recipe, or a damaged state.
-        TrainingError: If a loss is no number; the last state stays.
+        TrainingError: If a loss is not a number; the last state stays.
         OutputError: If the folder cannot be written.
     """
     started = time.monotonic()

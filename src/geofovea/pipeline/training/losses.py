@@ -47,7 +47,7 @@ class Losses:
 
 
 def check_finite(loss: Tensor, step: int, remedy: str) -> None:
-    """Refuse a loss that is no number: the next state would hold weights of no use.
+    """Refuse a loss that is not a number: the next state would hold weights of no use.
 
     Args:
         loss: A scalar.

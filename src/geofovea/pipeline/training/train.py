@@ -96,7 +96,7 @@ def train(
     Raises:
         ModelError: If the config starts from a folder without a model of its shape and its words.
         DataError: If the folder holds the state of a run with another seed, start or shape.
-        TrainingError: If a loss is no number; the last state stays.
+        TrainingError: If a loss is not a number; the last state stays.
         OutputError: If the folder cannot be written.
     """
     make_folder(folder)

@@ -86,7 +86,7 @@ def parse_kv(text: str) -> KvSpec:
     """
     given: object = text
     if not isinstance(given, str):
-        raise ModelError(f"policy={shown(given)} is no name; give it as text")
+        raise ModelError(f"policy={shown(given)} is not a name; give it as text")
     links = [_link(part) for part in text.split("+")]
     stores = [link for link in links if link[0] in PREFIX_POLICY_NAMES]
     readers = [link for link in links if link[0] in READER_NAMES]

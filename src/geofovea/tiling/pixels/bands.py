@@ -123,7 +123,7 @@ def choose_bands(
 
 def _bands_as_asked(scene: Scene, bands: tuple[int, ...]) -> BandChoice:
     value: object = bands
-    # a text has no numbers in it, and a single number is no list
+    # a text has no numbers in it, and a single number is not a list
     given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
     if len(given) not in (1, 3) or not all(is_whole(band, 1, scene.count) for band in given):
         raise SceneError(
@@ -234,7 +234,7 @@ def _check_band_map(scene: Scene, band_map: Mapping[str, int]) -> None:
     given: object = band_map
     if not isinstance(given, Mapping):
         raise SceneError(
-            f"band_map={shown(given)} is no band map; give a dictionary such as "
+            f"band_map={shown(given)} is not a band map; give a dictionary such as "
             "{'red': 3, 'nir': 4}"
         )
     for role, band in band_map.items():

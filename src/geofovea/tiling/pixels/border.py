@@ -62,7 +62,7 @@ def declared_number(nodata: Any) -> Number:
     """A declared value; whole numbers of 64 bits keep all their digits.
 
     Raises:
-        SceneError: If it is no number.
+        SceneError: If it is not a number.
     """
     if isinstance(nodata, (int, np.integer)) and not isinstance(nodata, bool):
         if not is_number(nodata):

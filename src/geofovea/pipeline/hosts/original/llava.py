@@ -97,7 +97,7 @@ def write_llava(
 def _unread(made: dict[str, Any]) -> tuple[str, ...]:
     """What names of weights begin with that lie in files and that the stock model must not have."""
     vision = made["vision_config"]
-    unread = (NEWLINE,) if made["model_type"] == "llava" else ()
+    unread: tuple[str, ...] = (NEWLINE,) if made["model_type"] == "llava" else ()
     # it would keep the stock class from tying it
     unread += (HEAD,) if made["tie_word_embeddings"] else ()
     if vision["model_type"] == SIGLIP:

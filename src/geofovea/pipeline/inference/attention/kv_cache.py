@@ -119,6 +119,9 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
 class WindowLayer(DynamicSlidingWindowLayer):  # type: ignore[misc]
     """A ``DynamicSlidingWindowLayer`` that keeps no memory of keys outside of its window."""
 
+    keys: Tensor
+    values: Tensor
+
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,7 @@ def train_part(
 
     Raises:
         DataError: If the folder holds the state of another run, or a damaged one.
-        TrainingError: If a loss is no number; the last state stays.
+        TrainingError: If a loss is not a number; the last state stays.
         OutputError: If the folder cannot be written.
     """
     started = time.monotonic()
