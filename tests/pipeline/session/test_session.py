@@ -11,7 +11,7 @@ from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import BudgetError, GeometryError, ModelError, QuestionError, SceneError
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host
-from geofovea.pipeline.session.session import MAX_QUESTION_LENGTH
+from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.registry import REDUCTION_NAMES, make_reduction
 from geofovea.tiling.pyramid import Box

@@ -9,7 +9,7 @@ from pipeline_toys import QUESTION
 
 from geofovea.errors import BudgetError, GeoFoveaError, GeometryError, QuestionError
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.session import MAX_QUESTION_LENGTH
+from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH
 from geofovea.pipeline.viewer.job_request import BadJobError, JobRequest
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.opening import open_scene

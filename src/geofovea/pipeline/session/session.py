@@ -49,12 +49,7 @@ from geofovea.pipeline.session.place_counts import counted_or_read
 from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer
-from geofovea.pipeline.session.request import (
-    MAX_QUESTION_LENGTH,
-    AskRequest,
-    budget_of,
-    requests_of,
-)
+from geofovea.pipeline.session.request import AskRequest, budget_of, requests_of
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
@@ -73,7 +68,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.places.count import Count
     from geofovea.pipeline.places.place import Places
 
-__all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
+__all__ = ["SceneSession"]
 
 _LOG = logging.getLogger(__name__)
 
