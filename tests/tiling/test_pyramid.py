@@ -82,5 +82,5 @@ def test_a_tile_off_the_grid_is_refused_with_the_size_of_the_grid():
 
 @pytest.mark.parametrize("corners", [(0, 0, 0, 1), (0, 0, math.nan, 1), (2, 0, 1, 1)])
 def test_an_impossible_box_is_refused(corners):
-    with pytest.raises(GeometryError, match="finite corners"):
+    with pytest.raises(GeometryError, match="finite numbers as corners"):
         Box(*corners)

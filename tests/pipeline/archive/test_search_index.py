@@ -137,8 +137,8 @@ def test_a_damaged_file_is_an_error_that_names_it(index):
     [
         (" ", {}, "a phrase of 0 characters"),
         ("a" * 1001, {}, "a phrase of 1001 characters"),
-        ("pond", {"scenes": 0}, "scenes=0 must be at least 1"),
-        ("pond", {"tiles": -1}, "tiles=-1 must be at least 1"),
+        ("pond", {"scenes": 0}, "scenes=0 must be a whole number"),
+        ("pond", {"tiles": -1}, "tiles=-1 must be a whole number"),
     ],
 )
 def test_what_cannot_be_searched_for_is_refused(made_index, phrase, options, message):

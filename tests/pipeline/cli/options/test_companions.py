@@ -95,8 +95,8 @@ def test_many_options_have_companions():
             "--reduction belongs to a QUESTION, and none is given; leave out --reduction",
         ),
         (
-            ["compare-dates", SCENE, SCENE, "--find", "truck", "--confidence", "0.5"],
-            "--confidence belongs to a QUESTION, and none is given; leave out --confidence",
+            ["compare-dates", SCENE, SCENE, "--find", "truck", "--min-contrast", "0.5"],
+            "--min-contrast belongs to a QUESTION, and none is given; leave out --min-contrast",
         ),
         (
             ["compare-dates", SCENE, SCENE, "--max-tokens", "50"],

@@ -76,7 +76,11 @@ def ask_options(
     def add(command: Callable[..., Any]) -> Any:
         wrapped = with_options(_with_settings(command), options)
         parameters = wrapped.__click_params__
+        left_out = {name for each in parameters if each.name in without for name in each.opts}
         wrapped.__click_params__ = [each for each in parameters if each.name not in without]
+        for each in wrapped.__click_params__:
+            companions = getattr(each, "goes_with", ())
+            each.goes_with = tuple(c for c in companions if c.partition(" ")[0] not in left_out)
         return wrapped
 
     return add

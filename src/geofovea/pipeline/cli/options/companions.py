@@ -33,12 +33,7 @@ def check_companions(context: click.Context, parameters: Iterable[click.Paramete
         for name in parameter.opts
     }
     for parameter in listed:
-        # a verb may lack one of them
-        companions = [
-            companion
-            for companion in getattr(parameter, "goes_with", ())
-            if companion.partition(" ")[0] in values
-        ]
+        companions: tuple[str, ...] = getattr(parameter, "goes_with", ())
         if not companions or not is_typed(context, parameter.name or ""):
             continue
         if not any(_is_there(values, companion) for companion in companions):
