@@ -34,6 +34,10 @@ def ground():
     return render_window(make_dated_world(2, 2048, 2048, 0), 4, 0, 0, SIDE, SIDE)
 
 
+def tones_of(reference, other):
+    return match_tones(*(source.read(source.pyramid.overview) for source in (reference, other)))
+
+
 def lit(rgb, gain, offset=0.0):
     return np.clip(rgb * gain + offset + 0.5, 0, 255).astype(np.uint8)
 
@@ -41,7 +45,7 @@ def lit(rgb, gain, offset=0.0):
 @pytest.mark.parametrize(("gain", "offset"), [(1.15, 0), (0.7, 20), (1.0, -12)])
 def test_light_is_undone(ground, gain, offset):
     other = Shown(lit(ground, gain, offset))
-    tones = match_tones(Shown(ground), other)
+    tones = tones_of(Shown(ground), other)
     np.testing.assert_allclose(tones.gains, 1 / gain, rtol=0.05)
     undone = LitSource(other, tones).read(Tile(0, 0, 0)).rgb.astype(int)
     # what became white cannot be undone
@@ -52,18 +56,18 @@ def test_light_is_undone(ground, gain, offset):
 def test_a_quarter_that_changed_does_not_change_the_light(ground):
     changed = lit(ground, 1.2)
     changed[:64, :64] = (250, 20, 20)
-    tones = match_tones(Shown(ground), Shown(changed))
+    tones = tones_of(Shown(ground), Shown(changed))
     np.testing.assert_allclose(tones.gains, 1 / 1.2, rtol=0.05)
 
 
 def test_one_light_stays_as_it_is(ground):
-    assert match_tones(Shown(ground), Shown(ground)).is_identity
+    assert tones_of(Shown(ground), Shown(ground)).is_identity
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_scenes_that_have_nothing_in_common_stay_as_they_are(ground, seed):
     noise = np.random.default_rng(seed).integers(0, 256, ground.shape, dtype=np.uint8)
-    tones = match_tones(Shown(ground), Shown(noise))
+    tones = tones_of(Shown(ground), Shown(noise))
     assert tones == ToneMap()
 
 
@@ -71,6 +75,6 @@ def test_too_little_in_common_changes_nothing_and_missing_pixels_stay_gray(groun
     valid = np.zeros((SIDE, SIDE), bool)
     valid[0, :40] = True
     other = Shown(lit(ground, 1.3), valid)
-    assert match_tones(Shown(ground), other) == ToneMap()
+    assert tones_of(Shown(ground), other) == ToneMap()
     shown = LitSource(other, ToneMap((2.0,) * 3)).read(Tile(0, 0, 0))
     assert (shown.rgb[~valid] == 128).all()

@@ -101,7 +101,7 @@ def test_a_question_is_asked_with_the_number_that_was_given(scene_path, tiny_fol
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_no_thread_at_all_is_refused(threads):
-    with pytest.raises(ModelError, match="is no number of threads"):
+    with pytest.raises(ModelError, match="is not a number of threads"):
         load_host(threads=threads)
 
 

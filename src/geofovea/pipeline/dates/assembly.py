@@ -84,7 +84,7 @@ def assemble_dated(
         looks=looks,
         warnings=(
             *((_UNTRAINED,) if is_untrained else ()),
-            *dict.fromkeys((*series.stack.warnings, *noted, *generation.warnings)),
+            *dict.fromkeys((*series.warnings, *noted, *generation.warnings)),
             *warnings,
             *budget_warnings(budget, seconds["total"], peak),
             *dict.fromkeys(note for source in series.sources for note in source.notes),

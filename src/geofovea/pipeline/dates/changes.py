@@ -142,7 +142,7 @@ def find_changes(
         series.stack.reference_scene,
         coverage,
         look.cost(allowed if is_limited else None, tokens_llm),
-        (*series.stack.warnings, *warnings),
+        (*series.warnings, *series.reference_reader.radiometry.warnings, *warnings),
     )
 
 

@@ -53,17 +53,16 @@ class ToneMap:
         return np.stack([table[rgb[..., band], band] for band in range(3)], axis=-1)
 
 
-def match_tones(reference: TileSource, other: TileSource) -> ToneMap:
+def match_tones(first: TilePixels, second: TilePixels) -> ToneMap:
     """The map of tones that brings one date into the light of another, from their overviews.
 
     Bands that do not go along with each other, or of which too little is shown by both, stay as
     they are.
 
     Args:
-        reference: The date whose light is used.
-        other: The date that is to be shown in it, on the same grid.
+        first: Of the date whose light is used.
+        second: Of the date that is to be shown in it, on the same grid.
     """
-    first, second = (source.read(source.pyramid.overview) for source in (reference, other))
     both = first.valid & second.valid
     if both.sum() < _FEWEST_PIXELS:
         return ToneMap()

@@ -11,6 +11,7 @@ from geofovea.errors import BudgetError, SceneError
 from geofovea.pipeline.dates.light import LitSource, ToneMap, match_tones
 from geofovea.pipeline.dates.stack import SceneStack
 from geofovea.pipeline.dates.stack_tokens import StackTokens
+from geofovea.pipeline.dates.unlike import unlike_dates
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.focus.factory import FocusFactory
@@ -21,7 +22,7 @@ from geofovea.tiling.aligned_reader import AlignedReader
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
-from geofovea.tiling.reader import TileReader
+from geofovea.tiling.reader import TilePixels, TileReader
 from geofovea.tiling.tile_source import TileSource
 
 __all__ = ["TileSeries"]
@@ -36,6 +37,7 @@ class TileSeries:
         pyramid: Of the reference scene.
         reference_reader: Reads the reference scene.
         sources: What reads each date on the grid of the reference, in its light.
+        warnings: What a careful reader should know of the dates and of how each is shown.
         focuses: Makes what scores the tokens of the reference for a question.
     """
 
@@ -86,7 +88,11 @@ class TileSeries:
         self.reference_reader = readers[stack.reference]
         if not isinstance(match_light, bool):
             raise SceneError(f"match_light={shown(match_light)} is neither True nor False")
-        self.sources = self._sources(readers, match_light=match_light)
+        self.sources, overviews = self._sources(readers, match_light=match_light)
+        self.warnings = (
+            *stack.warnings,
+            *unlike_dates(readers, overviews, stack.reference),
+        )
         self._tiles = tuple(TileTokens(self.host, source) for source in self.sources)
         self.focuses = FocusFactory(self.host, self.reference_reader)
         self._open_seconds = open_seconds + time.perf_counter() - started
@@ -121,14 +127,23 @@ class TileSeries:
             )
         return replace(budget, tiles=tiles, tokens=tokens)
 
-    def _sources(self, readers: Sequence[TileReader], *, match_light: bool) -> list[TileSource]:
-        reference = readers[self.stack.reference]
-        sources: list[TileSource] = []
-        for each, reader in zip(self.stack.scenes, readers, strict=True):
-            if each.alignment is None:
-                sources.append(reference)
-                continue
-            aligned = AlignedReader(reader, each.alignment, self.pyramid)
-            tones = match_tones(reference, aligned) if match_light else ToneMap()
-            sources.append(aligned if tones.is_identity else LitSource(aligned, tones))
-        return sources
+    def _sources(
+        self, readers: Sequence[TileReader], *, match_light: bool
+    ) -> tuple[list[TileSource], list[TilePixels]]:
+        """What reads each date, and its overview as it is without another light."""
+        plain: list[TileSource] = [
+            reader
+            if each.alignment is None
+            else AlignedReader(reader, each.alignment, self.pyramid)
+            for each, reader in zip(self.stack.scenes, readers, strict=True)
+        ]
+        overviews = [source.read(self.pyramid.overview) for source in plain]
+        if not match_light:
+            return plain, overviews
+        light = overviews[self.stack.reference]
+        sources = []
+        for number, (source, overview) in enumerate(zip(plain, overviews, strict=True)):
+            is_reference = number == self.stack.reference
+            tones = ToneMap() if is_reference else match_tones(light, overview)
+            sources.append(source if tones.is_identity else LitSource(source, tones))
+        return sources, overviews
