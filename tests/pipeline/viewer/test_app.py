@@ -16,8 +16,10 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from viewer_toys import gate_before, until
 
+from geofovea.errors import SceneReadError
 from geofovea.pipeline.answers.page import assets
 from geofovea.pipeline.answers.page.assets import PAGE_FILES
+from geofovea.pipeline.viewer import app
 from geofovea.pipeline.viewer.app import make_app
 from geofovea.pipeline.viewer.guard import ServedAt
 from geofovea.tiling.pyramid import Tile
@@ -298,6 +300,27 @@ def test_an_error_that_is_not_ours_is_for_the_terminal(client, desk, capfd):
         {"error": "the server failed; see the terminal"},
     )
     assert "secret" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SceneReadError("the disk is gone; tiles=3"), "the disk is gone; tiles 3"),
+        (RuntimeError("secret"), "the server failed; see the terminal"),
+    ],
+)
+def test_an_error_amid_a_stream_is_its_last_event_in_the_words_of_the_server(
+    client, monkeypatch, capfd, error, told
+):
+    async def breaks_off(job, number, *, every_s):
+        yield job.events_after(number)[0]
+        raise error
+
+    job = submitted(client)
+    monkeypatch.setattr(app, "follow", breaks_off)
+    (_, first, _), (_, name, data) = events_of(client, job)
+    assert (first, name, data["message"]) == ("queued", "error", told)
+    assert ("secret" in capfd.readouterr().err) == isinstance(error, RuntimeError)
 
 
 def test_other_ways_to_ask_stand_behind_the_same_guard(desk):

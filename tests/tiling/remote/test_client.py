@@ -60,6 +60,9 @@ def test_a_redirect_carries_no_password_along(served):
     assert "Authorization" not in served.headers[1]
 
 
+NEXT_CENTURY = "Wed, 21 Oct 2122 07:28:00 GMT"
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "reason", "requests"),
     [
@@ -67,6 +70,12 @@ def test_a_redirect_carries_no_password_along(served):
         (answer_status(403), SceneReadError, "answered 403.*rights", 1),
         (answer_status(500), SceneReadError, r"answered 500 \(3 attempts\)", 3),
         (answer_status(503), SceneReadError, r"answered 503 \(3 attempts\)", 3),
+        (answer_status(416), SceneReadError, "no such part.*open the scene again", 1),
+        (answer_status(429, **{"Retry-After": "3600"}), SceneReadError, "left alone for 3600 s", 1),
+        (answer_status(503, **{"Retry-After": NEXT_CENTURY}), SceneReadError, "left alone for", 1),
+        (answer_status(429, **{"Retry-After": "soon"}), SceneReadError, r"\(3 attempts\)", 3),
+        (answer_status(302, Location="file:///etc/passwd"), SceneRefusedError, "'file:///etc", 1),
+        (answer_status(302, Location="http://[::1"), SceneReadError, "is not an address", 1),
         (answer_status(200), SceneReadError, "does not serve ranges", 1),
         (answer_status(206), SceneReadError, "answered 206", 1),
         (lambda h: serve_range(h, cut=100), SceneReadError, r"\(3 attempts\)", 3),
@@ -88,6 +97,16 @@ def test_a_failure_that_passes_is_tried_again(served):
 
     served.answer = answer
     assert (descend(open_far(served))[0] == descend(open_scene(served.local))[0]).all()
+
+
+def test_a_server_is_left_alone_for_as_long_as_it_asks(served, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(client.time, "sleep", pauses.append)
+    busy = iter([answer_status(429, **{"Retry-After": "2"})])
+    served.answer = lambda handler: next(busy, serve_range)(handler)
+    open_far(served)
+    # the pauses before first attempts are none
+    assert [pause for pause in pauses if pause] == [2.0]
 
 
 @pytest.mark.parametrize("drips", [False, True])

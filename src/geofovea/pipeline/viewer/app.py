@@ -20,9 +20,10 @@ from starlette.types import ASGIApp, Lifespan
 
 from geofovea.errors import GeoFoveaError, SceneChangedError
 from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
+from geofovea.pipeline.answers.page.data import json_text
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.viewer.desk import Desk, DeskFullError, NoSuchSceneError
-from geofovea.pipeline.viewer.events import in_page_words
+from geofovea.pipeline.viewer.events import Event, in_page_words
 from geofovea.pipeline.viewer.exports import EXPORTS
 from geofovea.pipeline.viewer.following import follow
 from geofovea.pipeline.viewer.guard import Guard, ServedAt
@@ -191,10 +192,18 @@ class _Routes:
 
 
 async def _stream(job: Job, number: int) -> AsyncIterator[bytes]:
-    """The events of a job behind one, as they come; a comment where nothing happens for a while."""
-    async with aclosing(follow(job, number, every_s=_PING_SECONDS)) as events:
-        async for event in events:
-            yield b": ping\n\n" if event is None else event.to_sse()
+    """The events of a job behind one, as they come; a comment where nothing happens for a while.
+
+    The headers are gone by then, so an error is the last event: a stream that broke off would leave
+    the page without a word of what went wrong.
+    """
+    try:
+        async with aclosing(follow(job, number, every_s=_PING_SECONDS)) as events:
+            async for event in events:
+                yield b": ping\n\n" if event is None else event.to_sse()
+    except Exception as error:
+        message = str(error) if isinstance(error, GeoFoveaError) else _told(error)
+        yield Event(number, "error", json_text({"message": message})).to_sse()
 
 
 async def _http_error(request: Request, error: Any) -> Response:  # noqa: ARG001
@@ -214,5 +223,10 @@ async def _own_error(request: Request, error: Any) -> Response:  # noqa: ARG001
 
 
 async def _other_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return JSONResponse({"error": _told(error)}, 500)
+
+
+def _told(error: Exception) -> str:
+    """What a page is told of an error that nobody foresaw, which goes to the terminal."""
     echo("".join(traceback.format_exception(error)), err=True, lines=True)
-    return JSONResponse({"error": "the server failed; see the terminal"}, 500)
+    return "the server failed; see the terminal"

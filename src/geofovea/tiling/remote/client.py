@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urljoin
 
@@ -41,13 +42,25 @@ TRANSIENT = (408, 429, 500, 502, 503, 504)
 """What a server answers when another attempt may succeed."""
 
 MAX_ATTEMPTS = 3
+
+LONGEST_WAIT = 4.0
+"""For how many seconds a server is left alone that asks for it; who asks for more ends the read."""
+
 MAX_REDIRECTS = 5
 _PAUSE_SECONDS = 0.2
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
 
 
 class _Transient(Exception):  # noqa: N818  (a state, never seen outside)
-    """A failure that another attempt may not meet."""
+    """A failure that another attempt may not meet.
+
+    Attributes:
+        wait_s: For how many seconds the server asks to be left alone.
+    """
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
 
 
 class Reply(NamedTuple):
@@ -85,9 +98,9 @@ class RangeClient:
             SceneReadError: If the server does not send them in time, not in ranges, not whole, or
                 sends another version of the file.
         """
-        reason = ""
+        reason, wait_s = "", 0.0
         for attempt in range(MAX_ATTEMPTS):
-            time.sleep(_PAUSE_SECONDS * attempt)
+            time.sleep(max(_PAUSE_SECONDS * attempt, wait_s))
             try:
                 return self._follow(start, stop)
             except BaseException as error:
@@ -96,6 +109,12 @@ class RangeClient:
                 reason = _reason_to_ask_again(error)
                 if not reason:
                     raise
+                wait_s = getattr(error, "wait_s", 0.0)
+                if wait_s > LONGEST_WAIT:
+                    raise self._error(
+                        f"{reason} and asks to be left alone for {wait_s:.0f} s",
+                        "try again after that",
+                    ) from error
             self._target = None
         raise self._error(f"{reason} ({MAX_ATTEMPTS} attempts)", "try again later")
 
@@ -109,7 +128,14 @@ class RangeClient:
                 if not 300 <= response.status < 400 or location is None:
                     return self._receive(response, start, stop)
             self.close()
-            before, url = url, urljoin(url, location)
+            before = url
+            try:
+                url = urljoin(url, location)
+            except ValueError as error:
+                raise self._error(
+                    "the server redirects to something that is not an address",
+                    "give the address that is meant",
+                ) from error
             parts = split_url(url)
             check_host(parts, allowed, f"{remote.display_name} redirects to {redacted(url)}")
             if before.startswith("https:") and parts.scheme != "https":
@@ -141,7 +167,8 @@ class RangeClient:
     def _receive(self, response: http.client.HTTPResponse, start: int, stop: int) -> Reply:
         self.status = status = response.status
         if status in TRANSIENT:
-            raise _Transient(f"the server answered {status}")
+            wait_s = _seconds_of(response.getheader("Retry-After", ""))
+            raise _Transient(f"the server answered {status}", wait_s)
         if status in (404, 410):
             raise SceneNotFoundError(
                 f"there is no file {self.remote.display_name!r} (the server answered {status}); "
@@ -150,6 +177,11 @@ class RangeClient:
         if status == 200:
             raise self._error(
                 "the server does not serve ranges of bytes", "download it and give its path"
+            )
+        if status == 416:
+            raise self._error(
+                "the server has no such part of it (it answered 416)",
+                "open the scene again if the file was replaced, or download it and give its path",
             )
         content_range = _CONTENT_RANGE.match(response.getheader("Content-Range", ""))
         if status != 206 or content_range is None:
@@ -207,6 +239,18 @@ def _connect(parts: SplitResult) -> http.client.HTTPConnection:
             host, parts.port, timeout=SOCKET_SECONDS, context=context
         )
     return http.client.HTTPConnection(host, parts.port, timeout=SOCKET_SECONDS)
+
+
+def _seconds_of(retry_after: str) -> float:
+    """What ``Retry-After`` asks for: seconds or a date (RFC 9110, 10.2.3); 0 for anything else."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, moment.timestamp() - time.time())
 
 
 def _signed_host(url: str, signed: str) -> tuple[str, ...]:
