@@ -45,6 +45,7 @@ _NO_GPU = {
     "_lazy_init": None,
     # of Hopper; by it transformers chooses how experts are multiplied
     "get_device_capability": (9, 0),
+    "get_device_name": "a pretend device",
     "max_memory_allocated": 0,
     "reset_peak_memory_stats": None,
     "synchronize": None,

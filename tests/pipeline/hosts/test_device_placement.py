@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from argparse import Namespace
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from pipeline_toys import texture
 import geofovea as gf
 import gpu_floor
 import gpu_pipeline
-import gpu_report
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.session.request import AskRequest
@@ -84,7 +83,7 @@ def test_a_family_answers_there_as_here(
 
 @pytest.mark.slow
 def test_the_benchmark_of_the_pipeline_and_its_rivals_run_there(
-    device: PretendDevice, picture: Path, monkeypatch: pytest.MonkeyPatch
+    device: PretendDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = gpu_pipeline.build
 
@@ -93,15 +92,18 @@ def test_the_benchmark_of_the_pipeline_and_its_rivals_run_there(
 
     monkeypatch.setattr(gpu_pipeline, "build", build_there)
     monkeypatch.setattr(gpu_pipeline, "measure_rates", lambda *_: gpu_floor.Rates(1e12, 1e11))
-    options = Namespace(shape="tiny", device=str(DEVICE), answer=3, tiles=20, tokens=60)
-    report = gpu_pipeline.Report({}, gpu_report.Clock(60), None)
-    gpu_pipeline.measure(options, picture, report)
-    courses = report.courses
+    command = ["gpu_pipeline.py", "--shape", "tiny", "--device", str(DEVICE), "--side", "1024"]
+    command += ["--answer", "3", "--tiles", "20", "--tokens", "60", "--minutes", "60"]
+    monkeypatch.setattr("sys.argv", [*command, "--output", str(tmp_path)])
+    gpu_pipeline.main()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "pipeline.png"]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    courses = figures["courses"]
     for name in ("first question", "second question", "any resolution", "published steps"):
-        assert courses[name].counts["prompt"] > courses[name].counts["tokens"] > 0
-        assert courses[name].seconds["decode"] > 0
-    assert not report.skipped
-    assert not report.failed
+        counts = courses[name]["counts"]
+        assert counts["prompt"] > counts["tokens"] > 0
+        assert courses[name]["seconds"]["decode"] > 0
+    assert (figures["skipped"], figures["failed"]) == ([], {})
     assert device.launches.total() > 0
 
 

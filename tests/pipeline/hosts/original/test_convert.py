@@ -175,6 +175,8 @@ def test_resized_positions_keep_corners_and_the_class_token():
     corners, larger = (0, 1, 24, 24**2), (0, 1, 36, 36**2)
     torch.testing.assert_close(resized[list(larger)], table[list(corners)], atol=1e-5, rtol=0)
     assert resized_positions(table, 24) is table
+    # of a tower without a class token
+    assert resized_positions(table[1:], 36).shape == (24**2, 8)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +187,10 @@ def test_resized_positions_keep_corners_and_the_class_token():
         ({"mm_projector_type": "ldpnetv2"}, "mm_projector_type = 'ldpnetv2'"),
         ({"mm_use_im_start_end": True}, r"<im_start> and <im_end> around .* do not know them"),
         ({"vision": "Siglip", "mm_vision_select_layer": -1}, r"select_layer = -1 and a SigLIP"),
+        (
+            {"vision": "Siglip", "side": 336, "model_type": "geochat"},
+            r"position_embedding.weight have the shape \(576, 32\)",
+        ),
         ({"vision": "Siglip2"}, r"is a 'siglip2_vision_model'.* by openai:NAME"),
         ({"mm_patch_merge_type": "averaged"}, "mm_patch_merge_type"),
         ({"mm_patch_merge_type": "spatial_unpad"}, "become image_newline"),

@@ -100,14 +100,17 @@ def test_a_model_that_does_not_think_is_asked_without_a_word_about_it():
     assert UNTHOUGHT not in host.generate(QUESTION, tokens_of(host)).warnings
 
 
-def test_choices_of_a_model_that_would_think_by_itself_are_doubted():
+@pytest.mark.parametrize("letters", [True, False])
+def test_choices_of_a_model_that_would_think_by_itself_are_doubted(letters, monkeypatch):
     host = host_of("llava")
     tokens, choices = tokens_of(host), ("red", "blue")
+    if not letters:
+        # as with a vocabulary that has none
+        monkeypatch.setattr(PromptTemplate, "letter_ids", lambda *_: [])
     assert BEFORE_THOUGHT not in host.generate(QUESTION, tokens, choices=choices).warnings
     # the word that this model would begin with stands for the mark of a thought
-    asked = QUESTION + choice_instruction(choices)
-    first = first_word(host, asked, tokens)
-    host._prompts.words.thought_ids = {first}
+    asked = QUESTION + choice_instruction(choices) if letters else QUESTION
+    host._prompts.words.thought_ids = {first_word(host, asked, tokens)}
     assert BEFORE_THOUGHT in host.generate(QUESTION, tokens, choices=choices).warnings
 
 

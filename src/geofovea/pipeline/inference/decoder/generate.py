@@ -334,12 +334,8 @@ class AnswerGenerator:
 
     def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:
         """The choice whose letter is likeliest behind a prompt with the last state ``(d,)``."""
-        log_probabilities = self._log_probabilities(state[None])[0]
-        scores = letter_scores(log_probabilities, self.letters(choices))
-        generation = self._likeliest(choices, scores)
-        if int(log_probabilities.argmax()) in self.words.thought_ids:
-            return replace(generation, warnings=(*generation.warnings, BEFORE_THOUGHT))
-        return generation
+        believed = self._log_probabilities(state[None])[0]
+        return self._likeliest(choices, letter_scores(believed, self.letters(choices)), believed)
 
     def wording(
         self, state: Tensor, choices: Sequence[str], peek: Callable[[Tensor], Tensor]
@@ -361,20 +357,24 @@ class AnswerGenerator:
         def follow(some: Sequence[int]) -> Tensor:
             return self._log_probabilities(peek(self.embed(torch.tensor(some))[None]))
 
-        return self._likeliest(
-            choices, word_scores(self._log_probabilities(state[None])[0], ids, self.stop, follow)
-        )
+        believed = self._log_probabilities(state[None])[0]
+        return self._likeliest(choices, word_scores(believed, ids, self.stop, follow), believed)
 
     def letters(self, choices: Sequence[str]) -> list[list[int]]:
         """Ids of the letter of each choice; none if the vocabulary lacks one."""
         letters = [self.words.letter_ids(chr(ord("A") + i)) for i in range(len(choices))]
         return letters if all(letters) else []
 
-    def _likeliest(self, choices: Sequence[str], scores: Tensor) -> Generation:
+    def _likeliest(self, choices: Sequence[str], scores: Tensor, believed: Tensor) -> Generation:
+        """The choice with the highest score; ``believed`` is of the first token of an answer."""
         check_finite(scores, self.name, self.decoder)
         best = int(scores.argmax())
+        thinks_first = int(believed.argmax()) in self.words.thought_ids
         return Generation(
-            choices[best], (float(scores.log_softmax(0)[best]),), choices=tuple(scores.tolist())
+            choices[best],
+            (float(scores.log_softmax(0)[best]),),
+            choices=tuple(scores.tolist()),
+            warnings=(BEFORE_THOUGHT,) if thinks_first else (),
         )
 
     def _log_probabilities(self, states: Tensor) -> Tensor:
