@@ -1,6 +1,9 @@
 """A scene memory: further questions read what earlier ones stored, within its limits."""
 
+import math
+
 import pytest
+from cache_bytes import bytes_of_exact, bytes_of_plain, bytes_of_vidkv, bytes_of_zipcache
 from click.testing import CliRunner
 
 import geofovea as gf
@@ -100,6 +103,28 @@ def test_choices_are_scored_from_the_memory(make_session):
     assert answer.cost.memory.entries_read > 0
 
 
+@pytest.mark.parametrize(
+    ("policy", "by_hand"),
+    [
+        ("exact", lambda *at: bytes_of_exact(*at)),
+        ("plain", lambda *at: bytes_of_plain(4, *at, 2, group=64)),
+        ("plain:2+tokenselect:0.05", lambda *at: bytes_of_plain(2, *at, 2, group=64)),
+        ("zipcache", lambda *at: bytes_of_zipcache(*at, 4, knows_question=False)),
+        ("vidkv", lambda *at: bytes_of_vidkv(*at, 4)),
+    ],
+    ids=str,
+)
+def test_the_bytes_of_an_answer_are_those_counted_by_hand(make_session, policy, by_hand):
+    session = make_session(memory=gf.MemoryOptions(200, policy))
+    cost = session.ask(QUESTION, budget=FEW).cost
+    config, tokens = session.host.decoder.config, math.prod(session.host.grid)
+    heads, dim = config.num_key_value_heads, config.hidden_size // config.num_attention_heads
+    # the picture's side is a power of two, so that no tile is cut off; a place takes eight bytes
+    a_tile = config.num_hidden_layers * by_hand(heads, tokens, dim, 4) + 8 * tokens
+    assert cost.memory.tokens_stored == cost.memory.tiles_stored * tokens
+    assert cost.memory.nbytes == cost.memory.tiles_stored * a_tile
+
+
 @pytest.mark.parametrize("policy", ["plain", "zipcache", "vidkv"])
 def test_fewer_bits_take_less_room(make_session, policy):
     exact, coded = make_session(memory=ROOMY), make_session(memory=gf.MemoryOptions(200, policy))
@@ -121,7 +146,12 @@ def test_what_changes_tokens_is_refused(make_session):
 
 @pytest.mark.parametrize(
     ("how", "message"),
-    [({"reduction": "fastv"}, "between layers"), ({"skip": "ima"}, "no work is left")],
+    [
+        ({"reduction": "fastv"}, "between layers"),
+        ({"skip": "ima"}, "no work is left"),
+        # the next question would take what is left of a tile for all of it
+        ({"reduction": "stvit:0.5"}, "drops tokens of them inside the encoder"),
+    ],
     ids=str,
 )
 def test_what_a_memory_has_no_use_for_is_refused_before_a_tile_is_read(make_session, how, message):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from cache_bytes import bytes_of_exact, bytes_of_plain, bytes_of_vidkv, bytes_of_zipcache
 
 from geofovea.regionfocus.cache_policies.base import CacheView, ExactEntries, attention_rows
 from geofovea.regionfocus.cache_policies.compresskv import CompressKv
@@ -253,42 +254,6 @@ def test_vidkv_as_released_gives_back_what_numpy_does(shape):
     np.testing.assert_allclose(back[0], made, atol=1e-4)
 
 
-def packed_bytes(count, codes_a_byte):
-    return -(-count // codes_a_byte)
-
-
-# heads h, tokens n, numbers of a head d; b bytes a number, s bytes a scale
-def bytes_of_plain(bits, h, n, d, b, s):
-    size = n // -(-n // 32)
-    groups, rest = n // size, n % size
-    part = 32 if d % 32 == 0 else d
-    keys = h * d * groups * (packed_bytes(size, 8 // bits) + 2 * s)
-    values = h * n * (d // part) * (packed_bytes(part, 8 // bits) + 2 * s)
-    return keys + values + h * rest * d * b
-
-
-def bytes_of_zipcache(h, n, d, b, s):
-    low = round(0.4 * n)
-    place = 1 if n <= 128 else 2
-    total = h * d * b
-    for k, codes in ((low, 4), (n - low, 2)):
-        if k:
-            total += h * k * packed_bytes(d, codes) + 2 * s * h * d
-            total += h * k * packed_bytes(d, codes) + 2 * s * h * k
-            total += h * k * place
-    return total
-
-
-def bytes_of_vidkv(h, n, d, b, s):
-    size = n // -(-n // 32)
-    groups, rest = n // size, n % size
-    wide = round(d / 2)
-    keys = h * groups * (wide * (packed_bytes(size, 4) + 2 * s))
-    keys += h * groups * (d - wide) * (packed_bytes(size, 8) + b)
-    values = h * groups * d * (packed_bytes(size, 5) + b)
-    return keys + values + 2 * h * rest * d * b + d
-
-
 @pytest.mark.parametrize(("kind", "b", "s"), [(torch.float32, 4, 4), (torch.bfloat16, 2, 2)])
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 31, 8), (3, 70, 5), (2, 129, 64)], ids=str)
 def test_bytes_are_those_counted_by_hand(shape, kind, b, s):
@@ -305,4 +270,4 @@ def test_bytes_are_those_counted_by_hand(shape, kind, b, s):
     assert VidKv().store(view).nbytes == bytes_of_vidkv(h, n, d, b, s)
     exact = TokenSelect().store(view)
     assert isinstance(exact, ExactEntries)
-    assert exact.nbytes == 2 * h * n * d * b
+    assert exact.nbytes == bytes_of_exact(h, n, d, b)

@@ -74,5 +74,7 @@ def test_hidden_tokens_are_not_read():
 
 def test_each_window_that_divides_the_grid_is_a_length():
     assert resampler().counts == (1, 4, 9)
+    # of one token, which has no smaller length
+    assert QueCc((1, 1), 12).largest(5) == 1
     with pytest.raises(ModelError, match="square tiles"):
         QueCc((4, 6), 12)

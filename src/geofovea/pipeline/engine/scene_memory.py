@@ -260,17 +260,26 @@ class MemoryCalls(DirectCalls):
                 )
 
 
-def check_answers_from_memory(reduction: object, skip: object, decoder: object) -> None:
+def check_answers_from_memory(
+    reduction: object, skip: object, decoder: object, encoder: str | None = None
+) -> None:
     """Refuse what a memory has no use for; each is None where a question is asked without it.
 
     Args:
         reduction: What drops tokens between layers.
         skip: What skips work inside them.
         decoder: What reads the tokens in place of the model's own decoder.
+        encoder: What drops tokens inside the encoder.
 
     Raises:
         ModelError: If one of them is given.
     """
+    if encoder is not None:
+        raise ModelError(
+            f"a scene memory holds tiles for every question, and {encoder!r} drops tokens of them "
+            "inside the encoder; leave out the memory, or choose a reduction on projected tokens, "
+            "such as focus_spread"
+        )
     if reduction is not None:
         raise ModelError(
             "a scene memory holds what every layer makes of a tile, so that nothing is dropped "

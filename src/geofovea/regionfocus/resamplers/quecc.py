@@ -45,7 +45,10 @@ def window_attention(
 
 
 class QueCc(Resampler):
-    """Question-aware coarse tokens at each window that divides the grid, one token a window."""
+    """Question-aware coarse tokens at each window that divides the grid, one token a window.
+
+    Windows of one token would leave nothing out; a tile of one token has no other.
+    """
 
     name: ClassVar[str] = "quecc"
     reads_question: ClassVar[bool] = True
@@ -76,7 +79,7 @@ class QueCc(Resampler):
         self.windows = nn.ModuleDict(
             {
                 str(side): nn.Conv2d(width, width, side, stride=side, groups=width)
-                for side in range(2, grid[0] + 1)
+                for side in range(min(2, grid[0]), grid[0] + 1)
                 if grid[0] % side == 0
             }
         )

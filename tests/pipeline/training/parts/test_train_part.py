@@ -138,7 +138,9 @@ def test_exits_are_not_measured_on_a_single_question(host, folder, store):
 def test_a_part_is_trained_logged_and_described(trained, method):
     run = trained(method)
     records = part_log(run).read()
-    assert [r["step"] for r in records if "held_out" not in r] == [1, 2, 3]
+    steps = [r for r in records if "held_out" not in r]
+    assert [r["step"] for r in steps] == [1, 2, 3]
+    assert all(math.isfinite(r["loss"]) for r in steps)
     assert [r["step"] for r in records if "held_out" in r] == [0, 3]
     card = next(iter(read_cards(run / "model").values()))
     assert (card.method, card.steps) == (method, 3)
