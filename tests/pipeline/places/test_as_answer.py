@@ -99,6 +99,34 @@ def test_the_northernmost_of_a_kind_is_found_by_its_place(pad):
     assert any(warning.startswith("coverage: ") for warning in measured.warnings)
 
 
+def test_an_extreme_and_a_number_may_be_those_of_a_half_of_the_scene(pad, world):
+    session, region, kind, first = pad
+    halves = ["upper", "lower"] if first.y < world.height / 2 else ["lower", "upper"]
+    with_it, other = (
+        session.measure(f"the northernmost {kind} in the {half} half", region=region)
+        for half in halves
+    )
+    assert first.box.intersection(with_it.places[0].box_scene)
+    assert f"farthest north in the {halves[0]} half" in with_it.sentence
+    for place in other.places:
+        assert (place.center[1] < world.height / 2) == (halves[1] == "upper")
+    things = world.named_sites[0].of_kind(kind)
+    numbers = [
+        session.answer(AskRequest(f"How many {kind}s are in the {half} half?", region=region))
+        for half in halves
+    ]
+    for number, half in zip(numbers, halves, strict=True):
+        top, bottom = (0, world.height / 2) if half == "upper" else (world.height / 2, world.height)
+        inside = sum(top <= t.y < bottom for t in things)
+        # what the edge of the half cuts may count on both sides, and the answer says so
+        touching = sum(t.box.y0 < bottom and t.box.y1 > top for t in things)
+        assert number.text.isdecimal()
+        assert "may count on both sides" in number.warnings[0]
+        low, high = map(int, re.search(r"interval (\d+) to (\d+)", number.warnings[0]).groups())
+        assert low <= touching
+        assert inside <= high
+
+
 def test_ask_and_a_row_and_a_batch_answer_as_measure_does(pad):
     session, region, kind, first = pad
     question = f"Which {kind} is the northernmost?"

@@ -1,6 +1,7 @@
 """Places of a real scene: what is covered, what is told, what is refused, what is written."""
 
 import json
+import random
 
 import geopandas
 import numpy as np
@@ -9,9 +10,12 @@ import shapely
 from shapely.geometry import shape
 
 import geofovea as gf
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_pad
 from geofovea.errors import BudgetError, CancelledError, ModelError, OutputError, QuestionError
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.focus.shown_names import ShownNames
+from geofovea.pipeline.places.confusion import match_places
 from geofovea.pipeline.places.find import find_places
 from geofovea.tiling.geo.region import Region
 
@@ -38,6 +42,17 @@ def test_a_sweep_finds_the_things_that_stand_there(session, pad):
         assert len(hit) >= len(things) - 1
         assert len(places) <= len(things) + 1
         assert all(p.label == kind and p.outline == "tokens" for p in places)
+
+
+@pytest.mark.parametrize(("seed", "kind", "there"), [(6, "helicopter", 4), (10, "plane", 5)])
+def test_of_several_things_in_a_tile_each_is_found(embedded_host, tmp_path, seed, kind, there):
+    world = make_pad(random.Random(seed), 288)
+    things = world.sites[0].of_kind(kind)
+    write_scene(world, tmp_path / "pad.tif")
+    session = gf.SceneSession(gf.open_scene(tmp_path / "pad.tif"), embedded_host)
+    places = session.find(kind, coverage="sweep", second_look=False)
+    assert len(things) == there
+    assert match_places(places, [thing.box for thing in things]) == (there, 0, 0)
 
 
 def test_an_adjective_leaves_the_things_that_are_so(session, pad):

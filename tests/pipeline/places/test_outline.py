@@ -3,17 +3,21 @@
 import pytest
 import torch
 
-from geofovea.pipeline.places.outline import tile_box, token_boxes, token_error_px
+from geofovea.pipeline.places.outline import faint_boxes, tile_box, token_boxes, token_error_px
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 GRID, PYRAMID = (6, 6), Pyramid(400, 400, 192)
 
 
-def boxes_of(rows, count=None):
+def scored(rows):
     tokens = tokens_of_tiles(torch.zeros(1, 36, 2), GRID, [Tile(0, 0, 0)], PYRAMID)
     scores = torch.tensor([float(cell) for row in rows for cell in row.split()])
-    return token_boxes(tokens, scores[: len(tokens)], GRID, 192, count)
+    return tokens, scores[: len(tokens)], GRID, 192
+
+
+def boxes_of(rows, count=None):
+    return token_boxes(*scored(rows), count)
 
 
 ONE = ("0 0 0 0 0 0", "0 9 8 0 0 0", "0 7 0 0 0 0", *["0 0 0 0 0 1"] * 3)
@@ -37,6 +41,27 @@ FLAT = ("1 1 1 1 1 1",) * 6
 )
 def test_groups_of_bright_cells_become_boxes(rows, count, boxes):
     assert boxes_of(rows, count) == [Box(*box) for box in boxes]
+
+
+@pytest.mark.parametrize(
+    ("rows", "further"),
+    [
+        (("0 9 0 0 0 0", *["0 0 0 0 0 0"] * 2, "0 0 0 0 0 0.5", *["0 0 0 0 0 0"] * 2), [(160, 96)]),
+        # what touches a place is a part of it, and what hardly shows is nothing
+        (("0 9 0.5 0.5 0 0", *["0 0 0 0 0 0"] * 2, "0 0 0 0 0 0.4", *["0 0 0 0 0 0"] * 2), []),
+        (("9 0 0 0 0 0", *["0 0 0.7 0 0.5 0", "0 0 0 0 0 0"] * 2, "0 0 0 0 0 9"), 5),
+        (FLAT, []),
+    ],
+    ids=["faint", "part of it", "several", "flat"],
+)
+def test_faint_groups_apart_from_those_that_are_known_are_further_boxes(rows, further):
+    known = boxes_of(rows, 1)
+    boxes = faint_boxes(*scored(rows), known)
+    assert not any(box.intersection(each) for box in boxes for each in known)
+    if isinstance(further, int):
+        assert len(boxes) == further
+    else:
+        assert [(box.x0, box.y0) for box in boxes] == further
 
 
 def test_boxes_of_a_tile_at_the_edge_end_with_the_scene():

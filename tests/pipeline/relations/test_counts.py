@@ -83,5 +83,5 @@ def test_of_the_questions_of_the_synthetic_world_those_for_counts_alone_are_coun
 @pytest.mark.parametrize(("question", "expected"), IN_A_PART.items())
 def test_a_number_in_a_half_or_a_quarter_of_the_scene_is_asked_for_as_such(question, expected):
     parsed = parse_part_count(question)
-    assert (parsed and (parsed[0], parsed[1].directions)) == expected
+    assert (parsed and (parsed.thing, parsed.part.directions)) == expected
     assert parse_place_count(question) is None

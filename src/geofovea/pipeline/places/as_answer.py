@@ -27,9 +27,11 @@ from geofovea.pipeline.places.find import find_places
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.report import second_look_cost
 from geofovea.pipeline.places.second_look import SecondLook
+from geofovea.pipeline.relations.counts import PartCount
 from geofovea.pipeline.relations.extremes import MOST_REFUTED, Extent, compute_extreme, not_located
 from geofovea.pipeline.relations.parts import ScenePart
 from geofovea.pipeline.relations.place_question import PlaceQuestion
+from geofovea.pipeline.relations.plane import NORTH_AT_TOP
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.measuring import measurement_of
 from geofovea.pipeline.session.model_choice import is_beyond
@@ -40,6 +42,7 @@ from geofovea.regionfocus.budget import Budget
 
 __all__ = [
     "answer_extreme",
+    "answer_part_count",
     "answer_rows",
     "asked_places",
     "asks_for_places",
@@ -143,6 +146,35 @@ def answer_extreme(
     )
     costs = [*_costs(*ends), places.cost, second_look_cost(session, again)]
     return _measured_answer(session, request, measurement, costs, *ends, places=places)
+
+
+def answer_part_count(
+    session: SceneSession, request: AskRequest, question: PartCount, watch: Watcher | None = None
+) -> Answer:
+    """The answer to a question for a number in a half or quarter of the scene.
+
+    It is counted as by ``count``, by default within the tiles that one answer of the model takes.
+
+    Raises:
+        GeometryError: If the part shares nothing with the region of the question.
+        GeoFoveaError: As ``count_places`` does.
+    """
+    limits = {"tiles": session.host.default_budget.tiles} | own_limits(session.host, request)
+    count = count_places(
+        session,
+        question.thing,
+        region=question.part.region(session.scene, request.region),
+        region_name=question.part.text,
+        watch=watch,
+        **limits,
+    )
+    answer = places_as_answer(session, request, count)
+    note = (
+        f"the number is an estimate for {question.part.text} of the scene: {count.text}; what its "
+        "edge cuts may count on both sides"
+    )
+    north = () if question.part.is_known_in(session.scene) else (NORTH_AT_TOP,)
+    return replace(answer, text=f"{count.value:.0f}", warnings=(note, *north, *answer.warnings))
 
 
 def _in_part(places: Places, session: SceneSession, part: ScenePart | None) -> Sequence[Place]:

@@ -12,7 +12,12 @@ from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.grounding import can_ground, spoken_places
-from geofovea.pipeline.places.outline import tile_box, token_boxes, token_error_px
+from geofovea.pipeline.places.outline import (
+    faint_boxes,
+    tile_box,
+    token_boxes,
+    token_error_px,
+)
 from geofovea.pipeline.places.place import Outline, Place
 from geofovea.pipeline.places.presence import Presence, PresenceAsker, presence_words
 from geofovea.pipeline.system.cancellation import check_cancelled
@@ -25,6 +30,7 @@ __all__ = ["TileLooker", "tokens_in", "within"]
 
 _TILES_AT_ONCE = 16
 _LEAST_DOUBT = 1e-6
+_SURE_OF_FURTHER = 0.9
 
 
 @dataclass(slots=True, eq=False)
@@ -182,14 +188,36 @@ class TileLooker:
             with self.usage.clock.stage("focus"):
                 (scores,) = self.calls.scores(question, [tokens], again=False)
             self.usage.tokens_scored.append(len(tokens))
-            boxes = token_boxes(
-                tokens, scores, self.host.grid, self.pyramid.tile_size, presence.count
-            )
+            shape = self.host.grid, self.pyramid.tile_size
+            boxes = token_boxes(tokens, scores, *shape, presence.count)
+            boxes += self._confirmed(tokens, noun, faint_boxes(tokens, scores, *shape, boxes))
             error = token_error_px(tokens)
             return [self._place(tile, box, presence, "tokens", error) for box in boxes]
         box = tile_box(tokens)
         self._doubts["the model shows no attention and no boxes: a place is a whole tile"] = None
         return [self._place(tile, box, presence, "tile", max(box.width, box.height))]
+
+    def _confirmed(self, tokens: TokenSet, noun: str, boxes: Sequence[Box]) -> list[Box]:
+        """Those of which the model and its dual encoder both say that they show the thing.
+
+        Each is shown alone, with a token around it. The model says too few where a tile shows
+        several, so its number ends nothing; what it does not name has to be sure.
+        """
+        if self.names is None:
+            return []
+        question, confirmed = presence_words(self.host).ask(noun), list[Box]()
+        for box in boxes:
+            picture = tokens_in(tokens, _grown(box, token_error_px(tokens) / 2))
+            if self.asker.tokens + self.asker.most_tokens([picture]) > self.budget.tokens:
+                break
+            # several pictures of one tile would be one to the dual encoder
+            (likely,) = self.names.thing_probabilities(noun, [picture])
+            if likely is None or likely < _SURE_OF_FURTHER:
+                continue
+            (presence,) = self.asker.ask(question, [picture])
+            if presence.probability >= _SURE_OF_FURTHER:
+                confirmed.append(box)
+        return confirmed
 
     def _place(
         self, tile: Tile, box: Box, presence: Presence, outline: Outline, error_px: float
@@ -215,6 +243,10 @@ class TileLooker:
 def _mean_in_log_odds(one: float, other: float) -> float:
     odds = torch.tensor([one, other], dtype=torch.float64).logit(eps=_LEAST_DOUBT)
     return float(odds.mean().sigmoid())
+
+
+def _grown(box: Box, by: float) -> Box:
+    return Box(box.x0 - by, box.y0 - by, box.x1 + by, box.y1 + by)
 
 
 def within(region: Region | None, tokens: TokenSet) -> TokenSet:

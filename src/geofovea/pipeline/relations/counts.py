@@ -7,6 +7,7 @@ left to the model.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from geofovea.pipeline.inference.prompts.presence import singular_of
 from geofovea.pipeline.relations.names import is_name
@@ -14,7 +15,7 @@ from geofovea.pipeline.relations.parts import ScenePart, split_part
 from geofovea.pipeline.relations.superlatives import is_class
 from geofovea.pipeline.relations.wording import plain_question
 
-__all__ = ["parse_part_count", "parse_place_count"]
+__all__ = ["PartCount", "parse_part_count", "parse_place_count"]
 
 _THING = r"(?P<thing>[a-z][a-z' -]*?)"
 _VERB = r"(?: (?:are|lie|stand|can be seen|are visible))"
@@ -51,6 +52,19 @@ _NO_THING = re.compile(
 """Units, and what has no outline of its own from above."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartCount:
+    """A question for the number of something in a half or quarter of the scene.
+
+    Attributes:
+        thing: What is counted, in the singular.
+        part: Where.
+    """
+
+    thing: str
+    part: ScenePart
+
+
 def parse_place_count(question: str) -> str | None:
     """What is to be counted at a named place, in the singular; None where it is no such question.
 
@@ -65,14 +79,11 @@ def parse_place_count(question: str) -> str | None:
     return singular_of(thing) if is_class(thing) and not _NO_THING.search(thing) else None
 
 
-def parse_part_count(question: str) -> tuple[str, ScenePart] | None:
-    """What is to be counted in a half or quarter of the scene, in the singular, and that part.
+def parse_part_count(question: str) -> PartCount | None:
+    """What is to be counted in a half or quarter of the scene; None where that is not asked.
 
     Args:
         question: English, in any case and spacing.
-
-    Returns:
-        None where it is no such question.
     """
     split = split_part(plain_question(question))
     if split is None:
@@ -83,4 +94,4 @@ def parse_part_count(question: str) -> tuple[str, ScenePart] | None:
         return None
     thing = match["thing"]
     is_counted = is_class(thing) and not _NO_THING.search(thing)
-    return (singular_of(thing), part) if is_counted else None
+    return PartCount(singular_of(thing), part) if is_counted else None

@@ -68,6 +68,10 @@ class ScenePart:
         """Whether it is a part of the picture, whatever lies in the north."""
         return self.directions[0] in PICTURE
 
+    def is_known_in(self, scene: Scene) -> bool:
+        """Whether a scene shows where it lies: north is on the ground, and left in the picture."""
+        return self.is_of_picture or is_on_ground(scene)
+
     @property
     def text(self) -> str:
         """As a sentence names it: ``the northern half``, ``the upper left quarter``."""

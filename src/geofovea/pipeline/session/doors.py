@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.engine.watching import Watcher
+from geofovea.pipeline.relations.counts import PartCount
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.request import AskRequest
 
-__all__ = ["door_to", "extreme_answer"]
+__all__ = ["ClassQuestion", "class_answer", "door_to"]
+
+ClassQuestion: TypeAlias = Superlative | PartCount
+"""What is answered from all places of a class."""
 
 
 def door_to(module: str, name: str) -> Callable[..., Any]:
@@ -27,14 +31,16 @@ def door_to(module: str, name: str) -> Callable[..., Any]:
     return function
 
 
-def extreme_answer(
-    session: object, request: AskRequest, question: Superlative, watch: Watcher | None
+def class_answer(
+    session: object,
+    request: AskRequest,
+    question: ClassQuestion,
+    watch: Watcher | None,
 ) -> Answer:
-    """The answer of a ``SceneSession`` to a question for the extreme of a class.
+    """The answer of a ``SceneSession`` to a question for all places of a class.
 
     See ``places.as_answer``.
     """
-    answer: Answer = door_to("places.as_answer", "answer_extreme")(
-        session, request, question, watch
-    )
+    name = "answer_extreme" if isinstance(question, Superlative) else "answer_part_count"
+    answer: Answer = door_to("places.as_answer", name)(session, request, question, watch)
     return answer

@@ -1,5 +1,7 @@
 """How many there are of something at one place: found one by one in the tiles of the search.
 
+In a half or quarter of the scene they are counted as by ``count``.
+
 Only models whose errors of detection were measured count so; the others read the number from all
 tokens at once.
 """
@@ -13,7 +15,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
-from geofovea.pipeline.relations.counts import parse_place_count
+from geofovea.pipeline.relations.counts import PartCount, parse_part_count, parse_place_count
 from geofovea.pipeline.session.doors import door_to
 from geofovea.pipeline.session.measuring import leaves_all_to_model
 from geofovea.pipeline.session.plan import AnswerPlan
@@ -22,7 +24,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["counted_or_read"]
+__all__ = ["asks_of_part", "counted_or_read"]
 
 _SEVERAL = 2
 
@@ -67,6 +69,11 @@ def counted_or_read(
     return _larger(counted, reducer.answer(result, replace(budget, tokens=left)))
 
 
+def asks_of_part(plan: AnswerPlan, host: Host) -> PartCount | None:
+    """What a plan asks to be counted in a part of the scene; None where the model answers it."""
+    return parse_part_count(plan.question) if _is_counted(plan, host) else None
+
+
 def _larger(counted: ReducedAnswer, read: ReducedAnswer) -> ReducedAnswer:
     """The answer with the larger number, with what both took."""
     number, found = number_in(read.reply.generation.text), int(counted.reply.generation.text)
@@ -89,14 +96,18 @@ def _larger(counted: ReducedAnswer, read: ReducedAnswer) -> ReducedAnswer:
 
 def _thing(plan: AnswerPlan, host: Host) -> str | None:
     """What is to be counted one by one; None where the model reads the number."""
+    return parse_place_count(plan.question) if _is_counted(plan, host) else None
+
+
+def _is_counted(plan: AnswerPlan, host: Host) -> bool:
+    """Whether numbers are counted, and not read by the model."""
     options = plan.request.options
     # what stops early has asked the model already, and the others are about how it reads tokens
     studied = (options.stop, options.skip, options.resampler)
     is_studied = any(studied) or options.reduction != DEFAULT_REDUCTION
     if plan.choices or is_studied or leaves_all_to_model(plan):
-        return None
-    is_measured = isinstance(host, SupportsPresence) and host.presence.confusion is not None
-    return parse_place_count(plan.question) if is_measured else None
+        return False
+    return isinstance(host, SupportsPresence) and host.presence.confusion is not None
 
 
 def _shown(result: SearchResult) -> TokenSet | None:

@@ -31,10 +31,10 @@ from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, V
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.learned.band_reading import host_for_scene
 from geofovea.pipeline.index.scene_index import open_scene_index
-from geofovea.pipeline.relations.superlatives import Measurable, Superlative
+from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
-from geofovea.pipeline.session.doors import door_to, extreme_answer
+from geofovea.pipeline.session.doors import ClassQuestion, class_answer, door_to
 from geofovea.pipeline.session.many import answer_each
 from geofovea.pipeline.session.measuring import (
     Measured,
@@ -45,7 +45,7 @@ from geofovea.pipeline.session.measuring import (
     measuring_request,
 )
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.place_counts import counted_or_read
+from geofovea.pipeline.session.place_counts import asks_of_part, counted_or_read
 from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer
@@ -311,11 +311,11 @@ class SceneSession:
         clock.add_earlier("open", self._opening.take())
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
-        question = asks_of_places(plan)
-        if isinstance(question, Superlative):
+        question = asks_of_places(plan) or asks_of_part(plan, self.host)
+        if isinstance(question, ClassQuestion):
             # its cost is that of searches, and the next answer reports the opening
             self._opening.add(clock.seconds()["open"])
-            return extreme_answer(self, request, question, watch)
+            return class_answer(self, request, question, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
         search = self._looking(plan.search, usage, calls, watch)
         measured = measure_places(plan, question, search, self.host, calls, self.scene)
