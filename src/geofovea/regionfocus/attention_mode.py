@@ -65,6 +65,8 @@ class AttentionMode:
             much as the wording that gives it the least.
         early: Layers below ``layers`` that are read beside them, ascending. They have hardly read
             the question, so what they attend to is no answer to it.
+        halves: Whether the question is also put about each half of the tiles alone. A sink that
+            follows the question is elsewhere among other tokens, and a thing is where it was.
 
     Raises:
         ModelError: If a value is impossible.
@@ -77,10 +79,12 @@ class AttentionMode:
     neutral: tuple[str, ...] = NEUTRAL_QUESTIONS
     wordings: tuple[str, ...] = ()
     early: tuple[int, ...] = ()
+    halves: bool = False
 
     def __post_init__(self) -> None:
         if self.correction != "relative":
             object.__setattr__(self, "early", ())
+            object.__setattr__(self, "halves", False)
         if self.correction == "raw":
             object.__setattr__(self, "neutral", ())
             object.__setattr__(self, "wordings", ())
@@ -92,6 +96,7 @@ class AttentionMode:
             "neutral": _are_questions(self.neutral) and self._has_enough_questions(),
             "wordings": _are_wordings(self.wordings),
             "early": _are_early(self.early, self.layers),
+            "halves": isinstance(self.halves, bool),
         }
         for name, does_fit in fits.items():
             if not does_fit:
@@ -114,6 +119,11 @@ class AttentionMode:
     def read_layers(self) -> tuple[int, ...]:
         """All layers whose rows are read, ascending."""
         return (*self.early, *self.layers)
+
+    @property
+    def readings(self) -> int:
+        """How often a question is read beside as it is: its wordings, and once in halves."""
+        return len(self.wordings) + self.halves
 
     def reworded(self, question: str) -> list[str]:
         """A question in each of the wordings."""
@@ -148,6 +158,7 @@ _ALLOWED = {
     "neutral": f"give up to {_MOST_NEUTRAL} questions: at least three for masked, one for relative "
     "and detrended",
     "early": "name layers below the first of its layers, ascending, or none",
+    "halves": "choose true or false",
     "wordings": f"give up to {_MOST_WORDINGS} texts with {{question}} in them once, and more words",
 }
 

@@ -146,6 +146,7 @@ def calibrate(
         # records hold hits of modes, which depend on them
         "wordings": list(WORDINGS),
         "early": True,
+        "halves": True,
     }
     journal = Journal(folder / JOURNAL, described)
     walk = _Walk(host, samples, budget, journal, on_progress)

@@ -37,6 +37,7 @@ class Planting:
         kind: One of ``PLANTINGS``.
         share: Of each row that falls on the sinks, in [0, 1); of a trend, its steepness.
         seed: Of places that are drawn.
+        upper_from: The first layer that has a sink of a kind that only upper layers have.
 
     Raises:
         DataError: If there is no such kind, or the share is out of its range.
@@ -45,6 +46,7 @@ class Planting:
     kind: str
     share: float
     seed: int = 0
+    upper_from: int = 2
 
     def __post_init__(self) -> None:
         if self.kind not in PLANTINGS or not 0 <= self.share < 1:
@@ -73,7 +75,11 @@ class Planting:
         if self.kind in _BY_ROW:
             shares = shares.view_as(rows)
         share = self._share(question, tokens)
-        return (1 - share) * rows + share * shares
+        planted = (1 - share) * rows + share * shares
+        if self.kind in _UPPER:
+            has_sink = torch.tensor([layer >= self.upper_from for layer in layers])
+            planted = torch.where(has_sink.to(rows.device)[:, None, None], planted, rows)
+        return planted
 
     def _share(self, question: str, tokens: TokenSet) -> float:
         words = len(question.split())
@@ -213,6 +219,14 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "following blocks": lambda p, tokens, question, row: _block(
             p, tokens, _as_asked(question), row[0]
         ),
+        "upper block": lambda p, tokens, _, __: _block(p, tokens),
+        "upper following": lambda p, tokens, question, _: _drawn(p, tokens, 1, _as_asked(question)),
+        "upper following three": lambda p, tokens, question, _: _drawn(
+            p, tokens, 3, _as_asked(question)
+        ),
+        "upper following block": lambda p, tokens, question, _: _block(
+            p, tokens, _as_asked(question)
+        ),
         "growing block": lambda p, tokens, _, __: _block(p, tokens),
         "block of long questions": lambda p, tokens, _, __: _block(p, tokens),
         "trend": lambda _, tokens, __, ___: torch.linspace(0, 1, len(tokens)),
@@ -224,7 +238,9 @@ five largest, along the edges, three, ten, the first token of each tile, a colum
 each layer, one in each head, one of varying strength, one of three in turn; one that moves with the
 question, three that do, one in each head, two that touch, and nine that touch; one that moves with
 what is asked and stays where the question is put in other words, a block that does, and another
-block in each layer; a block that draws more the more words a question has, and one that draws no
+block in each layer; a block that only upper layers have, and one, three and a block of them that
+follow what is asked; a block that draws more the more words a question has, and one that draws no
 question of a few words; trends along the sequence and from the middle."""
 _TRENDS = frozenset({"trend", "radial trend"})
+_UPPER = frozenset(kind for kind in PLANTINGS if kind.startswith("upper"))
 _BY_ROW = frozenset({"layers", "heads", "drifting heads", "following blocks"})

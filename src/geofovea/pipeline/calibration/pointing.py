@@ -16,6 +16,7 @@ from geofovea.pipeline.hosts.base import SupportsAttentionMode
 from geofovea.pipeline.inference.attention.support import can_read_rows
 from geofovea.pipeline.training.focus_samples import FocusSamples
 from geofovea.regionfocus.attention_mode import NEUTRAL_QUESTIONS, WORDINGS, AttentionMode
+from geofovea.regionfocus.token_halves import halves_of, joined_halves
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
@@ -101,6 +102,8 @@ class LookRows:
         reworded: ``(w, layers, heads, n)`` of each question in all wordings; w is 0 where a
             further question costs a pass of its own.
         neutral: ``(k, layers, heads, n)`` of the neutral questions.
+        halved: ``(layers, heads, n)`` of each question about each half of the tiles alone; see
+            ``token_halves``. That of one tile is as in ``rows``.
         tokens: Vision tokens that were run for it.
     """
 
@@ -108,6 +111,7 @@ class LookRows:
     rows: tuple[Tensor, ...]
     reworded: tuple[Tensor, ...]
     neutral: Tensor
+    halved: tuple[Tensor, ...]
     tokens: int
 
 
@@ -154,7 +158,10 @@ class LookReader:
         """
         reworded = [self._mode.reworded(question) for question in look.questions]
         prompts = [*look.questions, *NEUTRAL_QUESTIONS, *chain.from_iterable(reworded)]
-        passes = 1 if self._host.reuses_prefix else len(prompts)
+        halves = halves_of(look.tokens)
+        # behind a shared prefix the words alone run
+        alike = (look.questions, prompts) if halves else (prompts,)
+        passes = sum(1 if self._host.reuses_prefix else len(each) for each in alike)
         tokens = passes * len(look.tokens)
         if self.spent + tokens > self._most:
             raise BudgetError(
@@ -176,8 +183,18 @@ class LookReader:
                 for i in range(questions)
             ),
             torch.stack(by_layer[questions : questions + neutral]),
+            tuple(self._halved(look, halves)) if halves else tuple(by_layer[:questions]),
             tokens,
         )
+
+    def _halved(self, look: PointingLook, halves: Sequence[Tensor]) -> Iterator[Tensor]:
+        rows = self._host.attention_rows(
+            [(question, look.tokens.select(half)) for half in halves for question in look.questions]
+        )
+        by_layer = [self._by_layer(each.cpu()) for each in rows]
+        count = len(look.questions)
+        for of_question in zip(by_layer[:count], by_layer[count:], strict=True):
+            yield joined_halves(of_question, halves)
 
     def _by_layer(self, rows: Tensor) -> Tensor:
         """Rows ``(layers, heads, n)`` of all layers; those that cannot be read are flat."""

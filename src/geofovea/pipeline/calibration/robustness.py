@@ -39,6 +39,8 @@ from geofovea.regionfocus.attention_mode import (
     AttentionMode,
     reworded_in,
 )
+from geofovea.regionfocus.token_halves import halves_of, joined_halves, split_half
+from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
     "FocusBenchRow",
@@ -82,13 +84,20 @@ def bench_samples(host: Any) -> FocusSamples:
     return WorldSamples(host, seed=_SEED, questions=8, sides=(4096, 8192, 16384))
 
 
-def plantings_of(kinds: Sequence[str], shares: Sequence[float]) -> list[Planting]:
+def plantings_of(kinds: Sequence[str], shares: Sequence[float], depth: int = 4) -> list[Planting]:
     """Each kind with each share; no share is planted once, for it is the same for all kinds.
+
+    Args:
+        kinds: Some of ``PLANTINGS``.
+        shares: See ``Planting``.
+        depth: Layers of the decoder; upper ones begin in the middle.
 
     Raises:
         DataError: If there is no such kind, or a share is out of its range.
     """
-    plantings = [Planting(kind, share) for kind in kinds for share in shares if share]
+    plantings = [
+        Planting(kind, share, upper_from=depth // 2) for kind in kinds for share in shares if share
+    ]
     nothing = [Planting(kind, 0.0) for kind in kinds[:1] if 0 in shares]
     return [*nothing, *plantings]
 
@@ -105,6 +114,7 @@ def modes_of(host: Any) -> dict[str, AttentionMode]:
     modes = {"own": own, "default": default}
     if default.early:
         modes["default, no early layer"] = replace(default, early=())
+    modes["default, in halves"] = replace(default, halves=True)
     for correction in CORRECTIONS:
         modes[correction] = replace(own, correction=correction, neutral=NEUTRAL_QUESTIONS)
     modes["relative, one neutral"] = replace(
@@ -159,9 +169,11 @@ def _planted(look_rows: LookRows, planting: Planting) -> LookRows:
     tokens, questions = look_rows.look.tokens, look_rows.look.questions
     layers = tuple(range(look_rows.neutral.shape[1]))
 
-    def plant(rows: Iterable[Tensor], prompts: Sequence[str]) -> list[Tensor]:
+    def plant(
+        rows: Iterable[Tensor], prompts: Sequence[str], among: TokenSet = tokens
+    ) -> list[Tensor]:
         pairs = zip(rows, prompts, strict=True)
-        return [planting(row, prompt, tokens, layers) for row, prompt in pairs]
+        return [planting(row, prompt, among, layers) for row, prompt in pairs]
 
     rows = tuple(plant(look_rows.rows, questions))
     prompts = [reworded_in(WORDINGS, question) for question in questions]
@@ -170,7 +182,13 @@ def _planted(look_rows: LookRows, planting: Planting) -> LookRows:
         for each, texts in zip(look_rows.reworded, prompts, strict=True)
     )
     neutral = torch.stack(plant(look_rows.neutral, NEUTRAL_QUESTIONS))
-    return replace(look_rows, rows=rows, reworded=reworded, neutral=neutral)
+    halves = halves_of(tokens)
+    parts = [
+        plant([split_half(row, half) for row in look_rows.halved], questions, tokens.select(half))
+        for half in halves
+    ]
+    halved = tuple(joined_halves(each, halves) for each in zip(*parts, strict=True)) or rows
+    return replace(look_rows, rows=rows, reworded=reworded, neutral=neutral, halved=halved)
 
 
 def find_planted_layers(
