@@ -180,12 +180,12 @@ def test_a_patch_that_is_elsewhere_among_half_of_the_tokens_hides_nothing():
         rows *= 0.1
         rows[..., patch] += 0.9 / len(patch)
     found = {}
-    for halves, further in ((False, asked[1:]), (True, torch.cat([asked[1:], halved]))):
-        mode = AttentionMode((0,), wordings=WORDINGS, halves=halves)
+    for halvings, further in ((0, asked[1:]), (1, torch.cat([asked[1:], halved]))):
+        mode = AttentionMode((0,), wordings=WORDINGS, halvings=halvings)
         scores = scores_from_layers(asked[0], others, TOKENS, mode, further, (0,))
-        found[halves] = int(scores.argmax())
-    assert found[False] != TARGET, "a patch that hides nothing would prove little"
-    assert found[True] == TARGET
+        found[halvings] = int(scores.argmax())
+    assert found[0] != TARGET, "a patch that hides nothing would prove little"
+    assert found[1] == TARGET
 
 
 def test_raw_scores_are_the_mean_of_the_rows():

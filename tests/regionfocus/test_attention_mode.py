@@ -43,8 +43,8 @@ def test_a_mode_reads_its_early_layers_beside_its_own():
     assert default_mode(range(28), reuses_prefix=True).read_layers == (6, 11, 14, 17)
     assert default_mode(range(1), reuses_prefix=True).read_layers == (0,)
     for correction in ("raw", "masked", "detrended"):
-        mode = AttentionMode((3,), correction=correction, early=(1,), halves=True)
-        assert (mode.read_layers, mode.halves) == ((3,), False)
+        mode = AttentionMode((3,), correction=correction, early=(1,), halvings=2)
+        assert (mode.read_layers, mode.halvings) == ((3,), 0)
 
 
 def test_layers_that_see_a_window_alone_are_passed_over():
@@ -54,7 +54,7 @@ def test_layers_that_see_a_window_alone_are_passed_over():
 def test_a_mode_comes_back_from_json_as_it_was():
     mode = AttentionMode((3, 5), ((3, 0), (5, 7)), "masked", "median")
     default = default_mode(range(32), reuses_prefix=True)
-    for each in (mode, default, replace(default, halves=True)):
+    for each in (mode, default, replace(default, halvings=2)):
         assert AttentionMode.from_json(json.loads(json.dumps(each.to_json()))) == each
     as_read = {"layers": [3, 5], "heads": [[3, 0], [5, 7]], "correction": "masked"}
     assert AttentionMode.from_json(as_read | {"pooling": "median"}) == mode
@@ -72,11 +72,11 @@ def test_a_wording_takes_the_question_as_it_is():
     assert mode.reworded("Is {this} it?") == ["Question: Is {this} it?"]
 
 
-def test_a_mode_that_was_stored_without_wordings_early_layers_and_halves_has_none():
+def test_a_mode_that_was_stored_without_wordings_early_layers_and_halvings_has_none():
     record = default_mode(range(32), reuses_prefix=True).to_json()
-    del record["wordings"], record["early"], record["halves"]
+    del record["wordings"], record["early"], record["halvings"]
     read = AttentionMode.from_json(record)
-    assert (read.wordings, read.early, read.halves) == ((), (), False)
+    assert (read.wordings, read.early, read.halvings) == ((), (), 0)
 
 
 def test_raw_attention_is_compared_with_nothing():
@@ -90,7 +90,7 @@ def test_raw_attention_is_compared_with_nothing():
         ({}, "object with layers"),
         ([[3]], "object with layers"),
         ({"layers": []}, "layers"),
-        ({"layers": [3], "halves": "yes"}, "choose true or false"),
+        ({"layers": [3], "halvings": 3}, "choose 0 to 2"),
         ({"layers": [-1]}, "layers"),
         ({"layers": [2, 1]}, "layers"),
         ({"layers": [True]}, "layers"),

@@ -99,7 +99,7 @@ def scores_from_rows(
         tokens: The n tokens.
         mode: What to do.
         reworded: ``(w, g, n)``, the same rows for each of the mode's wordings of the question, and
-            those of its halves as the last; None where it has none.
+            those of its halvings as the last; None where it has none.
         early: ``(1 + w + k, n)``, the `early_shares` of the question, its wordings and the neutral
             questions; None where the mode has no early layers.
 

@@ -6,33 +6,41 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from geofovea.regionfocus.attention_mode import MOST_HALVINGS
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["halves_of", "joined_halves", "split_half"]
+__all__ = ["halvings_of", "joined_halves", "split_half"]
 
 
-def halves_of(tokens: TokenSet) -> list[Tensor]:
-    """Indices of the tokens of the first half of the tiles, and of those of the second.
+def halvings_of(tokens: TokenSet, count: int = MOST_HALVINGS) -> list[list[Tensor]]:
+    """Ways to divide the tiles into halves: the first ones and the others, then by turns.
+
+    A patch that is elsewhere among other tokens may happen to touch its old place; in both ways it
+    hardly does.
+
+    Args:
+        tokens: The n tokens.
+        count: How many of these ways, at most ``MOST_HALVINGS``.
 
     Returns:
-        Two times int64 ``(some,)``; nothing where there is one tile, which a model reads as a
-        whole.
+        For each way the indices of the tokens of both halves, int64 ``(some,)``; no way where there
+        is one tile, which a model reads as a whole.
     """
-    count = len(tokens.tiles)
-    if count < 2:
+    tiles = len(tokens.tiles)
+    if tiles < 2:
         return []
-    is_first = tokens.tile_index < (count + 1) // 2
-    return [is_first.nonzero()[:, 0], (~is_first).nonzero()[:, 0]]
+    ways = (tokens.tile_index < (tiles + 1) // 2, tokens.tile_index % 2 == 0)
+    return [[some.nonzero()[:, 0], (~some).nonzero()[:, 0]] for some in ways[:count]]
 
 
 def joined_halves(rows: Sequence[Tensor], halves: Sequence[Tensor]) -> Tensor:
-    """What the two halves get, as shares of all tokens.
+    """What two halves get, as shares of all tokens.
 
     Each half weighs as much as it has tokens, so that a sink in one takes nothing from the other.
 
     Args:
         rows: ``(..., some)``, shares of the tokens of each half.
-        halves: Indices of these tokens; see `halves_of`.
+        halves: Indices of these tokens; see `halvings_of`.
 
     Returns:
         ``(..., n)``.

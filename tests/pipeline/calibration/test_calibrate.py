@@ -68,8 +68,8 @@ def _refuse(*_):
 
 def test_looks_are_not_begun_beyond_the_tokens(host, tmp_path):
     first = calibration_samples(host).sample(0)
-    # once as a whole, and once in halves
-    cost = 2 * len(first.tokens)
+    # once as a whole, and twice in halves
+    cost = 3 * len(first.tokens)
     budget = CalibrationBudget(looks=2, tokens=cost + 1)
     with pytest.raises(BudgetError, match=r"1 of \d+ are left: allow more with tokens="):
         calibrate(host, tmp_path, budget, ABOUT)
@@ -148,7 +148,7 @@ def scores(**accuracies):
             AttentionMode(
                 tuple(range(name.count("layer") + 1)),
                 correction="relative" if "relative" in name else "raw",
-                halves="halves" in name,
+                halvings=name.count("halved"),
             ),
             ((1,) * hits + (0,) * (100 - hits),),
         )
@@ -165,8 +165,8 @@ def scores(**accuracies):
         ({"relative": 60, "relative_2": 70, "raw": 50}, "relative_2"),
         ({"relative": 70, "relative_layer": 72}, "relative"),
         ({"relative": 70, "relative_layer": 74}, "relative_layer"),
-        ({"relative_layer": 70, "relative_halves": 72}, "relative_layer"),
-        ({"relative_layer": 70, "relative_halves": 74}, "relative_halves"),
+        ({"relative_layer": 70, "relative_halved": 72}, "relative_layer"),
+        ({"relative_layer": 70, "relative_halved": 74}, "relative_halved"),
     ],
 )
 def test_the_robust_and_cheap_mode_is_taken_unless_another_is_clearly_better(accuracies, chosen):

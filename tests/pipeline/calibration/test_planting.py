@@ -22,7 +22,7 @@ from geofovea.regionfocus.attention_mode import (
 )
 
 LOOKS = 4
-TRENDS = {"trend", "radial trend"}
+TRENDS = {"trend", "radial trend", "steep trend", "wavy trend", "last rows", "left columns"}
 RAW = AttentionMode((2,), correction="raw")
 ROBUST = default_mode(range(4), reuses_prefix=True)
 
@@ -36,7 +36,7 @@ def host():
 def measured(host):
     """Accuracies of both modes by kind, at nine tenths; every look is read once."""
     plantings = [Planting("place", 0.0), *(Planting(kind, 0.9) for kind in PLANTINGS)]
-    modes = {"raw": RAW, "robust": ROBUST, "halves": replace(ROBUST, halves=True)}
+    modes = {"raw": RAW, "robust": ROBUST, "halved": replace(ROBUST, halvings=2)}
     rows = measure_plantings(host, modes, plantings, bench_samples(host), LOOKS)
     return {(row.kind if row.share else "nothing", row.mode): row.accuracy[0] for row in rows}
 
@@ -48,7 +48,7 @@ LIKE_THINGS = ("following blocks", "upper following block")
 @pytest.mark.parametrize("kind", sorted(set(PLANTINGS) - set(LIKE_THINGS)))
 def test_the_default_mode_withstands_nine_tenths_on_sinks(measured, kind):
     assert measured[kind, "robust"] >= 0.85 * measured["nothing", "raw"]
-    if kind not in ("trend", "radial trend", "edges", "ten", "column"):
+    if kind not in {"edges", "ten", "column"} | TRENDS:
         hidden = measured[kind, "raw"] < 0.7 * measured["nothing", "raw"]
         assert hidden, "a sink that hides nothing would prove little"
 
@@ -56,11 +56,11 @@ def test_the_default_mode_withstands_nine_tenths_on_sinks(measured, kind):
 @pytest.mark.parametrize("kind", LIKE_THINGS)
 def test_a_look_in_halves_tells_a_thing_from_a_patch_that_looks_like_one(measured, kind):
     assert measured[kind, "robust"] < 0.3 * measured["nothing", "raw"]
-    assert measured[kind, "halves"] >= 0.6 * measured["nothing", "raw"]
+    assert measured[kind, "halved"] >= 0.75 * measured["nothing", "raw"]
 
 
 def test_nothing_is_lost_where_nothing_is_planted(measured):
-    for mode in ("robust", "halves"):
+    for mode in ("robust", "halved"):
         assert measured["nothing", mode] >= measured["nothing", "raw"] - 0.05
 
 

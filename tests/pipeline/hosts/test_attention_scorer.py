@@ -14,7 +14,7 @@ from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.regionfocus.attention_correction import scores_from_layers
 from geofovea.regionfocus.attention_mode import AttentionMode
-from geofovea.regionfocus.token_halves import halves_of, joined_halves
+from geofovea.regionfocus.token_halves import halvings_of, joined_halves
 
 OTHER = "How many boats are at the harbour?"
 ALL = (0, 1, 2)
@@ -56,19 +56,22 @@ def test_rows_behind_a_shared_prefix_are_those_of_the_stock_decoder(model):
     )
 
 
-def test_a_look_in_halves_is_scored_by_what_each_half_gets_alone(model):
+@pytest.mark.parametrize("halvings", [1, 2])
+def test_a_look_in_halves_is_scored_by_what_each_half_gets_alone(model, halvings):
     host, tokens = llava_host(model), tokens_of(llava_host(model), 3)
     plain = AttentionMode((1, 2), neutral=("What is this?",), early=(0,))
-    mode = replace(plain, halves=True)
-    halves = halves_of(tokens)
+    mode = replace(plain, halvings=halvings)
+    ways = halvings_of(tokens, halvings)
     all_rows = AttentionMode(ALL)
 
     def read(question, among=tokens):
         return rows_of(host, all_rows, among, question).view(len(ALL), -1, len(among))
 
-    joined = joined_halves([read(QUESTION, tokens.select(half)) for half in halves], halves)
+    joined = [
+        joined_halves([read(QUESTION, tokens.select(half)) for half in way], way) for way in ways
+    ]
     expected = scores_from_layers(
-        read(QUESTION), read("What is this?")[None], tokens, mode, joined[None], ALL
+        read(QUESTION), read("What is this?")[None], tokens, mode, torch.stack(joined), ALL
     )
     together = host.with_attention(mode).scores_together(
         [(QUESTION, tokens), (OTHER, tokens)], again=True

@@ -15,6 +15,7 @@ from geofovea.pipeline.calibration.ranking import RowRanking
 from geofovea.regionfocus.attention_correction import scores_from_layers
 from geofovea.regionfocus.attention_mode import (
     CORRECTIONS,
+    MOST_HALVINGS,
     NEUTRAL_QUESTIONS,
     WORDINGS,
     AttentionMode,
@@ -59,9 +60,10 @@ def candidate_modes(
         )
     best_layer = modes["best layer, relative, mean"]
     modes["best layer, relative, no early layer"] = replace(best_layer, early=())
-    modes["best layer, relative, in halves"] = replace(best_layer, halves=True)
-    modes["best layer, relative, in halves, no early layer"] = replace(
-        best_layer, early=(), halves=True
+    for count in range(1, MOST_HALVINGS + 1):
+        modes[f"best layer, relative, halved {count} x"] = replace(best_layer, halvings=count)
+    modes["best layer, relative, halved 2 x, no early layer"] = replace(
+        best_layer, early=(), halvings=MOST_HALVINGS
     )
     for count in _SEVERAL_LAYERS:
         if count <= len(layers):
@@ -110,7 +112,7 @@ def mode_hits(look_rows: LookRows, modes: Mapping[str, AttentionMode]) -> dict[s
                         neutral,
                         look_rows.look.tokens,
                         mode,
-                        torch.cat([reworded[picked], halved[None][: int(mode.halves)]]),
+                        torch.cat([reworded[picked], halved[: mode.halvings]]),
                         layers,
                     ),
                     right,
@@ -183,7 +185,7 @@ def _cheapest(scores: Mapping[str, ModeScore]) -> str:
 
     def cost(name: str) -> tuple[bool, int, float]:
         mode = scores[name].mode
-        return mode.halves, len(mode.layers), -scores[name].accuracy
+        return mode.halvings > 0, len(mode.layers), -scores[name].accuracy
 
     return min(good, key=cost)
 

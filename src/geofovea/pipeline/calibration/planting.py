@@ -7,8 +7,10 @@ for the question and for neutral questions alike, so that all that follows is th
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 import torch
@@ -156,15 +158,21 @@ def _column(planting: Planting, tokens: TokenSet, _: str, __: Row) -> Tensor:
 def _block(planting: Planting, tokens: TokenSet, *about: object) -> Tensor:
     """A token and those that touch it."""
     weights = _drawn(planting, tokens, 1, *about)
-    around = neighbors_of(tokens)[int(weights.argmax())]
+    around = _neighbors(tokens)[int(weights.argmax())]
     weights[around[around >= 0]] = 1
     return weights
+
+
+@lru_cache(maxsize=2)
+def _neighbors(tokens: TokenSet) -> Tensor:
+    """See `neighbors_of`; the same look is planted row by row."""
+    return neighbors_of(tokens)
 
 
 def _pair(planting: Planting, tokens: TokenSet, *about: object) -> Tensor:
     """A token and one that touches it."""
     weights = _drawn(planting, tokens, 1, *about)
-    weights[neighbors_of(tokens)[int(weights.argmax())].amax()] = 1
+    weights[_neighbors(tokens)[int(weights.argmax())].amax()] = 1
     return weights
 
 
@@ -174,6 +182,12 @@ def _from_the_middle(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor
     low, high = centers.amin(0), centers.amax(0)
     squares: Tensor = ((2 * centers - low - high) ** 2).sum(1)
     return (squares / squares.amax().clamp(min=1)).float()
+
+
+def _ends(tokens: TokenSet) -> Tensor:
+    """Where each token ends, x and y over the size of the scene."""
+    ends = tokens.boxes_scene[:, 2:].float()
+    return ends / ends.amax(0)
 
 
 def _turning(planting: Planting, tokens: TokenSet, question: str, _: Row) -> Tensor:
@@ -231,6 +245,12 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "block of long questions": lambda p, tokens, _, __: _block(p, tokens),
         "trend": lambda _, tokens, __, ___: torch.linspace(0, 1, len(tokens)),
         "radial trend": _from_the_middle,
+        "steep trend": lambda _, tokens, __, ___: torch.linspace(-5, 0, len(tokens)).exp(),
+        "wavy trend": lambda _, tokens, __, ___: (
+            torch.linspace(0, 4 * math.pi, len(tokens)).sin() / 2
+        ),
+        "last rows": lambda _, tokens, __, ___: _ends(tokens)[:, 1].gt(0.75).float(),
+        "left columns": lambda _, tokens, __, ___: _ends(tokens)[:, 0].le(0.25).float(),
     }
 )
 """Kinds of what can be planted: sinks at a drawn place, in the corner, at the largest vector or the
@@ -240,7 +260,8 @@ question, three that do, one in each head, two that touch, and nine that touch; 
 what is asked and stays where the question is put in other words, a block that does, and another
 block in each layer; a block that only upper layers have, and one, three and a block of them that
 follow what is asked; a block that draws more the more words a question has, and one that draws no
-question of a few words; trends along the sequence and from the middle."""
-_TRENDS = frozenset({"trend", "radial trend"})
+question of a few words; trends along the sequence, from the middle, toward the end of the
+sequence, up and down along it, and steps: the lowest quarter, and the quarter on the left."""
+_TRENDS = frozenset(kind for kind in PLANTINGS if kind.endswith(("trend", "rows", "columns")))
 _UPPER = frozenset(kind for kind in PLANTINGS if kind.startswith("upper"))
 _BY_ROW = frozenset({"layers", "heads", "drifting heads", "following blocks"})

@@ -37,7 +37,7 @@ def look_record(look_rows: LookRows) -> dict[str, Any]:
         mass = torch.zeros(layers, dtype=torch.float64)
         for rows, halved, right in zip(look_rows.rows, look_rows.halved, look.right, strict=True):
             # else a sink that follows the question hides which layers point
-            again = halved.flatten(0, 1)[None] if correction == "relative" else None
+            again = halved.flatten(1, 2) if correction == "relative" else None
             flat = rows.flatten(0, 1)
             shares = corrected_rows(flat, flat_neutral, look.tokens, correction, again)
             shares = shares.view(layers, heads, count)

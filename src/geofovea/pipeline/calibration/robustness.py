@@ -34,12 +34,13 @@ from geofovea.pipeline.system.tables import markdown_table
 from geofovea.pipeline.training.focus_samples import FocusSamples, WorldSamples
 from geofovea.regionfocus.attention_mode import (
     CORRECTIONS,
+    MOST_HALVINGS,
     NEUTRAL_QUESTIONS,
     WORDINGS,
     AttentionMode,
     reworded_in,
 )
-from geofovea.regionfocus.token_halves import halves_of, joined_halves, split_half
+from geofovea.regionfocus.token_halves import halvings_of, joined_halves, split_half
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
@@ -114,7 +115,8 @@ def modes_of(host: Any) -> dict[str, AttentionMode]:
     modes = {"own": own, "default": default}
     if default.early:
         modes["default, no early layer"] = replace(default, early=())
-    modes["default, in halves"] = replace(default, halves=True)
+    for count in range(1, MOST_HALVINGS + 1):
+        modes[f"default, halved {count} x"] = replace(default, halvings=count)
     for correction in CORRECTIONS:
         modes[correction] = replace(own, correction=correction, neutral=NEUTRAL_QUESTIONS)
     modes["relative, one neutral"] = replace(
@@ -182,12 +184,24 @@ def _planted(look_rows: LookRows, planting: Planting) -> LookRows:
         for each, texts in zip(look_rows.reworded, prompts, strict=True)
     )
     neutral = torch.stack(plant(look_rows.neutral, NEUTRAL_QUESTIONS))
-    halves = halves_of(tokens)
-    parts = [
-        plant([split_half(row, half) for row in look_rows.halved], questions, tokens.select(half))
-        for half in halves
-    ]
-    halved = tuple(joined_halves(each, halves) for each in zip(*parts, strict=True)) or rows
+    ways = halvings_of(tokens)
+    halved = tuple(
+        torch.stack(
+            [
+                joined_halves(
+                    [
+                        plant([split_half(row, half)], [question], tokens.select(half))[0]
+                        for half in way
+                    ],
+                    way,
+                )
+                for row, way in zip(readings, ways, strict=True)
+            ]
+        )
+        if ways
+        else torch.stack([planted] * len(readings))
+        for readings, planted, question in zip(look_rows.halved, rows, questions, strict=True)
+    )
     return replace(look_rows, rows=rows, reworded=reworded, neutral=neutral, halved=halved)
 
 

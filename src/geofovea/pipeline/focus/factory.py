@@ -187,7 +187,7 @@ def _further_passes(host: Host) -> tuple[int, int]:
     questions = len(mode.neutral) + len(mode.wordings)
     # behind a shared prefix the words alone run
     passes, words_alone = (0, questions) if host.reuses_prefix else (questions, 0)
-    return passes + mode.halves, words_alone
+    return passes + mode.halvings, words_alone
 
 
 def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:

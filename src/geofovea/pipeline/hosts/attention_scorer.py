@@ -30,7 +30,7 @@ from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_layers
 from geofovea.regionfocus.attention_mode import AttentionMode
-from geofovea.regionfocus.token_halves import halves_of, joined_halves
+from geofovea.regionfocus.token_halves import halvings_of, joined_halves
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.lru import LruCache
 
@@ -127,7 +127,7 @@ class AttentionScorer:
         look_numbers, looks = _distinct(questions) if words else ([0] * len(questions), [])
         neutral = [self._remembered(tokens) for tokens in looks]
         missing = [i for i, entry in enumerate(neutral) if entry is None]
-        halves = [halves_of(tokens) if self.mode.halves else [] for _, tokens in questions]
+        halvings = [halvings_of(tokens, self.mode.halvings) for _, tokens in questions]
         # all at once: a look whose prefix is shared runs once, and only the words run for each
         prompts = [
             *questions,
@@ -135,8 +135,9 @@ class AttentionScorer:
             *((word, looks[i]) for i in missing for word in words),
             *(
                 (q, tokens.select(half))
-                for (q, tokens), some in zip(questions, halves, strict=True)
-                for half in some
+                for (q, tokens), ways in zip(questions, halvings, strict=True)
+                for halves in ways
+                for half in halves
             ),
         ]
         rows = self._layer_rows(prompts, again=again or bool(words))
@@ -146,11 +147,10 @@ class AttentionScorer:
             neutral[i] = stacked = torch.stack([next(further) for _ in words])
             if again:
                 self._remember(looks[i], stacked)
-        if self.mode.halves:
-            for row, readings, some in zip(rows, reworded, halves, strict=False):
-                # a single tile has no halves, and is read as it was
-                parts = [next(further) for _ in some]
-                readings.append(joined_halves(parts, some) if some else row)
+        for row, readings, ways in zip(rows, reworded, halvings, strict=False):
+            of_halves = [joined_halves([next(further) for _ in way], way) for way in ways]
+            # a single tile has no halves, and is read as it was
+            readings += of_halves or [row] * self.mode.halvings
         scores = []
         for (_, tokens), row, readings, number in zip(
             questions, rows, reworded, look_numbers, strict=False
