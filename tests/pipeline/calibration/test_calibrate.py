@@ -166,6 +166,7 @@ def scores(**accuracies):
         ({"relative": 70, "relative_layer": 72}, "relative"),
         ({"relative": 70, "relative_layer": 74}, "relative_layer"),
         ({"relative_layer": 70, "relative_halved": 72}, "relative_layer"),
+        ({"relative": 98, "relative_layer": 100, "raw": 100}, "relative"),
         ({"relative_layer": 70, "relative_halved": 74}, "relative_halved"),
     ],
 )

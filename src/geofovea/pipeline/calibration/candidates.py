@@ -168,11 +168,11 @@ def choose_mode(scores: Mapping[str, ModeScore]) -> str:
     """
     best = max(scores, key=lambda name: scores[name].accuracy)
     relative = {n: score for n, score in scores.items() if score.mode.correction == "relative"}
-    robust = _cheapest(relative)
+    robust = max(relative, key=lambda name: relative[name].accuracy)
     accuracy = scores[best].accuracy
     count = sum(map(len, scores[best].hits))
     error = math.sqrt(accuracy * (1 - accuracy) / count)
-    return best if accuracy - scores[robust].accuracy > 2 * error else robust
+    return best if accuracy - scores[robust].accuracy > 2 * error else _cheapest(relative)
 
 
 def _cheapest(scores: Mapping[str, ModeScore]) -> str:
