@@ -1,6 +1,7 @@
 """A mode of attention says which rows count, and refuses what cannot be meant."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -42,7 +43,8 @@ def test_a_mode_reads_its_early_layers_beside_its_own():
     assert default_mode(range(28), reuses_prefix=True).read_layers == (6, 11, 14, 17)
     assert default_mode(range(1), reuses_prefix=True).read_layers == (0,)
     for correction in ("raw", "masked", "detrended"):
-        assert AttentionMode((3,), correction=correction, early=(1,)).read_layers == (3,)
+        mode = AttentionMode((3,), correction=correction, early=(1,), halvings=2)
+        assert (mode.read_layers, mode.halvings) == ((3,), 0)
 
 
 def test_layers_that_see_a_window_alone_are_passed_over():
@@ -51,7 +53,8 @@ def test_layers_that_see_a_window_alone_are_passed_over():
 
 def test_a_mode_comes_back_from_json_as_it_was():
     mode = AttentionMode((3, 5), ((3, 0), (5, 7)), "masked", "median")
-    for each in (mode, default_mode(range(32), reuses_prefix=True)):
+    default = default_mode(range(32), reuses_prefix=True)
+    for each in (mode, default, replace(default, halvings=2)):
         assert AttentionMode.from_json(json.loads(json.dumps(each.to_json()))) == each
     as_read = {"layers": [3, 5], "heads": [[3, 0], [5, 7]], "correction": "masked"}
     assert AttentionMode.from_json(as_read | {"pooling": "median"}) == mode
@@ -69,11 +72,11 @@ def test_a_wording_takes_the_question_as_it_is():
     assert mode.reworded("Is {this} it?") == ["Question: Is {this} it?"]
 
 
-def test_a_mode_that_was_stored_without_wordings_and_early_layers_has_none():
+def test_a_mode_that_was_stored_without_wordings_early_layers_and_halvings_has_none():
     record = default_mode(range(32), reuses_prefix=True).to_json()
-    del record["wordings"], record["early"]
+    del record["wordings"], record["early"], record["halvings"]
     read = AttentionMode.from_json(record)
-    assert (read.wordings, read.early) == ((), ())
+    assert (read.wordings, read.early, read.halvings) == ((), (), 0)
 
 
 def test_raw_attention_is_compared_with_nothing():
@@ -87,6 +90,7 @@ def test_raw_attention_is_compared_with_nothing():
         ({}, "object with layers"),
         ([[3]], "object with layers"),
         ({"layers": []}, "layers"),
+        ({"layers": [3], "halvings": 3}, "choose 0 to 2"),
         ({"layers": [-1]}, "layers"),
         ({"layers": [2, 1]}, "layers"),
         ({"layers": [True]}, "layers"),

@@ -39,6 +39,7 @@ _TINY = 1e-30
 _FLOOR = 0.001
 _STEEPNESS = 3
 _MOST_OVER_NEIGHBORS = 2000
+_SINK_OVER_MEAN = 5
 _NEIGHBOR = 3
 _SLOPE = 1e-6
 
@@ -70,7 +71,8 @@ def scores_from_layers(
     early = None
     if mode.early:
         places = [layers.index(layer) for layer in mode.early]
-        early = early_shares(torch.cat([rows[None], reworded, neutral_rows])[:, places])
+        prompts = torch.cat([rows[None], reworded, neutral_rows])
+        early = early_shares(prompts[:, places], 1 + len(reworded))
     own = rows_of_mode(rows, layers, mode)
     neutral, again = (
         torch.stack([rows_of_mode(each, layers, mode) for each in others])
@@ -96,8 +98,8 @@ def scores_from_rows(
         neutral_rows: ``(k, g, n)``, the same rows for each of the mode's neutral questions.
         tokens: The n tokens.
         mode: What to do.
-        reworded: ``(w, g, n)``, the same rows for each of the mode's wordings of the question;
-            None where it has none.
+        reworded: ``(w, g, n)``, the same rows for each of the mode's wordings of the question, and
+            those of its halvings as the last; None where it has none.
         early: ``(1 + w + k, n)``, the `early_shares` of the question, its wordings and the neutral
             questions; None where the mode has no early layers.
 
@@ -111,7 +113,7 @@ def scores_from_rows(
     reworded = rows[None][:0] if reworded is None else reworded
     for name, count, others in (
         ("neutral questions", len(mode.neutral), neutral_rows),
-        ("wordings", len(mode.wordings), reworded),
+        ("further readings", mode.readings, reworded),
     ):
         if others.shape != (count, *rows.shape):
             raise ModelError(
@@ -149,21 +151,29 @@ def excess_over_neutral(rows: Tensor, neutral_rows: Tensor) -> Tensor:
     return rows * contrast * (increase + _FLOOR) / (1 + _FLOOR)
 
 
-def early_shares(rows: Tensor) -> Tensor:
-    """What prompts attend to in layers that have hardly read the question.
+def early_shares(rows: Tensor, readings: int) -> Tensor:
+    """What sinks draw in layers that have hardly read the question.
 
     A sink of the vision tower draws layer after layer, and may do so more for one question than for
     another. What a question is about draws the layers that have understood it. A token counts by
-    the head in the middle and by the early layer that gives it the least.
+    the head in the middle and by the early layer that gives it the least. It is a sink if it gets
+    more than five times the mean from a reading of the question. What other tokens get does not
+    count: where only later layers have a sink, a thing gets so little there that what early layers
+    spread over all tokens would outweigh it.
 
     Args:
-        rows: ``(prompts, e, heads, n)``, shares in e early layers.
+        rows: ``(prompts, e, heads, n)``, shares in e early layers. The readings of the question
+            come first, and neutral questions follow.
+        readings: How many they are.
 
     Returns:
-        ``(prompts, n)``.
+        At least zero, ``(prompts, n)``.
     """
-    least: Tensor = rows.float().median(2).values.amin(1)
-    return least
+    least = rows.float().median(2).values.amin(1)
+    is_sink = least * least.shape[-1] > _SINK_OVER_MEAN
+    # a token that the question spares is compared with all that neutral questions give it
+    is_sink[readings:] = is_sink[:readings].any(0)
+    return least.masked_fill(~is_sink, 0)
 
 
 def without_lone_peaks(excess: Tensor, rows: Tensor, tokens: TokenSet) -> Tensor:

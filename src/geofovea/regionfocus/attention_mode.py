@@ -15,6 +15,7 @@ from geofovea.errors import ModelError
 
 __all__ = [
     "CORRECTIONS",
+    "MOST_HALVINGS",
     "NEUTRAL_QUESTIONS",
     "POOLINGS",
     "WORDINGS",
@@ -30,6 +31,7 @@ CORRECTIONS = ("raw", "relative", "masked", "detrended")
 """What is done with a row: nothing; what exceeds the neutral questions; sinks masked; the part that
 a token's position explains taken out."""
 POOLINGS = ("mean", "median")
+MOST_HALVINGS = 2
 NEUTRAL_QUESTIONS = (
     "Describe the image.",
     "What is in the image?",
@@ -65,6 +67,9 @@ class AttentionMode:
             much as the wording that gives it the least.
         early: Layers below ``layers`` that are read beside them, ascending. They have hardly read
             the question, so what they attend to is no answer to it.
+        halvings: In how many ways the tiles are divided into halves that the question is put about,
+            too, each alone; at most 2. A sink that follows the question is elsewhere among other
+            tokens, and a thing is where it was. Each way runs all tokens once more.
 
     Raises:
         ModelError: If a value is impossible.
@@ -77,10 +82,12 @@ class AttentionMode:
     neutral: tuple[str, ...] = NEUTRAL_QUESTIONS
     wordings: tuple[str, ...] = ()
     early: tuple[int, ...] = ()
+    halvings: int = 0
 
     def __post_init__(self) -> None:
         if self.correction != "relative":
             object.__setattr__(self, "early", ())
+            object.__setattr__(self, "halvings", 0)
         if self.correction == "raw":
             object.__setattr__(self, "neutral", ())
             object.__setattr__(self, "wordings", ())
@@ -92,6 +99,7 @@ class AttentionMode:
             "neutral": _are_questions(self.neutral) and self._has_enough_questions(),
             "wordings": _are_wordings(self.wordings),
             "early": _are_early(self.early, self.layers),
+            "halvings": _is_index(self.halvings) and self.halvings <= MOST_HALVINGS,
         }
         for name, does_fit in fits.items():
             if not does_fit:
@@ -114,6 +122,11 @@ class AttentionMode:
     def read_layers(self) -> tuple[int, ...]:
         """All layers whose rows are read, ascending."""
         return (*self.early, *self.layers)
+
+    @property
+    def readings(self) -> int:
+        """How often a question is read beside as it is: in its wordings, and about halves."""
+        return len(self.wordings) + self.halvings
 
     def reworded(self, question: str) -> list[str]:
         """A question in each of the wordings."""
@@ -148,6 +161,7 @@ _ALLOWED = {
     "neutral": f"give up to {_MOST_NEUTRAL} questions: at least three for masked, one for relative "
     "and detrended",
     "early": "name layers below the first of its layers, ascending, or none",
+    "halvings": f"choose 0 to {MOST_HALVINGS}",
     "wordings": f"give up to {_MOST_WORDINGS} texts with {{question}} in them once, and more words",
 }
 

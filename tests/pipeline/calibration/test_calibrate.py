@@ -68,12 +68,14 @@ def _refuse(*_):
 
 def test_looks_are_not_begun_beyond_the_tokens(host, tmp_path):
     first = calibration_samples(host).sample(0)
-    budget = CalibrationBudget(looks=2, tokens=len(first.tokens) + 1)
+    # once as a whole, and twice in halves
+    cost = 3 * len(first.tokens)
+    budget = CalibrationBudget(looks=2, tokens=cost + 1)
     with pytest.raises(BudgetError, match=r"1 of \d+ are left: allow more with tokens="):
         calibrate(host, tmp_path, budget, ABOUT)
     journal = (tmp_path / JOURNAL).read_text("utf-8").splitlines()
     spent = sum(json.loads(line)["tokens"] for line in journal[1:])
-    assert spent == len(first.tokens)
+    assert spent == cost
 
 
 def test_a_calibration_that_is_out_of_time_says_how_to_go_on(host, tmp_path):
@@ -143,7 +145,11 @@ def scores(**accuracies):
     """Modes by name, with how many of a hundred questions each hits."""
     return {
         name: ModeScore(
-            AttentionMode((0,), correction="relative" if "relative" in name else "raw"),
+            AttentionMode(
+                tuple(range(name.count("layer") + 1)),
+                correction="relative" if "relative" in name else "raw",
+                halvings=name.count("halved"),
+            ),
             ((1,) * hits + (0,) * (100 - hits),),
         )
         for name, hits in accuracies.items()
@@ -157,9 +163,14 @@ def scores(**accuracies):
         ({"relative": 80, "raw": 86}, "relative"),
         ({"relative": 60, "raw": 86}, "raw"),
         ({"relative": 60, "relative_2": 70, "raw": 50}, "relative_2"),
+        ({"relative": 70, "relative_layer": 72}, "relative"),
+        ({"relative": 70, "relative_layer": 74}, "relative_layer"),
+        ({"relative_layer": 70, "relative_halved": 72}, "relative_layer"),
+        ({"relative": 98, "relative_layer": 100, "raw": 100}, "relative"),
+        ({"relative_layer": 70, "relative_halved": 74}, "relative_halved"),
     ],
 )
-def test_the_robust_mode_is_taken_unless_another_is_clearly_better(accuracies, chosen):
+def test_the_robust_and_cheap_mode_is_taken_unless_another_is_clearly_better(accuracies, chosen):
     assert choose_mode(scores(**accuracies)) == chosen
 
 

@@ -1,5 +1,7 @@
 """Planted sinks go through the real scoring code, and the default mode withstands them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -20,7 +22,7 @@ from geofovea.regionfocus.attention_mode import (
 )
 
 LOOKS = 4
-TRENDS = {"trend", "radial trend"}
+TRENDS = {"trend", "radial trend", "steep trend", "wavy trend", "last rows", "left columns"}
 RAW = AttentionMode((2,), correction="raw")
 ROBUST = default_mode(range(4), reuses_prefix=True)
 
@@ -34,22 +36,32 @@ def host():
 def measured(host):
     """Accuracies of both modes by kind, at nine tenths; every look is read once."""
     plantings = [Planting("place", 0.0), *(Planting(kind, 0.9) for kind in PLANTINGS)]
-    modes = {"raw": RAW, "robust": ROBUST}
+    modes = {"raw": RAW, "robust": ROBUST, "halved": replace(ROBUST, halvings=2)}
     rows = measure_plantings(host, modes, plantings, bench_samples(host), LOOKS)
     return {(row.kind if row.share else "nothing", row.mode): row.accuracy[0] for row in rows}
 
 
-# a patch that follows the question, and is elsewhere in the layers below, looks like a thing
-@pytest.mark.parametrize("kind", sorted(set(PLANTINGS) - {"following blocks"}))
+# a patch that follows the question, and is not in the layers below, looks like a thing
+LIKE_THINGS = ("following blocks", "upper following block")
+
+
+@pytest.mark.parametrize("kind", sorted(set(PLANTINGS) - set(LIKE_THINGS)))
 def test_the_default_mode_withstands_nine_tenths_on_sinks(measured, kind):
     assert measured[kind, "robust"] >= 0.85 * measured["nothing", "raw"]
-    if kind not in ("trend", "radial trend", "edges", "ten", "column"):
+    if kind not in {"edges", "ten", "column"} | TRENDS:
         hidden = measured[kind, "raw"] < 0.7 * measured["nothing", "raw"]
         assert hidden, "a sink that hides nothing would prove little"
 
 
+@pytest.mark.parametrize("kind", LIKE_THINGS)
+def test_a_look_in_halves_tells_a_thing_from_a_patch_that_looks_like_one(measured, kind):
+    assert measured[kind, "robust"] < 0.3 * measured["nothing", "raw"]
+    assert measured[kind, "halved"] >= 0.75 * measured["nothing", "raw"]
+
+
 def test_nothing_is_lost_where_nothing_is_planted(measured):
-    assert measured["nothing", "robust"] >= measured["nothing", "raw"] - 0.05
+    for mode in ("robust", "halved"):
+        assert measured["nothing", mode] >= measured["nothing", "raw"] - 0.05
 
 
 class Drift:
@@ -90,11 +102,15 @@ def test_a_planting_leaves_shares_and_puts_the_share_that_it_says_on_few_tokens(
     rows = torch.full((2, 3, count), 1 / count)
     planted = Planting(kind, 0.6)(rows, look.questions[0], look.tokens, (0, 2))
     torch.testing.assert_close(planted.sum(-1), torch.ones(2, 3))
+    if kind.startswith("upper"):
+        assert torch.equal(planted[0], rows[0])
+        planted, rows = planted[1:], rows[1:]
     assert float(planted.min()) >= 0.3 / count
     raised = planted > 1 / count
     share = float((planted * raised)[0, 0].sum())
     assert 0.5 < share < 0.75
-    assert torch.equal(planted, Planting(kind, 0.6)(rows, look.questions[0], look.tokens, (0, 2)))
+    again = Planting(kind, 0.6)(rows, look.questions[0], look.tokens, (0, 2)[-len(rows) :])
+    assert torch.equal(planted, again)
 
 
 @pytest.mark.parametrize("kind", sorted(TRENDS))

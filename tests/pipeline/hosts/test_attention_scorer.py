@@ -12,7 +12,9 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
+from geofovea.regionfocus.attention_correction import scores_from_layers
 from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.regionfocus.token_halves import halvings_of, joined_halves
 
 OTHER = "How many boats are at the harbour?"
 ALL = (0, 1, 2)
@@ -51,6 +53,36 @@ def test_rows_behind_a_shared_prefix_are_those_of_the_stock_decoder(model):
     expected = expected / expected.sum(-1, keepdim=True)
     torch.testing.assert_close(
         rows_of(host, AttentionMode(ALL), tokens), expected, atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("halvings", [1, 2])
+def test_a_look_in_halves_is_scored_by_what_each_half_gets_alone(model, halvings):
+    host, tokens = llava_host(model), tokens_of(llava_host(model), 3)
+    plain = AttentionMode((1, 2), neutral=("What is this?",), early=(0,))
+    mode = replace(plain, halvings=halvings)
+    ways = halvings_of(tokens, halvings)
+    all_rows = AttentionMode(ALL)
+
+    def read(question, among=tokens):
+        return rows_of(host, all_rows, among, question).view(len(ALL), -1, len(among))
+
+    joined = [
+        joined_halves([read(QUESTION, tokens.select(half)) for half in way], way) for way in ways
+    ]
+    expected = scores_from_layers(
+        read(QUESTION), read("What is this?")[None], tokens, mode, torch.stack(joined), ALL
+    )
+    together = host.with_attention(mode).scores_together(
+        [(QUESTION, tokens), (OTHER, tokens)], again=True
+    )
+    torch.testing.assert_close(together[0], expected, atol=1e-5, rtol=1e-3)
+    alone = host.with_attention(plain).scores(QUESTION, tokens)
+    assert (together[0] - alone).abs().max() > 1e-4
+    one = tokens_of(host, 1)
+    torch.testing.assert_close(
+        host.with_attention(mode).scores(QUESTION, one),
+        host.with_attention(plain).scores(QUESTION, one),
     )
 
 

@@ -29,7 +29,7 @@ from geofovea.pipeline.calibration.pointing import (
 )
 from geofovea.pipeline.calibration.ranking import RowRanking, look_record
 from geofovea.pipeline.training.focus_samples import FocusSamples, WorldSamples
-from geofovea.regionfocus.attention_mode import WORDINGS, AttentionMode
+from geofovea.regionfocus.attention_mode import MOST_HALVINGS, WORDINGS, AttentionMode
 
 __all__ = ["Calibration", "CalibrationBudget", "calibrate", "calibration_samples"]
 
@@ -146,6 +146,7 @@ def calibrate(
         # records hold hits of modes, which depend on them
         "wordings": list(WORDINGS),
         "early": True,
+        "halvings": MOST_HALVINGS,
     }
     journal = Journal(folder / JOURNAL, described)
     walk = _Walk(host, samples, budget, journal, on_progress)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
+
+import torch
 
 from geofovea.pipeline.calibration.pointing import LookRows, hits_of
 from geofovea.pipeline.calibration.ranking import RowRanking
 from geofovea.regionfocus.attention_correction import scores_from_layers
 from geofovea.regionfocus.attention_mode import (
     CORRECTIONS,
+    MOST_HALVINGS,
     NEUTRAL_QUESTIONS,
     WORDINGS,
     AttentionMode,
@@ -25,6 +29,7 @@ UNCALIBRATED = "uncalibrated"
 """The name of the mode that a host has without calibration."""
 _SEVERAL_LAYERS = (2, 4)
 _SEVERAL_HEADS = (4, 16)
+_ONE_SIDED_95 = 1.645
 
 
 def candidate_modes(
@@ -53,6 +58,13 @@ def candidate_modes(
             wordings=wordings,
             early=early_layers(readable, layers[0]),
         )
+    best_layer = modes["best layer, relative, mean"]
+    modes["best layer, relative, no early layer"] = replace(best_layer, early=())
+    for count in range(1, MOST_HALVINGS + 1):
+        modes[f"best layer, relative, halved {count} x"] = replace(best_layer, halvings=count)
+    modes["best layer, relative, halved 2 x, no early layer"] = replace(
+        best_layer, early=(), halvings=MOST_HALVINGS
+    )
     for count in _SEVERAL_LAYERS:
         if count <= len(layers):
             best = tuple(sorted(layers[:count]))
@@ -96,13 +108,22 @@ def mode_hits(look_rows: LookRows, modes: Mapping[str, AttentionMode]) -> dict[s
             int(
                 hits_of(
                     scores_from_layers(
-                        rows, neutral, look_rows.look.tokens, mode, reworded[picked], layers
+                        rows,
+                        neutral,
+                        look_rows.look.tokens,
+                        mode,
+                        torch.cat([reworded[picked], halved[: mode.halvings]]),
+                        layers,
                     ),
                     right,
                 )
             )
-            for rows, reworded, right in zip(
-                look_rows.rows, look_rows.reworded, look_rows.look.right, strict=True
+            for rows, reworded, halved, right in zip(
+                look_rows.rows,
+                look_rows.reworded,
+                look_rows.halved,
+                look_rows.look.right,
+                strict=True,
             )
         ]
     return hits
@@ -140,7 +161,10 @@ def choose_mode(scores: Mapping[str, ModeScore]) -> str:
     """The name of the mode to take.
 
     A mode relative to neutral questions withstands sinks that a later scene may bring, so the best
-    of those is taken, unless another is better by more than two standard errors.
+    of those is taken, unless another is better by more than two standard errors. Of relative modes
+    that are not clearly worse than the best, the cheapest is taken: one that reads the tiles
+    once, and the fewest layers. A layer that points nowhere may happen to help where modes are
+    chosen.
     """
     best = max(scores, key=lambda name: scores[name].accuracy)
     relative = {n: score for n, score in scores.items() if score.mode.correction == "relative"}
@@ -148,4 +172,27 @@ def choose_mode(scores: Mapping[str, ModeScore]) -> str:
     accuracy = scores[best].accuracy
     count = sum(map(len, scores[best].hits))
     error = math.sqrt(accuracy * (1 - accuracy) / count)
-    return best if accuracy - scores[robust].accuracy > 2 * error else robust
+    return best if accuracy - scores[robust].accuracy > 2 * error else _cheapest(relative)
+
+
+def _cheapest(scores: Mapping[str, ModeScore]) -> str:
+    """Of the modes that are about as good as the best one, that which costs least.
+
+    They answer the same questions, so only those count that one hits and the other misses.
+    """
+    best = max(scores, key=lambda name: scores[name].accuracy)
+    good = [name for name in scores if not _is_better(scores[best], scores[name])]
+
+    def cost(name: str) -> tuple[bool, int, float]:
+        mode = scores[name].mode
+        return mode.halvings > 0, len(mode.layers), -scores[name].accuracy
+
+    return min(good, key=cost)
+
+
+def _is_better(one: ModeScore, other: ModeScore) -> bool:
+    """Whether one mode hits more of the same questions than chance explains, after McNemar."""
+    pairs = list(zip(chain(*one.hits), chain(*other.hits), strict=True))
+    wins = sum(mine > yours for mine, yours in pairs)
+    losses = sum(mine < yours for mine, yours in pairs)
+    return wins - losses > _ONE_SIDED_95 * math.sqrt(wins + losses)

@@ -7,8 +7,10 @@ for the question and for neutral questions alike, so that all that follows is th
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 import torch
@@ -37,6 +39,7 @@ class Planting:
         kind: One of ``PLANTINGS``.
         share: Of each row that falls on the sinks, in [0, 1); of a trend, its steepness.
         seed: Of places that are drawn.
+        upper_from: The first layer that has a sink of a kind that only upper layers have.
 
     Raises:
         DataError: If there is no such kind, or the share is out of its range.
@@ -45,6 +48,7 @@ class Planting:
     kind: str
     share: float
     seed: int = 0
+    upper_from: int = 2
 
     def __post_init__(self) -> None:
         if self.kind not in PLANTINGS or not 0 <= self.share < 1:
@@ -73,7 +77,11 @@ class Planting:
         if self.kind in _BY_ROW:
             shares = shares.view_as(rows)
         share = self._share(question, tokens)
-        return (1 - share) * rows + share * shares
+        planted = (1 - share) * rows + share * shares
+        if self.kind in _UPPER:
+            has_sink = torch.tensor([layer >= self.upper_from for layer in layers])
+            planted = torch.where(has_sink.to(rows.device)[:, None, None], planted, rows)
+        return planted
 
     def _share(self, question: str, tokens: TokenSet) -> float:
         words = len(question.split())
@@ -150,15 +158,21 @@ def _column(planting: Planting, tokens: TokenSet, _: str, __: Row) -> Tensor:
 def _block(planting: Planting, tokens: TokenSet, *about: object) -> Tensor:
     """A token and those that touch it."""
     weights = _drawn(planting, tokens, 1, *about)
-    around = neighbors_of(tokens)[int(weights.argmax())]
+    around = _neighbors(tokens)[int(weights.argmax())]
     weights[around[around >= 0]] = 1
     return weights
+
+
+@lru_cache(maxsize=2)
+def _neighbors(tokens: TokenSet) -> Tensor:
+    """See `neighbors_of`; the same look is planted row by row."""
+    return neighbors_of(tokens)
 
 
 def _pair(planting: Planting, tokens: TokenSet, *about: object) -> Tensor:
     """A token and one that touches it."""
     weights = _drawn(planting, tokens, 1, *about)
-    weights[neighbors_of(tokens)[int(weights.argmax())].amax()] = 1
+    weights[_neighbors(tokens)[int(weights.argmax())].amax()] = 1
     return weights
 
 
@@ -168,6 +182,12 @@ def _from_the_middle(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor
     low, high = centers.amin(0), centers.amax(0)
     squares: Tensor = ((2 * centers - low - high) ** 2).sum(1)
     return (squares / squares.amax().clamp(min=1)).float()
+
+
+def _ends(tokens: TokenSet) -> Tensor:
+    """Where each token ends, x and y over the size of the scene."""
+    ends = tokens.boxes_scene[:, 2:].float()
+    return ends / ends.amax(0)
 
 
 def _turning(planting: Planting, tokens: TokenSet, question: str, _: Row) -> Tensor:
@@ -213,10 +233,24 @@ PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
         "following blocks": lambda p, tokens, question, row: _block(
             p, tokens, _as_asked(question), row[0]
         ),
+        "upper block": lambda p, tokens, _, __: _block(p, tokens),
+        "upper following": lambda p, tokens, question, _: _drawn(p, tokens, 1, _as_asked(question)),
+        "upper following three": lambda p, tokens, question, _: _drawn(
+            p, tokens, 3, _as_asked(question)
+        ),
+        "upper following block": lambda p, tokens, question, _: _block(
+            p, tokens, _as_asked(question)
+        ),
         "growing block": lambda p, tokens, _, __: _block(p, tokens),
         "block of long questions": lambda p, tokens, _, __: _block(p, tokens),
         "trend": lambda _, tokens, __, ___: torch.linspace(0, 1, len(tokens)),
         "radial trend": _from_the_middle,
+        "steep trend": lambda _, tokens, __, ___: torch.linspace(-5, 0, len(tokens)).exp(),
+        "wavy trend": lambda _, tokens, __, ___: (
+            torch.linspace(0, 4 * math.pi, len(tokens)).sin() / 2
+        ),
+        "last rows": lambda _, tokens, __, ___: _ends(tokens)[:, 1].gt(0.75).float(),
+        "left columns": lambda _, tokens, __, ___: _ends(tokens)[:, 0].le(0.25).float(),
     }
 )
 """Kinds of what can be planted: sinks at a drawn place, in the corner, at the largest vector or the
@@ -224,7 +258,10 @@ five largest, along the edges, three, ten, the first token of each tile, a colum
 each layer, one in each head, one of varying strength, one of three in turn; one that moves with the
 question, three that do, one in each head, two that touch, and nine that touch; one that moves with
 what is asked and stays where the question is put in other words, a block that does, and another
-block in each layer; a block that draws more the more words a question has, and one that draws no
-question of a few words; trends along the sequence and from the middle."""
-_TRENDS = frozenset({"trend", "radial trend"})
+block in each layer; a block that only upper layers have, and one, three and a block of them that
+follow what is asked; a block that draws more the more words a question has, and one that draws no
+question of a few words; trends along the sequence, from the middle, toward the end of the
+sequence, up and down along it, and steps: the lowest quarter, and the quarter on the left."""
+_TRENDS = frozenset(kind for kind in PLANTINGS if kind.endswith(("trend", "rows", "columns")))
+_UPPER = frozenset(kind for kind in PLANTINGS if kind.startswith("upper"))
 _BY_ROW = frozenset({"layers", "heads", "drifting heads", "following blocks"})

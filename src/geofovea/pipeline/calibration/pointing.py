@@ -15,7 +15,13 @@ from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.hosts.base import SupportsAttentionMode
 from geofovea.pipeline.inference.attention.support import can_read_rows
 from geofovea.pipeline.training.focus_samples import FocusSamples
-from geofovea.regionfocus.attention_mode import NEUTRAL_QUESTIONS, WORDINGS, AttentionMode
+from geofovea.regionfocus.attention_mode import (
+    MOST_HALVINGS,
+    NEUTRAL_QUESTIONS,
+    WORDINGS,
+    AttentionMode,
+)
+from geofovea.regionfocus.token_halves import halvings_of, joined_halves
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
@@ -101,6 +107,8 @@ class LookRows:
         reworded: ``(w, layers, heads, n)`` of each question in all wordings; w is 0 where a
             further question costs a pass of its own.
         neutral: ``(k, layers, heads, n)`` of the neutral questions.
+        halved: ``(ways, layers, heads, n)`` of each question, about halves of the tiles alone; see
+            ``halvings_of``. Those of one tile are as in ``rows``.
         tokens: Vision tokens that were run for it.
     """
 
@@ -108,6 +116,7 @@ class LookRows:
     rows: tuple[Tensor, ...]
     reworded: tuple[Tensor, ...]
     neutral: Tensor
+    halved: tuple[Tensor, ...]
     tokens: int
 
 
@@ -154,7 +163,10 @@ class LookReader:
         """
         reworded = [self._mode.reworded(question) for question in look.questions]
         prompts = [*look.questions, *NEUTRAL_QUESTIONS, *chain.from_iterable(reworded)]
-        passes = 1 if self._host.reuses_prefix else len(prompts)
+        ways = halvings_of(look.tokens)
+        # behind a shared prefix the words alone run
+        alike = [prompts, *([look.questions] * len(ways))]
+        passes = sum(1 if self._host.reuses_prefix else len(each) for each in alike)
         tokens = passes * len(look.tokens)
         if self.spent + tokens > self._most:
             raise BudgetError(
@@ -176,8 +188,18 @@ class LookReader:
                 for i in range(questions)
             ),
             torch.stack(by_layer[questions : questions + neutral]),
+            tuple(self._halved(look, ways))
+            or tuple(torch.stack([row] * MOST_HALVINGS) for row in by_layer[:questions]),
             tokens,
         )
+
+    def _halved(self, look: PointingLook, ways: Sequence[Sequence[Tensor]]) -> Iterator[Tensor]:
+        """For each question its rows about the halves; none where there are no ways."""
+        halves = [look.tokens.select(half) for way in ways for half in way]
+        rows = self._host.attention_rows([(q, half) for q in look.questions for half in halves])
+        by_layer = iter([self._by_layer(each.cpu()) for each in rows])
+        for _ in look.questions if ways else ():
+            yield torch.stack([joined_halves([next(by_layer) for _ in way], way) for way in ways])
 
     def _by_layer(self, rows: Tensor) -> Tensor:
         """Rows ``(layers, heads, n)`` of all layers; those that cannot be read are flat."""

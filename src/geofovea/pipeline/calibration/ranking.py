@@ -35,8 +35,11 @@ def look_record(look_rows: LookRows) -> dict[str, Any]:
         head_hits = torch.zeros(layers, heads, dtype=torch.int64)
         layer_hits = torch.zeros(layers, dtype=torch.int64)
         mass = torch.zeros(layers, dtype=torch.float64)
-        for rows, right in zip(look_rows.rows, look.right, strict=True):
-            shares = corrected_rows(rows.flatten(0, 1), flat_neutral, look.tokens, correction)
+        for rows, halved, right in zip(look_rows.rows, look_rows.halved, look.right, strict=True):
+            # else a sink that follows the question hides which layers point
+            again = halved.flatten(1, 2) if correction == "relative" else None
+            flat = rows.flatten(0, 1)
+            shares = corrected_rows(flat, flat_neutral, look.tokens, correction, again)
             shares = shares.view(layers, heads, count)
             pooled = shares.mean(1)
             head_hits += hits_of(shares, right)

@@ -34,11 +34,14 @@ from geofovea.pipeline.system.tables import markdown_table
 from geofovea.pipeline.training.focus_samples import FocusSamples, WorldSamples
 from geofovea.regionfocus.attention_mode import (
     CORRECTIONS,
+    MOST_HALVINGS,
     NEUTRAL_QUESTIONS,
     WORDINGS,
     AttentionMode,
     reworded_in,
 )
+from geofovea.regionfocus.token_halves import halvings_of, joined_halves, split_half
+from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
     "FocusBenchRow",
@@ -82,13 +85,20 @@ def bench_samples(host: Any) -> FocusSamples:
     return WorldSamples(host, seed=_SEED, questions=8, sides=(4096, 8192, 16384))
 
 
-def plantings_of(kinds: Sequence[str], shares: Sequence[float]) -> list[Planting]:
+def plantings_of(kinds: Sequence[str], shares: Sequence[float], depth: int = 4) -> list[Planting]:
     """Each kind with each share; no share is planted once, for it is the same for all kinds.
+
+    Args:
+        kinds: Some of ``PLANTINGS``.
+        shares: See ``Planting``.
+        depth: Layers of the decoder; upper ones begin in the middle.
 
     Raises:
         DataError: If there is no such kind, or a share is out of its range.
     """
-    plantings = [Planting(kind, share) for kind in kinds for share in shares if share]
+    plantings = [
+        Planting(kind, share, upper_from=depth // 2) for kind in kinds for share in shares if share
+    ]
     nothing = [Planting(kind, 0.0) for kind in kinds[:1] if 0 in shares]
     return [*nothing, *plantings]
 
@@ -105,6 +115,8 @@ def modes_of(host: Any) -> dict[str, AttentionMode]:
     modes = {"own": own, "default": default}
     if default.early:
         modes["default, no early layer"] = replace(default, early=())
+    for count in range(1, MOST_HALVINGS + 1):
+        modes[f"default, halved {count} x"] = replace(default, halvings=count)
     for correction in CORRECTIONS:
         modes[correction] = replace(own, correction=correction, neutral=NEUTRAL_QUESTIONS)
     modes["relative, one neutral"] = replace(
@@ -159,9 +171,11 @@ def _planted(look_rows: LookRows, planting: Planting) -> LookRows:
     tokens, questions = look_rows.look.tokens, look_rows.look.questions
     layers = tuple(range(look_rows.neutral.shape[1]))
 
-    def plant(rows: Iterable[Tensor], prompts: Sequence[str]) -> list[Tensor]:
+    def plant(
+        rows: Iterable[Tensor], prompts: Sequence[str], among: TokenSet = tokens
+    ) -> list[Tensor]:
         pairs = zip(rows, prompts, strict=True)
-        return [planting(row, prompt, tokens, layers) for row, prompt in pairs]
+        return [planting(row, prompt, among, layers) for row, prompt in pairs]
 
     rows = tuple(plant(look_rows.rows, questions))
     prompts = [reworded_in(WORDINGS, question) for question in questions]
@@ -170,7 +184,25 @@ def _planted(look_rows: LookRows, planting: Planting) -> LookRows:
         for each, texts in zip(look_rows.reworded, prompts, strict=True)
     )
     neutral = torch.stack(plant(look_rows.neutral, NEUTRAL_QUESTIONS))
-    return replace(look_rows, rows=rows, reworded=reworded, neutral=neutral)
+    ways = halvings_of(tokens)
+    halved = tuple(
+        torch.stack(
+            [
+                joined_halves(
+                    [
+                        plant([split_half(row, half)], [question], tokens.select(half))[0]
+                        for half in way
+                    ],
+                    way,
+                )
+                for row, way in zip(readings, ways, strict=True)
+            ]
+        )
+        if ways
+        else torch.stack([planted] * len(readings))
+        for readings, planted, question in zip(look_rows.halved, rows, questions, strict=True)
+    )
+    return replace(look_rows, rows=rows, reworded=reworded, neutral=neutral, halved=halved)
 
 
 def find_planted_layers(

@@ -149,12 +149,12 @@ class FocusFactory:
         self, question: str, calls: EngineCalls, usage: QuestionUsage
     ) -> Callable[[Sequence[TokenSet]], list[Tensor]]:
         # what a host can do does not change within a question, and asking takes time
-        further, reuses = _further_passes(self._host)
+        passes, words_alone = _further_passes(self._host)
         base = self._reader.pyramid.base_level
 
         def score(looks: Sequence[TokenSet]) -> list[Tensor]:
             for tokens in looks:
-                usage.tokens_scored += [len(tokens)] + [0 if reuses else len(tokens)] * further
+                usage.tokens_scored += [len(tokens)] * (1 + passes) + [0] * words_alone
             # every descent begins with these tiles, whatever is asked
             again = all(tile.level >= base for tokens in looks for tile in tokens.tiles)
             with usage.clock.stage("focus"):
@@ -183,13 +183,15 @@ class FocusFactory:
         return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, usage.clock)
 
 
-def _further_passes(host: Host) -> tuple[int, bool]:
-    """Questions that score a look beside the user's own, and whether they run words alone."""
+def _further_passes(host: Host) -> tuple[int, int]:
+    """How often a host reads a look again to score it, and how often further words alone run."""
     if not isinstance(host, SupportsAttentionMode):
-        return 0, False
-    # behind a shared prefix the words alone run
+        return 0, 0
     mode = host.attention_mode
-    return len(mode.neutral) + len(mode.wordings), host.reuses_prefix
+    questions = len(mode.neutral) + len(mode.wordings)
+    # behind a shared prefix the words alone run
+    passes, words_alone = (0, questions) if host.reuses_prefix else (questions, 0)
+    return passes + mode.halvings, words_alone
 
 
 def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:

@@ -30,6 +30,7 @@ from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_layers
 from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.regionfocus.token_halves import halvings_of, joined_halves
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.lru import LruCache
 
@@ -126,11 +127,18 @@ class AttentionScorer:
         look_numbers, looks = _distinct(questions) if words else ([0] * len(questions), [])
         neutral = [self._remembered(tokens) for tokens in looks]
         missing = [i for i, entry in enumerate(neutral) if entry is None]
+        halvings = [halvings_of(tokens, self.mode.halvings) for _, tokens in questions]
         # all at once: a look whose prefix is shared runs once, and only the words run for each
         prompts = [
             *questions,
             *((each, tokens) for q, tokens in questions for each in self.mode.reworded(q)),
             *((word, looks[i]) for i in missing for word in words),
+            *(
+                (q, tokens.select(half))
+                for (q, tokens), ways in zip(questions, halvings, strict=True)
+                for halves in ways
+                for half in halves
+            ),
         ]
         rows = self._layer_rows(prompts, again=again or bool(words))
         further = iter(rows[len(questions) :])
@@ -139,13 +147,17 @@ class AttentionScorer:
             neutral[i] = stacked = torch.stack([next(further) for _ in words])
             if again:
                 self._remember(looks[i], stacked)
+        for row, readings, ways in zip(rows, reworded, halvings, strict=False):
+            of_halves = [joined_halves([next(further) for _ in way], way) for way in ways]
+            # a single tile has no halves, and is read as it was
+            readings += of_halves or [row] * self.mode.halvings
         scores = []
-        for (_, tokens), row, wordings, number in zip(
+        for (_, tokens), row, readings, number in zip(
             questions, rows, reworded, look_numbers, strict=False
         ):
             entry = neutral[number] if looks else None
             others = row.new_empty((0, *row.shape)) if entry is None else entry.to(row.device)
-            again_asked = torch.stack(wordings) if wordings else row.new_empty((0, *row.shape))
+            again_asked = torch.stack(readings) if readings else row.new_empty((0, *row.shape))
             scores.append(
                 scores_from_layers(
                     row, others, tokens, self.mode, again_asked, self.mode.read_layers

@@ -309,8 +309,9 @@ def focus(
 
     host = load_host(**loading)
     names = tuple(PLANTINGS) if kinds == "all" else comma_separated(kinds, str)
-    plantings = robustness.plantings_of(names, shares)
     modes = robustness.modes_of(host)
+    depth = host.decoder.config.num_hidden_layers  # type: ignore[attr-defined]
+    plantings = robustness.plantings_of(names, shares, depth)
     with progress_bar("planting") as advance:
         samples = robustness.bench_samples(host)
         rows = robustness.measure_plantings(host, modes, plantings, samples, looks, advance)

@@ -191,6 +191,8 @@ class StoredPrompts:
         for tokens, (rows, *further) in zip(looks, zip(*by_question, strict=True), strict=True):
             others = torch.stack(further) if further else rows.new_empty((0, *rows.shape))
             reworded, neutral = others[: len(wordings)], others[len(wordings) :]
+            # what is stored of a tile stays the same whichever tiles are beside it
+            reworded = torch.cat([reworded, *([rows[None]] * self.mode.halvings)])
             scores.append(
                 scores_from_layers(
                     rows, neutral, tokens, self.mode, reworded, self.mode.read_layers
