@@ -90,8 +90,8 @@ def test_urls_and_absolute_paths_stay_what_they_are(write):
     [
         ("m.csv", "scene\n", "no rows"),
         ("m.csv", "picture,question\na,b\n", "no column 'scene', only 'picture', 'question'"),
-        ("m.csv", "scene,scene\na,b\n", "column 'scene' stands twice"),
-        ("m.csv", "SCENE,Scene\na,b\n", "column 'scene' stands twice"),
+        ("m.csv", "scene,scene\na,b\n", "column 'scene' occurs twice"),
+        ("m.csv", "SCENE,Scene\na,b\n", "column 'scene' occurs twice"),
         ("m.csv", "scene,Max_Tiles\na,8\n", "'Max_Tiles' is not read.* give max_tiles="),
         ("m.jsonl", '{"scene": "a", "max_tokens": 8}\n', "'max_tokens' is not read"),
         ("m.csv", "", "m.csv is empty: it needs a header"),

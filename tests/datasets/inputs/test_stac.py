@@ -67,7 +67,7 @@ def test_ids_are_unique_in_their_collection_only(tmp_path):
         path.write_text(json.dumps(item("scene", collection=collection)))
     rows = list_scenes([str(tmp_path / "0.json"), str(tmp_path / "1.json")])
     assert [row.id for row in rows] == ["a/scene", "b/scene"]
-    with pytest.raises(DataError, match="stands twice") as failure:
+    with pytest.raises(DataError, match="occurs twice") as failure:
         rows_of(tmp_path, item("scene", collection="a"), item("scene", collection="a"))
     assert "column" not in str(failure.value)
 

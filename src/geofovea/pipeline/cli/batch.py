@@ -252,6 +252,9 @@ def _print(summary: BatchSummary) -> None:
     for kind in s.errors[:_MOST_KINDS]:
         more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
         echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
+    if len(s.errors) > _MOST_KINDS:
+        rest = counted(len(s.errors) - _MOST_KINDS, "other error")
+        echo(f"  failed     {rest}, see the column error of answers.csv", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
         notice(f"  warning    {counted(warning['rows'], 'row')}: {warning['warning']}")
     for note in s.mended:

@@ -24,8 +24,8 @@ from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["assemble_dated"]
 
-_UNTRAINED = (
-    "the demo model has learned from single scenes: its words about dates are guesses; where "
+_LITTLE_LEARNED = (
+    "the demo model has learned little about dates: what it says of them is often wrong; where "
     "something changed is measured, see the evidence"
 )
 
@@ -57,7 +57,7 @@ def assemble_dated(
     host, pyramid, descent = series.host, series.pyramid, result.descent
     after, scene = Afterwork(), series.stack.reference_scene
     seconds, peak = stack.usages[0].clock.seconds(), peak_rss_mb()
-    is_untrained = host.capabilities.domain != "general"
+    is_demo = host.capabilities.domain != "general"
     items = after.attempt("the evidence", lambda: evidence_of(descent, places, pyramid), ())
     looks = after.attempt(
         "the record of looks", lambda: tuple(record_of(look, pyramid) for look in descent.looks), ()
@@ -73,9 +73,9 @@ def assemble_dated(
     answer = Answer(
         question=request.question,
         text=generation.text,
-        confidence=0.0 if is_untrained else confidence_of(generation.log_probabilities),
-        confidence_known=bool(generation.log_probabilities) and not is_untrained,
-        is_demo=is_untrained,
+        confidence=0.0 if is_demo else confidence_of(generation.log_probabilities),
+        confidence_known=bool(generation.log_probabilities) and not is_demo,
+        is_demo=is_demo,
         model=host.name,
         scene=scene,
         levels=pyramid.top_level + 1,
@@ -83,7 +83,7 @@ def assemble_dated(
         cost=_cost(descent, stack, sets, seconds, peak, budget),
         looks=looks,
         warnings=(
-            *((_UNTRAINED,) if is_untrained else ()),
+            *((_LITTLE_LEARNED,) if is_demo else ()),
             *dict.fromkeys((*series.warnings, *noted, *generation.warnings)),
             *warnings,
             *budget_warnings(budget, seconds["total"], peak),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.answers.drawing.ground import lonlat_text
 from geofovea.pipeline.answers.drawing.theme import EVIDENCE, INK
 from geofovea.pipeline.runs.batch_results import ANSWERS, point_of
-from geofovea.pipeline.runs.batch_summary import warnings_alike
+from geofovea.pipeline.runs.batch_summary import errors_alike, warnings_alike
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.html_page import render_page
 from geofovea.pipeline.system.tables import markdown_table
@@ -118,14 +117,9 @@ def _facts(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _failures(results: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     failed = [r for r in results if r["status"] == "failed"]
-    kinds = Counter(_kind(r) for r in failed)
-    for kind, count in kinds.most_common():
-        first = next(r for r in failed if _kind(r) == kind)
-        yield {"kind": kind, "rows": count, "first": f"{first['id']}: {first['error']}"[:_LONGEST]}
-
-
-def _kind(result: Mapping[str, Any]) -> str:
-    return str(result.get("error")).split(":")[0]
+    for each in errors_alike(failed):
+        first = f"{each['id']}: {each['error']}"[:_LONGEST]
+        yield {"kind": each["kind"], "rows": each["rows"], "first": first}
 
 
 def _warnings(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from geofovea.pipeline.runs.runner import RunCounts
 
 __all__ = ["BatchSummary", "summarize", "warnings_alike"]
 
+# what is quoted, and words that are paths or end in a suffix
+_NAME = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S*|\S+\.[a-z]\w{1,5}\b")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -99,8 +101,6 @@ def summarize(
     """Count what the rows of a batch came to."""
     failed = [r for r in results if r["status"] == "failed"]
     answered = [r for r in results if r["status"] == "answered"]
-    kinds = Counter(str(r["error"]).split(":")[0] for r in failed)
-    first = {str(r["error"]).split(":")[0]: r for r in reversed(failed)}
     return BatchSummary(
         rows=rows,
         scenes=scenes,
@@ -113,10 +113,7 @@ def summarize(
         seconds=round(seconds, 2),
         tiles_encoded=sum(r["cost"]["tiles_encoded"] for r in answered),
         tokens_llm=sum(r["cost"]["tokens_llm"] for r in answered),
-        errors=tuple(
-            {"kind": kind, "rows": n, "id": first[kind]["id"], "error": first[kind]["error"]}
-            for kind, n in kinds.most_common()
-        ),
+        errors=tuple(errors_alike(failed)),
         warnings=tuple({"warning": text, "rows": n} for text, n in warnings_alike(answered)),
         notes=tuple(notes),
         configuration=configuration,
@@ -126,6 +123,24 @@ def summarize(
         endpoint=endpoint,
         mended=tuple(mended),
     )
+
+
+def errors_alike(failed: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The errors of failed rows with how many rows have each, the most frequent first.
+
+    Errors that differ in names and numbers alone are one. Those of one class are not: an empty file
+    and a virtual raster are refused for other reasons.
+    """
+    kinds = [_NUMBER.sub("#", _NAME.sub("#", str(row.get("error")))) for row in failed]
+    first = dict(zip(reversed(kinds), reversed(failed), strict=True))
+    for kind, count in Counter(kinds).most_common():
+        error = str(first[kind].get("error"))
+        yield {
+            "kind": error.split(":")[0],
+            "rows": count,
+            "id": first[kind]["id"],
+            "error": error,
+        }
 
 
 def warnings_alike(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
