@@ -30,6 +30,7 @@ from geofovea.pipeline.inference.memory.ready import ReadyStates
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts, StoredTile
 from geofovea.regionfocus.cache_policies.base import CachePolicy
 from geofovea.regionfocus.cache_policies.kv_spec import KvSpec
+from geofovea.regionfocus.reductions.encoder.base import EncoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
@@ -261,7 +262,7 @@ class MemoryCalls(DirectCalls):
 
 
 def check_answers_from_memory(
-    reduction: object, skip: object, decoder: object, encoder: str | None = None
+    reduction: object, skip: object, decoder: object, encoder: EncoderReduction | None = None
 ) -> None:
     """Refuse what a memory has no use for; each is None where a question is asked without it.
 
@@ -276,9 +277,9 @@ def check_answers_from_memory(
     """
     if encoder is not None:
         raise ModelError(
-            f"a scene memory holds tiles for every question, and {encoder!r} drops tokens of them "
-            "inside the encoder; leave out the memory, or choose a reduction on projected tokens, "
-            "such as focus_spread"
+            f"a scene memory holds tiles for every question, and {encoder.name!r} drops tokens of "
+            "them inside the encoder; leave out the memory, or choose a reduction on projected "
+            "tokens, such as focus_spread"
         )
     if reduction is not None:
         raise ModelError(
