@@ -32,7 +32,7 @@ def centre(neighbours, name):
         neighbours: Neighbors of it.
         name: Its name.
     """
-    raise ValueError(f"the color {neighbours.colour} of {name} is not a color")
+    raise ValueError(f"the color {neighbours.colour} of {name} is no color")
 '''
 
 

@@ -257,7 +257,7 @@ def test_the_declared_nodata_holds_for_every_run(build, tmp_path, nodata):
 
 @pytest.mark.parametrize("limit", [{"tiles": 0}, {"seconds": -1.0}, {"megabytes": float("nan")}])
 def test_a_budget_of_nothing_is_refused(limit):
-    with pytest.raises(BudgetError, match="must be positive"):
+    with pytest.raises(BudgetError, match="is not a budget"):
         IndexBudget(**limit)
 
 

@@ -79,7 +79,10 @@ def test_a_scene_that_cannot_be_read_is_exit_code_1(run, folder, tmp_path):
             "leave out --tile-size to continue with its own",
         ),
         (["index", "nowhere.tif", "-o", "{new}", "--encoder", "x"], "there is no 'nowhere.tif'"),
-        (["index", "{scene}", "-o", "{index}", "--max-seconds", "-1"], "--max-seconds -1.0 must"),
+        (
+            ["index", "{scene}", "-o", "{index}", "--max-seconds", "-1"],
+            "--max-seconds -1.0 is not a budget",
+        ),
         (["search", "{new}", "pond"], "holds no index; make one with geofovea index"),
         (["search", "{index}", " "], "a phrase of 0 characters"),
     ],

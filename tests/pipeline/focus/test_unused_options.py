@@ -26,7 +26,7 @@ BOXES = [Box(10, 10, 40, 40)]
             "boxes= says where the evidence is, for the focus",
         ),
         ({"boxes": BOXES}, "for the focus 'oracle' and not for 'attention'"),
-        ({"boxes": np.array([(1, 1, 5, 5)])}, "for the focus 'oracle' and not for 'attention'"),
+        ({"boxes": np.array([(1, 1, 5, 5)])}, "boxes= is a list of geofovea.Box"),
         ({"focus": "uniform", "boxes": BOXES}, "for the focus 'oracle' and not for 'uniform'"),
         ({"focus": "overview", "focus_model": "a/b"}, "focus_model='a/b' is for the focus 'simil"),
         ({"focus": "attention", "focus_model": "a/b"}, "focus_model='a/b' is for the focus 'simil"),

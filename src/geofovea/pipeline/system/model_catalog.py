@@ -83,8 +83,9 @@ class KnownModel:
 
     def kv_bytes(self, tokens: int) -> int:
         """Keys and values of a prompt over all layers, in bfloat16."""
-        # the token that comes next is in the window, too
-        near = self.window_layers * min(tokens, self.window - 1)
+        # the token that comes next is in the window, too; for one token alone nothing is given back
+        seen = tokens if tokens <= self.window else self.window - 1
+        near = self.window_layers * seen
         kept = (self.layers - self.window_layers) * tokens + near
         return 2 * 2 * kept * self.kv_heads * self.head_width
 

@@ -99,7 +99,7 @@ def test_words_cannot_be_scored_behind_a_reduction_in_the_decoder():
         ([str(i) for i in range(27)], "2 to 26 choices, got 27"),
         (["red", " "], "1 to 500 characters"),
         (["red", "x" * 501], "1 to 500 characters"),
-        (["red", " red "], "stand once"),
+        (["red", " red "], "each choice once"),
         ("red", "a list of answers"),
     ],
 )

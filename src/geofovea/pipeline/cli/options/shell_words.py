@@ -78,7 +78,8 @@ def told_in_shell_words(result: Result) -> Result:
         value = getattr(result, each.name)
         if each.name in _TEXTS:
             changes[each.name] = tuple(in_shell_words(text, verb) for text in value)
-        elif each.name in _HOLDERS and value is not None:
+        # the places of a measurement are a plain tuple
+        elif each.name in _HOLDERS and not isinstance(value, tuple | None):
             changes[each.name] = told_in_shell_words(value)
     return dataclasses.replace(result, **changes)
 
