@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -88,7 +89,11 @@ def course_of(seconds: float) -> gpu_pipeline.Course:
 def test_questions_are_counted_part_by_part_for_several_families() -> None:
     command = [sys.executable, "-W", "ignore", str(SCRIPT.with_name("question_counts.py"))]
     command += ["--side", "1024", "--tiles", "6", "--answer", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    # so that no row is folded
+    wide = os.environ | {"COLUMNS": "160"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=280, env=wide
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     # of launches first, then of bytes
     rows = [line for line in done.stdout.splitlines() if re.match(r" \w+, (first|second) ", line)]

@@ -54,8 +54,15 @@ def print_table(
     least += _BETWEEN * len(widths)
     if not console.is_terminal:
         chosen = os.environ.get("COLUMNS", "")
-        wanted = int(chosen) if chosen.isdecimal() and int(chosen) else PIPED
-        console = Console(width=max(least, min(wanted, most_columns)))
+        wanted = min(int(chosen) if chosen.isdecimal() and int(chosen) else PIPED, most_columns)
+        if least > wanted:
+            # it does not fit in any case, and whole cells are easier to read
+            whole = sum(
+                max(_width(visible(cell)) for cell in column)
+                for column in zip(header, *rows, strict=True)
+            )
+            wanted = min(whole + _BETWEEN * len(widths), most_columns)
+        console = Console(width=max(least, wanted))
     elif console.width > most_columns:
         console = Console(width=max(least, most_columns))
     table = Table(
