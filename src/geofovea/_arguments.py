@@ -11,7 +11,7 @@ import sys
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["is_number", "is_whole", "shown"]
+__all__ = ["check_flag", "is_number", "is_whole", "shown"]
 
 _MOST_LETTERS = 60
 
@@ -30,6 +30,21 @@ def is_number(value: Any) -> bool:
         return math.isfinite(float(value))
     except OverflowError:
         return False
+
+
+def check_flag(name: str, value: object, refusal: type[Exception]) -> None:
+    """Refuse what is neither True nor False: a text such as "no" is true to Python.
+
+    Args:
+        name: Of the option.
+        value: What was given.
+        refusal: The error of the room that asks.
+
+    Raises:
+        refusal: If it is something else.
+    """
+    if not isinstance(value, bool):
+        raise refusal(f"{name}={shown(value)} is neither True nor False")
 
 
 def shown(value: object) -> str:

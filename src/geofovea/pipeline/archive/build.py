@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from geofovea.pipeline.index.settings import IndexSettings, NumberFormat
 from geofovea.pipeline.index.store import IndexStore
 from geofovea.tiling.machine.paths import is_folder
 from geofovea.tiling.opening import open_scene
+from geofovea.tiling.pixels.bands import band_numbers
 from geofovea.tiling.pixels.border import declared_number
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
@@ -134,10 +135,9 @@ def _settings(
     bands, band_map = view["bands"], view["band_map"]
     if bands is not None:
         # which bands there are is another thing for each scene
-        given = tuple(bands) if isinstance(bands, Iterable) and not isinstance(bands, str) else ()
-        if len(given) not in (1, 3) or not all(is_whole(band, 1) for band in given):
+        if (numbers := band_numbers(bands)) is None:
             raise DataError(f"bands={shown(bands)} cannot be shown; give one or three numbers")
-        changes["bands"] = tuple(int(band) for band in given)
+        changes["bands"] = numbers
     if view["composite"] is not None:
         changes["composite"] = view["composite"]
     if band_map is not None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from geofovea._arguments import shown
+from geofovea._arguments import check_flag
 from geofovea.errors import BudgetError, SceneError
 from geofovea.pipeline.dates.light import LitSource, ToneMap, match_tones
 from geofovea.pipeline.dates.stack import SceneStack
@@ -86,8 +86,7 @@ class TileSeries:
             pyramid = each.scene.pyramid(host.tile_size)
             readers.append(TileReader(each.scene, pyramid, radiometry))
         self.reference_reader = readers[stack.reference]
-        if not isinstance(match_light, bool):
-            raise SceneError(f"match_light={shown(match_light)} is neither True nor False")
+        check_flag("match_light", match_light, SceneError)
         self.sources, overviews = self._sources(readers, match_light=match_light)
         self.warnings = (
             *stack.warnings,

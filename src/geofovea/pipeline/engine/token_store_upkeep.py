@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from geofovea._arguments import shown
+from geofovea._arguments import check_flag
 from geofovea.errors import OutputError
 from geofovea.tiling.cache.folder import bytes_in, gigabytes_from, kept_folder
 from geofovea.tiling.cache.ownership import (
@@ -102,8 +102,7 @@ def keeps_tokens(preference: bool | None) -> bool:
         OutputError: If the caller or the variable says neither yes nor no.
     """
     if preference is not None:
-        if not isinstance(preference, bool):
-            raise OutputError(f"cache_tokens={shown(preference)} is neither True nor False")
+        check_flag("cache_tokens", preference, OutputError)
         return preference
     text = os.environ.get(KEEP_VARIABLE, "")
     if text.lower() not in _WORDS:

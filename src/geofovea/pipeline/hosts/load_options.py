@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from geofovea._arguments import is_whole, shown
+from geofovea._arguments import check_flag, is_whole, shown
 from geofovea.errors import MissingExtraError, ModelError
 from geofovea.tiling.machine.cores import MOST_THREADS
 
@@ -92,10 +92,7 @@ class LoadOptions:
                 f"threads={shown(self.threads)} is not a number of threads: a model computes with "
                 f"1 to {MOST_THREADS}"
             )
-        if not isinstance(self.compile_decode, bool):
-            raise ModelError(
-                f"compile_decode={shown(self.compile_decode)} is neither True nor False"
-            )
+        check_flag("compile_decode", self.compile_decode, ModelError)
         if self.device_map is not None and self.device not in (AUTO, "cpu"):
             raise ModelError(
                 f"device_map={self.device_map!r} places the model by itself; leave out the device "

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from geofovea._arguments import is_number, shown
+from geofovea._arguments import check_flag, is_number, shown
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
@@ -97,8 +97,7 @@ class FindOptions:
             )
         checked_seed(self.seed)
         check_names(self, ("focus", "focus_model"))
-        if not isinstance(self.second_look, bool):
-            raise QuestionError(f"second_look={shown(self.second_look)} is neither True nor False")
+        check_flag("second_look", self.second_look, QuestionError)
 
 
 def find_places(

@@ -60,8 +60,7 @@ def _absent_sites(named: ShownNames, question: str, result: SearchResult) -> tup
     if not likely or None in likely.values():
         return None
     return tuple(
-        f"the scene may not show the {site}, or the search did not find it: none of the "
-        f"tiles that were looked at is likely to show one ({most:.0%} at most)"
+        _doubt(site, "tiles that were looked at", most)
         for site, most in likely.items()
         if most is not None and most < LIKELY
     )
@@ -83,11 +82,16 @@ def _absent_things(
         likely = [each for each in named.thing_probabilities(thing, tiles) if each is not None]
         if likely and max(likely) < LIKELY:
             warnings.append(
-                f"the scene may not show the {thing}, or the search did not find it: none of the "
-                "native tiles that the answer was read from is likely to show one "
-                f"({max(likely):.0%} at most)"
+                _doubt(thing, "native tiles that the answer was read from", max(likely))
             )
     return tuple(warnings)
+
+
+def _doubt(name: str, tiles: str, most: float) -> str:
+    return (
+        f"the scene may not show the {name}, or the search did not find it: none of the {tiles} "
+        f"is likely to show one ({most:.0%} at most)"
+    )
 
 
 def _scattered(host: Host, route: Route | None, evidence: Sequence[Evidence]) -> tuple[str, ...]:

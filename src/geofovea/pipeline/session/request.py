@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from geofovea._arguments import shown
+from geofovea._arguments import check_flag, shown
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
@@ -66,10 +66,7 @@ class AskRequest:
     def __post_init__(self) -> None:
         checked_budget(self.budget)
         checked_region(self.region)
-        if not isinstance(self.concentrated, bool):
-            raise QuestionError(
-                f"concentrated={shown(self.concentrated)} is neither True nor False"
-            )
+        check_flag("concentrated", self.concentrated, QuestionError)
 
     @property
     def can_be_batched(self) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from geofovea._arguments import shown
+from geofovea._arguments import check_flag, shown
 from geofovea.errors import (
     SceneChangedError,
     SceneNotFoundError,
@@ -71,9 +71,7 @@ class SourcePolicy:
 
     def __post_init__(self) -> None:
         for name in ("allow_vrt", "allow_remote"):
-            # a text such as "no" is true to Python
-            if not isinstance(value := getattr(self, name), bool):
-                raise SceneRefusedError(f"{name}={shown(value)} is neither True nor False")
+            check_flag(name, getattr(self, name), SceneRefusedError)
         hosts: object = self.allowed_hosts
         # a text is a list of its letters to Python
         if (

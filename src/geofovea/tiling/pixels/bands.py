@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from textwrap import shorten
@@ -19,7 +20,7 @@ from geofovea.tiling.files.handles import open_dataset, read_errors
 from geofovea.tiling.pixels.composites import ROLES, Composite, composite_named
 from geofovea.tiling.scene import Scene
 
-__all__ = ["BandChoice", "BandRoles", "choose_bands", "find_roles"]
+__all__ = ["BandChoice", "BandRoles", "band_numbers", "choose_bands", "find_roles"]
 
 _RGB = ("red", "green", "blue")
 
@@ -122,16 +123,26 @@ def choose_bands(
 
 
 def _bands_as_asked(scene: Scene, bands: tuple[int, ...]) -> BandChoice:
-    value: object = bands
-    # a text has no numbers in it, and a single number is not a list
-    given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
-    if len(given) not in (1, 3) or not all(is_whole(band, 1, scene.count) for band in given):
+    chosen = band_numbers(bands, scene.count)
+    if chosen is None:
         raise SceneError(
             f"bands={shown(bands)} cannot be shown; give one or three numbers from 1 to "
             f"{scene.count}, such as bands=(1,)"
         )
-    chosen = tuple(int(band) for band in given)
     return BandChoice(chosen, f"bands {_listed(chosen)} as asked")
+
+
+def band_numbers(bands: object, most: int = sys.maxsize) -> tuple[int, ...] | None:
+    """One or three bands that can be shown; None where something else was given.
+
+    Args:
+        bands: Numbers from 1; a text has none, and a single number is not a list.
+        most: The greatest of them, where it is known how many bands there are.
+    """
+    given = tuple(bands) if isinstance(bands, Iterable) and not isinstance(bands, str) else ()
+    if len(given) not in (1, 3) or not all(is_whole(band, 1, most) for band in given):
+        return None
+    return tuple(int(band) for band in given)
 
 
 def _bands_by_default(scene: Scene) -> BandChoice:
