@@ -14,7 +14,9 @@ from geofovea.errors import EndpointError, EndpointUnavailableError, SpendLimitE
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.ledger import Ledger
+from geofovea.pipeline.hosts.endpoint.patience import Patience
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
+from geofovea.pipeline.hosts.endpoint.transport import Failure, TimedOut
 from geofovea.pipeline.runs.outcome import Answered, Failed, Halted, carry_out
 
 PAYLOAD = {
@@ -129,6 +131,19 @@ def test_what_fails_for_all_halts_a_run_and_spoils_no_item(server, until):
     # the default time: on a busy machine half a second is short for a healthy server, too
     ask = Asked(server.url)
     assert isinstance(carry_out(lambda *_: {"answer": ask().text}, "scene", {}), Answered)
+
+
+@pytest.mark.parametrize("allowed", [0.01, None])
+def test_a_last_request_that_is_cut_short_does_not_hide_that_the_endpoint_was_not_ready(allowed):
+    settings = EndpointSettings(
+        "http://127.0.0.1:9/v1", total_seconds=0.4, pause_seconds=0.3, attempt_seconds=allowed
+    )
+    patience = Patience(settings)
+    patience.pause(Failure("it answered 503", is_billed=False, is_of_all=True))
+    least = patience.seconds
+    with pytest.raises(EndpointError, match=r"503" if least < 0.2 else "in time") as raised:
+        patience.pause(TimedOut("it did not answer in time", is_billed=True))
+    assert isinstance(raised.value, EndpointUnavailableError) is (least < 0.2)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 
 from geofovea.errors import EndpointError, EndpointUnavailableError
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-from geofovea.pipeline.hosts.endpoint.transport import Failure, Refusal
+from geofovea.pipeline.hosts.endpoint.transport import Failure, Refusal, TimedOut
 from geofovea.pipeline.system.cancellation import sleep
 from geofovea.pipeline.system.progress import tell
 
@@ -34,6 +34,8 @@ class Patience:
         self._requests = 0
         self._borne = 0
         self._last_reason = ""
+        self._not_ready: Failure | None = None
+        self._given_seconds = settings.total_seconds
         self.waited_seconds = 0.0
         self.reason = ""
 
@@ -46,8 +48,9 @@ class Patience:
         """
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
-            raise self._over(Failure("it did not answer in time", is_billed=False))
-        return min(remaining, self._settings.attempt_seconds or remaining)
+            raise self._over(TimedOut("it did not answer in time", is_billed=False))
+        self._given_seconds = min(remaining, self._settings.attempt_seconds or remaining)
+        return self._given_seconds
 
     def refused(self, refusal: Refusal) -> EndpointError:
         """The error of a refusal."""
@@ -65,6 +68,8 @@ class Patience:
         self._requests += 1
         self._borne += not failure.is_waited_for
         self.reason = failure.reason
+        if failure.is_waited_for:
+            self._not_ready = failure
         most = self._settings.attempts
         if self._borne >= _FAILURES_BORNE or (most is not None and self._requests >= most):
             reason = f"{failure.reason} ({self._requests} attempts)"
@@ -93,6 +98,9 @@ class Patience:
 
     def _over(self, failure: Failure, asks: str = "") -> EndpointError:
         total = self._settings.total_seconds
+        # a request that got little time because others were waited for tells less than they did
+        if isinstance(failure, TimedOut) and self._given_seconds < total / 2:
+            failure = self._not_ready or failure
         why = f"{failure.reason}{f' and {asks}' if asks else ''}"
         return self._error(
             f"{why}, and the {total:g} s that a call may take (total_seconds=) do not hold "

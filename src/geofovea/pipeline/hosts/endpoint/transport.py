@@ -92,6 +92,10 @@ class Failure(Exception):  # noqa: N818 - likewise
         self.advice = advice or "check that it runs, or try again later"
 
 
+class TimedOut(Failure):
+    """No whole reply came within the time that the request had."""
+
+
 def post(
     settings: EndpointSettings, key: str | None, body: bytes, seconds: float
 ) -> tuple[int, Mapping[str, str], bytes]:
@@ -142,7 +146,7 @@ async def _post(
     except httpx2.ConnectTimeout:
         raise Failure("it cannot be reached in time", is_billed=False, is_of_all=True) from None
     except (TimeoutError, httpx2.TimeoutException):
-        raise Failure("it did not answer in time", is_billed=True, advice=_MORE_TIME) from None
+        raise TimedOut("it did not answer in time", is_billed=True, advice=_MORE_TIME) from None
     except httpx2.InvalidURL:
         raise Refusal("its address is not one", "check it", is_of_all=True) from None
     except httpx2.ConnectError as error:
@@ -268,7 +272,7 @@ def _in_own_loop(work: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -
     if request.error is not None:
         raise request.error
     if not request.has_ended.is_set():
-        raise Failure("it did not answer in time", is_billed=True, advice=_MORE_TIME)
+        raise TimedOut("it did not answer in time", is_billed=True, advice=_MORE_TIME)
     return request.reply
 
 
