@@ -20,7 +20,7 @@ def _bytes(ordinary: int) -> str:
     merges = [("Ċ", "Ċ"), ("ĊĊ", "Ċ"), ("ĊĊ", "ĊĊ")]
     for left, right in merges:
         vocabulary[left + right] = len(vocabulary)
-    vocabulary |= {f"[{i}]": i for i in range(len(vocabulary), ordinary)}
+    vocabulary |= {f"word{i}": i for i in range(len(vocabulary), ordinary)}
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     made.normalizer = normalizers.NFC()
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

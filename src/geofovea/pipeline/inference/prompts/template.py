@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from geofovea.datasets.scoring.spoken_answer import THOUGHT_OPENS, closing_mark
@@ -107,7 +108,7 @@ class PromptTemplate:
         )
         full = template or chat or usual
         self._template, self.closes_thought = (
-            (full, False) if thinks else without_open_thought(full, self._possible_marks())
+            (full, False) if thinks else without_open_thought(full, self._possible_marks)
         )
         self.thought = self._thought_marks(full, thought_tokens) if thinks else None
         # some templates write the word that begins a text by themselves, PaliGemma's behind images
@@ -116,15 +117,17 @@ class PromptTemplate:
         self._adds_special = not (begin and first.startswith(begin))
         self.marks = self._marker_ids()
 
+    @cached_property
     def _possible_marks(self) -> dict[str, int]:
         """Words of the tokenizer that look like marks of something, with their ids."""
+        # a copy of a hundred thousand words and more, so only once
         vocabulary: dict[str, int] = self._tokenizer.get_vocab()
         return {word: number for word, number in vocabulary.items() if word[:1] in _MARKS_BEGIN}
 
     def _thought_ids(self) -> set[int]:
         """Single tokens that open a thought."""
         opens = re.compile(THOUGHT_OPENS, re.IGNORECASE)
-        return {number for word, number in self._possible_marks().items() if opens.fullmatch(word)}
+        return {number for word, number in self._possible_marks.items() if opens.fullmatch(word)}
 
     def _marker_ids(self) -> MarkerIds:
         marks = self._marks
@@ -147,7 +150,7 @@ class PromptTemplate:
                 "checkpoint that thinks"
             )
         mark, is_open = thought
-        close = closing_mark(mark, self._possible_marks())
+        close = closing_mark(mark, self._possible_marks)
         opening, closing = (tuple(self._encode(word, special=False)) for word in (mark, close))
         if not closing or self._tokenizer.unk_token_id in (*opening, *closing):
             raise ModelError(
