@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from programs import VERBS_IN_ONE_PROCESS
 from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
@@ -106,50 +107,69 @@ def assert_silent(text):
     assert not [line for line in text.splitlines() if any(w in line for w in WARNINGS)]
 
 
-# one process for all kinds: to start torch and the model takes longer than a question does
-PROGRAM = """
-import contextlib, io, json, sys
-from geofovea.pipeline.cli import main
-for words in json.load(sys.stdin):
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main(words)
-        except SystemExit as exit:
-            code = exit.code or 0
-    print(json.dumps([code, out.getvalue(), err.getvalue()]))
-"""
+VERBS = {
+    "demo": [["demo", "--side", "1024", "--output", "demo"]],
+    "evaluation and report": [
+        ["synth", "--output", "made", "--side", "1024", "--per-category", "1"],
+        ["eval", "synthetic", "--root", "made", "--output", "evaluated", "--limit", "2"],
+        ["report", "evaluated"],
+    ],
+    "distillation": [["distill", "--output", "distilled", "--steps", "1", "--questions", "2"]],
+    "training": [
+        ["train", "--output", "trained", "--scale", "0.00004", "--batch", "1", "--no-compile"]
+    ],
+}
+MADE = {
+    "demo": "demo/8_count.geojson",
+    "evaluation and report": "evaluated/report.html",
+    "distillation": "distilled/region_focus.safetensors",
+    "training": "trained/model/config.json",
+}
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory):
-    """What `inspect` and `ask` printed about a scene of each kind."""
-    folder = tmp_path_factory.mktemp("kinds")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("kinds")
+
+
+@pytest.fixture(scope="module")
+def printed(folder):
+    """What each verb printed, by its words."""
     verbs = []
     for name, make in SCENES.values():
         make(folder / name)
-        verbs += [["inspect", name], ["ask", name, QUESTION, "--json", "--tiles", "8"]]
-    out, err = run_program(folder, PROGRAM, given=json.dumps(verbs))
+        verbs += asking(name)
+    for words in VERBS.values():
+        verbs += words
+    out, err = run_program(folder, VERBS_IN_ONE_PROCESS, given=json.dumps(verbs))
     assert not err
     printed = [json.loads(line) for line in out.splitlines()]
-    return dict(zip(SCENES, zip(printed[::2], printed[1::2], strict=True), strict=True))
+    return dict(zip(map(tuple, verbs), printed, strict=True))
+
+
+def asking(name):
+    return [["inspect", name], ["ask", name, QUESTION, "--json", "--tiles", "8"]]
 
 
 @pytest.mark.parametrize("kind", SCENES)
-def test_a_scene_of_each_kind_is_inspected_and_asked_about_in_silence(kind, asked):
-    for code, _, err in asked[kind]:
+def test_a_scene_of_each_kind_is_inspected_and_asked_about_in_silence(kind, printed):
+    looked_at, asked = (printed[tuple(words)] for words in asking(SCENES[kind][0]))
+    for code, _, err in (looked_at, asked):
         assert code == 0, err
         assert_silent(err)
-    warnings = json.loads(asked[kind][1][1])["warnings"]
+    warnings = json.loads(asked[1])["warnings"]
     # our own words, in the answer, take the place of rasterio's
     assert any("no georeference" in line for line in warnings) is (
         kind in ("PNG", "JPEG", "JPEG 2000", "no georeference")
     )
 
 
-def test_a_demo_runs_in_silence(tmp_path):
-    run(tmp_path, "demo", "--side", "1024", "--output", "demo")
-    assert (tmp_path / "demo").is_dir()
+@pytest.mark.parametrize("work", VERBS)
+def test_work_that_leaves_files_runs_in_silence(work, printed, folder):
+    for code, _, err in (printed[tuple(words)] for words in VERBS[work]):
+        assert code == 0, err
+        assert_silent(err)
+    assert (folder / MADE[work]).is_file()
 
 
 def test_a_batch_in_processes_runs_in_silence(tmp_path):
@@ -158,21 +178,6 @@ def test_a_batch_in_processes_runs_in_silence(tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     executor = ("--executor", "processes", "--workers", "2")
     run(tmp_path, "batch", "rows.jsonl", "--output", "out", *executor)
-
-
-def test_an_evaluation_and_its_report_run_in_silence(tmp_path):
-    run(tmp_path, "synth", "--output", "made", "--side", "1024", "--per-category", "1")
-    run(tmp_path, "eval", "synthetic", "--root", "made", "--output", "run", "--limit", "2")
-    run(tmp_path, "report", "run")
-    assert (tmp_path / "run" / "report.html").is_file()
-
-
-def test_a_distillation_step_runs_in_silence(tmp_path):
-    run(tmp_path, "distill", "--output", "run", "--steps", "1", "--questions", "2")
-
-
-def test_a_training_step_runs_in_silence(tmp_path):
-    run(tmp_path, "train", "--output", "run", "--scale", "0.00004", "--batch", "1", "--no-compile")
 
 
 def test_the_check_sees_a_warning(tmp_path):

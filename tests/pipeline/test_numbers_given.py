@@ -40,7 +40,8 @@ ASKED = {
     "boxes": {"number": 3, "numbers": [3], "text": "all"},
     "choices": {"number": 3, "truth": True},
     "region": NEVER,
-    **dict.fromkeys(("focus", "reduction", "descent", "route", "skip", "focus_model"), NO_NAME),
+    **dict.fromkeys(("focus", "descent", "route", "skip", "focus_model"), NO_NAME),
+    "reduction": NO_NAME | {"nothing": None},
 }
 OPENED = {
     "bands": {k: v for k, v in NO_COUNT.items() if k != "list"}
@@ -71,7 +72,7 @@ FOUND = LOOKED | {
 COUNTED = LOOKED | {"seed": NO_COUNT, "confusion": NEVER}
 ENTRIES = {
     "ask": ASKED | OPENED | {"threads": NO_COUNT},
-    "session.ask": ASKED | {"concentrated": NO_FLAG},
+    "session.ask": ASKED | {"concentrated": NO_FLAG, "watch": NO_NAME},
     "measure": {name: ASKED[name] for name in ("tiles", "tokens", "budget", "focus", "descent")},
     "find": FOUND,
     "count": COUNTED,

@@ -68,11 +68,11 @@ def test_a_family_answers_there_as_here(
     near, far = family_toys.host_of(family), host_there(family, monkeypatch)
     here, there = (gf.SceneSession(gf.open_scene(picture), host) for host in (near, far))
     # what is asked below needs no kind of its own here: every launch is looked at, and takes long
-    kinds: list[dict[str, Any]] = [{"budget": BUDGET, "choices": ("a plane", "water")}]
+    kind: dict[str, Any] = {"choices": ("a plane", "water")}
     if near.capabilities.stages:
-        kinds.append({"budget": BUDGET, "reduction": "divprune+fastv:0.5"})
-    for kind in kinds:
-        assert told(there.ask(QUESTION, **kind)) == told(here.ask(QUESTION, **kind))
+        kind["reduction"] = "divprune+fastv:0.5"
+    one, other = (session.ask(QUESTION, budget=BUDGET, **kind) for session in (there, here))
+    assert told(one) == told(other)
     words = [QUESTION, "how many planes are at the airport ?"]
     questions = [AskRequest(question, budget=BUDGET) for question in words]
     for one, other in zip(there.ask_many(questions), here.ask_many(questions), strict=True):

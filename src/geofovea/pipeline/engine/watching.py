@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from geofovea._arguments import shown
+from geofovea.errors import QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.inference.decoder.inputs import Prompt
@@ -148,7 +150,15 @@ class WatchedFocus:
 
 @contextmanager
 def watched_by(watcher: Watcher) -> Iterator[None]:
-    """Let a watcher hear of level files that this thread builds, and end its long work."""
+    """Let a watcher hear of level files that this thread builds, and end its long work.
+
+    Raises:
+        QuestionError: If it is not a watcher.
+    """
+    if not isinstance(watcher, Watcher):
+        raise QuestionError(
+            f"watch={shown(watcher)} is not a watcher; derive its class from geofovea.Watcher"
+        )
     token = _current.set(watcher)
     try:
         with cancellable(watcher.check):

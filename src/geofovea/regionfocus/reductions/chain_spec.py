@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from geofovea._arguments import shown
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.registry import (
     DECODER_REDUCTION_NAMES,
@@ -110,6 +111,8 @@ def parse_chain(text: str) -> ChainSpec:
     Raises:
         ModelError: If a name or a share is wrong, or two links act at one place.
     """
+    if not isinstance(text, str):
+        raise ModelError(f"reduction={shown(text)} is not a name; give it as text")
     links = []
     for word in text.split("+"):
         name, colon, number = word.strip().partition(":")

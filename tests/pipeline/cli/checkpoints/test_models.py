@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from hub_server import COMMIT, files_of, serving
+from programs import VERBS_IN_ONE_PROCESS
 
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.system.model_catalog import CATALOG, smallest_download
@@ -18,16 +19,22 @@ PROGRAM = "from geofovea.pipeline.cli import main; main()"
 def geofovea(tmp_path):
     """``geofovea(hub, *words)``: a process that reads where the hub is."""
 
-    def run(hub, *words, **env):
+    def run(hub, *words, program=PROGRAM, given=None, **env):
         there = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "HF_TOKEN")}
         there |= {
             "HF_ENDPOINT": hub.url,
             "HF_HOME": str(tmp_path / "hf"),
             "HF_HUB_DISABLE_XET": "1",
         }
-        command = [sys.executable, "-W", "error", "-c", PROGRAM, *map(str, words)]
+        command = [sys.executable, "-W", "error", "-c", program, *map(str, words)]
         return subprocess.run(
-            command, env=there | env, capture_output=True, text=True, check=False, timeout=120
+            command,
+            env=there | env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            input=given,
         )
 
     return run
@@ -117,13 +124,16 @@ def test_a_model_that_could_not_be_used_is_refused_before_its_weights_are_fetche
     assert set(hub.fetched) <= {"config.json"}
 
 
-@pytest.mark.parametrize("name", ["tiny", "a/b/c", "owner/other"])
-def test_a_name_that_the_hub_does_not_have_is_one_line(geofovea, tiny_folder, name):
+def test_a_name_that_the_hub_does_not_have_is_one_line(geofovea, tiny_folder):
+    names = ["tiny", "a/b/c", "owner/other"]
     with serving(files_of(tiny_folder)) as hub:
-        done = geofovea(hub, "models", "get", name)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert name in done.stderr
+        given = json.dumps([["models", "get", name] for name in names])
+        done = geofovea(hub, program=VERBS_IN_ONE_PROCESS, given=given)
+    for name, line in zip(names, done.stdout.splitlines(), strict=True):
+        code, _, told = json.loads(line)
+        assert code == 1
+        assert len(told.splitlines()) == 1, told
+        assert name in told
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(geofovea, tiny_folder):
