@@ -18,7 +18,7 @@ from geofovea.tiling.overviews.level_files import (
     access_mode,
     level_files_of,
 )
-from geofovea.tiling.pixels.bands import choose_bands
+from geofovea.tiling.pixels.bands import band_descriptions, choose_bands
 from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -83,6 +83,7 @@ class Inspection:
         width: In native pixels.
         height: In native pixels.
         bands: Color interpretation of each band.
+        descriptions: What the file calls each band; empty for a band without a name.
         dtype: Pixel type.
         crs: Authority code or name, or None.
         gsd_m: Meters per native pixel, or None.
@@ -103,6 +104,7 @@ class Inspection:
     width: int
     height: int
     bands: tuple[str, ...]
+    descriptions: tuple[str, ...]
     dtype: str
     crs: str | None
     gsd_m: float | None
@@ -121,7 +123,7 @@ class Inspection:
         plain = asdict(self)
         if self.nodata is not None and not math.isfinite(self.nodata):
             plain["nodata"] = str(self.nodata)
-        for key in ("bands", "block", "levels", "notes"):
+        for key in ("bands", "descriptions", "block", "levels", "notes"):
             plain[key] = list(plain[key])
         if self.level_files is not None:
             plain["level_files"]["levels"] = list(self.level_files.levels)
@@ -161,6 +163,7 @@ def inspect_scene(
         width=scene.width,
         height=scene.height,
         bands=scene.colorinterp,
+        descriptions=band_descriptions(scene),
         dtype=scene.dtype,
         crs=scene.crs_name,
         gsd_m=scene.gsd_m,

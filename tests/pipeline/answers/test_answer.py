@@ -48,7 +48,12 @@ def test_json_has_exactly_the_keys_of_the_contract(answer, scene_path):
     }  # fmt: skip
     assert row["evidence"]
     for item in row["evidence"]:
-        assert set(item) == {"level", "row", "col", "box_scene", "score", "geometry"}
+        assert set(item) == {
+            "level", "row", "col", "box_scene", "score", "attention", "tokens", "geometry"
+        }  # fmt: skip
+    assert [(item["attention"], item["tokens"]) for item in row["evidence"]] == [
+        (item.attention, item.tokens) for item in answer.evidence
+    ]
     assert row["scene"] == {
         "path": str(scene_path),
         "width": 2048,

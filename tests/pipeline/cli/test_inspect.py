@@ -58,10 +58,13 @@ def test_the_levels_of_a_synthetic_scene_are_those_that_the_demo_model_looks_at(
 
 def test_info_names_what_13_bands_are_read_as_and_counts_tiles_as_pixels(run, make_tiff):
     path = make_tiff(texture(300, 130, 13, "uint16"))
+    unnamed = " ".join(run("info", path, "--tile-size", 64).stdout.split())
+    assert "bands gray, 12 undefined (uint16)" in unnamed
     with rasterio.open(path, "r+") as file:
         file.descriptions = [f"B{n:02}" for n in range(1, 14)]
     shown = " ".join(run("info", path, "--tile-size", 64).stdout.split())
-    assert "bands gray, 12 undefined (uint16)" in shown
+    names = ", ".join(f"B{n:02}" for n in range(1, 14))
+    assert f"bands {names} (uint16)" in shown
     assert "(B01, B02, B03, B04, B05, B06, B07, B08, B09, B10, B11, B12, B13) were read" in shown
     width, height = gf.open_scene(path).width, gf.open_scene(path).height
     assert f"{width} × {height} {-(-width // 64)} × {-(-height // 64)} native" in shown

@@ -10,7 +10,13 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.tiling.geo.geodesic import area_on_ground, displacement, geodesic_pieces, reach_m
+from geofovea.tiling.geo.geodesic import (
+    area_on_ground,
+    axes_on_ground,
+    displacement,
+    geodesic_pieces,
+    reach_m,
+)
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.geo.ground import crs_of, place_wkt
 from geofovea.tiling.pyramid import Box
@@ -47,6 +53,17 @@ def test_a_known_way_has_its_known_length():
     way = displacement(equator, (0, 0), (1000, 0))
     assert way.distance == pytest.approx(111_319.491, abs=0.001)
     assert (way.bearing, way.east, way.north) == pytest.approx((90, 111_319.491, 0), abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("ground", "right", "up"), [(UTM, 90, 0), (DEGREES, 90, 0), (TURNED, 180, 270)]
+)
+def test_the_axes_of_a_picture_lead_where_pyproj_says(ground, right, up):
+    axes = axes_on_ground(ground.georeference, (500, 500), 10)
+    assert [axis.bearing % 360 for axis in axes] == pytest.approx([right, up % 360], abs=0.5)
+    ends = ((510, 500), (500, 490))
+    assert axes == tuple(displacement(ground, (500, 500), end) for end in ends)
+    assert axes_on_ground(NOWHERE.georeference, (500, 500), 10) is None
 
 
 def test_the_projection_plays_no_part():

@@ -26,7 +26,12 @@ __all__ = ["EvidenceList"]
 
 
 class EvidenceList(Sequence[Evidence]):
-    """The evidence of one answer, finest level first, then by falling score."""
+    """The evidence of one answer, finest level first, then by falling score.
+
+    Each item has ``tile``, ``box_scene`` (in scene pixels), ``score`` (its share of the attention
+    of its level), ``attention`` (that of a pixel, relative to the average of the scene) and
+    ``tokens`` (how many the decoder saw).
+    """
 
     def __init__(
         self, items: Sequence[Evidence], scene: Scene, facts: AnswerFacts | None = None
@@ -58,7 +63,9 @@ class EvidenceList(Sequence[Evidence]):
         return iter(self._items)
 
     def to_json(self, after: Afterwork | None = None) -> list[dict[str, Any]]:
-        """Rows of the command line's contract; the geometry is lon/lat, or null.
+        """The items as plain values, as ``geofovea ask --json`` prints them.
+
+        ``geometry`` is GeoJSON in longitude and latitude, None without a georeference.
 
         Args:
             after: Takes a warning where a geometry could not be made.
@@ -71,6 +78,8 @@ class EvidenceList(Sequence[Evidence]):
                 "col": item.tile.col,
                 "box_scene": list(item.box_scene.as_tuple()),
                 "score": item.score,
+                "attention": item.attention,
+                "tokens": item.tokens,
                 "geometry": after.attempt(
                     "the geometry of evidence",
                     partial(lonlat_from_scene, self._scene, item.box_scene),

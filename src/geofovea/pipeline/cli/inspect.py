@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import groupby
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from geofovea.tiling.inspection import Inspection
 
 __all__ = ["inspect"]
+
+_MOST_OF_BANDS = 160
 
 
 @click.command(
@@ -87,10 +90,23 @@ def inspect(
     _print(inspection, side)
 
 
-def _bands_text(colors: tuple[str, ...]) -> str:
-    """Bands by their color interpretation; many of one kind in a row are counted."""
-    runs = [(color, len(list(run))) for color, run in groupby(colors)]
-    return ", ".join(color if n == 1 else f"{n} {color}" for color, n in runs)
+def _bands_text(inspection: Inspection) -> str:
+    """Bands by name, or else by color interpretation; many of one kind in a row are counted."""
+    names = (
+        description or color
+        for description, color in zip(inspection.descriptions, inspection.bands, strict=True)
+    )
+    runs = [(name, len(list(run))) for name, run in groupby(names)]
+    text = ", ".join(name if n == 1 else f"{n} {name}" for name, n in runs)
+    return f"{shorten(text, _MOST_OF_BANDS, placeholder=' …')} ({inspection.dtype})"
+
+
+def _place_text(inspection: Inspection) -> str:
+    """The CRS, what places the scene in it, and how large its pixels are on the ground."""
+    crs = inspection.crs or "none"
+    by = "" if inspection.georef == "none" else f" (by {inspection.georef})"
+    gsd = "unknown" if inspection.gsd_m is None else f"{inspection.gsd_m:.4g} m"
+    return f"{crs}{by}, GSD {gsd}"
 
 
 def _print(inspection: Inspection, side: int) -> None:
@@ -99,14 +115,13 @@ def _print(inspection: Inspection, side: int) -> None:
 
     from geofovea.pipeline.system.tables import WIDEST, print_table
 
-    gsd = "unknown" if inspection.gsd_m is None else f"{inspection.gsd_m:.4g} m"
     nodata = "none" if inspection.nodata is None else f"{inspection.nodata:g}"
     pixels = inspection.width * inspection.height / 1e6
     facts = (
         ("file", f"{inspection.path} ({inspection.driver}, {inspection.size_bytes / 1e6:.1f} MB)"),
         ("size", f"{inspection.width} × {inspection.height} px ({pixels:.1f} Mpx)"),
-        ("bands", f"{_bands_text(inspection.bands)} ({inspection.dtype})"),
-        ("CRS", f"{inspection.crs or 'none'} (by {inspection.georef}), GSD {gsd}"),
+        ("bands", _bands_text(inspection)),
+        ("CRS", _place_text(inspection)),
         ("nodata", f"{nodata} (mask: {inspection.mask})"),
         ("shown", inspection.shown),
         ("tile", f"{side} × {side} px; a model may use another size, see --tile-size"),

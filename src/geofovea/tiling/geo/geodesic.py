@@ -17,7 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geofovea.tiling.geo.georeference import HasGeoreference
+from geofovea.tiling.geo.georeference import Georeference, HasGeoreference
 from geofovea.tiling.geo.shape_lonlat import area_of, cut_at_antimeridian, shape_lonlat
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Displacement",
     "area_on_ground",
+    "axes_on_ground",
     "displacement",
     "flat_around",
     "geodesic_pieces",
@@ -64,10 +65,34 @@ def displacement(scene: HasGeoreference, start: Point, end: Point) -> Displaceme
     Returns:
         None where the scene has no place on the Earth, or a point none on the map.
     """
-    lonlat = _lonlat(scene, (start, end))
+    lonlat = _lonlat(scene.georeference, (start, end))
+    return None if lonlat is None else _way(*lonlat)
+
+
+def axes_on_ground(
+    georeference: Georeference, point: Point, step: float
+) -> tuple[Displacement, Displacement] | None:
+    """Where the axes of a picture lead on the ground: the ways of a step to the right and one up.
+
+    Args:
+        georeference: Of the scene.
+        point: ``(x_scene, y_scene)`` where both begin.
+        step: Their length in native pixels.
+
+    Returns:
+        None where the scene has no place on the Earth, or an end none on the map.
+    """
+    x, y = point
+    lonlat = _lonlat(georeference, (point, (x + step, y), (x, y - step)))
     if lonlat is None:
         return None
-    (lon0, lat0), (lon1, lat1) = lonlat
+    start, right, up = lonlat
+    return _way(start, right), _way(start, up)
+
+
+def _way(start: NDArray[np.float64], end: NDArray[np.float64]) -> Displacement:
+    """The way between two points of the Earth, each ``(longitude, latitude)`` in degrees."""
+    (lon0, lat0), (lon1, lat1) = start, end
     geod = _geod()
     azimuth, _, distance = geod.inv(lon0, lat0, lon1, lat1)
     turn = (lon1 - lon0 + 180) % 360 - 180
@@ -150,7 +175,7 @@ def geodesic_pieces(
     Returns:
         One line, or two where it crosses the antimeridian; None without a place on the Earth.
     """
-    lonlat = _lonlat(scene, (start, end))
+    lonlat = _lonlat(scene.georeference, (start, end))
     if lonlat is None:
         return None
     (lon0, lat0), (lon1, lat1) = lonlat
@@ -168,8 +193,9 @@ def geodesic_pieces(
     return pieces or [[(float(x), float(y)) for x, y in line.coords]]
 
 
-def _lonlat(scene: HasGeoreference, points: Sequence[Point]) -> NDArray[np.float64] | None:
-    lonlat = scene.georeference.lonlat_from_scene(np.array(points, dtype=np.float64))
+def _lonlat(georeference: Georeference, points: Sequence[Point]) -> NDArray[np.float64] | None:
+    """``(n, 2)`` of longitude and latitude in degrees; None unless each point has both."""
+    lonlat = georeference.lonlat_from_scene(np.array(points, dtype=np.float64))
     return lonlat if lonlat is not None and np.isfinite(lonlat).all() else None
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from geofovea.tiling.geo.geodesic import axes_on_ground
 from geofovea.tiling.geo.georeference import Georeference, HasGeoreference
 from geofovea.tiling.geo.outline import ring_scene
 from geofovea.tiling.pyramid import Box
@@ -64,16 +65,13 @@ def _off_map(georeference: Georeference, box_scene: Box) -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def _not_north_up(georeference: Georeference, box_scene: Box) -> tuple[str, ...]:
     """That the top of the picture is not north, for a model takes it for that."""
-    (x, y), step = box_scene.center, min(box_scene.width, box_scene.height) / _PARTS
-    lonlat = georeference.lonlat_from_scene(np.array([(x, y), (x + step, y), (x, y - step)]))
-    if lonlat is None or not np.isfinite(lonlat).all():
+    step = min(box_scene.width, box_scene.height) / _PARTS
+    axes = axes_on_ground(georeference, box_scene.center, step)
+    if axes is None:
         return ()
-    steps_lonlat = lonlat[1:] - lonlat[0]
-    # a step may cross the antimeridian
-    east = (steps_lonlat[:, 0] + 180) % 360 - 180
-    right, up = np.column_stack((east * np.cos(np.radians(lonlat[0, 1])), steps_lonlat[:, 1]))
-    bearing = float(np.degrees(np.arctan2(*up))) % 360
-    is_mirrored = bool(right[0] * up[1] < right[1] * up[0])
+    right, up = axes
+    bearing = up.bearing
+    is_mirrored = right.east * up.north < right.north * up.east
     if not is_mirrored and min(bearing, 360 - bearing) <= _MOST_TURNED:
         return ()
     return (

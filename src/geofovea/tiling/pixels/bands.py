@@ -20,7 +20,14 @@ from geofovea.tiling.files.handles import open_dataset, read_errors
 from geofovea.tiling.pixels.composites import ROLES, Composite, composite_named
 from geofovea.tiling.scene import Scene
 
-__all__ = ["BandChoice", "BandRoles", "band_numbers", "choose_bands", "find_roles"]
+__all__ = [
+    "BandChoice",
+    "BandRoles",
+    "band_descriptions",
+    "band_numbers",
+    "choose_bands",
+    "find_roles",
+]
 
 _RGB = ("red", "green", "blue")
 
@@ -187,7 +194,7 @@ def find_roles(scene: Scene) -> BandRoles:
     # a handle of one image shows no descriptions
     with gdal_settings(), read_errors(scene.source), open_dataset(scene.source) as dataset:
         waves = {b: wave for b in range(1, scene.count + 1) if (wave := _wavelength_um(dataset, b))}
-        descriptions = [(text or "").strip() for text in dataset.descriptions]
+        descriptions = _descriptions(dataset)
     by_wave = _roles_by_wavelength(waves)
     by_color = _firsts((_COLORS.get(name), b) for b, name in enumerate(scene.colorinterp, 1))
     by_word = _firsts((_word(text), b) for b, text in enumerate(descriptions, 1))
@@ -202,6 +209,20 @@ def find_roles(scene: Scene) -> BandRoles:
     if not certain.bands and (numbered := _by_number(descriptions)):
         return numbered
     return _with_fourth(scene, certain)
+
+
+def band_descriptions(scene: Scene) -> tuple[str, ...]:
+    """What the file calls each band, from the first to the last; empty for a band without a name.
+
+    Raises:
+        SceneReadError: If the file cannot be opened.
+    """
+    with gdal_settings(), read_errors(scene.source), open_dataset(scene.source) as dataset:
+        return tuple(_descriptions(dataset))
+
+
+def _descriptions(dataset: Any) -> list[str]:
+    return [(text or "").strip() for text in dataset.descriptions]
 
 
 def _roles_by_wavelength(waves: Mapping[int, float]) -> dict[str, int]:
