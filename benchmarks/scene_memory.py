@@ -30,6 +30,7 @@ from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.pipeline.engine.memory_fill import fill_memory, tiles_of_levels
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.evaluation.metrics import accuracy_text
+from geofovea.pipeline.focus.token_pair import token_pair_beside
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
@@ -121,6 +122,8 @@ class Bench:
         memory = None if kv == STOCK else MemoryOptions(_MEGABYTES, kv)
         if hasattr(self.host, "forget_prefixes"):
             self.host.forget_prefixes()
+        if pair := token_pair_beside(self.host, self.host.name):
+            pair.forget()
         return SceneSession(open_scene(self.path), self.host, cache_tokens=on_disk, memory=memory)
 
     def replies(self, session: SceneSession) -> list[Reply]:

@@ -74,6 +74,33 @@ def test_a_site_is_likely_where_the_scene_shows_it_and_nowhere_else(reader, embe
     assert likely == shown
 
 
+def test_a_tile_is_pooled_once_whichever_names_are_looked_for(reader, embedded_host, monkeypatch):
+    pair, tiles = token_pair_beside(embedded_host, "embedded"), list(reader.pyramid.tiles(1))
+    tokens = encoded(reader, embedded_host, tiles)
+    # the first tile shows less of itself, as one at a border does
+    tokens = tokens.select(torch.arange(7, len(tokens)))
+    space, of_tiles, pooled = pair._space, pair._space.of_tiles, []
+    monkeypatch.setattr(
+        space, "of_tiles", lambda some: (pooled.append(len(some)), of_tiles(some))[1]
+    )
+    few = tokens.select(tokens.tile_index < 2)
+    pair.forget()
+    first = pair.probabilities(few, reader.pyramid, "car park")
+    assert sorted(pooled) == [1, 1]
+    both = [pair.probabilities(tokens, reader.pyramid, text) for text in ("car park", "depot")]
+    # those of one shape go together, and nothing is pooled twice
+    assert sum(pooled) == len(tiles)
+    assert len(pooled) <= 2 + len({int(n) for n in tokens.tile_index.bincount()[2:]})
+    assert torch.equal(both[0][:2], first)
+    place = embedded_host.scene_position
+    alone = shown_alone(tokens, reader.pyramid, embedded_host.grid[0], place)
+    with torch.inference_mode():
+        vectors = torch.cat([of_tiles(each[None]) for each in alone])
+        for text, likely in zip(("car park", "depot"), both, strict=True):
+            logits = space.logits(vectors, pair.embed_text(text)[None])[:, 0]
+            torch.testing.assert_close(likely, logits.sigmoid(), atol=1e-5, rtol=0)
+
+
 def test_native_tiles_alone_tell_nothing(reader, embedded_host):
     named = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
     native = encoded(reader, embedded_host, list(reader.pyramid.tiles(0))[:1])

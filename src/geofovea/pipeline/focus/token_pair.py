@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,13 +18,17 @@ from geofovea.pipeline.hosts.base import unknown_words_text
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.pipeline.hosts.lvlm import LvlmHost
-from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, shown_alone
+from geofovea.pipeline.hosts.scene_positions import shown_alone
 from geofovea.pipeline.system.model_lock import one_at_a_time
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Pyramid
 from geofovea.tiling.scene import Scene
 
 __all__ = ["TokenPair", "token_pair_beside"]
+
+_KNOWN_BYTES = 8 * 2**20
+_KNOWN: WeakKeyDictionary[SharedSpace, LruCache[bytes, Tensor]] = WeakKeyDictionary()
 
 
 class TokenPair:
@@ -41,7 +46,7 @@ class TokenPair:
         self.side = host.tile_size
         self.model_lock, self.threads = host.model_lock, host.threads
         self._host, self._space = host, space
-        self._scene_position = dict(host.weights()).get(SCENE_POSITION_FILE)
+        self._scene_position = host.scene_position
 
     @property
     def scale(self) -> float:
@@ -99,9 +104,32 @@ class TokenPair:
 
     @one_at_a_time
     def _compared(self, tiles: Sequence[Tensor], vector: Tensor) -> Tensor:
-        # tiles at the border of a scene have fewer tokens than others
-        vectors = torch.cat([self._space.of_tiles(tokens[None]) for tokens in tiles])
+        vectors = self._remembered(tiles)
         return self._space.logits(vectors, vector[None].to(vectors.device))[:, 0].sigmoid().cpu()
+
+    def _remembered(self, tiles: Sequence[Tensor]) -> Tensor:
+        """Vectors (k, dimension) of k tiles of (n, d) tokens, computed for those that are new.
+
+        Questions about one scene look at many of the same tiles, and a vector is a function of what
+        a tile shows alone: so it is known by that.
+        """
+        known = _KNOWN.setdefault(self._space, LruCache(_KNOWN_BYTES, lambda each: each.nbytes))
+        keys = [hashlib.sha256(tokens.cpu().numpy()).digest() for tokens in tiles]
+        found = {key: vector for key in keys if (vector := known.get(key)) is not None}
+        # those at the border of a scene have fewer tokens than others
+        new: dict[int, dict[bytes, Tensor]] = {}
+        for key, tokens in zip(keys, tiles, strict=True):
+            if key not in found:
+                new.setdefault(len(tokens), {})[key] = tokens
+        for alike in new.values():
+            vectors = self._space.of_tiles(torch.stack(list(alike.values())))
+            for key, vector in zip(alike, vectors, strict=True):
+                found[key] = known.put(key, vector.clone())
+        return torch.stack([found[key] for key in keys])
+
+    def forget(self) -> None:
+        """Compute the vectors of all tiles anew from now on, as a measurement of costs needs it."""
+        _KNOWN.pop(self._space, None)
 
     def doubts(self, text: str, scene: Scene | None = None) -> tuple[str, ...]:
         """See ``DualEncoder``."""

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 __all__ = ["SCENE_POSITION_FILE", "read_scene_position", "shown_alone", "token_places"]
@@ -48,22 +48,15 @@ def shown_alone(
         grid: Tokens along a side of a tile.
         weight: The map (d, 3) of a token's place; None where places were never added.
     """
-    alone = Pyramid(pyramid.tile_size, pyramid.tile_size, pyramid.tile_size)
-    there = torch.from_numpy(token_places(alone, alone.overview, grid))
-    tiles = []
-    for index, tile in enumerate(tokens.tiles):
-        own = tokens.tile_index == index
-        features = tokens.features[own].float()
-        if weight is not None:
-            here = torch.from_numpy(token_places(pyramid, tile, grid))
-            side_scene = (pyramid.tile_size << tile.level) / grid
-            corners = tokens.boxes_scene[own][:, :2] / side_scene
-            first = torch.tensor([tile.col * grid, tile.row * grid], dtype=torch.float64)
-            cols, rows = (corners - first).round().long().unbind(1)
-            moved = (there - here)[rows * grid + cols].to(features.device)
-            features = features + moved @ weight.T
-        tiles.append(features)
-    return tiles
+    features = tokens.features.float()
+    if weight is not None:
+        alone = Pyramid(pyramid.tile_size, pyramid.tile_size, pyramid.tile_size)
+        there = torch.from_numpy(token_places(alone, alone.overview, grid))
+        here = np.stack([token_places(pyramid, tile, grid) for tile in tokens.tiles])
+        cells = cells_in_tiles(tokens, (grid, grid), pyramid)
+        moved = there[cells] - torch.from_numpy(here)[tokens.tile_index, cells]
+        features = features + moved.to(features.device) @ weight.T
+    return [features[tokens.tile_index == index] for index in range(len(tokens.tiles))]
 
 
 def read_scene_position(path: Path | None, device: torch.device) -> Tensor | None:
