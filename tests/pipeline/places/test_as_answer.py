@@ -2,13 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
 import shapely
 import torch
 
 import geofovea as gf
 from geofovea.datasets.synthetic.vocabulary import THINGS
-from geofovea.errors import BudgetError, ModelError, QuestionError
+from geofovea.errors import BudgetError, GeometryError, ModelError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.hosts.load import load_host
@@ -16,6 +17,7 @@ from geofovea.pipeline.places.as_answer import answer_rows, asks_for_places, own
 from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.settings import AskSettings
+from geofovea.tiling.arrays.scene import open_array
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Tile
 
@@ -125,6 +127,34 @@ def test_an_extreme_and_a_number_may_be_those_of_a_half_of_the_scene(pad, world)
         low, high = map(int, re.search(r"interval (\d+) to (\d+)", number.warnings[0]).groups())
         assert low <= touching
         assert inside <= high
+
+
+def test_a_number_and_presence_are_those_around_a_place_that_was_found(pad, world):
+    session, _, kind, first = pad
+    site = world.named_sites[0]
+    limits = {"tiles": 60}
+    around = session.ask(f"How many {kind}s are within 200 m of the {site.kind}?", **limits)
+    low, high = map(int, re.search(r"interval (\d+) to (\d+)", around.warnings[0]).groups())
+    assert low <= len(site.of_kind(kind)) <= high
+    assert f"within 200 m of the {site.kind} is measured from its outline" in around.warnings[1]
+    assert around.cost.tiles_encoded <= around.cost.budget.tiles == 60
+    near = session.ask(f"Is there a {kind} within 200 m of the {site.kind}?", **limits)
+    assert near.text == "yes"
+    assert any(piece.box_scene.intersection(first.box) for piece in near.evidence)
+
+
+def test_an_area_that_is_not_computed_is_said_and_meters_without_a_ground_are_refused(pad):
+    session, region, kind, _ = pad
+    request = AskRequest(f"What color is the {kind} in the upper left corner?", region=region)
+    warnings = session.answer(request).warnings
+    assert any("'in the upper left corner' was left to the model" in each for each in warnings)
+    bare = gf.SceneSession(open_array(np.ones((300, 300, 3), np.uint8)), session.host)
+    for question in (
+        f"How many {kind}s are within 90 m of the pond?",
+        f"the largest {kind} within 90 m of the pond",
+    ):
+        with pytest.raises(GeometryError, match="so 90 m cannot be laid out"):
+            bare.ask(question)
 
 
 def test_ask_and_a_row_and_a_batch_answer_as_measure_does(pad):

@@ -43,18 +43,25 @@ def placed(tmp_path_factory):
         (("left",), (0, 0, 200, 200), (0, 0, 200, 200)),
         (("above", "right"), (200, 0, 400, 100), (200, 0, 400, 100)),
         (("below",), (0, 100, 400, 200), (0, 100, 400, 200)),
+        (("third", "above"), (0, 0, 400, 200 / 3), (0, 0, 400, 200 / 3)),
+        (("third", "east"), (800 / 3, 0, 400, 200), (0, 0, 400, 200 / 3)),
+        (("third", "northwest"), (0, 0, 400 / 3, 200 / 3), (0, 400 / 3, 400 / 3, 200)),
+        (("third", "below", "right"), (800 / 3, 400 / 3, 400, 200), (800 / 3, 400 / 3, 400, 200)),
+        (("third",), (400 / 3, 200 / 3, 800 / 3, 400 / 3), (400 / 3, 200 / 3, 800 / 3, 400 / 3)),
     ],
 )
 def test_a_part_lies_on_the_ground_or_in_the_picture_as_it_is_called(
     placed, directions, upright, turned
 ):
-    part = ScenePart(directions)
+    is_third = directions[0] == "third"
+    part = ScenePart(directions[1:], "third") if is_third else ScenePart(directions)
     for transform, box in ((UP, upright), (TURNED, turned)):
         shape = part.region(placed(transform)).geometry
         # north of the map and north of the Earth differ by some seconds of arc here
         assert shapely.symmetric_difference(shape, shapely.box(*box)).area < 40
     nowhere = open_array(np.ones((200, 400, 3), np.uint8))
-    assert part.region(nowhere).geometry.equals(shapely.box(*upright))
+    shape = part.region(nowhere).geometry
+    assert shapely.symmetric_difference(shape, shapely.box(*upright)).area < 1e-6
 
 
 def test_a_part_is_grown_within_the_scene_and_cut_by_what_is_asked_about():
@@ -70,6 +77,9 @@ def test_a_part_has_a_direction_and_a_name():
     assert ScenePart(("southwest",)).text == "the southwestern quarter"
     assert ScenePart(("above", "left")).text == "the upper left quarter"
     assert ScenePart(("right",)).text == "the right half"
+    assert ScenePart(("north",), "third").text == "the northern third"
+    assert ScenePart(("above", "left"), "third").text == "the upper left corner"
+    assert ScenePart((), "third").text == "the middle"
     for wrong in ((), ("middle",)):
         with pytest.raises(QuestionError, match="lies in a direction"):
             ScenePart(wrong)

@@ -70,8 +70,6 @@ OTHERS = (
     "the largest boat in the northern half of the harbour",
     "the largest truck near the north",
     "the largest lake in the north corner",
-    "the largest lake in the northern third",
-    "the largest lake in the middle",
     "What color is the largest lake in the north?",
     "Is the largest lake in the north?",
     "Which is the largest, the lake or the pond?",

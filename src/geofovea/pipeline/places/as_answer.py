@@ -16,29 +16,25 @@ from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence
 from geofovea.pipeline.answers.evidence_list import EvidenceList
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
-from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.calls import DirectCalls
-from geofovea.pipeline.engine.watching import Watcher, watched_calls
+from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.report import second_look_cost
-from geofovea.pipeline.places.second_look import SecondLook
+from geofovea.pipeline.places.second_look import kept_for_second_look, second_look_after
 from geofovea.pipeline.relations.counts import PartCount
-from geofovea.pipeline.relations.extremes import MOST_REFUTED, Extent, compute_extreme, not_located
-from geofovea.pipeline.relations.parts import ScenePart
+from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP
 from geofovea.pipeline.relations.superlatives import Superlative
+from geofovea.pipeline.relations.surroundings import Part, Surroundings
 from geofovea.pipeline.session.measuring import measurement_of
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.failure import failure_of
-from geofovea.regionfocus.budget import Budget
 
 __all__ = [
     "answer_extreme",
@@ -52,7 +48,7 @@ __all__ = [
     "places_as_answer",
 ]
 
-# of a budget, at most: for the place that distances are measured from, and for a second look
+# of a budget, at most, for the place that distances or directions are taken from
 _SHARE = 4
 # of what a search may still spend, so that it says itself what it cannot hold
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
@@ -105,24 +101,27 @@ def answer_extreme(
     """The answer to a question for the extreme of a class, with its measurement.
 
     All places of the class are looked for as by ``find``. A quarter of the tiles may go to the
-    place from which distances are measured. Where too few places are found, the answer says so; it
-    is sure of nothing then.
+    place from which distances or directions are taken. Where too few places are found, the answer
+    says so; it is sure of nothing then.
 
     Raises:
         BudgetError: If the budget cannot hold a tile for each of the two.
         GeoFoveaError: As ``find_places`` and ``SceneSession.ask`` do.
     """
     limits, ends = own_limits(session.host, request), list[Measurement]()
-    if question.reference:
-        end, limits = _reference(session, request, question.reference, limits, watch)
+    if isinstance(question.part, Surroundings):
+        question.part.check(session.scene)
+    if question.place:
+        end, limits = _reference(session, request, question.place, limits, watch)
         if not end.text:
             return _measured_answer(
-                session, request, not_located(question, end, session.scene), _costs(end)
+                session, request, not_located(question.words, end, session.scene), _costs(end)
             )
         ends.append(end)
-    reserve = _reserve(session, question, limits)
+    reserve = kept_for_second_look(session, question.count, limits)
     limits |= {name: limits[name] - kept for name, kept in reserve.items() if name in limits}
-    part, looked = question.part, request.region
+    part = None if question.part is None else _placed(question.part, ends)
+    looked = request.region
     if part is not None:
         # what the edge of the part cuts is seen as a whole
         looked = part.region(session.scene, request.region, session.pyramid.tile_size)
@@ -135,15 +134,17 @@ def answer_extreme(
         watch=watch,
         **limits,
     )
-    again = _second_look(session, request, question.thing, places.cost, reserve, watch)
+    again = second_look_after(session, places.cost, reserve, question.thing, request.region, watch)
     measurement = compute_extreme(
         question,
         [located_place(place) for place in _in_part(places, session, part)],
         session.scene,
         Extent(places.coverage.share, places.coverage.recall),
-        ends[0].places[0] if ends else None,
+        ends[0].places[0] if question.reference else None,
         lambda place: again.probability(place.box_scene),
     )
+    if part is not None and part.rule:
+        measurement = replace(measurement, warnings=(*measurement.warnings, part.rule))
     costs = [*_costs(*ends), places.cost, second_look_cost(session, again)]
     return _measured_answer(session, request, measurement, costs, *ends, places=places)
 
@@ -151,33 +152,57 @@ def answer_extreme(
 def answer_part_count(
     session: SceneSession, request: AskRequest, question: PartCount, watch: Watcher | None = None
 ) -> Answer:
-    """The answer to a question for a number in a half or quarter of the scene.
+    """The answer to a question for a number in a part of the scene, or whether there is any.
 
-    It is counted as by ``count``, by default within the tiles that one answer of the model takes.
+    A number is counted as by ``count``, by default within the tiles that one answer of the model
+    takes; whether there is any is looked for as by ``find``. A quarter of the tiles may go to the
+    place around which the part lies; where that is not found, the answer says so.
 
     Raises:
-        GeometryError: If the part shares nothing with the region of the question.
-        GeoFoveaError: As ``count_places`` does.
+        GeometryError: If the part shares nothing with the region of the question, or its distance
+            is in meters and the scene does not say how long one is.
+        GeoFoveaError: As ``count_places`` and ``find_places`` do.
     """
-    limits = {"tiles": session.host.default_budget.tiles} | own_limits(session.host, request)
-    count = count_places(
-        session,
-        question.thing,
-        region=question.part.region(session.scene, request.region),
-        region_name=question.part.text,
-        watch=watch,
-        **limits,
-    )
-    answer = places_as_answer(session, request, count)
-    note = (
-        f"the number is an estimate for {question.part.text} of the scene: {count.text}; what its "
-        "edge cuts may count on both sides"
-    )
-    north = () if question.part.is_known_in(session.scene) else (NORTH_AT_TOP,)
-    return replace(answer, text=f"{count.value:.0f}", warnings=(note, *north, *answer.warnings))
+    limits, ends = own_limits(session.host, request), list[Measurement]()
+    if not question.is_yes_no:
+        limits = {"tiles": session.host.default_budget.tiles} | limits
+    if isinstance(question.part, Surroundings):
+        question.part.check(session.scene)
+        end, limits = _reference(session, request, question.part.reference, limits, watch)
+        if not end.text:
+            missing = not_located(request.question, end, session.scene)
+            return _measured_answer(session, request, missing, _costs(end))
+        ends.append(end)
+    part = _placed(question.part, ends)
+    region, where = part.region(session.scene, request.region), f"{part.where} of the scene"
+    where = part.where if ends else where
+    if question.is_yes_no:
+        places = find_places(session, question.thing, region=region, watch=watch, **limits)
+        answer = places_as_answer(session, request, places)
+        text = "yes" if places else "no"
+        note = f"{len(places) or 'none'} found {where}, which is looked at as by find"
+    else:
+        count = count_places(
+            session, question.thing, region=region, region_name=part.text, watch=watch, **limits
+        )
+        answer, text = places_as_answer(session, request, count), f"{count.value:.0f}"
+        note = (
+            f"the number is an estimate of what lies {where}: {count.text}; what the edge of that "
+            "cuts may count on both sides"
+        )
+    north = () if part.is_known_in(session.scene) else (NORTH_AT_TOP,)
+    notes = (note, *filter(None, (part.rule,)), *north, *(w for e in ends for w in e.warnings))
+    cost = functools.reduce(Cost.before, [*_costs(*ends), answer.cost])
+    warnings = tuple(dict.fromkeys((*notes, *answer.warnings)))
+    return replace(answer, text=text, cost=cost, warnings=warnings)
 
 
-def _in_part(places: Places, session: SceneSession, part: ScenePart | None) -> Sequence[Place]:
+def _placed(part: Part, ends: Sequence[Measurement]) -> Part:
+    """A part of the scene, laid around the place that was found if it is named by one."""
+    return part.at(ends[0].places[0]) if isinstance(part, Surroundings) else part
+
+
+def _in_part(places: Places, session: SceneSession, part: Part | None) -> Sequence[Place]:
     """The places whose centers lie in a part of the scene; all of them where none is named."""
     if part is None:
         return places
@@ -187,47 +212,6 @@ def _in_part(places: Places, session: SceneSession, part: ScenePart | None) -> S
 
 def _costs(*ends: Measurement) -> list[Cost]:
     return [end.cost for end in ends if end.cost is not None]
-
-
-def _reserve(
-    session: SceneSession, question: Superlative, limits: dict[str, Any]
-) -> dict[str, int]:
-    """What is kept from the search for a second look: a quarter at most, never its first tile."""
-    per_tile = session.host.grid[0] * session.host.grid[1]
-    tiles = question.count + MOST_REFUTED
-    wanted = {"tiles": tiles, "tokens": per_tile * tiles}
-    least = {"tiles": 1, "tokens": per_tile}
-    return {
-        name: max(0, min(count, limits[name] // _SHARE, limits[name] - least[name]))
-        if name in limits
-        else count
-        for name, count in wanted.items()
-    }
-
-
-def _second_look(
-    session: SceneSession,
-    request: AskRequest,
-    phrase: str,
-    search: Cost,
-    reserve: dict[str, int],
-    watch: Watcher | None,
-) -> SecondLook:
-    """What looks again, with all that a search left."""
-    direct = DirectCalls(session.host, session.tiles)
-    calls = watched_calls(direct, watch, session.pyramid)
-    usage = QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now))
-    allowed, seconds = search.budget, search.budget.seconds
-    left = Budget(
-        tiles=max(1, allowed.tiles + reserve["tiles"] - search.tiles_encoded),
-        tokens=max(1, allowed.tokens + reserve["tokens"] - search.tokens_llm),
-        seconds=None if seconds is None else max(1e-3, seconds - search.seconds["total"]),
-        host_ram_mb=allowed.host_ram_mb,
-    )
-    most = left.tiles if reserve["tiles"] else 0
-    return SecondLook(
-        *(session.tiles, session.pyramid, phrase, calls, usage, left, most), region=request.region
-    )
 
 
 def places_as_answer(session: SceneSession, request: AskRequest, result: Places | Count) -> Answer:
@@ -269,7 +253,7 @@ def _reference(
     limits: dict[str, Any],
     watch: Watcher | None,
 ) -> tuple[Measurement, dict[str, Any]]:
-    """Where the place lies from which distances are measured, and what that leaves of limits."""
+    """Where the place lies that is measured from, and what that leaves of limits."""
     own = session.host.default_budget
     if (tiles := limits.get("tiles")) is not None:
         if tiles < 2:

@@ -12,18 +12,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import shapely.affinity
 
-from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.watching import Watcher, watched_calls
 from geofovea.pipeline.hosts.base import SupportsImages
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.looking import TileLooker, tokens_in, within
 from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.presence import PresenceAsker, presence_words
+from geofovea.pipeline.relations.extremes import MOST_REFUTED
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.cancellation import check_cancelled
 from geofovea.regionfocus.budget import Budget
@@ -31,7 +35,10 @@ from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.shifted_reader import ShiftedReader
 
-__all__ = ["SecondLook", "look_again"]
+__all__ = ["SecondLook", "kept_for_second_look", "look_again", "second_look_after"]
+
+# of a budget, at most, for second looks at what is named
+_SHARE = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +107,62 @@ class SecondLook:
         clock, seconds = self.usage.clock, self.budget.seconds
         in_time = seconds is None or clock.now() - clock.started < seconds
         return in_time and self.looked < min(self.most, self.budget.tiles)
+
+
+def kept_for_second_look(
+    session: SceneSession, count: int, limits: Mapping[str, Any]
+) -> dict[str, int]:
+    """What is kept from a search for a second look: a quarter at most, never its first tile.
+
+    Args:
+        session: The scene and the model.
+        count: How many places will be named.
+        limits: Of the search, by name.
+    """
+    per_tile = session.host.grid[0] * session.host.grid[1]
+    tiles = count + MOST_REFUTED
+    wanted = {"tiles": tiles, "tokens": per_tile * tiles}
+    least = {"tiles": 1, "tokens": per_tile}
+    return {
+        name: max(0, min(count, limits[name] // _SHARE, limits[name] - least[name]))
+        if name in limits
+        else count
+        for name, count in wanted.items()
+    }
+
+
+def second_look_after(
+    session: SceneSession,
+    search: Cost,
+    reserve: Mapping[str, int],
+    phrase: str,
+    region: Region | None,
+    watch: Watcher | None,
+) -> SecondLook:
+    """What looks again, with all that a search left.
+
+    Args:
+        session: The scene and the model.
+        search: What the search took.
+        reserve: What was kept from it.
+        phrase: What was looked for.
+        region: What alone is shown; None for the whole scene.
+        watch: Hears of these looks.
+    """
+    direct = DirectCalls(session.host, session.tiles)
+    calls = watched_calls(direct, watch, session.pyramid)
+    usage = QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now))
+    allowed, seconds = search.budget, search.budget.seconds
+    left = Budget(
+        tiles=max(1, allowed.tiles + reserve["tiles"] - search.tiles_encoded),
+        tokens=max(1, allowed.tokens + reserve["tokens"] - search.tokens_llm),
+        seconds=None if seconds is None else max(1e-3, seconds - search.seconds["total"]),
+        host_ram_mb=allowed.host_ram_mb,
+    )
+    most = left.tiles if reserve["tiles"] else 0
+    return SecondLook(
+        *(session.tiles, session.pyramid, phrase, calls, usage, left, most), region=region
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,4 +1,4 @@
-"""Which questions ask how many of something there are at one place, or in a half of the scene.
+"""Which questions ask how many of something there are at one place or in an area, or whether any.
 
 As in the grammar of named places, a question that none of the sentences below fits as a whole is
 left to the model.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from geofovea.pipeline.inference.prompts.presence import singular_of
 from geofovea.pipeline.relations.names import is_name
-from geofovea.pipeline.relations.parts import ScenePart, split_part
 from geofovea.pipeline.relations.superlatives import is_class
+from geofovea.pipeline.relations.surroundings import Part, split_area
 from geofovea.pipeline.relations.wording import plain_question
 
 __all__ = ["PartCount", "parse_part_count", "parse_place_count"]
@@ -38,6 +38,9 @@ _IN_PART = tuple(
         (r"count(?: all)?(?: of)?(?: the)?", ""),
     )
 )
+_ANY_IN_PART = re.compile(
+    rf"(?:(?:is|are) there|(?:can|do) (?:you|we) see) (?:any |an? |some )?{_THING}(?: visible)?"
+)
 _NO_PLACE = re.compile(
     r"\b(?:with|without|of|from|near|area|region|world|north|south|east|west|middle|corner|edge|"
     r"side|center|centre|foreground|background|bottom|last|next)\b"
@@ -54,15 +57,17 @@ _NO_THING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PartCount:
-    """A question for the number of something in a half or quarter of the scene.
+    """A question for the number of something in a part of the scene or around a place.
 
     Attributes:
         thing: What is counted, in the singular.
         part: Where.
+        is_yes_no: Whether it is only asked if there is any.
     """
 
     thing: str
-    part: ScenePart
+    part: Part
+    is_yes_no: bool = False
 
 
 def parse_place_count(question: str) -> str | None:
@@ -80,18 +85,20 @@ def parse_place_count(question: str) -> str | None:
 
 
 def parse_part_count(question: str) -> PartCount | None:
-    """What is to be counted in a half or quarter of the scene; None where that is not asked.
+    """What is to be counted in a part of the scene or around a place; None where it is not asked.
 
     Args:
         question: English, in any case and spacing.
     """
-    split = split_part(plain_question(question))
+    split = split_area(plain_question(question))
     if split is None:
         return None
     text, part = split
     match = next(filter(None, (sentence.fullmatch(text) for sentence in _IN_PART)), None)
-    if match is None:
+    any_match = _ANY_IN_PART.fullmatch(text)
+    found = match or any_match
+    if found is None:
         return None
-    thing = match["thing"]
+    thing = found["thing"]
     is_counted = is_class(thing) and not _NO_THING.search(thing)
-    return PartCount(singular_of(thing), part) if is_counted else None
+    return PartCount(singular_of(thing), part, is_yes_no=match is None) if is_counted else None

@@ -128,7 +128,7 @@ def compute_extreme(
         compared += f", {_counted(len(checked.refuted))} refuted by a second look"
     if len(ranking) < question.count:
         wanted = "" if question.count == 1 else f", {question.count} are wanted"
-        within = "" if question.part is None else f" in {question.part.text}"
+        within = "" if question.part is None else f" {question.part.where}"
         sentence = f"not enough to compare of {question.thing!r}{within}{wanted}: {compared}"
         left = [each.place for each in ranking]
         missing = () if left else (question.thing,)
@@ -159,22 +159,28 @@ def compute_extreme(
     )
 
 
-def not_located(question: Superlative, reference: Measurement, scene: Scene) -> Measurement:
-    """What is told where the place from which distances are measured was not found, or is several.
+def not_located(words: str, reference: Measurement, scene: Scene) -> Measurement:
+    """What is told where the place that is measured from was not found, or is several.
 
     Args:
-        question: What is asked.
+        words: The question as it was asked.
         reference: Of that place alone, without a number.
         scene: The scene.
     """
     plane = Plane.of(scene, reference.places)
-    return _measurement(
-        question,
+    return Measurement(
+        words,
+        _KIND,
+        "",
         reference.sentence,
-        plane,
-        places=reference.places,
-        missing=reference.missing,
-        warnings=reference.warnings,
+        0.0,
+        (),
+        reference.places,
+        reference.missing,
+        (),
+        scene,
+        plane.is_on_ground,
+        reference.warnings,
     )
 
 

@@ -13,8 +13,8 @@ from typing import Literal
 from geofovea.errors import QuestionError
 from geofovea.pipeline.inference.prompts.presence import singular_of
 from geofovea.pipeline.relations.names import ABSTRACT, NUMBERS, is_line, is_name
-from geofovea.pipeline.relations.parts import ScenePart, split_part
 from geofovea.pipeline.relations.place_question import PlaceQuestion
+from geofovea.pipeline.relations.surroundings import Part, Surroundings, split_area
 from geofovea.pipeline.relations.vocabulary import COMPASS, SIZES, plain_direction
 from geofovea.pipeline.relations.wording import plain_question
 from geofovea.regionfocus.search.router import DIRECTION
@@ -102,7 +102,8 @@ class Superlative:
         reference: The place from which a distance is measured; empty for other measures.
         is_most: Whether the largest or farthest is meant, and not the smallest or nearest.
         count: How many are wanted.
-        part: The half or quarter of the scene in which they are compared; None for all of it.
+        part: The part of the scene, or the surroundings of a place, in which they are compared;
+            None for all of it.
 
     Raises:
         QuestionError: If a direction or a reference is missing or too many, or none is wanted.
@@ -115,7 +116,7 @@ class Superlative:
     reference: str = ""
     is_most: bool = True
     count: int = 1
-    part: ScenePart | None = None
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         fits = bool(self.direction) == (self.measure == "direction")
@@ -130,13 +131,18 @@ class Superlative:
     @property
     def extreme(self) -> str:
         """What makes a place the one that is meant: ``farthest north``, ``of the largest area``."""
-        within = "" if self.part is None else f" in {self.part.text}"
+        within = "" if self.part is None else f" {self.part.where}"
         if self.measure == "direction":
             return f"farthest {self.direction}{within}"
         if self.measure == "distance":
             way = "farthest from" if self.is_most else "nearest to"
             return f"{way} the {self.reference}{within}"
         return f"of the {'largest' if self.is_most else 'smallest'} {self.measure}{within}"
+
+    @property
+    def place(self) -> str:
+        """The place that has to be found before things are compared; empty where there is none."""
+        return self.part.reference if isinstance(self.part, Surroundings) else self.reference
 
     @property
     def names_north(self) -> bool:
@@ -157,10 +163,13 @@ def parse_superlative(question: str) -> Superlative | None:
             too.
     """
     text = plain_question(question)
-    if split := split_part(text):
-        text, part = split
-        parsed = _parsed(question, text)
-        return None if parsed is None else replace(parsed, part=part)
+    if split := split_area(text):
+        rest, part = split
+        parsed = _parsed(question, rest)
+        # of two places one would be looked for alone
+        if parsed is None or (parsed.reference and isinstance(part, Surroundings)):
+            return None
+        return replace(parsed, part=part)
     return _parsed(question, text)
 
 

@@ -24,6 +24,7 @@ from geofovea.pipeline.session.answer_warnings import (
     uncalibrated_warnings,
 )
 from geofovea.pipeline.session.model_choice import is_beyond
+from geofovea.pipeline.session.place_counts import area_warnings
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
 from geofovea.pipeline.system.memory import peak_rss_mb
@@ -91,6 +92,7 @@ def assemble_answer(
             lambda: absence_warnings(host, plan.question, result, items, scene, pyramid),
             (),
         )
+        warned += after.attempt("the note on the area", lambda: area_warnings(plan), ())
     worked = _work_warnings(host, plan, reduced, usage, seconds["total"], peak_mb)
     warnings = (*warned, *doubts, *worked, *notes, *after.warnings)
     if measurement is not None:

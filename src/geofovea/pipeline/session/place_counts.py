@@ -1,6 +1,6 @@
 """How many there are of something at one place: found one by one in the tiles of the search.
 
-In a half or quarter of the scene they are counted as by ``count``.
+In a part of the scene, and around a named place, they are counted as by ``count``.
 
 Only models whose errors of detection were measured count so; the others read the number from all
 tokens at once.
@@ -16,6 +16,7 @@ from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.relations.counts import PartCount, parse_part_count, parse_place_count
+from geofovea.pipeline.relations.surroundings import unread_area
 from geofovea.pipeline.session.doors import door_to
 from geofovea.pipeline.session.measuring import leaves_all_to_model
 from geofovea.pipeline.session.plan import AnswerPlan
@@ -24,7 +25,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["asks_of_part", "counted_or_read"]
+__all__ = ["area_warnings", "asks_of_part", "counted_or_read"]
 
 _SEVERAL = 2
 
@@ -72,6 +73,17 @@ def counted_or_read(
 def asks_of_part(plan: AnswerPlan, host: Host) -> PartCount | None:
     """What a plan asks to be counted in a part of the scene; None where the model answers it."""
     return parse_part_count(plan.question) if _is_counted(plan, host) else None
+
+
+def area_warnings(plan: AnswerPlan) -> tuple[str, ...]:
+    """A sentence about an area that a question names and that the model has to make out itself."""
+    if leaves_all_to_model(plan) or (words := unread_area(plan.question)) is None:
+        return ()
+    return (
+        f"{words!r} was left to the model, which may answer about another area: only numbers, "
+        "presence and extremes are computed within a part of the scene, on one side of a named "
+        "place or within a distance of it; limit other questions with region=",
+    )
 
 
 def _larger(counted: ReducedAnswer, read: ReducedAnswer) -> ReducedAnswer:

@@ -38,6 +38,7 @@ _PARAMETERS = {
     "max_tiles": "tiles",
     "max_tokens": "tokens",
     "timeout": "seconds",
+    "region": "regions",
     "layer": "region_layer",
     "crs": "region_crs",
     "question": "questions",
