@@ -204,6 +204,11 @@ def test_a_date_that_shows_no_data_is_not_answered_about(make_pair, dated_paths,
         QUESTION, budget=Budget(tiles=60, tokens=90)
     )
     assert any(f"saw nothing of {empty}" in warning for warning in answer.warnings)
+    cost = answer.answer.cost
+    assert [each.tiles_encoded > 0 for each in answer.costs] == [True, True, False]
+    assert cost.tiles_encoded == sum(each.tiles_encoded for each in answer.costs)
+    assert cost.tiles_encoded == sum(cost.tiles_by_level.values())
+    assert cost.tokens_total == 2 * sum(len(look.token_scores) for look in answer.answer.looks)
 
 
 def test_light_alone_moves_no_focus(make_pair, dated_paths, tmp_path):

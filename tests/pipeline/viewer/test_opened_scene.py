@@ -1,5 +1,8 @@
 """One call opens a scene to be asked; numbers of tiles and tokens need no budget object."""
 
+import inspect
+from typing import get_args
+
 import pytest
 import rasterio.shutil
 from pipeline_toys import QUESTION
@@ -89,3 +92,16 @@ def test_types_of_public_signatures_are_public():
     question_types = {"Host", "EndpointSettings", "SpendLimit", "StopAt", "Region", "Budget", "Box"}
     assert answer_types | question_types | {"AskRequest"} <= set(gf.__all__)
     assert gf.load_model is gf.load_host
+
+
+@pytest.mark.parametrize("opening", [gf.open, gf.open_stack, gf.open_pair])
+def test_an_editor_completes_all_that_a_model_is_loaded_by(opening):
+    function = inspect.unwrap(opening)
+    (name,) = [
+        p.name for p in inspect.signature(function).parameters.values() if p.kind == p.VAR_KEYWORD
+    ]
+    (options,) = get_args(eval(function.__annotations__[name], function.__globals__))
+    loading = set(inspect.signature(gf.load_host).parameters) - {"name", "endpoint"}
+    passed_on = set(inspect.signature(gf.open_stack).parameters) - {"scenes", "dates", "loading"}
+    expected = loading | (passed_on if opening is gf.open_pair else set())
+    assert options.__optional_keys__ == expected

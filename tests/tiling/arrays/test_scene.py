@@ -372,9 +372,9 @@ REFUSED = {
     ),
     "no rows": (xr.DataArray(IMAGE[:, :0], dims=("band", "y", "x")), "is empty"),
     "no bands": (xr.DataArray(IMAGE[:0], dims=("band", "y", "x")), "is empty"),
-    "words": (xr.DataArray(np.full((4, 4), "a"), dims=("y", "x")), "allowed are integers"),
-    "objects": (xr.DataArray(np.full((4, 4), None), dims=("y", "x")), "allowed are integers"),
-    "days": (xr.DataArray(np.zeros((4, 4), "M8[ns]"), dims=("y", "x")), "allowed are integers"),
+    "words": (xr.DataArray(np.full((4, 4), "a"), dims=("y", "x")), "must be integers"),
+    "objects": (xr.DataArray(np.full((4, 4), None), dims=("y", "x")), "must be integers"),
+    "days": (xr.DataArray(np.zeros((4, 4), "M8[ns]"), dims=("y", "x")), "must be integers"),
     "truth": (xr.DataArray(np.zeros((4, 4), bool), dims=("y", "x")), "bool"),
     "uneven steps": (
         xr.DataArray(IMAGE[0], {"x": np.arange(9.0) ** 2, "y": np.arange(8)}, ("y", "x")),
@@ -408,16 +408,16 @@ REFUSED = {
     "an unknown CRS": (
         xr.DataArray(IMAGE[0], dims=("y", "x"), attrs={"crs": "EPSG:nowhere"}), "PROJ does not know"
     ),
-    "an empty Dataset": (xr.Dataset(), "allowed are"),
+    "an empty Dataset": (xr.Dataset(), "not the bands of one image; a scene is"),
     "two grids": (
-        xr.Dataset({"a": (("y", "x"), IMAGE[0]), "b": (("lat", "lon"), IMAGE[0])}), "allowed are"
+        xr.Dataset({"a": (("y", "x"), IMAGE[0]), "b": (("lat", "lon"), IMAGE[0])}), "a scene is"
     ),
     "two images": (
-        xr.Dataset({"a": (("c", "y", "x"), IMAGE), "b": (("c", "y", "x"), IMAGE)}), "allowed are"
+        xr.Dataset({"a": (("c", "y", "x"), IMAGE), "b": (("c", "y", "x"), IMAGE)}), "a scene is"
     ),
     "an empty tree": (xr.DataTree(), "no image"),
-    "a list": ([1, 2], "allowed are"),
-    "a number": (7, "allowed are"),
+    "a list": ([1, 2], "an object of type list is not a scene; give a path"),
+    "a number": (7, "an object of type int is not a scene; give a path"),
     "a numpy array of few pixels": (IMAGE, "both its first and its last axis"),
 }  # fmt: skip
 
@@ -459,6 +459,54 @@ def test_tables_beside_a_picture_are_left_out_and_told(texture):
     assert scene.count == 1
     assert any("'name' ('station', 'letter')" in told for told in scene.warnings)
     assert_same_tiles(reader_of(dataset), reader_of(dataset[["picture"]]))
+
+
+@pytest.mark.parametrize(
+    ("attrs", "beside", "told"),
+    [
+        ({"ancillary_variables": "beside"}, {}, "describe others were left out: 'beside'"),
+        ({"cell_measures": "area: beside"}, {}, "describe others were left out: 'beside'"),
+        ({"coordinates": "beside"}, {}, ""),
+        ({}, {"units": "degrees_north"}, ""),
+        ({}, {"standard_name": "longitude"}, ""),
+    ],
+)
+def test_what_describes_a_picture_is_no_band_of_it(texture, attrs, beside, told):
+    image = texture(40, 50, 2)
+    picture, other = (("y", "x"), image[0], attrs), (("y", "x"), image[1], beside)
+    dataset = xr.Dataset({"picture": picture, "beside": other})
+    scene = open_scene(dataset)
+    assert scene.count == 1
+    assert told in "".join(scene.warnings)
+    assert_same_tiles(reader_of(xr.Dataset({"picture": picture})), reader_of(dataset))
+    # who names it alone wants it
+    assert open_scene(xr.Dataset({"beside": other})).count == 1
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        [{"scale_factor": 1e-4, "add_offset": -0.1}, {"scale_factor": 2e-4}],
+        [{"scale_factor": np.float32([0.5])}, {"add_offset": np.int16(7)}],
+        [{"scales": (0.5, 2.0), "offsets": (3.0, 0.0)}] * 2,
+    ],
+)
+def test_an_index_of_stored_numbers_is_that_of_the_decoded_ones(packed):
+    stored = np.random.default_rng(4).integers(1000, 9000, (2, 40, 50)).astype("int16")
+    names = ("red", "nir")
+    raw = {n: (("y", "x"), stored[i], packed[i]) for i, n in enumerate(names)}
+    decoded = {}
+    for i, name in enumerate(names):
+        scale, offset = packed[i].get("scale_factor", 1), packed[i].get("add_offset", 0)
+        if "scales" in packed[i]:
+            scale, offset = packed[i]["scales"][i], packed[i]["offsets"][i]
+        decoded[name] = (("y", "x"), stored[i] * np.float64(scale) + offset)
+
+    def tiles_of(variables):
+        scene = open_scene(xr.Dataset(variables))
+        return TileReader(scene, scene.pyramid(64), plan_radiometry(scene, composite="ndvi"))
+
+    assert_same_tiles(tiles_of(raw), tiles_of(decoded), tolerance=1)
 
 
 @pytest.mark.parametrize("names", [("lat", "lon"), ("nav_lat", "nav_lon"), ("XLAT", "XLONG")])

@@ -53,6 +53,8 @@ FILES = {
     "bzip2": (bz2.compress(b"II*\0"), "bzip2; extract"),
     "xz": (lzma.compress(b"II*\0"), "xz; extract"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "xarray.*subdataset"),
+    "HDF5 after a block": (bytes(512) + b"\x89HDF\r\n\x1a\n", "HDF5.*xarray.*subdataset"),
+    "metadata of Zarr": (b'{\n "zarr_format": 2\n}', r"describes a Zarr store.*open_zarr\(FOLDER"),
     "netCDF": (b"CDF\x01" + bytes(100), "xarray.*subdataset"),
     "GRIB": (b"GRIB" + bytes(100), "xarray.*subdataset"),
     "PDF": (b"%PDF-1.7", "PDF.*export"),

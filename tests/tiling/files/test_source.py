@@ -46,6 +46,7 @@ INLINE_VRT = '<VRTDataset rasterXSize="8" rasterYSize="8"></VRTDataset>'
         ("GTIFF_DIR:off:8:scene.tif", "gdal_translate"),
         ("GTIFF_DIR:2:/vsicurl/http://127.0.0.1:9/scene.tif", "download"),
         ("NETCDF:scene.nc:band", "gdal_translate"),
+        ('HDF5:"scene.h5"://band', "GDAL subdataset.*gdal_translate"),
     ],
 )
 def test_a_name_that_is_not_a_plain_file_is_refused_with_advice(name, advice):

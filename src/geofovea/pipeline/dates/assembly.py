@@ -110,14 +110,15 @@ def _cost(
     peak_mb: float,
     budget: Budget,
 ) -> Cost:
-    """What all dates cost together: each looks at the same places, and has a set of tokens."""
-    dates = len(sets)
-    by_level = {look.level: dates * len(look.tokens.tiles) for look in descent.looks}
+    """What all dates cost together: each looks at the same places, and shows some of them."""
+    encoded = {look.level: stack.tiles_encoded(look.tiles) for look in descent.looks}
+    # tiles that show nothing were read and found empty, not encoded
+    by_level = {level: tiles for level, tiles in encoded.items() if tiles}
     return Cost(
         tiles_read=sum(usage.tiles_read for usage in stack.usages),
         tiles_encoded=sum(by_level.values()),
         tiles_by_level=by_level,
-        tokens_total=dates * sum(len(look.tokens) for look in descent.looks),
+        tokens_total=sum(stack.tokens_shown(look.tokens) for look in descent.looks),
         tokens_llm=sum(map(len, sets)),
         seconds=seconds,
         peak_rss_mb=peak_mb,

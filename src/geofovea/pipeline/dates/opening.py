@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from geofovea.pipeline.dates.scene_date import GivenDate
 from geofovea.pipeline.dates.session import StackSession
 from geofovea.pipeline.dates.stack import make_stack
-from geofovea.pipeline.hosts.load_options import AUTO
+from geofovea.pipeline.hosts.load_options import AUTO, Loading
 from geofovea.pipeline.session.ask import host_of
 from geofovea.tiling.scene import Scene
 
@@ -23,12 +23,23 @@ if TYPE_CHECKING:
 __all__ = ["open_pair", "open_stack"]
 
 
+class StackOptions(Loading, total=False):
+    """The options of ``open_stack`` that ``open_pair`` passes on."""
+
+    model: str | Host
+    endpoint: EndpointSettings | str | None
+    bands: tuple[int, ...] | None
+    composite: str | None
+    band_map: Mapping[str, int] | None
+    match_light: bool
+
+
 def open_pair(
     before: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset,
     after: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset,
     *,
     dates: tuple[GivenDate | None, GivenDate | None] | None = None,
-    **options: Any,
+    **options: Unpack[StackOptions],
 ) -> StackSession:
     """Open one place at two dates for any number of questions.
 
@@ -62,7 +73,7 @@ def open_stack(
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
     match_light: bool = True,
-    **loading: Any,
+    **loading: Unpack[Loading],
 ) -> StackSession:
     """Open one place at several dates for any number of questions.
 
@@ -85,7 +96,7 @@ def open_stack(
     started = time.perf_counter()
     stack = make_stack(scenes, dates)
     open_seconds = time.perf_counter() - started
-    host = host_of(model, stack.reference_scene, endpoint, **{"device": AUTO} | loading)
+    host = host_of(model, stack.reference_scene, endpoint, **Loading(device=AUTO) | loading)
     return StackSession(
         stack,
         host,

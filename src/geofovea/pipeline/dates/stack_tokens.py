@@ -72,6 +72,14 @@ class StackTokens:
             entries.clear()
             usage.entries.clear()
 
+    def tiles_encoded(self, tiles: Sequence[Tile]) -> int:
+        """Of how many of these tiles there are tokens, each date counted for itself."""
+        return sum(tile in entries for entries in self._entries for tile in tiles)
+
+    def tokens_shown(self, tokens: TokenSet) -> int:
+        """How many tokens all dates together have at the places of some tokens."""
+        return sum(int(self.at(date, tokens)[1].sum()) for date in range(len(self._sources)))
+
     def at(self, date: int, tokens: TokenSet) -> tuple[Tensor, Tensor]:
         """Features at one date of the places of some tokens.
 

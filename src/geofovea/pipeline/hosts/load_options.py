@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypedDict
 
 from geofovea._arguments import check_flag, is_whole, shown
 from geofovea.errors import MissingExtraError, ModelError
@@ -19,6 +19,7 @@ __all__ = [
     "QUANTIZATIONS",
     "THINKING",
     "LoadOptions",
+    "Loading",
 ]
 
 AUTO = "auto"
@@ -32,6 +33,21 @@ LONGEST_ANSWER = 4096
 THINKING = ("off", "room")
 """What becomes of the thought of a model that would think before it answers."""
 POSITIONS = ("compact", "original", "scene")
+
+
+class Loading(TypedDict, total=False):
+    """How a model that is named is loaded, as keyword arguments; see ``LoadOptions``."""
+
+    device: str
+    dtype: str | None
+    device_map: str | None
+    quantization: str | None
+    positions: str | None
+    answer_tokens: int | None
+    threads: int | None
+    thinking: str | None
+    thought_tokens: int | None
+    compile_decode: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.answers.answer import Answer
@@ -14,6 +14,7 @@ from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
 from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.load_options import Loading
 from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.model_choice import AUTO, chosen_model
 from geofovea.pipeline.session.session import SceneSession
@@ -241,9 +242,7 @@ def host_of(
     model: str | os.PathLike[str] | Host,
     scene: Scene,
     endpoint: EndpointSettings | str | None = None,
-    *,
-    threads: int | None = None,
-    **loading: Any,
+    **loading: Unpack[Loading],
 ) -> Host:
     """The model of a question: loaded by its name, or as it is.
 
@@ -251,8 +250,8 @@ def host_of(
         model: A name, the path of a folder, or a loaded host.
         scene: What it is asked about; see ``chosen_model``.
         endpoint: Where ``openai:NAME`` is: an address or its settings.
-        threads: How many threads compute; None leaves those of a loaded host.
-        loading: How a model that is named is loaded; see ``load_host``.
+        loading: How a model that is named is loaded; see ``load_host``. A loaded host takes
+            ``threads`` alone.
 
     Raises:
         NoModelError: If no model is named, and the scene is not synthetic.
@@ -270,12 +269,12 @@ def host_of(
             loading["device"] = read_configuration().get("device") or AUTO
         if isinstance(endpoint, str):
             endpoint = EndpointSettings(endpoint)
-        return load_host(name, endpoint=endpoint, threads=threads, **loading)
+        return load_host(name, endpoint=endpoint, **loading)
     if not isinstance(model, Host):
         raise ModelError(
             f"model={model!r:.60} is neither the name of a model nor a loaded one; give "
             "'embedded', a folder, a hub id, openai:NAME, or what geofovea.load_host returns"
         )
-    if threads is not None:
+    if (threads := loading.get("threads")) is not None:
         set_threads(model, threads)
     return model

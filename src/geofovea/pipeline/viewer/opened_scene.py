@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from geofovea.errors import SceneError
 from geofovea.pipeline.engine.memory_options import MemoryOptions
-from geofovea.pipeline.hosts.load_options import AUTO
+from geofovea.pipeline.hosts.load_options import AUTO, Loading
 from geofovea.pipeline.session.ask import host_of
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer.show import show
@@ -55,7 +55,7 @@ def open_session(
     allow_remote: bool = False,
     allowed_hosts: tuple[str, ...] = (),
     nodata: DeclaredNodata | None = None,
-    **loading: Any,
+    **loading: Unpack[Loading],
 ) -> OpenedScene:
     """Open a scene for any number of questions.
 
@@ -98,7 +98,7 @@ def open_session(
     open_seconds = time.perf_counter() - started
     return OpenedScene(
         raster,
-        host_of(model, raster, endpoint, **{"device": AUTO} | loading),
+        host_of(model, raster, endpoint, **Loading(device=AUTO) | loading),
         bands,
         composite=composite,
         band_map=band_map,

@@ -12,9 +12,9 @@ import xarray as xr
 from geofovea.errors import SceneError
 from geofovea.tiling.arrays.bands import ArrayBands
 
-__all__ = ["ALLOWED", "ArrayImage", "find_images"]
+__all__ = ["A_SCENE", "ArrayImage", "find_images"]
 
-ALLOWED = (
+A_SCENE = (
     "a path, a numpy array, a PIL image, an open rasterio dataset, or an xarray DataArray with "
     "dimensions y, x and at most one of bands, a Dataset with one variable per band, or a DataTree "
     "with a level in each group"
@@ -27,6 +27,15 @@ _DIMS = (
     ("projection_y_coordinate", "projection_x_coordinate"),
 )
 _TIME_DIMS = ("time", "t", "times", "valid_time", "date", "dates", "datetime", "year", "month")
+# attributes of CF that name variables which describe the one that has them
+_ABOUT = ("ancillary_variables", "cell_measures")
+_PLACES = ("longitude", "latitude", "grid_longitude", "grid_latitude")
+_PLACE_UNITS = tuple(
+    f"{degree}{joint}{side}"
+    for degree in ("degree", "degrees")
+    for joint in ("_", "")
+    for side in ("north", "east", "n", "e")
+)
 _BAND_DIMS = ("band", "bands", "channel", "channels", "wavelength", "variable")
 
 
@@ -76,7 +85,7 @@ def find_images(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> dict[str, Array
         return {"/": _image_of_dataset(obj, "the Dataset")}
     if isinstance(obj, xr.DataArray):
         return {"/": _image_of_array(obj)}
-    raise SceneError(f"a {type(obj).__name__} is not a scene; allowed are {ALLOWED}")
+    raise SceneError(f"an object of type {type(obj).__name__} is not a scene; give {A_SCENE}")
 
 
 def _image_of_array(array: xr.DataArray) -> ArrayImage:
@@ -117,9 +126,9 @@ def _is_band_dim(array: xr.DataArray, dim: Hashable) -> bool:
     band_dims = long or by_name[:1]
     if len(long) > 1 or (dim in long and _counts_time(array, dim)):
         raise SceneError(
-            f"a scene is one image, and the DataArray has dimensions {dict(array.sizes)}; allowed "
-            f"are rows, columns and at most one of bands: select one of {', '.join(map(str, long))}"
-            f", for example with isel({long[0]}=0)"
+            f"a scene is one image, and the DataArray has dimensions {dict(array.sizes)}; it "
+            "may have rows, columns and at most one dimension of bands: select one of "
+            f"{', '.join(map(str, long))}, for example with isel({long[0]}=0)"
         )
     return dim in band_dims
 
@@ -171,12 +180,15 @@ def _renaming(dims: list[str]) -> str:
 
 
 def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
-    dataset = _with_mappings(dataset)
+    dataset = _with_places(_with_mappings(dataset))
     names_by_dims, notes = _pictures_and_tables(dataset, name)
+    if beside := _beside_others(dataset):
+        listed = ", ".join(map(repr, beside))
+        notes = (*notes, f"variables that describe others were left out: {listed:.200}")
     if len(names_by_dims) != 1:
         raise SceneError(
             f"{name} has the variables {list(map(str, dataset.data_vars))}, which are not the "
-            f"bands of one image; allowed are {ALLOWED}: pick them, for example with "
+            f"bands of one image; a scene is {A_SCENE}: pick them, for example with "
             f"dataset[{list(dataset.data_vars)[:1]!r}]"
         )
     ((dims, names),) = names_by_dims.items()
@@ -190,7 +202,7 @@ def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
         if image.bands.band_dim is not None:
             raise SceneError(
                 f"{image.bands.name} has bands of its own beside the other variables of {name}; "
-                f"allowed are {ALLOWED}: pick it with dataset[name]"
+                f"a scene is {A_SCENE}: pick it with dataset[name]"
             )
     layers = tuple(image.bands.layers[0] for image in images)
     variables = tuple(image.obj for image in images)
@@ -231,7 +243,7 @@ def _images_of_tree(tree: xr.DataTree) -> dict[str, ArrayImage]:
         if any(variable.ndim >= 2 for variable in _pixels_of(dataset).values()):
             images[node.path] = _image_of_dataset(dataset, f"the group {node.path!r}")
     if not images:
-        raise SceneError(f"the DataTree holds no image in any group; allowed are {ALLOWED}")
+        raise SceneError(f"the DataTree holds no image in any group; a scene is {A_SCENE}")
     return images
 
 
@@ -245,8 +257,8 @@ def _bounds_of(dataset: xr.Dataset) -> dict[str, str]:
 
 
 def _pixels_of(dataset: xr.Dataset) -> dict[str, Any]:
-    """The variables that may be bands: no bounds of axes, and no grid mappings."""
-    aside = {*_bounds_of(dataset).values(), "spatial_ref", "crs"}
+    """The variables that may be bands: none that only says something about others."""
+    aside = {*_bounds_of(dataset).values(), *_beside_others(dataset), "spatial_ref", "crs"}
     return {str(key): v for key, v in dataset.data_vars.items() if str(key) not in aside}
 
 
@@ -259,3 +271,30 @@ def _with_mappings(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.set_coords(
         [n for n in mapping_names if n in dataset.data_vars and not dataset[n].ndim]
     )
+
+
+def _beside_others(dataset: xr.Dataset) -> list[str]:
+    """The variables that CF says describe another one: its quality, its error, its areas."""
+    beside: list[str] = []
+    for key, variable in dataset.data_vars.items():
+        if str(key) in beside:
+            continue
+        named = [w for attribute in _ABOUT for w in str(variable.attrs.get(attribute, "")).split()]
+        beside += [n for n in named if n in dataset.data_vars and n not in (key, *beside)]
+    return beside
+
+
+def _with_places(dataset: xr.Dataset) -> xr.Dataset:
+    """Longitudes and latitudes of pixels as coordinates, unless there is nothing else."""
+    named = {
+        word
+        for variable in dataset.data_vars.values()
+        for word in str(variable.attrs.get("coordinates", "")).split()
+    }
+    places = [n for n, v in dataset.data_vars.items() if n in named or _is_place(v)]
+    return dataset if len(places) == len(dataset.data_vars) else dataset.set_coords(places)
+
+
+def _is_place(variable: xr.DataArray) -> bool:
+    units = str(variable.attrs.get("units", "")).lower()
+    return str(variable.attrs.get("standard_name", "")) in _PLACES or units in _PLACE_UNITS

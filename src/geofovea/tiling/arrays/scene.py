@@ -19,6 +19,7 @@ from geofovea.tiling.arrays.georeference import read_georeference
 from geofovea.tiling.arrays.images import ArrayImage, find_images
 from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
 from geofovea.tiling.arrays.overviews import levels_of_images
+from geofovea.tiling.arrays.packing import band_packings
 from geofovea.tiling.arrays.pictures import as_xarray, picture_warnings
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
 from geofovea.tiling.arrays.valid_range import valid_ranges
@@ -94,6 +95,7 @@ def _scene(
         overview_levels=overview_levels,
         palette=palette,
         names=native.names,
+        packings=band_packings(native),
     )
     all_attrs = {str(k): v for k, v in (dict(attrs) | dict(native.obj.attrs)).items()}
     return Scene(

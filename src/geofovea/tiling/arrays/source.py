@@ -40,6 +40,7 @@ class ArraySource(Source):
         overview_levels: The level of each overview that the scene reports.
         palette: Colors of the indexes of a palette image.
         names: Names of the bands; empty if unknown.
+        packings: ``(scale, offset)`` of each band; empty where all are ``(1, 0)``.
     """
 
     has_exact_masks: ClassVar[bool] = True
@@ -49,6 +50,7 @@ class ArraySource(Source):
     overview_levels: tuple[int, ...] = field(kw_only=True, default=())
     palette: tuple[tuple[int, ...], ...] = field(kw_only=True, default=())
     names: tuple[str, ...] = field(kw_only=True, default=())
+    packings: tuple[tuple[float, float], ...] = field(kw_only=True, default=())
 
     def handle(self, overview_level: int | None = None) -> ArrayHandle:
         """What reads the native image, or an overview by its index."""
@@ -67,7 +69,9 @@ class ArrayHandle:
         self.dtypes = (self._levels.native.dtype.name,) * self.count
         self.nodata = next((n for n in self._levels.missing.nodata if n is not None), None)
         self.descriptions = source.names or (None,) * self.count
-        self.scales, self.offsets = (1.0,) * self.count, (0.0,) * self.count
+        packings = source.packings or ((1.0, 0.0),) * self.count
+        self.scales = tuple(scale for scale, _ in packings)
+        self.offsets = tuple(offset for _, offset in packings)
 
     # what a file says beyond its pixels, an array says in other ways or not at all
     def __enter__(self) -> Self:

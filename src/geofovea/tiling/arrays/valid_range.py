@@ -11,6 +11,7 @@ import numpy as np
 from geofovea.tiling.arrays.bands import meant_dtype, meant_type
 from geofovea.tiling.arrays.fill_values import declared_numbers
 from geofovea.tiling.arrays.images import ArrayImage
+from geofovea.tiling.arrays.packing import PackingError, is_packed, packing
 from geofovea.tiling.marks import Number, ValidRange, out_of_type
 
 __all__ = ["valid_ranges"]
@@ -58,7 +59,7 @@ def valid_ranges(image: ArrayImage) -> tuple[tuple[ValidRange | None, ...], tupl
             try:
                 found = _in_numbers_of(obj, _declared({key: obj.attrs[key] for key in keys}))
                 note = f"pixels {found.outside} are missing, for the array declares {names}"
-            except _UnusableError as error:
+            except (_UnusableError, PackingError) as error:
                 note = (
                     f"the array declares {names}, which is not applied: {error}; set numbers that "
                     "are not valid to NaN, for example with where()"
@@ -106,15 +107,15 @@ def _in_numbers_of(obj: Any, declared: _Declared) -> ValidRange:
     bounds = declared.low, declared.high
     if not of_decoded:
         bounds = _as_meant(bounds[0], obj, stored), _as_meant(bounds[1], obj, stored)
-    if not of_decoded and _is_packed(obj.encoding):
+    if not of_decoded and is_packed(obj.encoding):
         # stored whole numbers lie a step apart, and decoding rounds each of them
-        step = abs(_packing(obj.encoding)[0]) if stored.kind in "ui" else 0.0
-        low, high = _ordered(bounds, *_packing(obj.encoding))
+        step = abs(packing(obj.encoding)[0]) if stored.kind in "ui" else 0.0
+        low, high = _ordered(bounds, *packing(obj.encoding))
         return _range(low, high, step / 2, 4 * float(np.finfo(dtype).eps))
-    if of_decoded and _is_packed(obj.encoding):
+    if of_decoded and is_packed(obj.encoding):
         return _range(*bounds, 0.0, 4 * float(np.finfo(dtype).eps))
-    if of_decoded and _is_packed(obj.attrs):
-        scale, offset = _packing(obj.attrs)
+    if of_decoded and is_packed(obj.attrs):
+        scale, offset = packing(obj.attrs)
         low, high = _ordered(bounds, 1 / scale, -offset / scale)
         return _range(low, high, 0.0, 1e-9)
     if dtype.kind == "f":
@@ -131,30 +132,6 @@ def _as_meant(bound: Number | None, obj: Any, stored: np.dtype[Any]) -> Number |
     if bound is None or stored == meant or out_of_type(bound, stored):
         return bound
     return int(np.array(int(bound), stored).astype(meant))
-
-
-def _is_packed(attributes: Mapping[Any, Any]) -> bool:
-    return "scale_factor" in attributes or "add_offset" in attributes
-
-
-def _packing(attributes: Mapping[Any, Any]) -> tuple[float, float]:
-    """The factor and the offset that decode stored numbers.
-
-    Raises:
-        _UnusableError: If they decode nothing.
-    """
-    scale, offset = (
-        declared_numbers(attributes.get(key, usual))
-        for key, usual in (("scale_factor", 1), ("add_offset", 0))
-    )
-    if (
-        len(scale) != 1
-        or len(offset) != 1
-        or not scale[0]
-        or not np.isfinite([*scale, *offset]).all()
-    ):
-        raise _UnusableError("scale_factor and add_offset are not a number each")
-    return float(scale[0]), float(offset[0])
 
 
 def _ordered(

@@ -16,9 +16,11 @@ _ARRAY = (
     "open it with xarray and pass the array, as in geofovea.open_scene(xarray.open_dataset(PATH)), "
     "or copy the subdataset that you need into a GeoTIFF with gdal_translate"
 )
+_STORE = "open it with xarray and pass the array, as in geofovea.open_scene(xarray.open_zarr(PATH))"
 _TRANSLATE = "convert it to a GeoTIFF with gdal_translate"
 _SAVE_AS = "save it as a TIFF or PNG with the program that it comes from"
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _BY_MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "a git-LFS pointer, not the file itself", "run git lfs pull"),
     (b"/annex/objects/", "a git-annex pointer, not the file itself", "run git annex get on it"),
@@ -30,7 +32,7 @@ _BY_MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", _UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
     (b"Rar!\x1a\x07", "a rar archive", _UNPACK),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 or netCDF file", _ARRAY),
+    (_HDF5, "an HDF5 or netCDF file", _ARRAY),
     (b"CDF\x01", "a netCDF file", _ARRAY),
     (b"CDF\x02", "a netCDF file", _ARRAY),
     (b"CDF\x05", "a netCDF file", _ARRAY),
@@ -56,11 +58,13 @@ def advice_on_bytes(head: bytes) -> str:
     """What a file is by its first bytes, and what to do; empty where that is not known.
 
     Args:
-        head: At least 512 bytes, or the whole file.
+        head: At least 1024 bytes, or the whole file.
     """
     for magic, what, help_ in _BY_MAGIC:
         if head.startswith(magic):
             return f"is {what}; {help_}"
+    if head[512:520] == _HDF5:
+        return f"is an HDF5 file with a block of its owner before it; {_ARRAY}"
     if head[257:262] == b"ustar":
         return f"is a tar archive; {_UNPACK}"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
@@ -76,6 +80,8 @@ def _advice_on_text(text: bytes) -> str:
         return f"is a web page (HTML) that was saved in place of the download; {again}"
     if text.startswith((b"<?xml", b"<error")):
         return f"is XML text, often the error that a server sent in place of the download; {again}"
+    if text.startswith(b"{") and b'"zarr_format"' in text:
+        return f"describes a Zarr store; {_STORE.replace('PATH', 'FOLDER')}"
     if text.startswith((b"{", b"[")):
         return f"is JSON text, often the error that a server sent in place of the download; {again}"
     return ""
@@ -84,10 +90,7 @@ def _advice_on_text(text: bytes) -> str:
 def advice_on_folder(folder: Path) -> str:
     """What a folder is, and what to give instead."""
     if any((folder / name).exists() for name in _STORES):
-        return (
-            "is a Zarr store; open it with xarray and pass the array, as in "
-            "geofovea.open_scene(xarray.open_zarr(PATH))"
-        )
+        return f"is a Zarr store; {_STORE}"
     return (
         "is a directory; give the path of one raster file in it, or ask about all of them with "
         "geofovea batch"

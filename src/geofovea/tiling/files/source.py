@@ -48,6 +48,8 @@ _HEAD_BYTES = 1024  # where GDAL looks for "<VRTDataset"
 _TAIL_BYTES = 65536  # cameras append trailers after the end mark
 _PAGE = re.compile(r"GTIFF_DIR:(\d{1,9}):(.+)", re.IGNORECASE | re.DOTALL)
 _SUBDATASET = re.compile(r"[A-Za-z][A-Za-z0-9_]+:")
+# a path inside of HDF5 begins with two slashes, as in HDF5:"scene.h5"://band
+_QUOTED = re.compile(r'[A-Za-z][A-Za-z0-9_]+:"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
             f"a page of {redacted(name)!r} cannot be opened over the network; download the file, "
             f"and give GTIFF_DIR:{page}:PATH"
         )
-    if is_remote_name(name):
+    if is_remote_name(name) and not _QUOTED.match(name):
         return _resolve_remote(name, policy)
     if _SUBDATASET.match(name):
         raise SceneRefusedError(

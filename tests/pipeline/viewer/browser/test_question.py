@@ -12,6 +12,7 @@ import pytest
 from page_toys import ask, ended, wait_for_answer
 from playwright.sync_api import expect
 
+from geofovea.errors import SceneReadError
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.events import JobWatcher
@@ -174,3 +175,25 @@ def test_a_refused_question_says_why(visit: Callable[..., Any]) -> None:
     ended(page, 1)
     assert "give 2 to" in page.get_by_role("status").text_content()
     assert page.witness.take_refusals() == ["422: jobs"]
+
+
+def test_an_error_in_the_middle_of_a_question_is_told_in_the_words_of_the_server(
+    visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, looks = JobWatcher.looking, list[int]()
+    words = "tile (0, 3, 4) is damaged: <b>copy</b> the file again"
+
+    def damaged(self: JobWatcher, tiles: Mapping[Tile, Box]) -> None:
+        if looks:
+            raise SceneReadError(words)
+        looking(self, tiles)
+        looks.append(len(tiles))
+
+    monkeypatch.setattr(JobWatcher, "looking", damaged)
+    page = visit()
+    ask(page, QUESTION)
+    ended(page, 1)
+    assert looks
+    assert words in page.get_by_role("status").text_content()
+    assert not page.locator(".gf-answer").is_visible()
+    assert not page.get_by_role("button", name="Stop").is_visible()
