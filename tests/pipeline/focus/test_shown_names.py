@@ -219,6 +219,18 @@ def test_a_thing_is_likely_in_native_tiles_that_show_it(reader, embedded_host, w
     assert sum(p < 0.5 for p in absent) >= 0.95 * len(absent)
 
 
+def test_pictures_of_one_tile_are_judged_each_by_itself(reader, embedded_host, world):
+    names = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
+    (thing, *_) = (thing for site in world.sites for thing in site.things)
+    whole = encoded(reader, embedded_host, reader.pyramid.tiles_over(0, thing.box)[:1])
+    half = torch.arange(len(whole) // 2)
+    pictures = [whole, whole.select(half), whole.select(half + len(whole) // 2)]
+    together = names.thing_probabilities(thing.kind, pictures)
+    alone = [names.thing_probabilities(thing.kind, [picture])[0] for picture in pictures]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert len(set(together)) == len(pictures)
+
+
 def test_nothing_is_told_of_other_nouns_and_of_coarser_tiles(reader, embedded_host):
     names = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
     native, coarse = (
