@@ -85,9 +85,9 @@ def test_a_tile_is_pooled_once_whichever_names_are_looked_for(reader, embedded_h
     )
     few = tokens.select(tokens.tile_index < 2)
     pair.forget()
-    first = pair.probabilities(few, reader.pyramid, "car park")
+    first = pair.probabilities([few], reader.pyramid, "car park")
     assert sorted(pooled) == [1, 1]
-    both = [pair.probabilities(tokens, reader.pyramid, text) for text in ("car park", "depot")]
+    both = [pair.probabilities([tokens], reader.pyramid, text) for text in ("car park", "depot")]
     # those of one shape go together, and nothing is pooled twice
     assert sum(pooled) == len(tiles)
     assert len(pooled) <= 2 + len({int(n) for n in tokens.tile_index.bincount()[2:]})

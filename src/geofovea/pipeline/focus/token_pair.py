@@ -94,8 +94,8 @@ class TokenPair:
         """How likely a text is true of each of k pictures, float32 (k,), each judged by itself.
 
         Args:
-            pictures: The tokens of one tile each, or some of them, as the model encoded them; at
-                least one picture, and none without tokens. Several may be of one tile.
+            pictures: Tokens of tiles, as the model encoded them; every tile has some. A tile is one
+                picture in each of the sets that hold tokens of it.
             pyramid: Of the scene.
             text: A phrase, such as ``car park``.
         """
