@@ -85,9 +85,9 @@ def test_a_tile_is_pooled_once_whichever_names_are_looked_for(reader, embedded_h
     )
     few = tokens.select(tokens.tile_index < 2)
     pair.forget()
-    first = pair.probabilities(few, reader.pyramid, "car park")
+    first = pair.probabilities([few], reader.pyramid, "car park")
     assert sorted(pooled) == [1, 1]
-    both = [pair.probabilities(tokens, reader.pyramid, text) for text in ("car park", "depot")]
+    both = [pair.probabilities([tokens], reader.pyramid, text) for text in ("car park", "depot")]
     # those of one shape go together, and nothing is pooled twice
     assert sum(pooled) == len(tiles)
     assert len(pooled) <= 2 + len({int(n) for n in tokens.tile_index.bincount()[2:]})
@@ -217,6 +217,18 @@ def test_a_thing_is_likely_in_native_tiles_that_show_it(reader, embedded_host, w
     assert min(p for p, share in zip(likely, shares, strict=True) if share > 0.6) > 0.5
     absent = [p for p, share in zip(likely, shares, strict=True) if share == 0]
     assert sum(p < 0.5 for p in absent) >= 0.95 * len(absent)
+
+
+def test_pictures_of_one_tile_are_judged_each_by_itself(reader, embedded_host, world):
+    names = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
+    (thing, *_) = (thing for site in world.sites for thing in site.things)
+    whole = encoded(reader, embedded_host, reader.pyramid.tiles_over(0, thing.box)[:1])
+    half = torch.arange(len(whole) // 2)
+    pictures = [whole, whole.select(half), whole.select(half + len(whole) // 2)]
+    together = names.thing_probabilities(thing.kind, pictures)
+    alone = [names.thing_probabilities(thing.kind, [picture])[0] for picture in pictures]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert len(set(together)) == len(pictures)
 
 
 def test_nothing_is_told_of_other_nouns_and_of_coarser_tiles(reader, embedded_host):

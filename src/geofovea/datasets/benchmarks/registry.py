@@ -31,7 +31,7 @@ def load_benchmark(name: str) -> Benchmark:
     """The benchmark of a name.
 
     Raises:
-        DataError: If there is none of that name.
+        DataError: If no benchmark has that name.
     """
     if name not in _HOMES:
         raise DataError(f"unknown benchmark {name!r}: choose one of {', '.join(BENCHMARK_NAMES)}")

@@ -169,7 +169,7 @@ def _frame(file: Path, layer: str | None) -> Any:
 
 
 def _broken_row(file: Path, layer: str | None) -> int | None:
-    """The first row whose geometry is none, counted from 1; None if no single row is to blame."""
+    """The first row whose geometry cannot be used, counted from 1; None if no row is to blame."""
     import pyogrio  # type: ignore[import-untyped]
     import shapely
 

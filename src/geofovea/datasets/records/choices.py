@@ -53,7 +53,7 @@ def letters_of(row: Row, column: str, count: int) -> tuple[str, ...]:
     """The letters of the right choices, from ``"B"``, ``"AC"``, ``"A, C"`` or ``["A", "C"]``.
 
     Raises:
-        DataError: If there is none, or one that no choice has.
+        DataError: If there is no letter, or no choice has it.
     """
     value = row.values.get(column)
     text = " ".join(map(str, value)) if isinstance(value, list) else row.text(column)

@@ -100,7 +100,7 @@ def missing_shards(file: Path) -> tuple[str, ...]:
 
 
 def _numbered(file: Path) -> dict[int, Path]:
-    """Shards of the same table beside a file, itself included, by number; none if it is none."""
+    """The shards of a file's table beside it, itself included, by number; empty if it is none."""
     shard = _SHARD.fullmatch(file.name)
     # a name such as map-1-of-100000000000 counts nothing that could be listed
     if shard is None or not 0 < int(shard["total"]) <= 100_000:

@@ -24,7 +24,7 @@ _MARKS = {
 
 
 class BadLineError(Exception):
-    """A line is none of a table.
+    """A line does not belong to a table.
 
     Attributes:
         line: Its number, from 1.

@@ -25,7 +25,7 @@ def chosen_scene(desk: Desk, scene_id: str) -> ServedScene:
     """A scene by its id; the only one where none is named.
 
     Raises:
-        NoSuchSceneError: If there is none of that id, or several and none is named.
+        NoSuchSceneError: If no scene has that id, or there are several and none is named.
     """
     scenes = desk.scenes
     name = scene_id.removeprefix("scene:")
@@ -119,7 +119,7 @@ def _box_sides(
     """Four sides of a box that has an area; with ``turns``, x0 may lie beyond x1.
 
     Raises:
-        GeometryError: If they are none; ``what`` says what they should be.
+        GeometryError: If they are something else; ``what`` says what they should be.
     """
     if len(numbers) == 4 and all(abs(n) < 1e9 and math.isfinite(n) for n in numbers):
         x0, y0, x1, y1 = map(float, numbers)

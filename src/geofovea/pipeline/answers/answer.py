@@ -43,9 +43,10 @@ class Answer:
         levels: Levels of the pyramid that the model saw it through.
         evidence: Where the answer was read from.
         cost: What it spent.
-        looks: Where the model looked, coarse to fine.
+        looks: Where the model looked, coarse to fine; `to_xarray` makes a map of them.
         warnings: What a careful reader should know; empty if nothing.
-        stopped: Why the descent ended.
+        stopped: Why the search ended, such as ``native`` where it reached full resolution, or
+            ``tiles`` where their limit ended it.
         route: Whether it looked closer at no place, one or several, and why; None for ways of
             looking that ignore the question.
         radiometry: Which bands it saw, and how their numbers became colors.
@@ -100,10 +101,10 @@ class Answer:
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the answer as what the suffix says.
+        """Write the answer in the format of the suffix.
 
         ``.png`` is the picture, ``.html`` a page with deep zoom that needs nothing else, ``.json``
-        the object of the command line, ``.geojson`` the evidence with a QGIS style beside it,
+        what `to_json` returns, ``.geojson`` the evidence with a QGIS style beside it,
         ``.gpkg`` the evidence with its style inside, ``.parquet`` GeoParquet, ``.tif`` the heat
         map of `to_xarray`.
 
@@ -146,7 +147,11 @@ class Answer:
         return explore_answer(self, **options)
 
     def to_json(self) -> dict[str, Any]:
-        """The object of the command line's contract; what could not be made of it is null."""
+        """The answer as plain values, ready for ``json.dumps``.
+
+        ``geofovea ask --json`` prints the same. Boxes are ``[x0, y0, x1, y1]`` in scene pixels.
+        What could not be made of the answer, such as a geometry, is None, and a warning says why.
+        """
         after, scene = Afterwork(), self.scene
         parts: dict[str, Callable[[], Any]] = {
             "scene": lambda: {

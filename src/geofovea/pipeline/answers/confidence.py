@@ -27,7 +27,7 @@ class Choice:
     probability: float
 
     def to_json(self) -> dict[str, Any]:
-        """The object of the command line."""
+        """The choice as plain values, as ``geofovea ask --json`` prints it."""
         return {
             "letter": self.letter,
             "text": self.text,

@@ -140,7 +140,7 @@ class Cost:
 
         Raises:
             KeyError: If a number is missing.
-            BudgetError: If its limits are none.
+            BudgetError: If one of its limits is not allowed.
         """
         return cls(
             tiles_read=data["tiles_read"],
@@ -159,7 +159,7 @@ class Cost:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The object of the command line's contract, and more where more is known."""
+        """The cost as plain values, as ``geofovea ask --json`` prints it."""
         optional = {
             "endpoint": self.endpoint,
             "flops": self.flops,

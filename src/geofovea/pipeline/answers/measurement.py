@@ -147,7 +147,7 @@ class Measurement:
         confidence: How likely it is right, in [0, 1]: by the scores of the places, and by how far
             the numbers are from where the answer would change. A number is right if the truth lies
             within its error, as it does in nine of ten cases.
-        quantities: The numbers.
+        quantities: The numbers, each with ``name``, ``value``, ``error``, ``unit`` and ``text``.
         places: In the order of the question, those that were found.
         missing: What the question names and was not found.
         lines: Pairs of points between which was measured, in scene pixels.
@@ -226,7 +226,7 @@ class Measurement:
         """Write ``geojson()`` as ``.geojson``, or ``to_json()`` as ``.json``.
 
         Raises:
-            OutputError: If the suffix is neither, or the file cannot be written.
+            OutputError: If the suffix is another, or the file cannot be written.
         """
         suffix = Path(path).suffix.lower()
         if suffix not in FORMATS:

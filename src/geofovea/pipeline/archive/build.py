@@ -85,8 +85,8 @@ def build_index(
         ModelError: If no encoder is named, it cannot be loaded, or it is not that of the index.
         DataError: If a name stands for no scene, or the index is damaged or has other settings.
         OutputError: If the index cannot be written.
-        BudgetError: If the budget is none.
-        QuestionError: If the levels are none.
+        BudgetError: If ``budget`` is not an ``IndexBudget``.
+        QuestionError: If a level is not a whole number from 0 on.
     """
     limits: object = budget
     if limits is not None and not isinstance(limits, IndexBudget):

@@ -139,6 +139,11 @@ def search_index(
         levels: The levels to compare; None for all.
         encoder: Where the encoder lies now, if it was moved.
 
+    Returns:
+        The scenes, the best first, in ``scenes``. Each has ``scene.name`` and its best tiles in
+        ``hits``: ``box_scene`` in scene pixels, ``lonlat`` of the center in degrees (None without
+        a georeference), and ``cosine``, its likeness to the phrase. ``save`` writes GeoJSON.
+
     Raises:
         QuestionError: If the phrase is empty or too long, the encoder knows none of its words, or
             a number is not positive.

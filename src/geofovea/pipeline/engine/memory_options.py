@@ -27,7 +27,7 @@ class MemoryOptions:
 
     Raises:
         BudgetError: If there is no room.
-        ModelError: If there is no such policy, or its number is none.
+        ModelError: If there is no such policy, or the number behind its name is not allowed.
     """
 
     megabytes: float = 512.0

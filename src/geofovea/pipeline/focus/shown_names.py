@@ -7,8 +7,7 @@ likely a phrase is true of a tile, and the tiles that were looked at are encoded
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
-import torch
+from itertools import compress
 
 from geofovea.datasets.synthetic.vocabulary import (
     SPELLINGS,
@@ -86,37 +85,37 @@ class ShownNames:
             site: As `sites_in` and `site_called` give it.
             tokens: Of tiles of the scene.
         """
-        coarse = [
-            each.select(torch.tensor([t.level > 0 for t in each.tiles])[each.tile_index])
+        pictures = [
+            each.select(each.tile_index == number)
             for each in tokens
-            if len(each)
+            for number, tile in enumerate(each.tiles)
+            if tile.level > 0
         ]
-        seen = self._of_tiles([each for each in coarse if len(each)], site)
-        return max(seen, default=None)
+        return max(self._of_pictures([each for each in pictures if len(each)], site), default=None)
 
-    def thing_probabilities(self, noun: str, tiles: Sequence[TokenSet]) -> list[float | None]:
-        """How likely each tile shows a thing; None where that cannot be told.
+    def thing_probabilities(self, noun: str, pictures: Sequence[TokenSet]) -> list[float | None]:
+        """How likely each picture shows a thing; None where that cannot be told.
 
         It can at native resolution, of things that the dual encoder has learned.
 
         Args:
             noun: What is looked for, in the singular or plural.
-            tiles: The tokens of one tile each.
+            pictures: The tokens of one tile each, or some of them; several may be of one tile.
+
+        Returns:
+            A probability or None for each picture, in their order.
         """
         thing = singular_of(noun.lower())
         thing = SPELLINGS.get(thing, thing)
         if thing not in THINGS:
-            return [None] * len(tiles)
-        native = [each for each in tiles if len(each) and each.tiles[0].level == 0]
-        likely = self._of_tiles(native, thing)
-        told = {each.tiles[0]: value for each, value in zip(native, likely, strict=True)}
-        return [told.get(each.tiles[0]) if each.tiles else None for each in tiles]
+            return [None] * len(pictures)
+        can_tell = [len(each) > 0 and each.tiles[0].level == 0 for each in pictures]
+        likely = iter(self._of_pictures(list(compress(pictures, can_tell)), thing))
+        return [next(likely) if can else None for can in can_tell]
 
-    def _of_tiles(self, tokens: Sequence[TokenSet], text: str) -> list[float]:
-        """How likely a text is true of each tile, in their order; the text is embedded once."""
-        if not tokens:
+    def _of_pictures(self, pictures: Sequence[TokenSet], text: str) -> list[float]:
+        """How likely a text is true of each picture, in their order; the text is embedded once."""
+        if not pictures:
             return []
-        likely: list[float] = self._pair.probabilities(
-            TokenSet.concat(tokens), self._pyramid, text
-        ).tolist()
+        likely: list[float] = self._pair.probabilities(pictures, self._pyramid, text).tolist()
         return likely

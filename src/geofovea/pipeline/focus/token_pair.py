@@ -90,16 +90,21 @@ class TokenPair:
         return self._space.of_texts(mean.float()[None])[0].cpu()
 
     @torch.inference_mode()
-    def probabilities(self, tokens: TokenSet, pyramid: Pyramid, text: str) -> Tensor:
-        """How likely a text is true of each tile of which there are tokens, float32 (k,).
+    def probabilities(self, pictures: Sequence[TokenSet], pyramid: Pyramid, text: str) -> Tensor:
+        """How likely a text is true of each of k pictures, float32 (k,), each judged by itself.
 
         Args:
-            tokens: Of tiles of a scene, as the model encoded them; every tile has some.
+            pictures: Tokens of tiles, as the model encoded them; every tile has some. A tile is one
+                picture in each of the sets that hold tokens of it.
             pyramid: Of the scene.
             text: A phrase, such as ``car park``.
         """
         vector = self.embed_text(text)
-        alone = shown_alone(tokens, pyramid, self._host.grid[0], self._scene_position)
+        alone = [
+            tokens
+            for picture in pictures
+            for tokens in shown_alone(picture, pyramid, self._host.grid[0], self._scene_position)
+        ]
         return self._compared(alone, vector)
 
     @one_at_a_time

@@ -206,12 +206,11 @@ class TileLooker:
         if self.names is None:
             return []
         question, confirmed = presence_words(self.host).ask(noun), list[Box]()
-        for box in boxes:
-            picture = tokens_in(tokens, _grown(box, token_error_px(tokens) / 2))
+        pictures = [tokens_in(tokens, _grown(box, token_error_px(tokens) / 2)) for box in boxes]
+        told = self.names.thing_probabilities(noun, pictures)
+        for box, picture, likely in zip(boxes, pictures, told, strict=True):
             if self.asker.tokens + self.asker.most_tokens([picture]) > self.budget.tokens:
                 break
-            # several pictures of one tile would be one to the dual encoder
-            (likely,) = self.names.thing_probabilities(noun, [picture])
             if likely is None or likely < _SURE_OF_FURTHER:
                 continue
             (presence,) = self.asker.ask(question, [picture])

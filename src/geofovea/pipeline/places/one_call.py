@@ -56,6 +56,9 @@ def find(
         index: Folder of an index that knows where to look; see ``SceneSession``.
         options: As for ``SceneSession.find``: ``coverage``, ``tiles``, ``region`` and the others.
 
+    Returns:
+        The places, the surest first, with what was covered; empty where none was found.
+
     Raises:
         NoModelError: If no model is named, and the scene is not synthetic.
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
@@ -95,6 +98,9 @@ def count(
         device: Where a model that is named is loaded.
         index: Folder of an index that knows where to look; see ``SceneSession``.
         options: As for ``SceneSession.count``: ``tiles``, ``region``, ``confusion`` and the others.
+
+    Returns:
+        The number as ``value``, its interval from ``low`` to ``high``, and the ``places``.
 
     Raises:
         NoModelError: If no model is named, and the scene is not synthetic.

@@ -218,6 +218,10 @@ def measure(
         focus_model: Of the focus ``similarity``.
         endpoint: Where ``openai:NAME`` is.
 
+    Returns:
+        The answer as ``text`` and as ``sentence``, the numbers with their errors and units as
+        ``quantities``, and the ``places`` that were found. What was not found has no number.
+
     Raises:
         QuestionError: If the question asks for no measure.
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.

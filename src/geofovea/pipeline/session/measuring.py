@@ -145,7 +145,7 @@ def measuring_request(
 
     Raises:
         QuestionError: If the words ask for no measure.
-        BudgetError: If the budget is none.
+        BudgetError: If ``budget`` is not a ``Budget``.
     """
     words = question if isinstance(question, str) else question.words
     options = AnswerOptions(focus, descent=descent, focus_model=focus_model)

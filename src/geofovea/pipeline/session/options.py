@@ -64,8 +64,9 @@ class AnswerOptions:
             trained weights of it. None leaves tokens to the reduction.
 
     Raises:
-        QuestionError: If the geometry is neither, or the stop is none.
-        ModelError: If what should be a name is no text.
+        QuestionError: If ``geometry`` is neither ``auto`` nor ``off``, or ``stop`` is not a
+            ``StopAt``.
+        ModelError: If a name is not a text.
     """
 
     focus: str | None = None

@@ -26,7 +26,7 @@ _MOST_BYTES = 8 * MAX_QUESTION_LENGTH
 
 @dataclass(frozen=True, slots=True)
 class QuestionLine:
-    """A question, or why its line is none.
+    """A question, or why a line does not hold one.
 
     Attributes:
         text: The question, as far as it can be shown.

@@ -232,7 +232,9 @@ class SceneSession:
 
         Args:
             phrase: What is looked for.
-            options: Those of ``geofovea.pipeline.places.find.find_places``.
+            options: ``coverage``, ``budget``, ``tiles``, ``tokens``, ``seconds``, ``host_ram_mb``,
+                ``region``, ``min_score``, ``focus``, ``focus_model``, ``sampled_share``, ``seed``,
+                ``second_look``, ``watch``: see ``geofovea.pipeline.places.find.find_places``.
 
         Raises:
             GeoFoveaError: As ``find_places`` does.
@@ -245,7 +247,8 @@ class SceneSession:
 
         Args:
             phrase: What is counted, such as ``"truck"``.
-            options: Those of ``geofovea.pipeline.places.counting.count_places``.
+            options: The limits, ``region``, ``min_score``, ``seed`` and ``watch`` of `find`, and
+                ``region_name``, ``confusion``: see ``pipeline.places.counting.count_places``.
 
         Raises:
             GeoFoveaError: As ``count_places`` does.
@@ -272,9 +275,6 @@ class SceneSession:
         With a model in this process, tiles that several questions want are read and encoded once,
         and looks and answers go through the decoder together. Budgets and costs stay those of each
         question; one with a limit of time or memory is asked alone.
-
-        Returns:
-            An answer for each question, or the error that prevented it.
         """
         # questions to a memory run a few words each: there is little to share
         tiles = self.tiles if self.memory is None else None

@@ -114,7 +114,7 @@ class JobWatcher(Watcher):
 
 
 def to_text(data: Mapping[str, Any], since: float) -> str:
-    """Data with its age as one line of JSON; a number that is none becomes null.
+    """Data with its age as one line of JSON; NaN and infinity become null.
 
     Args:
         data: Plain values.

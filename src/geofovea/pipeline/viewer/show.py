@@ -46,7 +46,7 @@ def show(
         SceneError: If a scene cannot be opened, or is not the one that the answer is about.
         NoModelError: If no model is named, and one of the scenes is not synthetic.
         ModelError: If there is no such model.
-        ConfigurationError: If the height is none.
+        ConfigurationError: If the height is not a whole number of pixels that a page can have.
     """
     try:
         from geofovea.pipeline.viewer.widget import SHORTEST, TALLEST, SceneWidget

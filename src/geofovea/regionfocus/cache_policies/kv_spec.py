@@ -82,7 +82,7 @@ def parse_kv(text: str) -> KvSpec:
         text: ``NAME``, ``NAME:NUMBER``, or two of them with ``+`` between them.
 
     Raises:
-        ModelError: If a name is unknown, a number is none, or two policies serve one purpose.
+        ModelError: If a name is unknown, a number is not allowed, or two policies have one purpose.
     """
     given: object = text
     if not isinstance(given, str):

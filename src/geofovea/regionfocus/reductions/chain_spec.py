@@ -56,7 +56,7 @@ class Link:
             method, or the budget, says.
 
     Raises:
-        ModelError: If there is no such name, or the share is none.
+        ModelError: If there is no such name, or the share is not a number above 0 and at most 1.
     """
 
     name: str
@@ -84,7 +84,7 @@ class ChainSpec:
     """The links of a chain, at most one for each stage.
 
     Raises:
-        ModelError: If there is none, or two act at one place.
+        ModelError: If no name is given, or two act at one place.
     """
 
     links: tuple[Link, ...]

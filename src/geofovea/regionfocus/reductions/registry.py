@@ -98,7 +98,7 @@ def make_reduction(name: str) -> Reduction:
         name: One of ``REDUCTION_NAMES``.
 
     Raises:
-        ModelError: If there is none; the message lists those there are.
+        ModelError: If no reduction has that name; the message lists those there are.
     """
     return cast("Reduction", _class_of(name, _REDUCTIONS, "reduction")())
 
@@ -110,7 +110,7 @@ def make_encoder_reduction(name: str) -> EncoderReduction:
         name: One of ``ENCODER_REDUCTION_NAMES``.
 
     Raises:
-        ModelError: If there is none; the message lists those there are.
+        ModelError: If no reduction has that name; the message lists those there are.
     """
     return cast("EncoderReduction", _class_of(name, _ENCODER_REDUCTIONS, "encoder reduction")())
 

@@ -34,7 +34,7 @@ def released_pool(features: Tensor, side: int, scale: int) -> Tensor:
         scale: Tokens wanted.
 
     Raises:
-        GeometryError: If the tokens are not such a grid, or the scale is none of it.
+        GeometryError: If the tokens are not such a grid, or the grid has no such scale.
     """
     if len(features) != side * side or not 1 <= scale <= side * side:
         raise GeometryError(

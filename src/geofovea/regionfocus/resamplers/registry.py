@@ -43,7 +43,7 @@ def parse_resampler(text: str) -> ResamplerChoice:
     """The choice of a text ``NAME`` or ``NAME:TOKENS``.
 
     Raises:
-        ModelError: If there is no such resampler, or the tokens are no number from 1 on.
+        ModelError: If there is no such resampler, or the number of tokens is below 1.
     """
     name, colon, tokens = text.partition(":")
     if name not in _RESAMPLERS:
@@ -64,7 +64,7 @@ def make_resampler(name: str, grid: tuple[int, int], settings: Mapping[str, Any]
         settings: Of its class, such as ``{"width": 192}``.
 
     Raises:
-        ModelError: If there is none of that name, or it has no such settings.
+        ModelError: If no resampler has that name, or it has no such settings.
     """
     if name not in _RESAMPLERS:
         raise ModelError(f"unknown resampler {name!r}; choose one of {', '.join(_RESAMPLERS)}")

@@ -82,7 +82,10 @@ def _checks_png(fail_on: str) -> bool:
 
 
 def _tell_peak() -> None:
-    """What the system says of this process; what it was before it was this program is not in it."""
+    """Print the peak memory of this process in bytes, where the system tells it.
+
+    ``VmHWM`` begins anew with each program; ``getrusage`` would count what the parent held, too.
+    """
     try:
         with open("/proc/self/status", "rb") as file:  # noqa: PTH123  (starts without pathlib)
             for line in file:

@@ -86,7 +86,7 @@ def answer_data(answer: Answer, name: str) -> dict[str, Any]:
 
 
 def json_text(data: Mapping[str, Any]) -> str:
-    """Data as one line of JSON that browsers read; a number that is none becomes null."""
+    """Data as one line of JSON that browsers read; NaN and infinity become null."""
     try:
         return json.dumps(data, allow_nan=False, separators=(",", ":"))
     except ValueError:

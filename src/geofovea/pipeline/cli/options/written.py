@@ -23,7 +23,7 @@ def check_format(path: Path, formats: Collection[str], what: str) -> None:
         what: What is written, in the plural.
 
     Raises:
-        OutputError: If its suffix is none of the formats.
+        OutputError: If no format has its suffix.
     """
     if path.suffix.lower() not in formats:
         raise OutputError(
