@@ -44,6 +44,19 @@ def test_a_sweep_finds_the_things_that_stand_there(session, pad):
         assert all(p.label == kind and p.outline == "tokens" for p in places)
 
 
+@pytest.mark.parametrize("verb", ["find", "count"])
+def test_an_area_in_a_phrase_limits_nothing_and_that_is_said(session, pad, verb):
+    region, site = pad
+    kind = site.things[0].kind
+    for phrase, area in (
+        (f"{kind} in the north-east corner", "in the north-east corner"),
+        (kind, ""),
+    ):
+        result = getattr(session, verb)(phrase, tiles=2, region=region)
+        warnings = (result.places if verb == "count" else result).warnings
+        assert any(f"'{area}' limits nothing" in each for each in warnings) == bool(area)
+
+
 @pytest.mark.parametrize(("seed", "kind", "there"), [(6, "helicopter", 4), (10, "plane", 5)])
 def test_of_several_things_in_a_tile_each_is_found(embedded_host, tmp_path, seed, kind, there):
     world = make_pad(random.Random(seed), 288)

@@ -3,14 +3,18 @@
 import itertools
 import json
 import math
+import re
 
 import pytest
 
 import geofovea as gf
 from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.vocabulary import SITES
 from geofovea.datasets.synthetic.world import GSD_M, make_world
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.relations.place_question import distance_between
+from geofovea.pipeline.relations.presence import Presence
+from geofovea.tiling.pyramid import Box
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,17 @@ def test_a_place_that_is_not_there_is_said_and_the_model_answers(world, session)
     assert measured.missing or measured.ambiguous or "same place" in measured.sentence
     if answer.measurement is None:
         assert any("could not be computed" in warning for warning in answer.warnings)
+
+
+def test_a_site_that_is_seen_but_was_not_outlined_is_pointed_at(world, session, monkeypatch):
+    monkeypatch.setattr(Presence, "is_there", lambda *_: (False, 0.0))
+    site = world.named_sites[0]
+    absent = next(kind for kind in SITES if kind not in {each.kind for each in world.sites})
+    measured = session.measure(distance_between(site.kind, absent))
+    assert measured.missing == (site.kind, absent)
+    (hint,) = (w for w in measured.warnings if "was not outlined" in w)
+    x, y = map(int, re.search(rf"the {site.kind} .* x (\d+), y (\d+) px", hint).groups())
+    assert Box(x - 400, y - 400, x + 400, y + 400).intersection(site.box)
 
 
 def test_a_batch_measures_as_one_question_does(world, session):

@@ -17,6 +17,7 @@ from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.recall import expected_recall
 from geofovea.pipeline.places.second_look import SecondLook
+from geofovea.pipeline.relations.surroundings import unread_area
 from geofovea.pipeline.session.answer_warnings import answer_warnings
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.memory import peak_rss_mb
@@ -183,6 +184,11 @@ def places_warnings(
         *session.tiles.warnings,
         *session.reader.notes,
     ]
+    if (area := unread_area(looker.phrase)) is not None:
+        warnings.append(
+            f"{area!r} limits nothing: the model is asked about one tile at a time, and does not "
+            "see where it lies; look for the thing alone, within region="
+        )
     if coverage.limit_text:
         warnings.append(f"{coverage.limit_text}; raise the limit, or look within a region")
     return tuple(dict.fromkeys(warnings))

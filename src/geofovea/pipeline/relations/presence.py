@@ -17,7 +17,9 @@ from geofovea.pipeline.engine.metered_generator import MeteredGenerator
 from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
+from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Tile
 
 __all__ = ["Presence"]
 
@@ -67,6 +69,29 @@ class Presence:
                 return likely >= LIKELY, likely
         score = self._score(name, region, share)
         return self._is_enough(score), score
+
+    def seen_elsewhere(self, name: str, looks: Sequence[LevelLook]) -> tuple[Tile, float] | None:
+        """The tile that is likeliest to show what was not outlined, and how likely it is.
+
+        The focus may have fallen on something else. None where no tile is likely to show it, or
+        that cannot be told.
+
+        Args:
+            name: What was looked for.
+            looks: What was looked at, of any level.
+        """
+        known = None if self._places is None or self.is_asked else self._places.site_called(name)
+        if self._places is None or known is None:
+            return None
+        best: tuple[Tile, float] | None = None
+        # the coarsest look shows all of the scene, and says nothing of where
+        for look in looks[1:]:
+            for index, tile in enumerate(look.tokens.tiles):
+                own = look.tokens.select(look.tokens.tile_index == index)
+                likely = self._places.site_probability(known, [own]) or 0.0
+                if likely >= (LIKELY if best is None else best[1]):
+                    best = tile, likely
+        return best
 
     def _score(self, name: str, region: TokenSet, share: float) -> float:
         count = min(len(region), self._most - self.tokens_llm)

@@ -58,6 +58,10 @@ _EXAMPLES = (
     "'distance from the pond to the school', 'how large is the pond?', 'is the pond north of the "
     "school?' or 'which is the largest field?'"
 )
+_SEEN = (
+    "the {name} was not outlined, but a tile around x {x:.0f}, y {y:.0f} px is likely to show one "
+    "({likely:.0%}): limit the question to that area with region="
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,6 +236,10 @@ def measure_places(
     generation = _generation(measurement, plan.choices)
     spoken, asked = generation or Generation("", ()), presence.generator
     warnings = measurement.warnings if measurement.text else (measurement.sentence,)
+    for name in measurement.missing:
+        if seen := presence.seen_elsewhere(name, located.looks):
+            x, y = search.pyramid.box_scene(seen[0]).center
+            warnings += (_SEEN.format(name=name, likely=seen[1], x=x, y=y),)
     reply = Reply(spoken, located.tokens, presence.tokens_llm, warnings)
     reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
     is_answer = generation is not None or plan.request.measure is not None
