@@ -18,7 +18,7 @@ from geofovea.pipeline.hosts.base import unknown_words_text
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.pipeline.hosts.lvlm import LvlmHost
-from geofovea.pipeline.hosts.scene_positions import shown_alone
+from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, shown_alone
 from geofovea.pipeline.system.model_lock import one_at_a_time
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.lru import LruCache
@@ -46,7 +46,7 @@ class TokenPair:
         self.side = host.tile_size
         self.model_lock, self.threads = host.model_lock, host.threads
         self._host, self._space = host, space
-        self._scene_position = host.scene_position
+        self._scene_position = dict(host.weights()).get(SCENE_POSITION_FILE)
 
     @property
     def scale(self) -> float:
@@ -119,7 +119,7 @@ class TokenPair:
         a tile shows alone: so it is known by that.
         """
         known = _KNOWN.setdefault(self._space, LruCache(_KNOWN_BYTES, lambda each: each.nbytes))
-        keys = [hashlib.sha256(tokens.cpu().numpy()).digest() for tokens in tiles]
+        keys = [hashlib.sha256(tokens.cpu().numpy().tobytes()).digest() for tokens in tiles]
         found = {key: vector for key in keys if (vector := known.get(key)) is not None}
         # those at the border of a scene have fewer tokens than others
         new: dict[int, dict[bytes, Tensor]] = {}

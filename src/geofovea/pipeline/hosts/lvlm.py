@@ -372,13 +372,8 @@ class LvlmHost:
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """All parameters and the map of places; see ``SupportsDecoderAccess``."""
         yield from self._model.named_parameters()
-        if self.scene_position is not None:
-            yield SCENE_POSITION_FILE, self.scene_position
-
-    @property
-    def scene_position(self) -> Tensor | None:
-        """The map (d, 3) of a token's place in the scene; None where places are not added."""
-        return self._tiles.scene_position
+        if self._tiles.scene_position is not None:
+            yield SCENE_POSITION_FILE, self._tiles.scene_position
 
     @one_at_a_time
     def use_region_focus(self, folder: Path) -> None:
