@@ -13,7 +13,7 @@ from geofovea.datasets.synthetic.vocabulary import (
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
 from geofovea.pipeline.focus.token_pair import token_pair_beside
-from geofovea.pipeline.hosts.scene_positions import shown_alone
+from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, shown_alone
 from geofovea.pipeline.relations.presence import Presence
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling import TileReader, plan_radiometry
@@ -92,7 +92,7 @@ def test_a_tile_is_pooled_once_whichever_names_are_looked_for(reader, embedded_h
     assert sum(pooled) == len(tiles)
     assert len(pooled) <= 2 + len({int(n) for n in tokens.tile_index.bincount()[2:]})
     assert torch.equal(both[0][:2], first)
-    place = embedded_host.scene_position
+    place = dict(embedded_host.weights()).get(SCENE_POSITION_FILE)
     alone = shown_alone(tokens, reader.pyramid, embedded_host.grid[0], place)
     with torch.inference_mode():
         vectors = torch.cat([of_tiles(each[None]) for each in alone])
