@@ -4,14 +4,14 @@ PYTHON ?= python3.11
 BIN := $(VENV)/bin
 # a test file stays on one core: what its tests share is made once; some hundred tests start a process
 # of their own, and each would compile transformers anew where the machine forbids bytecode; while they
-# wait for it, one worker more than there are cores uses what they leave
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# wait for it, two workers more than there are cores use what they leave
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 PYTEST := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # what `make cases` judges with; nothing of it is in the repository
 SHARED ?= $(or $(GEOFOVEA_SHARED),../shared)
 
-.PHONY: help setup lock demo test quick oldest newest ray cases web browser check format docs wheel bench clean
+.PHONY: help setup lock demo test suite quick oldest newest ray cases web browser check format docs wheel bench clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +44,9 @@ lock: | $(BIN)/uv  ## Pin the newest of everything that pyproject.toml allows: c
 demo: setup  ## Write a gigapixel scene and ask it one question of each kind
 	$(BIN)/geofovea demo --output demo-output
 
-test: check  ## Everything that CI runs: checks, then all tests
+test: check suite  ## Everything that CI runs: checks, then all tests
+
+suite: setup
 	GEOFOVEA_ENVIRONMENT=locked $(PYTEST) -q
 
 quick: setup  ## Tests without the slow ones
