@@ -10,8 +10,10 @@ from geofovea.pipeline.calibration.planting import PLANTINGS, Planting
 from geofovea.pipeline.calibration.pointing import pointing_looks
 from geofovea.pipeline.calibration.robustness import (
     bench_samples,
+    calibrate_planted,
     measure_plantings,
     plantings_of,
+    write_focus_bench,
 )
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.regionfocus.attention_mode import (
@@ -37,7 +39,7 @@ def measured(host):
     """Accuracies of both modes by kind, at nine tenths; every look is read once."""
     plantings = [Planting("place", 0.0), *(Planting(kind, 0.9) for kind in PLANTINGS)]
     modes = {"raw": RAW, "robust": ROBUST, "halved": replace(ROBUST, halvings=2)}
-    rows = measure_plantings(host, modes, plantings, bench_samples(host), LOOKS)
+    rows = measure_plantings(host, modes, plantings, bench_samples(host), range(LOOKS))
     return {(row.kind if row.share else "nothing", row.mode): row.accuracy[0] for row in rows}
 
 
@@ -57,6 +59,22 @@ def test_the_default_mode_withstands_nine_tenths_on_sinks(measured, kind):
 def test_a_look_in_halves_tells_a_thing_from_a_patch_that_looks_like_one(measured, kind):
     assert measured[kind, "robust"] < 0.3 * measured["nothing", "raw"]
     assert measured[kind, "halved"] >= 0.75 * measured["nothing", "raw"]
+
+
+@pytest.mark.slow
+def test_a_calibration_reads_what_is_planted_and_chooses_a_mode_that_withstands_it(host, tmp_path):
+    plantings = [Planting("following blocks", 0.9)]
+    ((_, result),) = calibrated = calibrate_planted(host, plantings, tmp_path, 2)
+    assert result.uncalibrated[0] < 0.4 < result.accuracy()[0]
+    assert result.mode.halvings > 0
+    text = write_focus_bench(tmp_path, [], [(2, (2,)), (3, (2, 3)), (4, (2,))], calibrated)
+    sentence, table = text.split("\n\n")[-3], text.split("\n\n")[-1]
+    assert sentence.endswith("among those chosen in 2 of 3 hosts, and the only one in 1.")
+    assert "following blocks | 0.9" in table
+    assert result.chosen in table
+    # looks that were read are not read again
+    ((_, again),) = calibrate_planted(host, plantings, tmp_path, 2)
+    assert (again.chosen, again.seconds) == (result.chosen, result.seconds)
 
 
 def test_nothing_is_lost_where_nothing_is_planted(measured):

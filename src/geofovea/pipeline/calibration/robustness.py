@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from geofovea.errors import DataError
 from geofovea.pipeline.calibration.calibrate import (
+    Calibration,
     CalibrationBudget,
     calibrate,
     calibration_samples,
@@ -46,6 +47,7 @@ from geofovea.regionfocus.tokens import TokenSet
 __all__ = [
     "FocusBenchRow",
     "bench_samples",
+    "calibrate_planted",
     "find_planted_layers",
     "measure_plantings",
     "modes_of",
@@ -117,6 +119,10 @@ def modes_of(host: Any) -> dict[str, AttentionMode]:
         modes["default, no early layer"] = replace(default, early=())
     for count in range(1, MOST_HALVINGS + 1):
         modes[f"default, halved {count} x"] = replace(default, halvings=count)
+    if default.early:
+        modes[f"default, halved {MOST_HALVINGS} x, no early layer"] = replace(
+            default, early=(), halvings=MOST_HALVINGS
+        )
     for correction in CORRECTIONS:
         modes[correction] = replace(own, correction=correction, neutral=NEUTRAL_QUESTIONS)
     modes["relative, one neutral"] = replace(
@@ -133,7 +139,7 @@ def measure_plantings(
     modes: Mapping[str, AttentionMode],
     plantings: Sequence[Planting],
     samples: FocusSamples,
-    looks: int,
+    looks: Sequence[int],
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> list[FocusBenchRow]:
     """Point under each planting with each mode; the questions are the same for all.
@@ -146,14 +152,14 @@ def measure_plantings(
         modes: By name.
         plantings: What is planted.
         samples: What is looked at.
-        looks: How many of them.
+        looks: Numbers of the samples.
         on_progress: Takes the share that is done.
 
     Raises:
         DataError: If no look singles an object out.
     """
     reader = LookReader(host, most_tokens=sys.maxsize)
-    looks_rows = [reader.read(look) for look in pointing_looks(samples, range(looks))]
+    looks_rows = [reader.read(look) for look in pointing_looks(samples, looks)]
     if not looks_rows:
         raise DataError("no look singles an object out: take more looks")
     rows = []
@@ -205,6 +211,32 @@ def _planted(look_rows: LookRows, planting: Planting) -> LookRows:
     return replace(look_rows, rows=rows, reworded=reworded, neutral=neutral, halved=halved)
 
 
+def calibrate_planted(
+    host: Any, plantings: Sequence[Planting], folder: Path, looks: int
+) -> list[tuple[Planting, Calibration]]:
+    """Calibrate a host under each planting, which goes into all that the calibration reads.
+
+    Args:
+        host: A host with ``SupportsAttentionMode``.
+        plantings: What is planted.
+        folder: For the journals, from which the same call resumes.
+        looks: Of each part of a calibration.
+
+    Raises:
+        BudgetError: If there are fewer than two looks.
+        DataError: If the folder holds another calibration.
+    """
+    samples = _EncodedOnce(calibration_samples(host))
+    results = []
+    for planting in plantings:
+        place = make_folder(folder / f"{planting.kind} {planting.share:g}".replace(" ", "_"))
+        planted = host.with_attention(host.attention_mode, planting)
+        settings = {"model": host.name, "planted": asdict(planting)}
+        budget = CalibrationBudget(looks=looks, tokens=sys.maxsize)
+        results.append((planting, calibrate(planted, place, budget, settings, samples=samples)))
+    return results
+
+
 def find_planted_layers(
     folder: Path, seeds: Sequence[int], depth: int = 9, looks: int = 2
 ) -> list[tuple[int, tuple[int, ...]]]:
@@ -246,40 +278,92 @@ class _EncodedOnce:
 
 
 def write_focus_bench(
-    folder: Path, rows: Sequence[FocusBenchRow], planted: Sequence[tuple[int, tuple[int, ...]]]
+    folder: Path,
+    rows: Sequence[FocusBenchRow],
+    planted: Sequence[tuple[int, tuple[int, ...]]],
+    calibrated: Sequence[tuple[Planting, Calibration]] = (),
 ) -> str:
     """Write ``focus.json`` and ``focus.md`` into a folder; returns the Markdown.
+
+    Args:
+        folder: To fill.
+        rows: From `measure_plantings`.
+        planted: From `find_planted_layers`.
+        calibrated: From `calibrate_planted`.
 
     Raises:
         OutputError: If a file cannot be written.
     """
     make_folder(folder)
-    names = list(dict.fromkeys(row.mode for row in rows))
-    by_planting: dict[tuple[str, float], dict[str, FocusBenchRow]] = {}
-    for row in rows:
-        by_planting.setdefault((row.kind, row.share), {})[row.mode] = row
-    cells = [
-        [kind if share else "nothing", f"{share:g}", *(_cell(of_mode[name]) for name in names)]
-        for (kind, share), of_mode in by_planting.items()
-    ]
-    count = sum(map(len, rows[0].hits)) if rows else 0
-    text = f"Pointing accuracy [95 % interval] of {count} questions.\n\n" + markdown_table(
-        ["planted", "share", *names], cells
-    )
+    parts = [_planted_table(rows)]
     if planted:
-        hits = sum(place in layers for place, layers in planted)
-        text += f"\nThe planted layer is among those chosen in {hits} of {len(planted)} hosts.\n"
+        among = sum(place in layers for place, layers in planted)
+        alone = sum(layers == (place,) for place, layers in planted)
+        parts.append(
+            f"The planted layer is among those chosen in {among} of {len(planted)} hosts, and the "
+            f"only one in {alone}.\n"
+        )
+    if calibrated:
+        parts.append(_calibrated_table(calibrated))
+    # a line right behind a table would be a row of it
+    text = "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
     record = {
         "rows": [
             {"kind": r.kind, "share": r.share, "mode": r.mode, "accuracy": r.accuracy} for r in rows
         ],
         "planted": planted,
+        "calibrated": [
+            {
+                "kind": planting.kind,
+                "share": planting.share,
+                "uncalibrated": result.uncalibrated,
+                "accuracy": result.accuracy(),
+                "chosen": result.chosen,
+                "mode": result.mode.to_json(),
+            }
+            for planting, result in calibrated
+        ],
     }
     write_text(folder / "focus.json", json.dumps(record, indent=1))
     write_text(folder / "focus.md", text)
     return text
 
 
-def _cell(row: FocusBenchRow) -> str:
-    accuracy, low, high = row.accuracy
+def _planted_table(rows: Sequence[FocusBenchRow]) -> str:
+    names = list(dict.fromkeys(row.mode for row in rows))
+    by_planting: dict[tuple[str, float], dict[str, FocusBenchRow]] = {}
+    for row in rows:
+        by_planting.setdefault((row.kind, row.share), {})[row.mode] = row
+    cells = [
+        [*_planted_cells(kind, share), *(_cell(of_mode[name].accuracy) for name in names)]
+        for (kind, share), of_mode in by_planting.items()
+    ]
+    count = sum(map(len, rows[0].hits)) if rows else 0
+    return f"Pointing accuracy [95 % interval] of {count} questions.\n\n" + markdown_table(
+        ["planted", "share", *names], cells
+    )
+
+
+def _calibrated_table(calibrated: Sequence[tuple[Planting, Calibration]]) -> str:
+    cells = [
+        [
+            *_planted_cells(planting.kind, planting.share),
+            _cell(result.uncalibrated),
+            _cell(result.accuracy()),
+            f"{result.chosen}; layers {', '.join(map(str, result.mode.layers))}",
+        ]
+        for planting, result in calibrated
+    ]
+    count = calibrated[0][1].questions
+    return f"Calibrated under what is planted, {count} held-out questions.\n\n" + markdown_table(
+        ["planted", "share", "uncalibrated", "calibrated", "chosen"], cells
+    )
+
+
+def _planted_cells(kind: str, share: float) -> list[str]:
+    return [kind if share else "nothing", f"{share:g}"]
+
+
+def _cell(interval: tuple[float, float, float]) -> str:
+    accuracy, low, high = interval
     return f"{accuracy:.2f} [{low:.2f}, {high:.2f}]"

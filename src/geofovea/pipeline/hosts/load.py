@@ -15,7 +15,11 @@ from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 from geofovea.pipeline.hosts.file_digests import folder_digest
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
-from geofovea.pipeline.hosts.original.layout import is_original, not_converted
+from geofovea.pipeline.hosts.original.layout import (
+    is_original,
+    not_converted,
+    refuse_unknown_decoder,
+)
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 from geofovea.tiling.machine.paths import is_file, is_folder
 
@@ -155,6 +159,7 @@ def _loaded(name: str, options: LoadOptions) -> Host:
         raise not_converted(name, "InternVL", "OpenGVLab/InternVL3-8B-hf")
     if is_published(config):
         return _load_published(name, options)
+    refuse_unknown_decoder(name, config)
     return load_lvlm(name, config, options)
 
 

@@ -97,6 +97,7 @@ class TileEncoder:
         return replace(encoded, features=self._placed(encoded.features, tiles, pyramid))
 
     def _encode_some(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Tokens ``(tiles, rows * cols, d)`` of pixels ``(tiles, side, side, 3)``, pooled."""
         tokens = self._family.encode(
             self._normalization.images(pixels, self._device(), self._dtype)
         )

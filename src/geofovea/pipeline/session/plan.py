@@ -187,8 +187,8 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
     if not host.capabilities.layer_plans:
         raise ModelError(
             f"{host.name} cannot skip work inside the layers of its decoder; leave out skip=, or "
-            "choose a model in this process whose decoder is of LLaMA's, Qwen2's or Qwen3's kind, "
-            "without experts"
+            "choose a model in this process whose decoder is of LLaMA's, Mistral's, Qwen2's or "
+            "Qwen3's kind, without experts"
         )
     method = layer_method(host, text)
     if chain.decoder is not None:

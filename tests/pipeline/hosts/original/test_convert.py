@@ -195,7 +195,8 @@ def test_resized_positions_keep_corners_and_the_class_token():
         ({"mm_patch_merge_type": "averaged"}, "mm_patch_merge_type"),
         ({"mm_patch_merge_type": "spatial_unpad"}, "become image_newline"),
         ({"mm_vision_select_layer": "last"}, "no number of a layer"),
-        ({"model_type": "bert"}, "not a LLaVA in the layout"),
+        ({"model_type": "llava_phi"}, "'llava_phi' is none that can be converted .*openai:NAME"),
+        ({"vision_config": {}}, "not a LLaVA in the layout"),
         ({"mm_vision_tower": "nowhere"}, "no folder nowhere with a vision tower"),
     ],
 )
@@ -274,6 +275,15 @@ def test_unconverted_it_is_refused_with_the_command(tmp_path, kind):
     write_original(tmp_path / "old", model_type=kind)
     with pytest.raises(ModelError, match=r"original repository; convert it .*geofovea convert"):
         load_host(str(tmp_path / "old"))
+
+
+@pytest.mark.parametrize("kind", ["llava_phi", "bunny-phi", "llava_gemma"])
+def test_a_decoder_that_no_conversion_knows_is_not_sent_to_the_command(tmp_path, kind):
+    config = {"model_type": kind, "mm_vision_tower": "clip", "mm_projector_type": "mlp2x_gelu"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"'{kind}' is none .*openai:NAME") as refused:
+        load_host(str(tmp_path))
+    assert "geofovea convert" not in str(refused.value)
 
 
 def test_a_tower_on_a_hub_that_is_out_of_reach_is_one_clear_error(tmp_path, monkeypatch):

@@ -287,7 +287,25 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     show_default=True,
     help="Shares of each row that fall on the sinks.",
 )
-@click.option("--looks", default=12, show_default=True, help="Looks, with up to 8 questions each.")
+@click.option(
+    "--looks",
+    type=click.IntRange(1),
+    default=12,
+    show_default=True,
+    help="Looks, with up to 8 questions each.",
+)
+@click.option(
+    "--first-look",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Number of the first look; others are further looks.",
+)
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Also calibrate under each planting, with so many looks in each of its parts.",
+)
 @click.option("--hosts", default=0, show_default=True, help="Hosts with one good layer to find.")
 def focus(
     output: Path,
@@ -295,6 +313,8 @@ def focus(
     kinds: str,
     shares: tuple[float, ...],
     looks: int,
+    first_look: int,
+    calibrate: bool,
     hosts: int,
 ) -> None:
     """Measure how well attention points under planted sinks.
@@ -314,9 +334,12 @@ def focus(
     plantings = robustness.plantings_of(names, shares, depth)
     with progress_bar("planting") as advance:
         samples = robustness.bench_samples(host)
-        rows = robustness.measure_plantings(host, modes, plantings, samples, looks, advance)
-    planted = robustness.find_planted_layers(make_folder(output), range(hosts))
-    echo(robustness.write_focus_bench(output, rows, planted), lines=True)
+        numbers = range(first_look, first_look + looks)
+        rows = robustness.measure_plantings(host, modes, plantings, samples, numbers, advance)
+    make_folder(output)
+    calibrated = robustness.calibrate_planted(host, plantings, output, looks) if calibrate else []
+    planted = robustness.find_planted_layers(output, range(hosts))
+    echo(robustness.write_focus_bench(output, rows, planted, calibrated), lines=True)
 
 
 def _budget(default: Budget, **limits: int | None) -> Budget:

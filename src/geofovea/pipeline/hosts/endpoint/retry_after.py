@@ -195,6 +195,7 @@ def _seconds(value: Any, now: float, scale: float = 1.0) -> float | None:
 
 
 def _span(text: str) -> float:
+    """Seconds of a text such as ``1m30s``."""
     return sum(float(number) * _UNITS[_unit(unit)] for number, unit in _PART.findall(text))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.original.configuration import DECODERS, POOLED, PROJECTORS
 
-__all__ = ["check_convertible", "is_original", "not_converted"]
+__all__ = ["check_convertible", "is_original", "not_converted", "refuse_unknown_decoder"]
 
 _EXAMPLE = "llava-hf/llava-1.5-7b-hf"
 # a checkpoint of LRS-VQA has the same layout and a region focus module besides
@@ -30,9 +30,31 @@ def is_original(config: Mapping[str, Any]) -> bool:
 
     GeoChat, VHM, SkySenseGPT, GeoLLaVA-8K and other LLaVAs of remote sensing are saved so.
     """
+    return config.get("model_type") in DECODERS and _has_original_keys(config)
+
+
+def refuse_unknown_decoder(name: str, config: Mapping[str, Any]) -> None:
+    """Refuse a LLaVA in that layout around a decoder that no conversion knows.
+
+    Args:
+        name: Of the model.
+        config: Its ``config.json``.
+
+    Raises:
+        ModelError: If it is one.
+    """
+    if _has_original_keys(config) and not is_original(config):
+        raise ModelError(
+            f"{name} is a LLaVA in the layout of its original repository, and its model_type "
+            f"{config.get('model_type')!r} is none that can be converted ("
+            f"{', '.join(sorted(DECODERS))}): serve it with the code of its authors and name it by "
+            "openai:NAME, or take another model"
+        )
+
+
+def _has_original_keys(config: Mapping[str, Any]) -> bool:
     return (
-        config.get("model_type") in DECODERS
-        and "mm_vision_tower" in config
+        "mm_vision_tower" in config
         and "vision_config" not in config
         and not any(key in config for key in _PUBLISHED)
     )
@@ -63,6 +85,7 @@ def check_convertible(name: str, config: Mapping[str, Any]) -> None:
     Raises:
         ModelError: If it is of another layout, or is built in a way that is not supported.
     """
+    refuse_unknown_decoder(name, config)
     if not is_original(config):
         raise ModelError(
             f"{name} is not a LLaVA in the layout of its original repository (model_type "

@@ -66,8 +66,8 @@ class PlannedRun:
         if not can_plan_layers(decoder):
             raise ModelError(
                 f"no work can be skipped inside the layers of a {decoder.config.model_type!r} "
-                "decoder; leave out skip=, or choose a model whose decoder is of LLaMA's, Qwen2's "
-                "or Qwen3's kind, without experts"
+                "decoder; leave out skip=, or choose a model whose decoder is of LLaMA's, "
+                "Mistral's, Qwen2's or Qwen3's kind, without experts"
             )
         window = attention_window(decoder)
         if window is not None and len(sequence) > window:
