@@ -153,6 +153,26 @@ def test_a_damaged_file_is_made_again_and_written_over(remember, harm):
     assert stored_and_made(remember())[1] == 0
 
 
+def test_a_bit_that_flips_anywhere_and_a_cut_anywhere_give_no_tile_or_the_same(remember):
+    session = remember("plain:2")
+    tile = base_tiles(session)[0]
+    session.memory.of([tile], QuestionUsage())
+    (path,) = files()
+    store, sound = session.memory._store, path.read_bytes()
+    whole = tensors(store.get(tile))
+    values = 8 + int.from_bytes(sound[:8], "little")
+    harms = [sound[:end] for end in (0, 4, 8, values // 2, values, (values + len(sound)) // 2, -1)]
+    harms += [sound + b" ", sound + sound, b""]
+    # the length of the index, the index, and the values
+    for place in (*range(8), *range(8, values, 5), *range(values, len(sound), 61)):
+        harms.append(bytearray(sound))
+        harms[-1][place] ^= 1 << place % 8
+    for harm in harms:
+        path.write_bytes(harm)
+        found = store.get(tile)
+        assert found is None or all(map(torch.equal, tensors(found), whole))
+
+
 def test_another_scene_policy_or_decoder_is_another_key(remember, make_session, scene):
     session = remember()
     _, all_tiles = stored_and_made(session)

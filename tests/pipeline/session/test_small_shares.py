@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from pipeline_toys import QUESTION, llava_host, random_llava
 
 import geofovea as gf
+from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.inference.decoder.pruned import PrunedRun
 from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
+from geofovea.regionfocus.layer_plans.registry import LAYER_METHOD_NAMES
 from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.registry import (
@@ -140,6 +142,46 @@ def test_every_chain_of_small_shares_answers_from_a_token_at_least(
     assert math.isfinite(answer.confidence)
     assert all(stage.tokens_out >= 1 for stage in cost.reductions if stage.name != MAY_DROP_ALL)
     assert make_chain(chain).text == chain
+
+
+@settings(max_examples=25, deadline=None, **shared)
+@given(
+    chain=st.one_of(chains(), st.sampled_from(REDUCTION_NAMES)),
+    skip=st.sampled_from([None, None, *LAYER_METHOD_NAMES]),
+    kv=st.sampled_from([None, "exact", "plain:2", "zipcache+tokenselect:0.05", "vidkv+compresskv"]),
+    megabytes=st.sampled_from([1e-6, 0.01, 9.0]),
+    which=st.integers(0, 5),
+    tiles=st.sampled_from([2, 4, 20]),
+    tokens=st.sampled_from([1, 3, 40]),
+)
+def test_methods_together_keep_all_budgets_or_are_refused_before_a_tile_is_read(
+    sessions, chain, skip, kv, megabytes, which, tiles, tokens
+):
+    scene, host = sessions[which].scene, sessions[which].host
+    memory = kv and gf.MemoryOptions(megabytes, kv, ready_megabytes=megabytes / 2)
+    session, reads = gf.SceneSession(scene, host, memory=memory), []
+    read = session.reader.read
+    session.reader.read = lambda tile: (reads.append(tile), read(tile))[1]
+    budget = gf.Budget(tiles=tiles, tokens=tokens)
+    try:
+        answer = session.ask(QUESTION, budget=budget, reduction=chain, skip=skip)
+    except GeoFoveaError:
+        assert not reads
+        return
+    cost, depth = answer.cost, host.decoder.config.num_hidden_layers
+    assert cost.tiles_encoded <= len(reads) <= tiles
+    assert 1 <= cost.tokens_llm <= tokens
+    assert cost.tokens_end <= cost.tokens_llm
+    assert cost.tokens_beside <= 4 * cost.tokens_llm
+    assert (cost.vision_layers or 0) <= depth * (cost.tokens_llm + cost.tokens_beside)
+    assert math.isfinite(answer.confidence)
+    assert (cost.memory is None) == (kv is None)
+    if kv is not None:
+        assert cost.memory.nbytes == session.memory.nbytes <= memory.limit_bytes
+        assert cost.memory.ready_bytes == session.memory.ready_bytes <= memory.ready_bytes
+        # without room for all tiles, some are run again
+        if megabytes == 9.0:
+            assert cost.memory.tokens_stored <= cost.tiles_encoded * math.prod(host.grid)
 
 
 def test_of_a_tile_that_is_mostly_padding_what_shows_data_is_kept(hosts, make_png):

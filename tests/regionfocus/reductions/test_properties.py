@@ -121,6 +121,12 @@ def test_a_budget_that_holds_all_tokens_leaves_them_as_they_are(name):
 
 
 @EVERY
+def test_a_reduction_that_says_that_it_merges_does_so(name):
+    kept = chosen(name, rich((6, 6), 1), 9)
+    assert (kept.features is not None) == make_reduction(name).merges
+
+
+@EVERY
 @few
 @given(grid=grids, seed=seeds, data=st.data())
 def test_outputs_that_stand_for_several_tokens_say_for_which(name, grid, seed, data):
@@ -129,6 +135,7 @@ def test_outputs_that_stand_for_several_tokens_say_for_which(name, grid, seed, d
     kept = chosen(name, context, data.draw(st.integers(1, n)))
     k = len(kept.index)
     if kept.features is not None:
+        assert make_reduction(name).merges
         assert kept.features.shape == (k, context.features.shape[1])
         assert kept.features.dtype == context.features.dtype
         assert bool(kept.features.isfinite().all())

@@ -30,6 +30,7 @@ from geofovea.pipeline.inference.memory.ready import ReadyStates
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts, StoredTile
 from geofovea.regionfocus.cache_policies.base import CachePolicy
 from geofovea.regionfocus.cache_policies.kv_spec import KvSpec
+from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.reductions.encoder.base import EncoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.forks import ForkSafeLock
@@ -255,14 +256,22 @@ class MemoryCalls(DirectCalls):
             own = tokens.features[rows.to(tokens.features.device)]
             whole = entries[tile].features if tile in entries else None
             if whole is not None and not torch.equal(whole[cells[rows].to(whole.device)], own):
-                raise ModelError(
-                    "a scene memory holds tiles as they were encoded, and this reduction merges "
-                    "their tokens; leave out the memory, or choose a reduction that only drops"
-                )
+                raise _merged("this reduction")
+
+
+def _merged(reduction: str) -> ModelError:
+    return ModelError(
+        f"a scene memory holds tiles as they were encoded, and {reduction} merges their tokens; "
+        "leave out the memory, or choose a reduction that only drops, such as focus_spread"
+    )
 
 
 def check_answers_from_memory(
-    reduction: object, skip: object, decoder: object, encoder: EncoderReduction | None = None
+    reduction: object,
+    skip: object,
+    decoder: object,
+    encoder: EncoderReduction | None = None,
+    projected: Reduction | None = None,
 ) -> None:
     """Refuse what a memory has no use for; each is None where a question is asked without it.
 
@@ -271,10 +280,13 @@ def check_answers_from_memory(
         skip: What skips work inside them.
         decoder: What reads the tokens in place of the model's own decoder.
         encoder: What drops tokens inside the encoder.
+        projected: What chooses among projected tokens; one that only drops is no trouble.
 
     Raises:
         ModelError: If one of them is given.
     """
+    if getattr(projected, "merges", False) and projected is not None:
+        raise _merged(repr(projected.name))
     if encoder is not None:
         raise ModelError(
             f"a scene memory holds tiles for every question, and {encoder.name!r} drops tokens of "
@@ -294,7 +306,7 @@ def check_answers_from_memory(
     if decoder is not None:
         raise ModelError(
             "a scene memory holds what the model's own decoder makes of a tile, and a trained "
-            "part has another; leave out the memory, or resampler= or composite='rgb-nir'"
+            "resampler has another; leave out the memory, or resampler="
         )
 
 

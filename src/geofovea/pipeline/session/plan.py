@@ -130,7 +130,7 @@ def plan_answer(
     skip = plan_skip(host, request.options.skip, chain)
     decoder = stack_reader(host, skip) if decoder is None else decoder
     if has_memory:
-        check_answers_from_memory(chain.decoder, skip, decoder, chain.encoder)
+        check_answers_from_memory(chain.decoder, skip, decoder, chain.encoder, chain.projected)
     fitting, warnings = fitting_budget(host, question, budget, choices)
     search = _search_options(host, request, index)
     search.check(host)

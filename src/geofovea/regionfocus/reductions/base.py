@@ -88,6 +88,8 @@ class Selector(ABC):
     """Fields that can stand in for each other: of each set it needs one."""
     uses: ClassVar[frozenset[str]] = frozenset()
     """Fields that it takes where they are there, and does without where they are not."""
+    merges: ClassVar[bool] = False
+    """Whether an output may stand for several tokens; otherwise tokens stay as they are."""
 
     def reduce(self, context: TokenContext, k: int) -> TokenChoice:
         """See `Reduction`."""

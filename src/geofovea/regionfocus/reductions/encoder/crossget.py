@@ -142,6 +142,7 @@ class CrossGET(Selector):
     """Tokens of little importance merge into the most alike, until k are left."""
 
     name: ClassVar[str] = "crossget"
+    merges: ClassVar[bool] = True
 
     def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         importance = torch.zeros(n)

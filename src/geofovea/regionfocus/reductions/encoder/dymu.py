@@ -134,6 +134,7 @@ class DyMU(Selector):
     threshold: float = 0.9
     is_adaptive: bool = False
     name: ClassVar[str] = "dymu"
+    merges: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check(self.threshold)

@@ -79,6 +79,7 @@ class EViT(PerTile):
 
     layer: int = -1
     name: ClassVar[str] = "evit"
+    merges: ClassVar[bool] = True
     stage: ClassVar = "encoder_output"
     requires: ClassVar[frozenset[str]] = frozenset({"cls_attention"})
 

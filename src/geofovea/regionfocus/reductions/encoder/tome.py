@@ -145,6 +145,7 @@ class ToMe(Selector):
     """Pairs of alike tokens merge until k are left."""
 
     name: ClassVar[str] = "tome"
+    merges: ClassVar[bool] = True
 
     def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         state = MergeState.start(context.features, context.features, units=merge_units(context))

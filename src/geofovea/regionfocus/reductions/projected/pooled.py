@@ -81,6 +81,7 @@ class Pooled(PerTile):
     """Means over as many equal rectangles as the budget holds, of about the shape of the grid."""
 
     name: ClassVar[str] = "pooled"
+    merges: ClassVar[bool] = True
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (HAS_CELLS,)
 
     def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002

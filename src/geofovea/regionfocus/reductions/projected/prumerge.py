@@ -56,6 +56,7 @@ class PruMerge(PerTile):
     neighbours: int = NEIGHBORS
     layer: int | None = None
     name: ClassVar[str] = "prumerge"
+    merges: ClassVar[bool] = True
     uses: ClassVar[frozenset[str]] = frozenset({"keys"})
     stage: ClassVar = "encoder_output"
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (HAS_MASS,)

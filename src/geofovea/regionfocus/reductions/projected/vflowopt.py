@@ -192,6 +192,7 @@ class VFlowOpt(PerTile):
     layer: int | None = None
     tells_importance: bool = False
     name: ClassVar[str] = "vflowopt"
+    merges: ClassVar[bool] = True
     uses: ClassVar[frozenset[str]] = frozenset({"attention"})
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (
         frozenset({"attention", "received"}),

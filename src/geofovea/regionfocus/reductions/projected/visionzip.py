@@ -66,6 +66,7 @@ class VisionZip(PerTile):
     contextual: float = 10 / 64
     layer: int | None = None
     name: ClassVar[str] = "visionzip"
+    merges: ClassVar[bool] = True
     uses: ClassVar[frozenset[str]] = frozenset({"keys"})
     stage: ClassVar = "encoder_output"
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (HAS_MASS,)

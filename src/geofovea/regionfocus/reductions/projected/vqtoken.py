@@ -68,6 +68,7 @@ class VqToken(Selector):
     """Means of clusters."""
 
     name: ClassVar[str] = "vqtoken"
+    merges: ClassVar[bool] = True
 
     def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         if n * k > _MOST_PAIRS:
