@@ -1,12 +1,14 @@
 """Does an index lead to what a phrase names? Ranks of scenes, best tiles, and `find` by an index.
 
     python benchmarks/archive_recall.py --scenes 40 --side 2048
+    python benchmarks/archive_recall.py --scenes 200 --side 1024 --seed 990000 --tiles ""
     python benchmarks/archive_recall.py --scenes 8 --side 4096 --tiles 32,64
 
 Fresh synthetic scenes are indexed, and the archive is searched for each site, each kind of thing
 and each colored thing that some scenes show and others do not. *Average precision* is of the
-ranking of scenes, beside what a random order would have. *Best tile* is the share of phrases whose
-first tile shows what is named. Then `find` looks for each kind of thing in the first scenes, led by
+ranking of scenes, beside what a random order would have. *Recall* is the share of right ones among
+as many first scenes as show what is named. *Best tile* is the share of phrases whose first tile
+shows what is named. Then `find` looks for each kind of thing in the first scenes, led by
 the index and by the model's attention, with the same tiles. Intervals are over phrases, and over
 scenes for `find`.
 """
@@ -102,11 +104,13 @@ def ranking_of(
         if boxes:
             right += 1
             precisions.append(right / rank)
+    first = sum(bool(boxes) for boxes, _ in ranked[:there])
     boxes, best = ranked[0]
     return {
         "kind": kind,
         "phrase": text,
         "average_precision": sum(precisions) / there,
+        "recall": first / there,
         "chance": chance_of(there, len(worlds)),
         "best_scene": float(bool(boxes)),
         "best_tile": float(any(shows(best, box) for box in boxes)),
@@ -136,7 +140,7 @@ def ranked_rows(ranked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for kind, some in by_kind.items():
         values = {
             name: [row[name] for row in some]
-            for name in ("average_precision", "chance", "best_scene", "best_tile")
+            for name in ("average_precision", "chance", "recall", "best_scene", "best_tile")
         }
         low, high = mean_interval(values["average_precision"], [1] * len(some))
         means = {name: sum(each) / len(each) for name, each in values.items()}
@@ -146,10 +150,11 @@ def ranked_rows(ranked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def lines_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """The table of rankings."""
-    lines = [["phrases for a", "phrases", "average precision", "chance", "best scene", "best tile"]]
+    names = ("average precision", "chance", "recall", "best scene", "best tile")
+    lines = [["phrases for a", "phrases", *names]]
     for row in rows:
         interval = f"{row['average_precision']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-        shares = (row["chance"], row["best_scene"], row["best_tile"])
+        shares = (row["chance"], row["recall"], row["best_scene"], row["best_tile"])
         lines.append([row["kind"], str(row["phrases"]), interval, *(f"{s:.2f}" for s in shares)])
     return lines
 

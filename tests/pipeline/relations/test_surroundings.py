@@ -99,6 +99,45 @@ AREAS = {
         "truck",
         "within 500 m of the depot",
     ),
+    "How many lorries can you count in the top right-hand corner?": (
+        "count",
+        "lorry",
+        "the upper right corner",
+    ),
+    "What is the number of tents in the western third of the map?": (
+        "count",
+        "tent",
+        "the western third",
+    ),
+    "How many boats are there at the centre of the image?": ("count", "boat", "the middle"),
+    "Please tell me how many trucks lie to the west of the camp": (
+        "count",
+        "truck",
+        "west of the camp",
+    ),
+    "Do you see any planes in the bottom left corner of the photo?": (
+        "any",
+        "plane",
+        "the lower left corner",
+    ),
+    "Are there boats south-west of the harbour?": ("any", "boat", "southwest of the harbour"),
+    "Which is the smallest tent within 800 metres of the camp?": (
+        "most",
+        "tent",
+        "within 800 m of the camp",
+    ),
+    "How many tanks stand no more than 1,200 m from the quarry?": (
+        "count",
+        "tank",
+        "within 1200 m of the quarry",
+    ),
+    "Within 2 km of the airport, how many planes are there?": (
+        "count",
+        "plane",
+        "within 2 km of the airport",
+    ),
+    "the northernmost boat left of the pier": ("most", "boat", "left of the pier"),
+    "Are any trucks located north of the depot?": ("any", "truck", "north of the depot"),
 }
 
 # they name an area that nothing is computed in: the answer says so
@@ -126,6 +165,16 @@ UNREAD = (
     "How many tents are across the road from the camp?",
     "How many trucks are beyond the depot?",
     "How many trucks are behind the hall?",
+    "How many houses are on the far side of the lake?",
+    "Is the roof of the building to the left of the pool red?",
+    "What is located in the lower third of the picture?",
+    "How many trucks are close to the northern edge of the scene?",
+    "Which vehicle is parked nearest the south-west corner?",
+    "How many trucks are between the depot and the camp?",
+    "Describe the north-west quarter of the scene",
+    "How many cars are parked along the left edge of the image?",
+    "How many ships are at least 1 km from the pier?",
+    "Is there anything to the east of the lake?",
 )
 
 # they name none

@@ -6,14 +6,19 @@ import math
 import re
 
 import pytest
+import shapely
+import torch
 
 import geofovea as gf
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.vocabulary import SITES
 from geofovea.datasets.synthetic.world import GSD_M, make_world
 from geofovea.errors import ModelError, QuestionError
+from geofovea.pipeline.answers.measurement import LocatedPlace
+from geofovea.pipeline.relations.locate import Located, Locator
 from geofovea.pipeline.relations.place_question import distance_between
 from geofovea.pipeline.relations.presence import Presence
+from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.tiling.pyramid import Box
 
 
@@ -107,6 +112,20 @@ def test_a_site_that_is_seen_but_was_not_outlined_is_pointed_at(world, session, 
     (hint,) = (w for w in measured.warnings if "was not outlined" in w)
     x, y = map(int, re.search(rf"the {site.kind} .* x (\d+), y (\d+) px", hint).groups())
     assert Box(x - 400, y - 400, x + 400, y + 400).intersection(site.box)
+
+
+def test_an_outline_over_tiles_that_hardly_show_the_place_is_doubted(world, session, monkeypatch):
+    one, two = world.named_sites[:2]
+    pyramid, words = session.pyramid, f"How large is the {one.kind}?"
+    shapes = [shapely.box(*site.box.as_tuple()) for site in (one, two)]
+    for shape, is_doubted in ((shapes[0], False), (shapely.union_all(shapes), True)):
+        wide = LocatedPlace(one.kind, shape, 1, 24.0, 1.0)
+        tiles = session.tokens(pyramid.tiles_over(pyramid.base_level - 1, wide.box_scene))
+        looks = [LevelLook(pyramid.base_level - 1, tiles.tiles, tiles, torch.zeros(len(tiles)))]
+        found = Located((wide,), tuple(looks), tiles)
+        monkeypatch.setattr(Locator, "locate", lambda *_, found=found: found)
+        warnings = session.measure(words).warnings
+        assert any("may be too large" in warning for warning in warnings) == is_doubted
 
 
 def test_a_batch_measures_as_one_question_does(world, session):

@@ -33,13 +33,14 @@ _SENTENCES = tuple(
 _IN_PART = tuple(
     re.compile(rf"{start} {_THING}{verb}(?: there)?")
     for start, verb in (
-        ("how many", f"{_VERB}?"),
+        ("how many", rf"(?:{_VERB}| (?:can|do) (?:you|we|i) (?:see|count|find))?"),
         (_NUMBER, f"{_VERB}?"),
         (r"count(?: all)?(?: of)?(?: the)?", ""),
     )
 )
 _ANY_IN_PART = re.compile(
-    rf"(?:(?:is|are) there|(?:can|do) (?:you|we) see) (?:any |an? |some )?{_THING}(?: visible)?"
+    rf"(?:(?:is|are) there|(?:can|do) (?:you|we) see|(?:is|are)(?= any )) "
+    rf"(?:any |an? |some )?{_THING}(?: visible)?"
 )
 _NO_PLACE = re.compile(
     r"\b(?:with|without|of|from|near|area|region|world|north|south|east|west|middle|corner|edge|"
@@ -50,7 +51,7 @@ _NO_PLACE = re.compile(
 _NO_THING = re.compile(
     r"\b(?:percent|percentage|meters?|metres?|kilometers?|kilometres?|miles?|feet|hectares?|acres?|"
     r"pixels?|square|levels?|floors?|storeys?|stories|lanes?|tracks?|rows?|lines?|wings?|people|"
-    r"persons?|seats?|bits?|bands?|tons?|tonnes?)\b"
+    r"persons?|seats?|bits?|bands?|tons?|tonnes?|(?:any|some|no|every)(?:thing|body|one))\b"
 )
 """Units, and what has no outline of its own from above."""
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import shapely
 import torch
 
+from geofovea.pipeline.answers.measurement import LocatedPlace
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.metered_generator import MeteredGenerator
 from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
@@ -22,6 +24,8 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["Presence"]
+
+_HARDLY = 0.05
 
 
 class Presence:
@@ -92,6 +96,28 @@ class Presence:
                 if likely >= (LIKELY if best is None else best[1]):
                     best = tile, likely
         return best
+
+    def denied_share(self, place: LocatedPlace, tiles: TokenSet) -> float:
+        """The share of an outline that lies in tiles which hardly show what its name calls.
+
+        Land that looks like the place may have joined it. 0 where that cannot be told.
+
+        Args:
+            place: What was outlined.
+            tiles: The tokens of tiles of one level, over the outline as far as they are there.
+        """
+        known = None if self._places is None else self._places.site_called(place.label)
+        if self._places is None or self.is_asked or known is None:
+            return 0.0
+        share = 0.0
+        for index in range(len(tiles.tiles)):
+            own = tiles.select(tiles.tile_index == index)
+            low, high = own.boxes_scene[:, :2].amin(0), own.boxes_scene[:, 2:].amax(0)
+            tile = shapely.box(*low.tolist(), *high.tolist())
+            part = float(place.region.intersection(tile).area / place.region.area)
+            likely = self._places.site_probability(known, [own]) if part else None
+            share += part if likely is not None and likely < _HARDLY else 0.0
+        return share
 
     def _score(self, name: str, region: TokenSet, share: float) -> float:
         count = min(len(region), self._most - self.tokens_llm)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,11 +36,12 @@ from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
 from geofovea.pipeline.session.request import AskRequest, budget_of
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.search.looks import Descent
+from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.router import Route
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.overviews.deadline import builds_within
+from geofovea.tiling.pyramid import Pyramid
 from geofovea.tiling.scene import Scene
 
 __all__ = [
@@ -57,6 +60,12 @@ _ROW = "measure:"
 _EXAMPLES = (
     "'distance from the pond to the school', 'how large is the pond?', 'is the pond north of the "
     "school?' or 'which is the largest field?'"
+)
+_OF_SIZES = ("size", "larger", "largest")
+_MOST_DENIED = 0.2
+_LOOKS_ALIKE = (
+    "{share:.0%} of the outline of the {name} lies in tiles that hardly show one: land that looks "
+    "like it may have joined it, so its size may be too large"
 )
 _SEEN = (
     "the {name} was not outlined, but a tile around x {x:.0f}, y {y:.0f} px is likely to show one "
@@ -229,6 +238,7 @@ def measure_places(
     with builds_within(plan.budget.seconds):
         located = locator.locate(foci, plan.budget, search.walker(options, plan.budget))
     measurement = compute(question, plan.request.question, located.places, scene)
+    doubts = _doubts(measurement, presence, located.looks, search.pyramid)
     descent = Descent(located.looks, "native" if located.looks[-1].level == 0 else "outlined")
     route = Route("several" if len(question.places) > 1 else "one", f"it asks for {question.kind}")
     result = SearchResult(descent, descent, route=route)
@@ -236,14 +246,30 @@ def measure_places(
     generation = _generation(measurement, plan.choices)
     spoken, asked = generation or Generation("", ()), presence.generator
     warnings = measurement.warnings if measurement.text else (measurement.sentence,)
-    for name in measurement.missing:
-        if seen := presence.seen_elsewhere(name, located.looks):
-            x, y = search.pyramid.box_scene(seen[0]).center
-            warnings += (_SEEN.format(name=name, likely=seen[1], x=x, y=y),)
+    warnings += doubts
     reply = Reply(spoken, located.tokens, presence.tokens_llm, warnings)
     reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
     is_answer = generation is not None or plan.request.measure is not None
     return Measured(measurement, result, reduced, is_answer)
+
+
+def _doubts(
+    measurement: Measurement, presence: Presence, looks: Sequence[LevelLook], pyramid: Pyramid
+) -> tuple[str, ...]:
+    """What tiles say against it: of places that were not outlined, and of outlines too large."""
+    warnings = []
+    for name in measurement.missing:
+        if seen := presence.seen_elsewhere(name, looks):
+            x, y = pyramid.box_scene(seen[0]).center
+            warnings.append(_SEEN.format(name=name, likely=seen[1], x=x, y=y))
+    if measurement.kind in _OF_SIZES and measurement.text:
+        # on finer levels a tile shows too little of a site to deny it
+        finer = [look for look in looks if 0 < look.level == pyramid.base_level - 1]
+        for look, place in itertools.product(finer, measurement.places):
+            share = presence.denied_share(place, look.tokens)
+            if share > _MOST_DENIED:
+                warnings.append(_LOOKS_ALIKE.format(name=place.label, share=share))
+    return tuple(warnings)
 
 
 def check_shown(scene: Scene, result: SearchResult, region: Region | None) -> None:
