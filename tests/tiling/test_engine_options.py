@@ -21,7 +21,7 @@ def collar(make_tiled):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("option", ["masked", "mask_and_scale", "group_name", "allow_hosts"])
 def test_an_option_of_another_engine_is_refused_with_those_of_this_one(way, option, collar):
-    with pytest.raises(SceneError, match=f"no option '{option}'; allowed are .*allowed_hosts"):
+    with pytest.raises(SceneError, match=f"no option '{option}'; its options are .*allowed_hosts"):
         way(collar, engine="geofovea", **{option: True})
 
 

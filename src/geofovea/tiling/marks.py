@@ -31,6 +31,8 @@ Mask = NDArray[np.bool_]
 
 # what writers take for opaque, besides the largest number of the type
 _USUAL_OPAQUE = (1, 100, 255, 10000, 65535)
+# the full range of sensors of 10 to 15 bits, whose alpha is as wide as their bands
+_FULL_RANGES = tuple((1 << bits) - 1 for bits in range(10, 16))
 
 
 class ValidRange(NamedTuple):
@@ -127,9 +129,12 @@ def opaque_number(dtype: np.dtype[Any], largest: float, bits: int = 0) -> float:
         bits: How many bits of each number are used; 0 for all.
 
     Returns:
-        The smallest of the usual ones (1, 100, 255, 10000, 65535) that no number of the band
-        exceeds, else the largest that the type holds; for floats at least 1.
+        The largest number itself where it is the full range of 10 to 15 bits. Otherwise the
+        smallest of the usual ones (1, 100, 255, 10000, 65535) that no number of the band exceeds,
+        else the largest that the type holds; for floats at least 1.
     """
+    if largest in _FULL_RANGES:
+        return float(largest)
     if dtype.kind == "f":
         usual = [top for top in _USUAL_OPAQUE if largest <= top]
         return float(usual[0]) if usual else float(largest)

@@ -153,8 +153,8 @@ def _check_options(unknown: Mapping[str, Any], *more: str) -> None:
         names = [*more, "drop_variables", "allow_vrt", "allow_remote", "allowed_hosts", "nodata"]
         options = ", ".join(map(repr, sorted(unknown)))
         raise SceneError(
-            f"the engine 'geofovea' has no option {options}; allowed are {', '.join(names)}, and "
-            "those of xarray itself, such as chunks: leave the others out"
+            f"the engine 'geofovea' has no option {options}; its options are "
+            f"{', '.join(names)} and those of xarray itself, such as chunks: leave the others out"
         )
 
 

@@ -109,8 +109,8 @@ def test_boxes_outside_their_image_are_clipped_and_told(tmp_path):
     found = read_benchmark(load_benchmark("lrs-vqa"), tmp_path)
     assert [s.object_size for s in found.samples] == [20, 20, None]
     (note,) = found.notes
-    assert note.startswith("the boxes of 2 question(s) stick out")
-    assert "1 of them lie wholly outside" in note
+    assert note.startswith("the boxes of 2 questions reach beyond the image")
+    assert "(1 clipped, 1 outside it and left out): FAIR_1, FAIR_2" in note
 
 
 BROKEN = {
@@ -266,7 +266,7 @@ def test_rshr_compares_sets_of_letters_and_leaves_captions_out(folders):
     found = read_benchmark(load_benchmark("rshr-bench"), folders / "rshr-bench")
     (sample,) = found.samples
     assert (sample.id, sample.source, sample.multi_select) == ("0", "perception", True)
-    assert found.notes[0].startswith("1 row(s) without options")
+    assert found.notes[0].startswith("1 row has no options")
     assert official("rshr-bench", sample, "C A") == "AC"
     assert official("rshr-bench", sample, "The answer is A") == "A"
 
@@ -410,7 +410,8 @@ def test_parts_of_a_benchmark_that_are_missing_are_noted(tmp_path, folders, name
     found = read_benchmark(benchmark, tmp_path, first)
     assert [s.id for s in found.samples] == [s.id for s in whole.samples]
     lost = [n for n in range(3) if n not in there]
-    notes = [note for note in found.notes if "part(s) of the benchmark are missing" in note]
+    notes = [note for note in found.notes if "of the benchmark" in note and "missing" in note]
+    assert all(note.startswith("1 part " if len(lost) == 1 else "2 parts ") for note in notes)
     assert len(notes) == bool(lost)
     assert all(f"part-{n:05d}-of-00003" in notes[0] for n in lost)
 
@@ -451,4 +452,4 @@ def test_a_row_of_lrs_vqa_without_truth_is_not_scored(tmp_path, truth):
     json_lines(tmp_path / "LRS_VQA_merged.jsonl", *rows)
     found = read_benchmark(load_benchmark("lrs-vqa"), tmp_path)
     assert [sample.id for sample in found.samples] == ["FAIR_1"]
-    assert "1 row(s) without answer" in found.notes[0]
+    assert "1 row has no answer" in found.notes[0]

@@ -135,7 +135,7 @@ def test_the_truth_scores_all_of_the_published_file_except_nothing(published_fil
     scores, _ = score(BENCHMARK, samples, answers, synonyms("table"))
     assert scores.answered == 7333
     assert {m.value for m in scores.figures["official"].values()} == {1.0}
-    assert "stick out of their image" in " ".join(read(published_file, published_file).notes)
+    assert "reach beyond the image" in " ".join(read(published_file, published_file).notes)
 
 
 SAMPLES = tuple(
@@ -189,15 +189,15 @@ def test_a_row_without_a_value_has_no_answer_whatever_else_it_holds(tmp_path, sa
     ]
     found = read_predictions(written(tmp_path / f"a.{suffix}", rows), samples=SAMPLES)
     assert list(found.answers.values()) == ["grey", "", "boat"]
-    assert any("1 row(s) hold no answer and count as wrong" in note for note in found.notes)
+    assert any("1 row has no answer and counts as wrong" in note for note in found.notes)
 
 
 def test_columns_that_may_hold_answers_and_are_not_read_are_told(tmp_path):
     row = {"id": 1, "prediction": "a", "raw_output": "b", "response_time": 1.5, "model": "m"}
     found = read_predictions(json_lines(tmp_path / "a.jsonl", row))
     assert found.answers == {"1": "a"}
-    assert [note for note in found.notes if "not read" in note] == [
-        "the column(s) raw_output may hold answers too and are not read: choose with --answer-field"
+    assert [note for note in found.notes if "may also" in note] == [
+        "answers may also be in the unread column raw_output: choose with --answer-field"
     ]
 
 
@@ -227,7 +227,7 @@ def test_lmms_eval_names_a_question_by_its_place(tmp_path, order, form):
     rows = [harness_row(i, SAMPLES[i], form(f"said {i}")) for i in order]
     found = read_predictions(json_lines(tmp_path / "a.jsonl", *rows), samples=SAMPLES)
     assert found.answers == {f"FAIR_{i}": f"said {i}" for i in order}
-    assert any("3 answer(s) name their question by doc_id alone" in note for note in found.notes)
+    assert any("3 answers name their question only by doc_id" in note for note in found.notes)
     (tmp_path / "old.json").write_text(json.dumps({"args": {"model": "m"}, "logs": rows}))
     assert read_predictions(tmp_path / "old.json", samples=SAMPLES).answers == found.answers
 
@@ -283,7 +283,7 @@ def test_thoughts_in_a_file_are_told_and_are_out_before_anything_is_judged(tmp_p
     scores, _ = score(BENCHMARK, SAMPLES, answers, synonyms("none"))
     for mode in ("official", "strict", "lenient"):
         assert scores.figures[mode]["OA"].value == pytest.approx(2 / 3)
-    assert any("3 answer(s) think aloud" in n and "1 of them come" in n for n in scores.notes)
+    assert any("3 answers contain thoughts" in n and "and so wrong: 1" in n for n in scores.notes)
 
 
 def test_one_shard_of_answers_is_told_to_be_one(tmp_path):

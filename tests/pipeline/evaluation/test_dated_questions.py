@@ -62,7 +62,7 @@ def test_images_of_two_sizes_are_asked_about_the_first_and_counted(evaluate):
     assert item["error"] is None
     assert "was asked about the first alone" in item["warnings"][0]
     assert "different sizes" in item["warnings"][0]
-    assert any(note.startswith("1 question(s) about several images were asked") for note in notes)
+    assert any(note.startswith("1 question about several images was asked") for note in notes)
 
 
 def test_a_dated_benchmark_of_the_synthetic_world_is_read_with_both_images(tmp_path):

@@ -88,7 +88,7 @@ def test_a_scene_that_cannot_be_read_fails_alone_and_counts_as_wrong(
         *("--focus", "overview", "--tiles", 12, "--tokens", 200),
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "question(s) failed and count as wrong, such as SYNTH_3: " in result.stdout
+    assert "5 questions failed and count as wrong, such as SYNTH_3: " in result.stdout
     rows = [json.loads(line) for line in (tmp_path / "run/items.jsonl").read_text().splitlines()]
     broken = [row for row in rows if row["error"]]
     assert broken == rows[3:]

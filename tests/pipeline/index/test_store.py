@@ -144,7 +144,7 @@ def test_a_size_with_a_wrong_digit_is_damage_and_an_older_record_without_a_sum_i
 
 def test_settings_that_are_damaged_cannot_be_mended_by_the_same_command(store):
     (store.folder / "index.json").write_text("{")
-    with pytest.raises(DataError, match="make the index anew, in another folder"):
+    with pytest.raises(DataError, match="build the index again in another folder"):
         IndexStore.create(store.folder, SETTINGS)
 
 

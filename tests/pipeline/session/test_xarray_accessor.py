@@ -266,13 +266,13 @@ def test_a_heat_map_of_a_turned_scene_keeps_its_transform(make_session, make_tif
 
 @pytest.mark.parametrize("level", [-1, -5])
 def test_a_heat_map_has_no_negative_level(answer, level):
-    with pytest.raises(GeometryError, match="allowed are levels from 0 up"):
+    with pytest.raises(GeometryError, match="use a level from 0 up"):
         answer.to_xarray(level)
 
 
 def test_a_heat_map_is_bounded(answer, monkeypatch):
     monkeypatch.setattr("geofovea.pipeline.answers.heat_map.MAX_PIXELS", 1024**2)
-    with pytest.raises(GeometryError, match="allowed are levels from 1 up"):
+    with pytest.raises(GeometryError, match="use a level from 1 up"):
         answer.to_xarray(0)
     assert answer.to_xarray(1).shape == (1024, 1024)
 

@@ -23,7 +23,7 @@ import geofovea.pipeline
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.system import progress
 from geofovea.pipeline.system.tables import markdown_table, print_table
-from geofovea.pipeline.system.terminal import counted, fact, visible
+from geofovea.pipeline.system.terminal import fact, visible
 from geofovea.tiling.overviews import level_files
 
 ESCAPE = "\x1b]0;PWN\x07\x1b[31m"
@@ -304,10 +304,3 @@ def test_names_in_answers_files_and_training_folders_are_harmless(run, folder, t
 
 def test_what_is_written_where_is_harmless(run, folder):
     run("synth", "--output", folder / "synth", "--side", 768)
-
-
-@pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 native tiles"), (1, "1 native tile"), (2, "2 native tiles")]
-)
-def test_counts_agree_with_their_noun(count, words):
-    assert counted(count, "native tile") == words

@@ -90,8 +90,8 @@ REFUSED = {
     "no rows": (np.ones((0, 9), "uint8"), r"is empty"),
     "no bands": (np.ones((64, 64, 0), "uint8"), r"is empty"),
     "truth": (np.ones((64, 64), bool), r"bool"),
-    "words": (np.full((64, 64), "a"), r"allowed are integers"),
-    "objects": (np.full((64, 64), None), r"allowed are integers"),
+    "words": (np.full((64, 64), "a"), "must be integers"),
+    "objects": (np.full((64, 64), None), "must be integers"),
     "print colors": (Image.new("CMYK", (64, 64)), r"convert\('RGB'\)"),
     "video colors": (Image.new("YCbCr", (64, 64)), r"convert\('RGB'\)"),
 }

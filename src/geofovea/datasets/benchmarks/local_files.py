@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from geofovea._plurals import counted
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.records.sample import Collection, Sample
 from geofovea.datasets.tables.table_parts import missing_shards
@@ -75,8 +76,9 @@ def read_benchmark(benchmark: Benchmark, root: Path, annotations: Path | None = 
         return collection
     names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
     note = (
-        f"{len(absent)} part(s) of the benchmark are missing beside {path.name}: {names}; their "
-        "questions are not counted: these are not the figures of the whole benchmark"
+        f"{counted(len(absent), 'part of the benchmark is', 'parts of the benchmark are')} missing "
+        f"beside {path.name}: {names}. Their questions are left out: these are not the figures of "
+        "the whole benchmark"
     )
     return replace(collection, notes=(*collection.notes, note))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from geofovea._plurals import counted
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.annotations import INSTRUCTION, Record, read_records
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
@@ -35,13 +36,14 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
     scored = [record for record in records if record.answer and record.category]
     notes = []
     if skipped := len(records) - len(scored):
-        notes.append(f"{skipped} row(s) without answer or category are not scored, as published")
+        rows = counted(skipped, "row has", "rows have")
+        notes.append(f"{rows} no answer or category and no score, as published")
     clipped = [record for record in scored if record.sticks_out]
     if clipped:
         outside = sum(record.box is None for record in clipped)
         notes.append(
-            f"the boxes of {len(clipped)} question(s) stick out of their image and are clipped, "
-            f"{outside} of them lie wholly outside and are left out: "
+            f"the boxes of {counted(len(clipped), 'question')} reach beyond the image "
+            f"({len(clipped) - outside} clipped, {outside} outside it and left out): "
             + ", ".join(record.question_id for record in clipped[:5])
         )
     return checked_collection((_sample(record) for record in scored), notes)

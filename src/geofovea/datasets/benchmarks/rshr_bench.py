@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from geofovea._plurals import counted
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.choices import labeled, letters_of, unlabeled
 from geofovea.datasets.records.row_images import image_names
@@ -46,7 +47,8 @@ def read(path: Path, root: Path) -> Collection:
     notes = []
     if captions := len(rows) - len(with_choices):
         notes.append(
-            f"{captions} row(s) without options are not scored: they have no published rule"
+            f"{counted(captions, 'row has', 'rows have')} no options and no score: there is no "
+            "published rule for them"
         )
 
     def samples() -> Iterator[Sample]:

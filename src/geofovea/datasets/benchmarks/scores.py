@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofovea._plurals import counted
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.blind import constants_for
@@ -189,13 +190,13 @@ def _notes(scored: Sequence[ScoredAnswer]) -> list[str]:
     if thoughts := sum(each.thought_aloud for each in spoken):
         endless = sum(each.thought_aloud and not each.text for each in spoken)
         notes.append(
-            f"{thoughts} answer(s) think aloud: the thoughts are out before they are judged, in "
-            f"all modes; {endless} of them come to no answer and are wrong"
+            f"{counted(thoughts, 'answer contains', 'answers contain')} thoughts, which all modes "
+            f"remove before they judge; without an answer after them, and so wrong: {endless}"
         )
     if marks := [each.mark for each in spoken if each.mark]:
         notes.append(
-            f"{len(marks)} answer(s) hold marks that are not known, such as {marks[0]!r}: parts of "
-            "them may be thoughts"
+            f"{counted(len(marks), 'answer contains', 'answers contain')} unknown marks such as "
+            f"{marks[0]!r}: what stands between them may be thoughts"
         )
     return notes
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea._plurals import counted
 from geofovea.datasets.records.answer_columns import ANSWER_FIELDS, AnswerColumns, answer_columns
 from geofovea.datasets.records.harness_rows import HARNESS_ID, sample_of_place
 from geofovea.datasets.records.rows import Row, cell_text, read_rows
@@ -93,6 +94,10 @@ def read_predictions(
     )
 
 
+def _columns(names: Sequence[str]) -> str:
+    return f"column{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
 def _notes(
     path: str | os.PathLike[str],
     columns: AnswerColumns,
@@ -100,19 +105,20 @@ def _notes(
     by_place: int,
     answers: Mapping[str, str],
 ) -> list[str]:
-    notes = [f"answers are from the column(s) {', '.join(used)}"]
+    notes = [f"answers are from the {_columns(used)}"]
     if columns.passed_over:
         notes.append(
-            f"the column(s) {', '.join(columns.passed_over)} may hold answers too and are not "
-            "read: choose with --answer-field"
+            f"answers may also be in the unread {_columns(columns.passed_over)}: choose with "
+            "--answer-field"
         )
     if by_place:
         notes.append(
-            f"{by_place} answer(s) name their question by {HARNESS_ID} alone: it is taken for the "
-            "place in the order of the benchmark, from 0"
+            f"{counted(by_place, 'answer names its', 'answers name their')} question only by "
+            f"{HARNESS_ID}, which is read as its place in the benchmark, counted from 0"
         )
     if empty := sum(not answer.strip() for answer in answers.values()):
-        notes.append(f"{empty} row(s) hold no answer and count as wrong")
+        rows = counted(empty, "row has no answer and counts", "rows have no answer and count")
+        notes.append(f"{rows} as wrong")
     file = Path(path)
     if file.is_file() and len(shards_of(file)) + len(missing_shards(file)) > 1:
         notes.append(f"{file.name} is one part of several by its name: the others are not read")

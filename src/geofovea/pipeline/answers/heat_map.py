@@ -53,8 +53,8 @@ def heat_map(
     if level < 0 or width * height > MAX_PIXELS:
         coarser = next(n for n in range(64) if np.prod(scene.level_size(n)) <= MAX_PIXELS)
         raise GeometryError(
-            f"a heat map of level {level} would have {width} x {height} pixels; allowed are levels "
-            f"from {coarser} up, which have at most {MAX_PIXELS}"
+            f"a heat map of level {level} would have {width} x {height} pixels; use a level from "
+            f"{coarser} up, which has at most {MAX_PIXELS}"
         )
     heat = np.full((height, width), np.nan, np.float32)
     look_level = np.full((height, width), -1, np.int16)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.opening import (
@@ -21,7 +22,7 @@ from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
 from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.written import check_format, written_as
-from geofovea.pipeline.system.terminal import counted, echo, fact
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -122,8 +123,8 @@ def ask(
 ) -> None:
     """Ask questions about one scene.
 
-    SCENE is a GeoTIFF, PNG, JPEG or JPEG 2000 file. Several QUESTIONs share the tiles that they
-    need, and each answer is printed as soon as it is there. A question that fails stops no other.
+    SCENE is a GeoTIFF, PNG, JPEG or JPEG 2000 file. Several QUESTIONs share their
+    tiles, and each answer is printed as soon as it is ready. If one fails, the others go on.
     """
     from geofovea.pipeline.answers.files import with_files
     from geofovea.pipeline.answers.formats import formats

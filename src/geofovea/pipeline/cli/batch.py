@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.errors import RunError
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.companions import check_absent, typed_among
@@ -18,7 +19,7 @@ from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import access_options, asset_option, verify_option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.cli.options.uses import OF_A_FOCUS, OF_ONE_ANSWER, OF_ONE_DATE
-from geofovea.pipeline.system.terminal import counted, echo, notice
+from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +60,7 @@ _input = in_group("Input options")
     "questions",
     multiple=True,
     is_common=True,
-    help="Ask all scenes this; repeatable.",
+    help="Ask this about every scene; repeatable.",
 )
 @_input("--scene-column", metavar="COLUMN", help="Column of a manifest that names the scenes.")
 @_input("--question-column", metavar="COLUMN", help="Column of a manifest with the questions.")
@@ -85,14 +86,14 @@ _input = in_group("Input options")
     "--allow-failures",
     is_flag=True,
     is_common=True,
-    help="Exit with 0 even if rows failed; otherwise 3.",
+    help="Exit with code 0 even if rows failed, instead of 3.",
 )
 @option(
     "--no-geoparquet",
     earlier=["--jsonl-only"],
     is_flag=True,
     group="Output options",
-    help="Write JSON lines and CSV alone.",
+    help="Write only JSON lines and CSV.",
 )
 @option(
     "--json", "as_json", is_flag=True, is_common=True, help="Print the summary as one JSON object."
@@ -129,8 +130,8 @@ def batch(
     column scene_before names an earlier scene of the same place to compare with.
 
     Every answer is saved at once. If the run is interrupted, repeat the command and it resumes.
-    Results are answers.jsonl, answers.csv and answers.parquet in OUTPUT. Exit code 3 says that rows
-    failed.
+    Results are answers.jsonl, answers.csv and answers.parquet in OUTPUT. Exit code 3 means that
+    rows failed.
     """
     from geofovea.datasets.inputs.manifest_columns import ManifestColumns
     from geofovea.datasets.inputs.region_files import read_regions, stated_crs

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
-from geofovea.pipeline.system.terminal import counted, echo
+from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -197,7 +198,7 @@ def _day(seconds: float) -> str:
     "age",
     metavar="AGE",
     callback=_seconds,
-    help="Only what was not used for this time: 45m, 12h, 30d, 2w.",
+    help="Only what has not been used for this long: 45m, 12h, 30d, 2w.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -206,7 +207,7 @@ def clear_command(
 ) -> None:
     """Remove what is kept of all or some scenes.
 
-    It is made again when it is needed. What GeoFovea did not write is left alone.
+    What is removed is made again when it is needed. Files of other programs stay.
     """
     from geofovea.tiling.cache.folder import levels_folder
 

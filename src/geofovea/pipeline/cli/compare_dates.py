@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
@@ -17,7 +18,7 @@ from geofovea.pipeline.cli.options.shared import FiniteRange
 from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.uses import OF_A_FOCUS, OF_ONE_DATE
 from geofovea.pipeline.cli.options.written import check_format, save_printed, written_as
-from geofovea.pipeline.system.terminal import counted, echo, fact
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.dates.dated_answer import DatedAnswer
@@ -45,7 +46,10 @@ _OF_A_QUESTION = (
 @click.argument("after", type=str)
 @click.argument("question", required=False)
 @option(
-    "--find", "phrase", is_common=True, help="List the changes in which this came or went instead."
+    "--find",
+    "phrase",
+    is_common=True,
+    help="List the places where this appeared or disappeared instead.",
 )
 @option(
     "--min-score",
@@ -57,7 +61,7 @@ _OF_A_QUESTION = (
     is_common=True,
     help="When BEFORE was taken: 2024-06-01, or a STAC item. Default: as the file says.",
 )
-@option("--after-date", is_common=True, help="When AFTER was taken, likewise.")
+@option("--after-date", is_common=True, help="When AFTER was taken, in the same forms.")
 @option(
     "--choice",
     "choices",

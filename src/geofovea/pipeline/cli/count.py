@@ -78,9 +78,9 @@ def count(
 ) -> None:
     """Count something in a scene, with an interval.
 
-    The interval is that of 95 %; --regions counts within polygons. Every native tile is looked at,
-    unless --max-tiles allows fewer. Then tiles are drawn, more of them where a coarse level says
-    that something may be.
+    The interval covers 95 %. With --regions it counts within polygons. It looks at every native
+    tile, unless --max-tiles allows fewer. Then it draws a sample, denser where a coarse level
+    suggests that something is there.
     """
     from geofovea.pipeline.places.confusion import read_confusion
     from geofovea.pipeline.places.count import FORMATS

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.model_catalog import QUESTION_TOKENS
-from geofovea.pipeline.system.terminal import counted, echo, paragraph
+from geofovea.pipeline.system.terminal import echo, paragraph
 
 if TYPE_CHECKING:
     from geofovea.pipeline.system.doctor import Examination, Fit

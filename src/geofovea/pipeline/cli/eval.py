@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
 from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.cli.options.ask import ask_options
@@ -18,7 +19,7 @@ from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import verify_option
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import counted, echo
+from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,14 +54,16 @@ _GROUPS_OF_ASKING = (
 @click.command("eval", cls=GroupedCommand, examples=_EXAMPLES)
 @click.argument("benchmark", type=click.Choice(BENCHMARK_NAMES))
 @_input("--root", type=_path, required=True, is_common=True, help="Folder of the benchmark.")
-@option("-o", "--output", type=_path, is_common=True, help="Folder of the run; to ask a model.")
+@option(
+    "-o", "--output", type=_path, is_common=True, help="Folder of the run, when a model is asked."
+)
 @_input(
     "--predictions", type=_path, is_common=True, help="Score a file of answers in place of a model."
 )
 @_input("--blind", is_flag=True, help="Measure guessing without the pictures.")
 @_input("--sample", type=int, is_common=True, help="Ask this many questions, of every category.")
 @_input("--seed", default=0, show_default=True, goes_with=["--sample"], help="Seed of --sample.")
-@_input("--limit", type=int, help="Ask the first questions only, this many.")
+@_input("--limit", type=int, help="Ask only the first questions, this many.")
 @_input("--annotations", type=_path, help="Annotation file, if not the usual one.")
 @_input(
     "--answer-field", goes_with=["--predictions"],

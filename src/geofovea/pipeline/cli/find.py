@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
@@ -25,7 +26,7 @@ from geofovea.pipeline.cli.options.shared import scene_argument
 from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.uses import OF_A_FOCUS
 from geofovea.pipeline.cli.options.written import check_format, save_printed
-from geofovea.pipeline.system.terminal import counted, echo
+from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.place import Places

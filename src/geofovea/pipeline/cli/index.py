@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.scene import access_options, asset_option, view_options
 from geofovea.pipeline.cli.options.shared import FiniteRange, comma_separated
@@ -17,7 +18,7 @@ from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import AUTO
-from geofovea.pipeline.system.terminal import counted, echo, fact, notice
+from geofovea.pipeline.system.terminal import echo, fact, notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +61,8 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     "--encoder",
     metavar="NAME",
     is_common=True,
-    help="Folder or hub id of a CLIP or SigLIP, or 'embedded' for synthetic scenes. An index that "
-    "is there knows its own.",
+    help="Folder or hub id of a CLIP or SigLIP, or 'embedded' for synthetic scenes. An "
+    "existing index remembers its own.",
 )
 @option(
     "--levels",
@@ -82,12 +83,16 @@ def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -
     help="How a vector is stored. Default: int8.",
 )
 @_budget(
-    "--max-tiles", "tiles", type=click.IntRange(1), is_common=True, help="Read at most so many."
+    "--max-tiles", "tiles", type=click.IntRange(1), is_common=True, help="Read at most this many."
 )
 @_budget(
-    "--max-seconds", "seconds", type=float, is_common=True, help="Begin no tiles after this time."
+    "--max-seconds",
+    "seconds",
+    type=float,
+    is_common=True,
+    help="Start no more tiles after this time.",
 )
-@_budget("--max-megabytes", "megabytes", type=float, help="Write at most so many 10^6 bytes.")
+@_budget("--max-megabytes", "megabytes", type=float, help="Write at most this many 10^6 bytes.")
 @_memory(
     "--memory",
     "memory_megabytes",

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import scene_argument
 from geofovea.pipeline.cli.options.shell_words import told_in_shell_words
 from geofovea.pipeline.cli.options.written import check_format, save_printed
-from geofovea.pipeline.system.terminal import counted, echo, fact
+from geofovea.pipeline.system.terminal import echo, fact
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.measurement import Measurement
@@ -62,7 +63,7 @@ def measure(
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
 ) -> None:
-    """Measure between places of a scene that are named.
+    """Measure distances, directions and sizes of named places.
 
     The model finds the places of SCENE that the question names, or all of a class, such as the
     largest field. Distance, direction and size come from where they lie: on the ground where the

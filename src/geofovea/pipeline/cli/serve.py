@@ -54,11 +54,11 @@ def serve(
 ) -> None:
     """Ask about scenes on a local page.
 
-    Shows every raster SCENE, and where the model looks while it looks. The page is reached from
-    this machine alone, by the address that is printed, which holds a secret. Ctrl-C ends it.
+    The page shows each SCENE, and where the model looks as it searches. Only this machine can reach
+    it, at the printed address, which contains a secret token. Press Ctrl-C to stop.
 
-    Programs may ask, too, with the token as their key: clients of OpenAI's chat completions at /v1
-    (the model is scene:1, scene:2, ...), and agents by the Model Context Protocol at /mcp.
+    Programs can ask too, with the token as their key: clients of OpenAI's chat completions at /v1
+    (the model is scene:1, scene:2, ...), and agents over the Model Context Protocol at /mcp.
     """
     from geofovea.pipeline.agents.application import make_open_app
     from geofovea.pipeline.viewer.opened_desk import open_desk

@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from geofovea._plurals import counted
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.local_files import Images, find_images
 from geofovea.datasets.benchmarks.scores import ScoredAnswer, Scores, score
@@ -175,11 +176,8 @@ def _scored(
     records = {key: json.loads(e.record) for key, e in ended.items() if e.record is not None}
     errors = {key: e.error or "" for key, e in ended.items() if e.state == "failed"}
     texts = {key: str(record["answer"]) for key, record in records.items()}
-    unfinished = (
-        [f"{counts.remaining} question(s) have no end yet: the run was stopped"]
-        if counts.remaining
-        else []
-    )
+    left = counted(counts.remaining, "question was", "questions were")
+    unfinished = [f"the run was stopped before {left} finished"] if counts.remaining else []
     scores, answers = score(
         benchmark,
         collection.samples,
@@ -205,15 +203,18 @@ def _notes(
     notes = []
     if images.missing:
         missing = sum(images.of(sample) is None for sample in collection.samples)
-        notes.append(f"{images.describe_missing()}; {missing} question(s) are left out")
+        left_out = counted(missing, "question is", "questions are")
+        notes.append(f"{images.describe_missing()}; {left_out} left out")
     doubts = (record.get("warnings") or () for record in records.values())
     if several := sum(any(_FIRST_ALONE in doubt for doubt in each) for each in doubts):
-        notes.append(f"{several} question(s) about several images were asked about the first")
+        asked = counted(
+            several, "question about several images was", "questions about several images were"
+        )
+        notes.append(f"{asked} asked about the first image only")
     if errors:
         first = next(iter(errors.items()))
-        notes.append(
-            f"{len(errors)} question(s) failed and count as wrong, such as {first[0]}: {first[1]}"
-        )
+        failed = counted(len(errors), "question failed and counts", "questions failed and count")
+        notes.append(f"{failed} as wrong, such as {first[0]}: {first[1]}")
     return notes
 
 
@@ -221,7 +222,8 @@ def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """How many answers the limit on their length ended."""
     doubts = (record.get("warnings") or () for record in records.values())
     count = sum(any(CUT in doubt for doubt in warnings) for warnings in doubts)
-    return [f"{count} answer(s) {CUT} their limit; allow more with answer_tokens="] if count else []
+    answers = counted(count, "answer")
+    return [f"{answers} {CUT} the limit; allow more with answer_tokens="] if count else []
 
 
 def write_run(

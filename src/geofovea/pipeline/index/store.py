@@ -21,7 +21,7 @@ __all__ = ["IndexStore"]
 _SETTINGS, _SCENES, _SCENE, _LOCK = "index.json", "scenes", "scene.json", "index.lock"
 _LARGEST_RECORD = 1 << 20
 # without them, nobody knows what the vectors mean
-_NO_SETTINGS = "make the index anew, in another folder"
+_NO_SETTINGS = "build the index again in another folder"
 _NO_SCENE = (
     "run geofovea index with the scenes again, or remove the folder of this file if the scene is "
     "gone"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from geofovea._plurals import counted
 from geofovea.errors import QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement, Quantity
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP, Plane, certainty
@@ -123,9 +124,9 @@ def compute_extreme(
     ranking: Sequence[_Ranked] = _ranking(question, plane, places, reference)
     checked = _looked_again(ranking, question.count, look_again)
     ranking = checked.ranking
-    compared = f"{_counted(len(places))} compared, {extent.share:.1%} of the area looked at"
+    compared = f"{counted(len(places), 'place')} compared, {extent.share:.1%} of the area looked at"
     if checked.refuted:
-        compared += f", {_counted(len(checked.refuted))} refuted by a second look"
+        compared += f", {counted(len(checked.refuted), 'place')} refuted by a second look"
     if len(ranking) < question.count:
         wanted = "" if question.count == 1 else f", {question.count} are wanted"
         within = "" if question.part is None else f" {question.part.where}"
@@ -251,10 +252,6 @@ def _margin(numbers: Sequence[Quantity], count: int, plane: Plane) -> tuple[floa
 def _where(place: LocatedPlace) -> str:
     x, y = place.center
     return f"the {place.label} at x {x:.0f}, y {y:.0f}"
-
-
-def _counted(count: int) -> str:
-    return "1 place" if count == 1 else f"{count} places"
 
 
 def _measurement(

@@ -194,7 +194,7 @@ def _problem_of_text(scene: str, question: str, before: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            help_ = "write the question anew" if text is question else "rename the file"
+            help_ = "write the question again" if text is question else "rename the file"
             return (
                 f"DataError: the {what} is not UTF-8 text at character {error.start + 1}: "
                 f"{text!r:.200}; {help_}"

@@ -21,6 +21,7 @@ from geofovea.pipeline.answers.drawing.ground import lonlat_text
 from geofovea.pipeline.answers.drawing.theme import EVIDENCE, INK
 from geofovea.pipeline.runs.batch_results import ANSWERS, point_of
 from geofovea.pipeline.runs.batch_summary import errors_alike, warnings_alike
+from geofovea.pipeline.system.failure import why_unreadable
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.html_page import render_page
 from geofovea.pipeline.system.tables import markdown_table
@@ -82,8 +83,8 @@ def _read(folder: Path) -> list[dict[str, Any]]:
             raise ValueError("a line is no result")
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{folder} holds no answers of a batch ({error}): make some with geofovea batch "
-            f"SCENES --output {folder}"
+            f"{folder} holds no answers of a batch ({why_unreadable(error)}): make some with "
+            f"geofovea batch SCENES --output {folder}"
         ) from error
     return results
 

@@ -161,7 +161,7 @@ def _no_rows_message(path: Path) -> str:
             is_database = file.read(len(MAGIC)) == MAGIC
     except OSError:
         is_database = False
-    way_out = f"move it away (mv '{path}' '{path}.damaged'), and the same command begins anew"
+    way_out = f"move it away (mv '{path}' '{path}.damaged') and run the same command to start over"
     if not is_database:
         return f"{path} is not a journal of a run; name another folder, or {way_out}"
     return (

@@ -1,10 +1,12 @@
-"""Decides which exceptions of libraries count as the failure of one item."""
+"""Decides which exceptions of libraries count as the failure of one item, and says them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from geofovea.errors import ModelError
 
-__all__ = ["failure_of"]
+__all__ = ["failure_of", "why_unreadable"]
 
 _NO_FAILURES = (KeyboardInterrupt, GeneratorExit)
 
@@ -23,3 +25,12 @@ def failure_of(error: BaseException) -> Exception:
     failure = ModelError(f"a library gave up: {kind.__module__}.{kind.__name__}: {error}")
     failure.__cause__ = error
     return failure
+
+
+def why_unreadable(error: Exception) -> str:
+    """Why a file could not be read, without the numbers and the quoting of Python's errors."""
+    if not isinstance(error, OSError) or not error.filename:
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {Path(error.filename).name}"
+    return f"{Path(error.filename).name}: {error.strerror}"

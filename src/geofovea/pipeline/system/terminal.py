@@ -18,7 +18,6 @@ import click
 
 __all__ = [
     "NOTICES",
-    "counted",
     "echo",
     "fact",
     "is_quiet",
@@ -115,11 +114,6 @@ def paragraph(text: object, *, indent: int = 0, err: bool = False) -> None:
             break_on_hyphens=False,
         )
     echo(line, err=err, lines=True)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things in words: ``1 tile``, ``2 tiles``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def is_quiet() -> bool:

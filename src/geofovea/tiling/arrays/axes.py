@@ -116,9 +116,9 @@ def in_unit_of(axis: Axis, crs: CRS | None) -> Axis:
         return axis
     if kind == "unknown":
         raise SceneError(
-            f"{axis.name} has the units {axis.attrs['units']!r:.40}, which are not known; allowed "
-            "are units of length and of angle such as m, km, ft, degrees and radians: set "
-            "attrs['units'] of the coordinate anew, or remove it where its numbers are in the unit "
+            f"{axis.name} has the units {axis.attrs['units']!r:.40}, which are not known; "
+            "attrs['units'] of the coordinate must be a unit of length or of angle such as m, km, "
+            "ft, degrees or radians: set it again, or remove it where the numbers are in the unit "
             "of the CRS"
         )
     of_crs = float(crs.units_factor[1])
@@ -197,9 +197,9 @@ def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
     centers = np.asarray(values)
     if centers.ndim != 1 or centers.dtype.kind not in "uif":
         raise SceneError(
-            f"{name} has {centers.ndim}-dimensional {centers.dtype} coordinates; allowed are "
-            "numbers at pixel centers, one per row or column: drop them with drop_vars() to use "
-            "pixels, or reproject to a regular grid"
+            f"{name} has {centers.ndim}-dimensional {centers.dtype} coordinates; they "
+            "must be numbers at pixel centers, one for each row or column: drop them with "
+            "drop_vars() to use pixels, or reproject to a regular grid"
         )
     if len(centers) < 2:
         return None
@@ -209,8 +209,8 @@ def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
         place = int(is_usable.argmin())
         raise SceneError(
             f"{name} has the coordinate {steady[place]:g} at pixel {place}, which is not a place; "
-            "allowed are finite numbers at pixel centers: interpolate to a regular grid, or drop "
-            "the coordinates with drop_vars() to get answers in pixels"
+            "coordinates must be finite numbers at pixel centers: interpolate to a regular grid, "
+            "or drop the coordinates with drop_vars() to get answers in pixels"
         )
     step = float(steady[-1] - steady[0]) / (len(steady) - 1)
     off = np.abs(steady - (steady[0] + step * np.arange(len(steady))))
@@ -218,7 +218,7 @@ def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
         steps = np.diff(steady)
         raise SceneError(
             f"{name} has irregular coordinates: steps from {steps.min():g} to {steps.max():g}; "
-            "allowed are equal steps (rising or falling): interpolate to a regular grid, or drop "
+            "all steps must be equal, rising or falling: interpolate to a regular grid, or drop "
             "the coordinates with drop_vars() to get answers in pixels"
         )
     return float(steady[0]) - step / 2, step

@@ -64,9 +64,9 @@ class ArrayBands:
             kind, size = layer.dtype.kind, layer.dtype.itemsize
             if kind not in _ALLOWED_KINDS or size > (16 if kind == "c" else 8):
                 raise SceneError(
-                    f"{self.name} holds {layer.dtype} pixels; allowed are integers, floats up to "
-                    "64 bits and complex numbers up to 128: convert it, for example with "
-                    "astype('uint8')"
+                    f"{self.name} holds {layer.dtype} pixels; they must be integers, floats of "
+                    "at most 64 bits or complex numbers of at most 128: convert them, for example "
+                    "with astype('uint8')"
                 )
 
     @property

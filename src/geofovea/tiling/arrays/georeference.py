@@ -185,7 +185,7 @@ def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:
             raise ValueError("a number is not finite")
     except (TypeError, ValueError) as error:
         raise SceneError(
-            f"{name} has the GeoTransform {text!r}; allowed are six finite numbers in GDAL's "
+            f"{name} has the GeoTransform {text!r}; it must be six finite numbers in GDAL's "
             "order: x of the corner, width of a pixel, row rotation, y, column rotation, height of "
             "a pixel"
         ) from error
@@ -289,7 +289,7 @@ def _gcps(name: str, text: Any) -> tuple[tuple[float, float, float, float, float
             points.append((float(place["col"]), float(place["row"]), float(x), float(y), height))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise SceneError(
-            f"{name} has control points that cannot be read; allowed is a GeoJSON "
+            f"{name} has control points that cannot be read; they must be a GeoJSON "
             "FeatureCollection of points with row and col, as rio.write_gcps() makes it"
         ) from error
     return tuple(points)
@@ -301,5 +301,5 @@ def _rpcs(name: str, text: Any) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise SceneError(f"{name} has RPCs that cannot be read: {error}") from error
     if not isinstance(items, dict):
-        raise SceneError(f"{name} has RPCs that are not a JSON object; allowed are GDAL's items")
+        raise SceneError(f"{name} has RPCs that are not a JSON object of GDAL's items")
     return items

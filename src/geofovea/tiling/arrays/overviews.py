@@ -52,7 +52,7 @@ def levels_of_images(
     if len(rivals) > 1:
         raise SceneError(
             f"the DataTree holds several images of {native.size[0]} x {native.size[1]} pixels, in "
-            f"the groups {_listed(rivals)}; allowed is one picture with its overviews: pick a "
+            f"the groups {_listed(rivals)}; a scene is one picture with its overviews: pick a "
             f"group, for example with tree[{rivals[0]!r}].to_dataset()"
         )
     levels = {0: native}

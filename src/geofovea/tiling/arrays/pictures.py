@@ -101,8 +101,8 @@ def _dims(shape: tuple[int, ...]) -> tuple[str, ...]:
             "dims=('band', 'y', 'x')"
         )
     raise SceneError(
-        f"a numpy array of shape {shape} is not one image; allowed are (rows, columns), (rows, "
-        "columns, bands) and (bands, rows, columns): take one image of it, for example array[0]"
+        f"a numpy array of shape {shape} is not one image; its axes must be (rows, columns), "
+        "(rows, columns, bands) or (bands, rows, columns): take one image of it, such as array[0]"
     )
 
 
@@ -118,8 +118,8 @@ def _of_image(image: Image) -> xr.DataArray:
         return xr.DataArray(np.asarray(image), dims=("y", "x"), name="image")
     if image.mode not in _COLORS:
         raise SceneError(
-            f"a PIL image of mode {image.mode!r} has no plain colors; allowed are "
-            f"{', '.join((*_COLORS, 'P', '1', 'I', 'F'))}: convert it with image.convert('RGB')"
+            f"a PIL image of mode {image.mode!r} has no plain colors; convert it "
+            f"with image.convert('RGB'), or use one of {', '.join((*_COLORS, 'P', '1', 'I', 'F'))}"
         )
     pixels = np.asarray(image)
     if pixels.ndim == 2:

@@ -47,7 +47,7 @@ def file_of_dataset(dataset: RasterioDataset) -> str:
     else:
         return name
     raise SceneRefusedError(
-        f"the rasterio dataset {name!r} {reason}; allowed is one that rasterio.open(path) has "
+        f"the rasterio dataset {name!r} {reason}; it must be one that rasterio.open(path) "
         "opened for reading: write it to a file and give the path, or give its pixels with "
         "dataset.read(masked=True), which have no place on the map"
     )

@@ -122,7 +122,7 @@ def crs_from_grid_mapping(name: str, attrs: Mapping[str, Any], unit_m: float = 1
         lacks = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise SceneError(
             f"{name} has a grid mapping {projection!r} that cannot be understood: it {lacks}; "
-            "complete its attributes, or set the CRS anew, for example with "
+            "complete its attributes, or set the CRS again, for example with "
             "rio.write_crs('EPSG:...')"
         ) from error
 
@@ -139,7 +139,7 @@ def parse_crs(name: str, definition: Any) -> CRS:
     except (CRSError, ValueError, TypeError) as error:
         raise SceneError(
             f"{name} names a CRS that PROJ does not know: {str(definition)[:80]!r} ({error}); "
-            "allowed are WKT and authority codes: set it anew, for example with "
+            "it must be WKT or an authority code: set it again, for example with "
             "rio.write_crs('EPSG:...')"
         ) from error
 

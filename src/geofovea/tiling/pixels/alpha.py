@@ -27,7 +27,8 @@ def opaque_alpha(scene: Scene) -> float:
     """The number of the alpha band that means opaque.
 
     It is the largest of the type, unless no number of a bounded sample exceeds a smaller usual one:
-    writers put 255 into sixteen bits, 1 into eight, 0 to 1 into floats and percent into all.
+    writers put 255 into sixteen bits, 1 into eight, 0 to 1 into floats, percent into all,
+    and 4095 where the bands have twelve bits.
 
     Raises:
         SceneReadError: If the band cannot be read.

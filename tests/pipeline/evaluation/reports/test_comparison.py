@@ -1,6 +1,7 @@
 """Runs are compared on the same questions, and what cannot be known is not printed as known."""
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -116,6 +117,8 @@ def test_a_run_beside_itself_is_no_difference_and_no_interval(make_run):
          "several benchmarks"),
         (lambda make: [make("a", judged([True])), make("b", [item("other", True, "x.png")])],
          "no question"),
+        (lambda make: [make("a", judged([True])), Path("b")],
+         r"^b holds no finished run \(there is no scores.json\): give the folder of a run"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused(make_run, folders, words):

@@ -39,13 +39,13 @@ __all__ = ["calibrate"]
     "--looks",
     default=10,
     show_default=True,
-    help="Looks at scenes to rank layers, as many to choose, as many to test.",
+    help="Looks to rank layers; as many again to choose, and to test.",
 )
 @click.option(
     "--tokens", default=2_000_000, show_default=True, help="Run at most this many vision tokens."
 )
 @click.option("--seconds", type=float, help="Stop after this time; the same command resumes.")
-@click.option("--focus-model", help="A CLIP or SigLIP: measure the focus 'similarity', too.")
+@click.option("--focus-model", help="A CLIP or SigLIP: also measure the focus 'similarity'.")
 @click.option(
     "--install/--no-install",
     default=True,

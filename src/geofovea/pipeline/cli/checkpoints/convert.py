@@ -31,7 +31,7 @@ __all__ = ["convert"]
 def convert(folder: Path, output: Path, tower: str | None, as_json: bool) -> None:
     """Convert an original LLaVA or InternVL checkpoint.
 
-    GeoChat and other models of remote sensing are saved so. FOLDER holds config.json, safetensors
+    GeoChat and other remote sensing models come in this form. FOLDER holds config.json, safetensors
     and a tokenizer. Pickled weights are refused.
     """
     from geofovea.pipeline.hosts.original.convert import convert_checkpoint

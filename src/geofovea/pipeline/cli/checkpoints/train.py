@@ -52,7 +52,7 @@ __all__ = ["train"]
     default=4,
     show_default=True,
     type=click.IntRange(1, 4096),
-    help="Samples a step; more on a GPU.",
+    help="Samples per step; use more on a GPU.",
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of weights and data.")
 @click.option(
@@ -73,7 +73,7 @@ __all__ = ["train"]
     "--with",
     "part",
     type=click.Choice(PART_NAMES),
-    help="Train this part beside the model instead; the model itself does not change.",
+    help="Train this extra part instead; the model itself does not change.",
 )
 @click.option(
     "--lessons", type=click.Path(path_type=Path), help="Folder of lessons that parts can share."

@@ -94,7 +94,7 @@ def find(
     as_json: bool,
     loading: dict[str, Any],
 ) -> None:
-    """Measure what find finds of what is there.
+    """Measure how much of what is there find finds.
 
     Compares sweeps, searches and a thumbnail: recall, precision, tiles, tokens, and the recall
     that a search expects. The same command resumes a stopped run.

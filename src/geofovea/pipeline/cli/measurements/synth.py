@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import world_option
-from geofovea.pipeline.system.terminal import counted, echo
+from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["synth"]
 

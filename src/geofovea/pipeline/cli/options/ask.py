@@ -122,7 +122,7 @@ def _all_options(
         _budget(
             "--host-ram-mb",
             type=float,
-            help="End it when the process and its children use this many MiB of memory.",
+            help="End the search when all processes together use this many MiB of memory.",
         ),
         _search(
             "--focus",
@@ -197,7 +197,7 @@ def _answering_options(
         _budget(
             "--resampler",
             metavar="NAME[:TOKENS]",
-            help="Trained part that makes at most so many tokens of each tile, such as m3:4.",
+            help="Trained part that makes at most this many tokens of each tile, such as m3:4.",
         ),
         _search(
             "--min-contrast",
@@ -217,8 +217,8 @@ def _answering_options(
             type=float,
             metavar="MB",
             help=(
-                "Keep what the decoder makes of each tile, in so many megabytes, for the next "
-                "question about the scene. Answers may differ."
+                "Keep what the decoder makes of each tile, in at most this many megabytes, for the "
+                "next question about the scene. Answers may differ."
             ),
         ),
         _budget(

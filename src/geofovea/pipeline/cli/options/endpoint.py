@@ -69,7 +69,7 @@ _OPTIONS = (
         **_OF_ENDPOINT,
         default=256,
         show_default=True,
-        help="Vision tokens that its model makes of a tile, 448 x 448 px.",
+        help="Vision tokens that the model makes of a tile of 448 x 448 px.",
     ),
     _option(
         "--max-new-tokens",

@@ -115,13 +115,13 @@ def _with_model(command: Command, default: str) -> Any:
         option(
             "--thinking",
             type=click.Choice(THINKING),
-            help="Whether a model that would think before it answers gets room for that. "
+            help="Whether a model that thinks before it answers gets room for its thoughts. "
             "Default: off.",
         ),
         option(
             "--thought-tokens",
             type=click.IntRange(1, LONGEST_ANSWER),
-            help="The longest thought with --thinking room. Default: 1024.",
+            help="Most tokens of a thought with --thinking room. Default: 1024.",
         ),
         option(
             "--compile-decode",

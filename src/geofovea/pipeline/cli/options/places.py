@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.errors import DataError, NothingShownError
 from geofovea.pipeline.cli.options.grouped import in_group, option, with_options
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.system.terminal import counted, fact, notice
+from geofovea.pipeline.system.terminal import fact, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
@@ -50,7 +51,7 @@ min_score_option = option(
     default=0.5,
     show_default=True,
     is_common=True,
-    help="Lowest score of a place that is listed, from 0 to 1.",
+    help="List places that score at least this, from 0 to 1.",
 )
 
 

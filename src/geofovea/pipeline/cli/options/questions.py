@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea._plurals import counted
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.cli.options.shell_words import in_shell_words, told_in_shell_words
 from geofovea.pipeline.hosts.endpoint.sanitize import printable
-from geofovea.pipeline.system.terminal import counted, echo
+from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer

@@ -34,7 +34,7 @@ _OPTIONS = (
         default=1,
         show_default=True,
         is_common=True,
-        help="How many processes work.",
+        help="Number of worker processes.",
     ),
     _option(
         "--executor",
@@ -75,7 +75,7 @@ _OPTIONS = (
         "replace",
         earlier=["--replace"],
         is_flag=True,
-        help="Replace the results of other settings.",
+        help="Replace results that were made with other settings.",
     ),
     _option("--wait", is_flag=True, help="Wait for another run in this folder to end."),
 )

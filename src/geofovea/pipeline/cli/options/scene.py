@@ -46,7 +46,7 @@ def view_options(command: Command) -> Command:
             "--composite",
             callback=_parsed(_composite),
             metavar="NAME",
-            help=f"Named composite instead: {', '.join(COMPOSITES)}.",
+            help=f"Show a named composite instead: {', '.join(COMPOSITES)}.",
         ),
         _option(
             "--band-map",

@@ -29,6 +29,7 @@ from geofovea.pipeline.evaluation.reports.tables import (
     rule_rows,
 )
 from geofovea.pipeline.evaluation.reports.zoom_pages import ZoomPages
+from geofovea.pipeline.system.failure import why_unreadable
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 
@@ -137,8 +138,8 @@ def read_run(folder: Path) -> RunOnDisk:
         return RunOnDisk(scores, manifest, [json.loads(line) for line in lines])
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{folder} holds no finished run ({error}): make one with geofovea eval BENCHMARK "
-            f"--root DIR --output {folder}"
+            f"{folder} holds no finished run ({why_unreadable(error)}): give the folder of a "
+            f"run, or make one with geofovea eval BENCHMARK --root DIR --output {folder}"
         ) from error
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from geofovea._plurals import counted
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.datasets.scoring.verdict import MODES
@@ -76,7 +77,8 @@ def head_lines(benchmark: Benchmark, scores: Mapping[str, Any]) -> Iterator[str]
             "wrong; some models say nothing to a prompt that they do not know"
         )
     if scores["unknown"]:
-        yield f"note: {scores['unknown']} answer(s) have ids that the benchmark does not have"
+        answers = counted(scores["unknown"], "answer has an id", "answers have ids")
+        yield f"note: {answers} that the benchmark does not have"
     for note in scores["notes"]:
         yield f"note: {note}"
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geofovea._plurals import counted
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.base import Capabilities
@@ -47,11 +48,11 @@ _DEFAULT_TILES = 48
 _DEFAULT_PICTURES = 16
 _INSTRUCTION = "Answer the question using a single word or phrase."
 _INTRODUCTION = (
-    "You see {count} picture(s) of one satellite scene, from the whole of it to details. Positions "
+    "You see {pictures} of one satellite scene, from the whole of it to details. Positions "
     "are given in percent of the scene, x from its left and y from its top edge."
 )
 _INTRODUCTION_OF_DATES = (
-    "You see {count} picture(s) of one place at several dates, from the whole of it to details. "
+    "You see {pictures} of one place at several dates, from the whole of it to details. "
     "Pictures of one position show the same ground. Positions are given in percent of the scene, x "
     "from its left and y from its top edge."
 )
@@ -155,7 +156,7 @@ class EndpointHost:
             for label, each in dates
             for picture in pictures_from_tokens(each, self.tile_size, self.grid)
         ]
-        content = [_text(introduction.format(count=len(shown)))]
+        content = [_text(introduction.format(pictures=counted(len(shown), "picture")))]
         for number, (label, picture) in enumerate(shown, 1):
             words = self._words(picture.tile.level, picture.box_scene)
             words = f"{label} {words}" if label else words
