@@ -118,7 +118,7 @@ class OracleFocus:
         object.__setattr__(self, "boxes", tuple(self.boxes))
 
     def score(self, tokens: TokenSet) -> Tensor:
-        """The share of each box inside each token, summed over boxes; see `Focus`.
+        """The share of each box inside each token, summed over boxes, float64 ``(n,)``.
 
         A thousandth of one box's mass is spread over all tokens, more to the nearer ones, so that
         a budget larger than the boxes is spent on their neighborhood.

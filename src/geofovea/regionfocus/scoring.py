@@ -63,7 +63,7 @@ def is_flat(scores: Tensor) -> bool:
 
 
 def top_indices(scores: Tensor, k: int) -> Tensor:
-    """Indices of the ``k`` best scores, best first, equal ones in ascending order of index.
+    """Indices of the ``k`` best of ``(n,)`` scores, int64 ``(k,)``, best first, ties by index.
 
     Scores are compared in float32: sums that differ only by the order of their additions tie.
     """

@@ -113,7 +113,7 @@ def are_finite(values: NDArray[Any]) -> Mask:
 
 
 def rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Averages as whole numbers of a type, halves up, within its range."""
+    """Averages as whole numbers of a type, in their shape: halves up, within its range."""
     limits = np.iinfo(dtype)
     # the largest of 64 bits is no double: the next smaller one is
     top = np.nextafter(float(limits.max), 0) if dtype.itemsize == 8 else float(limits.max)

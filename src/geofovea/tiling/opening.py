@@ -236,9 +236,7 @@ def _scene(dataset: Any, source: Source, name: str, tags: _Tags, *, is_declared:
         is_min_white=structure(dataset, "MINISWHITE") == "YES",
         warnings=(
             *(*tags.page_warnings, *color_notes),
-            *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
-            *mask_file_warnings(dataset, source),
-            *(() if is_declared else nodata_tag_warnings(dataset, tags.nodata)),
+            *_mark_warnings(dataset, source, tags, is_declared=is_declared),
             *orientation_warnings(dataset, source, tags.orientation),
             *pam_file_warnings(
                 source,
@@ -247,6 +245,18 @@ def _scene(dataset: Any, source: Source, name: str, tags: _Tags, *, is_declared:
                 has_crs=georeference.crs_wkt is not None,
             ),
         ),
+    )
+
+
+def _mark_warnings(
+    dataset: Any, source: Source, tags: _Tags, *, is_declared: bool
+) -> tuple[str, ...]:
+    """What to know of the marks of missing pixels in a file."""
+    return (
+        *nodata_warnings(dataset),
+        *gap_warnings(dataset, source),
+        *mask_file_warnings(dataset, source),
+        *(() if is_declared else nodata_tag_warnings(dataset, tags.nodata)),
     )
 
 

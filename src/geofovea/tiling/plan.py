@@ -221,6 +221,7 @@ def _plan(
     out_shape: tuple[int, int],
     grid: tuple[GridAxis, GridAxis] | None = None,
 ) -> ReadPlan:
+    """How a window ``(x, y, width, height)`` of an image is read as ``(rows, columns)``."""
     x0, y0, width, height = window
     height_block, width_block = image.block_shape
     blocks = 1

@@ -204,6 +204,7 @@ def _check_columns(file: Path, columns: list[str], named: ManifestColumns) -> No
 def _csv_rows(
     file: Path, more: Mapping[str, str | None], named: ManifestColumns
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each row of a CSV with its place in the file, cells by the name of their column."""
     header: list[str] = []
     try:
         for row in delimited_rows(file, named.known, lambda cells: _is_row(file, cells, named)):

@@ -105,6 +105,7 @@ def _with_collections(rows: list[ManifestRow]) -> list[ManifestRow]:
 def _rows_of(
     source: str, asset: str | None, columns: ManifestColumns | None
 ) -> Iterator[ManifestRow]:
+    """The rows that one name stands for: a file, URL, table, folder, STAC file or pattern."""
     if not source.strip():
         raise DataError("an empty name stands for no scene; give '.' for the folder you are in")
     if is_remote_name(source):

@@ -46,24 +46,32 @@ def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
             f"{file} has no features: give STAC items as scenes; polygons go with regions="
         )
     for number, item in enumerate(items, 1):
-        origin = f"{file}, item {number}"
-        if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
-            raise DataError(
-                f"{origin}, field 'assets': is not there, so this is not a STAC item; "
-                "polygons go with regions="
-            )
-        if not isinstance(item.get("id"), str) or not item["id"]:
-            raise DataError(f"{origin}, field 'id': {item.get('id')!r:.60} is not text")
-        collection = item.get("collection")
-        row = ManifestRow(
-            item["id"],
-            origin,
-            origin=origin,
-            collection=collection if isinstance(collection, str) else "",
-        )
+        row = _row_of(item, f"{file}, item {number}")
         # a file that holds one item is that item, wherever it was published
         links = item.get("links") if kind == "FeatureCollection" else None
         yield _with_scene(row, item["assets"], asset, file, links)
+
+
+def _row_of(item: Any, origin: str) -> ManifestRow:
+    """The row of an item, still without its scene.
+
+    Raises:
+        DataError: If it is not a STAC item with an id and assets.
+    """
+    if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
+        raise DataError(
+            f"{origin}, field 'assets': is not there, so this is not a STAC item; "
+            "polygons go with regions="
+        )
+    if not isinstance(item.get("id"), str) or not item["id"]:
+        raise DataError(f"{origin}, field 'id': {item.get('id')!r:.60} is not text")
+    collection = item.get("collection")
+    return ManifestRow(
+        item["id"],
+        origin,
+        origin=origin,
+        collection=collection if isinstance(collection, str) else "",
+    )
 
 
 def _place_of(links: Any, file: Path) -> str:

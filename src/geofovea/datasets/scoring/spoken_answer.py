@@ -232,7 +232,7 @@ def _final_channel(raw: str) -> tuple[str, bool, bool]:
 
 
 def _unwrapped(text: str) -> str:
-    """What stands in the last box of an answer, and in a box within that."""
+    """What stands in the last box of an answer, and in a box within that, without end marks."""
     for _ in range(_MOST_MARKS):
         boxes = deque(_WRAPPED.finditer(text), maxlen=1)
         if not boxes:
@@ -241,7 +241,11 @@ def _unwrapped(text: str) -> str:
         inside = (value for name, value in last.groupdict().items() if name != "tag")
         text = next(value for value in inside if value is not None)
         text = _IN_LATEX.sub(r"\1", text)
-    text = _STRAY.sub("", text).rstrip()
+    return _without_end_marks(_STRAY.sub("", text).rstrip())
+
+
+def _without_end_marks(text: str) -> str:
+    """A text without the words by which a model ends, such as ``</s>``, or blanks at its end."""
     for _ in range(_MOST_MARKS):
         end = _END.search(text, max(0, len(text) - _LONGEST_END))
         if end is None:

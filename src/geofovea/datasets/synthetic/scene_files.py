@@ -51,7 +51,6 @@ def write_scene(
         OutputError: If the place cannot be written or lacks room.
     """
     import rasterio
-    from rasterio.shutil import copy
 
     from geofovea.tiling.files.verify import check_whole
     from geofovea.tiling.gdal_errors import GDAL_ERRORS
@@ -67,30 +66,46 @@ def write_scene(
         ):
             # in the target's own folder, so that the last step is a mere renaming
             raw, finished = Path(folder) / "native.tif", Path(folder) / "finished.tif"
-            with rasterio.open(raw, "w", **_profile(world, bands)) as out:
-                out.update_tags(**_tags(world))
-                _name_bands(out)
-                for share, window in _strips(world):
-                    x0, y0, width, height = window
-                    pixels = render_window(world, 0, x0, y0, width, height, bands)
-                    out.write(pixels.transpose(2, 0, 1), window=rasterio.windows.Window(*window))
-                    # the copy below takes about as long as the rendering
-                    on_progress(share / 2)
-            copy(
-                str(raw),
-                str(finished),
-                driver="COG",
-                **_COMPRESSION[bands],
-                BLOCKSIZE=_BLOCK,
-                OVERVIEW_RESAMPLING="AVERAGE",
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS="ALL_CPUS",
-            )
+            # the copy takes about as long as the rendering
+            _write_native(world, raw, bands, lambda share: on_progress(share / 2))
+            _copy_as_cog(raw, finished, bands)
             check_whole(finished)
             finished.replace(target)
     except (OSError, SceneError, *GDAL_ERRORS) as error:
         raise OutputError(f"the scene {target} could not be written: {error}") from error
     on_progress(1.0)
+
+
+def _write_native(
+    world: World, path: Path, bands: int, on_progress: Callable[[float], None]
+) -> None:
+    """Write the native pixels of a world as a tiled GeoTIFF, strip by strip."""
+    import rasterio
+
+    with rasterio.open(path, "w", **_profile(world, bands)) as out:
+        out.update_tags(**_tags(world))
+        _name_bands(out)
+        for share, window in _strips(world):
+            x0, y0, width, height = window
+            pixels = render_window(world, 0, x0, y0, width, height, bands)
+            out.write(pixels.transpose(2, 0, 1), window=rasterio.windows.Window(*window))
+            on_progress(share)
+
+
+def _copy_as_cog(native: Path, path: Path, bands: int) -> None:
+    """Copy a GeoTIFF as a cloud-optimized one, compressed and with averaged overviews."""
+    from rasterio.shutil import copy
+
+    copy(
+        str(native),
+        str(path),
+        driver="COG",
+        **_COMPRESSION[bands],
+        BLOCKSIZE=_BLOCK,
+        OVERVIEW_RESAMPLING="AVERAGE",
+        BIGTIFF="IF_SAFER",
+        NUM_THREADS="ALL_CPUS",
+    )
 
 
 def _tags(world: World) -> dict[str, str]:

@@ -43,20 +43,7 @@ def qgis_style(values: Sequence[float | None], column: str = "attention") -> str
             "forceraster": "0",
         },
     )
-    ranges = ET.SubElement(renderer, "ranges")
-    for number, (low, high) in enumerate(pairwise(bounds)):
-        label = f"{low:.3g} to {high:.3g}{unit}"
-        ET.SubElement(
-            ranges,
-            "range",
-            {
-                "symbol": str(number),
-                "lower": f"{low:.15f}",
-                "upper": f"{high:.15f}",
-                "label": label,
-                "render": "true",
-            },
-        )
+    renderer.append(_classes(bounds, unit))
     symbols = ET.SubElement(renderer, "symbols")
     for number, (fill, line) in enumerate(zip(_FILLS, _LINES, strict=True)):
         symbols.append(_symbol(str(number), fill, line))
@@ -67,6 +54,24 @@ def qgis_style(values: Sequence[float | None], column: str = "attention") -> str
     ET.SubElement(root, "layerGeometryType").text = "2"
     ET.indent(root, " ")
     return _HEAD + ET.tostring(root, encoding="unicode")
+
+
+def _classes(bounds: Sequence[float], unit: str) -> ET.Element:
+    """The classes between bounds, each with the symbol of its number."""
+    ranges = ET.Element("ranges")
+    for number, (low, high) in enumerate(pairwise(bounds)):
+        ET.SubElement(
+            ranges,
+            "range",
+            {
+                "symbol": str(number),
+                "lower": f"{low:.15f}",
+                "upper": f"{high:.15f}",
+                "label": f"{low:.3g} to {high:.3g}{unit}",
+                "render": "true",
+            },
+        )
+    return ranges
 
 
 def _bounds(values: Sequence[float]) -> list[float]:

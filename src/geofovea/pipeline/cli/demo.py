@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from geofovea.datasets.synthetic.questions import Question
     from geofovea.datasets.synthetic.world import World
     from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.session.session import SceneSession
 
 __all__ = ["demo"]
 
@@ -53,28 +54,43 @@ def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None
     from geofovea.datasets.records.annotations import write_records
     from geofovea.datasets.synthetic.annotations import record_of
     from geofovea.datasets.synthetic.questions import ask_world
-    from geofovea.datasets.synthetic.scene_files import write_scene
     from geofovea.datasets.synthetic.world import make_world
-    from geofovea.pipeline.answers.picture import save_picture
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.system.files import make_folder, write_text
-    from geofovea.pipeline.system.progress import counting_bar, progress_bar
     from geofovea.tiling.opening import open_scene
 
     make_folder(folder)
     world = make_world(seed, side, side)
-    path = folder / f"scene_{side}_{seed}.tif"
-    if not path.exists():
-        with progress_bar(f"writing {side} × {side} pixels") as advance:
-            write_scene(world, path, advance)
-    size = path.stat().st_size / 1e6
-    echo(f"{path}: {side} × {side} px, {_pixels(side**2)}, {size:.0f} MB on disk")
+    path = _write_once(world, folder / f"scene_{side}_{seed}.tif")
     # a table that begins with nothing to be seen says nothing
     questions = sorted(ask_world(world, per_category=1), key=lambda q: q.answer == "0")
     records = [record_of(q, i, path.name, world) for i, q in enumerate(questions)]
     write_records(records, folder / "questions.jsonl")
     session = SceneSession(open_scene(path), load_host(threads=threads))
+    answers = _ask_each(session, questions, folder)
+    write_text(folder / "answers.json", json.dumps([a.to_json() for a in answers], indent=1))
+    _print(world, questions, answers, folder)
+
+
+def _write_once(world: World, path: Path) -> Path:
+    """Write the scene of a world unless it is there, say how large it is, and return its path."""
+    from geofovea.datasets.synthetic.scene_files import write_scene
+    from geofovea.pipeline.system.progress import progress_bar
+
+    if not path.exists():
+        with progress_bar(f"writing {world.width} × {world.height} pixels") as advance:
+            write_scene(world, path, advance)
+    pixels, megabytes = _pixels(world.width * world.height), path.stat().st_size / 1e6
+    echo(f"{path}: {world.width} × {world.height} px, {pixels}, {megabytes:.0f} MB on disk")
+    return path
+
+
+def _ask_each(session: SceneSession, questions: list[Question], folder: Path) -> list[Answer]:
+    """The answers, each with its evidence and its picture in the folder."""
+    from geofovea.pipeline.answers.picture import save_picture
+    from geofovea.pipeline.system.progress import counting_bar
+
     answers = []
     with counting_bar("asking", len(questions)) as advance:
         for number, question in enumerate(questions, 1):
@@ -84,8 +100,7 @@ def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None
             answer.evidence.to_geojson(folder / f"{name}.geojson")
             save_picture(answer, session.reader, folder / f"{name}.png")
             advance(number, question.category)
-    write_text(folder / "answers.json", json.dumps([a.to_json() for a in answers], indent=1))
-    _print(world, questions, answers, folder)
+    return answers
 
 
 def _pixels(count: int) -> str:

@@ -51,36 +51,37 @@ def result_rows(
         entry = entries.get(row.item.key)
         if row.problem:
             entry = Entry("failed", 0, None, row.problem, 0.0)
-        if entry is None or entry.state == "begun":
-            continue
-        record = json.loads(entry.record) if entry.record else {}
-        results.append(
-            {
-                "id": row.id,
-                "scene": row.scene,
-                "question": row.question,
-                "region": row.region,
-                "status": entry.state,
-                "answer": record.get("answer"),
-                # an endpoint may not say how sure it is: that is no confidence of 0
-                "confidence": record.get("confidence")
-                if record.get("confidence_known", True)
-                else None,
-                "evidence": record.get("evidence"),
-                "geometry": record.get("geometry"),
-                "cost": record.get("cost"),
-                "warnings": record.get("warnings"),
-                "stopped": record.get("stopped"),
-                "route": record.get("route"),
-                "scene_facts": record.get("scene"),
-                "radiometry": record.get("radiometry"),
-                "measurement": record.get("measurement"),
-                "error": entry.error,
-                "tries": entry.tries,
-                "provenance": record.get("provenance"),
-            }
-        )
+        if entry is not None and entry.state != "begun":
+            results.append(_result_row(row, entry))
     return results
+
+
+def _result_row(row: PlannedRow, entry: Entry) -> dict[str, Any]:
+    """The object of one row that came to an end."""
+    record = json.loads(entry.record) if entry.record else {}
+    # an endpoint may not say how sure it is: that is no confidence of 0
+    is_known = record.get("confidence_known", True)
+    return {
+        "id": row.id,
+        "scene": row.scene,
+        "question": row.question,
+        "region": row.region,
+        "status": entry.state,
+        "answer": record.get("answer"),
+        "confidence": record.get("confidence") if is_known else None,
+        "evidence": record.get("evidence"),
+        "geometry": record.get("geometry"),
+        "cost": record.get("cost"),
+        "warnings": record.get("warnings"),
+        "stopped": record.get("stopped"),
+        "route": record.get("route"),
+        "scene_facts": record.get("scene"),
+        "radiometry": record.get("radiometry"),
+        "measurement": record.get("measurement"),
+        "error": entry.error,
+        "tries": entry.tries,
+        "provenance": record.get("provenance"),
+    }
 
 
 def write_jsonl(results: Sequence[Mapping[str, Any]], path: Path) -> None:

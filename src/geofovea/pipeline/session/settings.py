@@ -110,6 +110,14 @@ class AskSettings:
             "focus_model_digest": model_digest(self.options.focus_model),
             "rfm_digest": model_digest(self.rfm),
         }
+        record |= self._described_where_chosen()
+        # through JSON, so that what is compared later is what was stored
+        plain: dict[str, Any] = json.loads(json.dumps(record, sort_keys=True))
+        return plain
+
+    def _described_where_chosen(self) -> dict[str, Any]:
+        """What of the record is there only where somebody chose it."""
+        record: dict[str, Any] = {}
         if self.options.skip is not None:
             record["skip"] = self.options.skip
         if self.options.resampler is not None:
@@ -122,9 +130,7 @@ class AskSettings:
         for name in ("answer_tokens", "thinking", "thought_tokens"):
             if (value := getattr(self.load, name)) is not None:
                 record[name] = value
-        # through JSON, so that what is compared later is what was stored
-        plain: dict[str, Any] = json.loads(json.dumps(record, sort_keys=True))
-        return plain
+        return record
 
     def within(self, folder: Path) -> AskSettings:
         """These settings for a run in a folder: all its workers spend under one limit."""

@@ -7,9 +7,12 @@ import io
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from geofovea.pipeline.system.terminal import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["PIPED", "WIDEST", "csv_table", "markdown_table", "print_table"]
 
@@ -40,11 +43,9 @@ def print_table(
     """
     # here, so that the doctor can tell that it is missing
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
     widths = [max(map(_word_width, column)) for column in zip(header, *rows, strict=True)]
     # a long name may be folded anywhere, and a number never
     least = sum(
@@ -52,19 +53,10 @@ def print_table(
         for index, width in enumerate(widths)
     )
     least += _BETWEEN * len(widths)
-    if not console.is_terminal:
-        chosen = os.environ.get("COLUMNS", "")
-        wanted = min(int(chosen) if chosen.isdecimal() and int(chosen) else PIPED, most_columns)
-        if least > wanted:
-            # it does not fit in any case, and whole cells are easier to read
-            whole = sum(
-                max(_width(visible(cell)) for cell in column)
-                for column in zip(header, *rows, strict=True)
-            )
-            wanted = min(whole + _BETWEEN * len(widths), most_columns)
-        console = Console(width=max(least, wanted))
-    elif console.width > most_columns:
-        console = Console(width=max(least, most_columns))
+    whole = sum(
+        max(_width(visible(cell)) for cell in column) for column in zip(header, *rows, strict=True)
+    )
+    whole += _BETWEEN * len(widths)
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, show_edge=not is_dense, collapse_padding=is_dense
     )
@@ -76,7 +68,30 @@ def print_table(
     for row in rows:
         # as text, for rich reads colors out of brackets
         table.add_row(*(Text(visible(cell)) for cell in row))
-    console.print(table)
+    _console_for(least, whole, most_columns).print(table)
+
+
+def _console_for(least: int, whole: int, most_columns: int) -> Console:
+    """Standard output, as wide as a table may be there.
+
+    Args:
+        least: Columns that the table needs with all its cells folded.
+        whole: Columns that it needs with none of them folded.
+        most_columns: Columns that it takes at most, unless it needs more.
+    """
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        chosen = os.environ.get("COLUMNS", "")
+        wanted = min(int(chosen) if chosen.isdecimal() and int(chosen) else PIPED, most_columns)
+        if least > wanted:
+            # it does not fit in any case, and whole cells are easier to read
+            wanted = min(whole, most_columns)
+        return Console(width=max(least, wanted))
+    if console.width > most_columns:
+        return Console(width=max(least, most_columns))
+    return console
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,7 @@ stated in ``geofovea.json`` beside its weights, which any other model folder may
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,16 @@ from geofovea.datasets.synthetic.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+    from transformers import (
+        CLIPVisionConfig,
+        LlavaForConditionalGeneration,
+        PreTrainedTokenizerFast,
+        Qwen2Config,
+    )
 
 __all__ = ["ModelShape", "build_model", "build_tokenizer"]
 
+_HEAD_WIDTH = 64
 _SPECIAL_WORDS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
 # a word's place here is its id in the shipped weights, so "colour" stays, which no question uses
 _QUESTION_WORDS = " ".join(
@@ -116,41 +123,48 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 def build_model(shape: ModelShape) -> LlavaForConditionalGeneration:
     """A randomly initialized model of the given shape; seed torch before the call."""
-    from transformers import (
-        CLIPVisionConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        Qwen2Config,
-    )
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
 
-    heads = shape.width // 64
     words = vocabulary()
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=shape.width,
-            intermediate_size=4 * shape.width,
-            num_hidden_layers=shape.vision_layers,
-            num_attention_heads=heads,
-            image_size=shape.tile_size,
-            patch_size=shape.patch_size,
-            hidden_act="gelu_pytorch_tanh",
-        ),
-        text_config=Qwen2Config(
-            vocab_size=-(-len(words) // 64) * 64,
-            hidden_size=shape.width,
-            intermediate_size=8 * shape.width // 3 // 64 * 64,
-            num_hidden_layers=shape.decoder_layers,
-            num_attention_heads=heads,
-            num_key_value_heads=heads,
-            max_position_embeddings=8192,
-            tie_word_embeddings=True,
-            bos_token_id=words.index("<s>"),
-            eos_token_id=words.index("</s>"),
-            pad_token_id=words.index("<pad>"),
-        ),
+        vision_config=_encoder_config(shape),
+        text_config=_decoder_config(shape, words),
         image_token_id=words.index("<image>"),
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
         tie_word_embeddings=True,
     )
     return LlavaForConditionalGeneration(config)
+
+
+def _encoder_config(shape: ModelShape) -> CLIPVisionConfig:
+    from transformers import CLIPVisionConfig
+
+    return CLIPVisionConfig(
+        hidden_size=shape.width,
+        intermediate_size=4 * shape.width,
+        num_hidden_layers=shape.vision_layers,
+        num_attention_heads=shape.width // _HEAD_WIDTH,
+        image_size=shape.tile_size,
+        patch_size=shape.patch_size,
+        hidden_act="gelu_pytorch_tanh",
+    )
+
+
+def _decoder_config(shape: ModelShape, words: Sequence[str]) -> Qwen2Config:
+    from transformers import Qwen2Config
+
+    heads = shape.width // _HEAD_WIDTH
+    return Qwen2Config(
+        vocab_size=-(-len(words) // 64) * 64,
+        hidden_size=shape.width,
+        intermediate_size=8 * shape.width // 3 // 64 * 64,
+        num_hidden_layers=shape.decoder_layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        bos_token_id=words.index("<s>"),
+        eos_token_id=words.index("</s>"),
+        pad_token_id=words.index("<pad>"),
+    )

@@ -126,14 +126,9 @@ def train(
         ends = step == config.steps or out_of_time
         if step % log_every == 0 or ends:
             now = time.monotonic()
-            record = {
-                "step": step,
-                "steps": config.steps,
-                **_summary(losses, batch),
-                "seconds": round(now - last_time, 2),
-                "steps_per_second": round((step - last_step) / (now - last_time), 3),
-            }
+            pace = _pace(step - last_step, now - last_time)
             last_time, last_step = now, step
+            record = {"step": step, "steps": config.steps, **_summary(losses, batch), **pace}
             yield _logged(log, record)
         asks = any(turn.plan.questions for turn in config.phase_at(step - 1).turns)
         if asks and (step % measure_every == 0 or ends):
@@ -280,6 +275,10 @@ def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
         "correct": round((losses.correct * answered).sum().item() / max(1, int(answered.sum())), 4),
         "questions": batch["words"].shape[0] * batch["words"].shape[1],
     }
+
+
+def _pace(steps: int, seconds: float) -> dict[str, float]:
+    return {"seconds": round(seconds, 2), "steps_per_second": round(steps / seconds, 3)}
 
 
 def _logged(log: RunLog, record: dict[str, Any]) -> dict[str, Any]:

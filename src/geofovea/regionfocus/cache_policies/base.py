@@ -68,7 +68,7 @@ class CacheView:
 
     @property
     def words(self) -> Tensor:
-        """int64, ascending: entries that are no vision tokens."""
+        """int64 ``(w,)``, ascending: entries that are no vision tokens."""
         every = torch.ones(self.length, dtype=torch.bool, device=self.keys.device)
         every[self.visual] = False
         return every.nonzero()[:, 0]

@@ -53,7 +53,7 @@ def unpacked(packs: Tensor, base: int, count: int) -> Tensor:
 
 
 def short_places(places: Tensor, count: int) -> Tensor:
-    """Places below ``count`` in as few bytes as a whole number with a sign takes."""
+    """Places below ``count``, in their shape, as the smallest type with a sign that holds them."""
     kinds = (torch.int8, torch.int16, torch.int32)
     return places.to(next(kind for kind in kinds if count - 1 <= torch.iinfo(kind).max))
 
@@ -101,7 +101,7 @@ class EvenCodes:
         return unpacked(self.packs, self.base, self.count)
 
     def restore(self) -> Tensor:
-        """The values, float32; float64 if their scales are."""
+        """The values in their first shape, float32; float64 if their scales are."""
         wide = _wide(self.step.dtype)
         return self.codes.to(wide) * self.step.to(wide) + self.minimum.to(wide)
 
@@ -168,7 +168,7 @@ class SignCodes:
         return 2 * codes - 1 if self.base == 2 else codes - 1
 
     def restore(self) -> Tensor:
-        """The values, in the precision of their scales."""
+        """The values in their first shape, in the precision of their scales."""
         return self.signs * self.scale
 
 

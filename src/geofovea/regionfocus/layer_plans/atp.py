@@ -180,10 +180,10 @@ def margins(redundant: Tensor, spatial: Tensor, bounds: Tensor) -> Tensor:
 
 
 def kept_tokens(margin: Tensor, most: int | None = None) -> Tensor:
-    """The tokens that go on, int64 ascending: those above a threshold, or else the nearest one.
+    """The tokens that go on, int64 ``(k,)``, ascending: those above a threshold, else the nearest.
 
     Args:
-        margin: From `margins`.
+        margin: ``(n,)``, from `margins`.
         most: How many may; those with the largest margin do, ties by their order. None for all.
     """
     count = max(1, int((margin > 0).sum()))

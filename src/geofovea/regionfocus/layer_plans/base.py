@@ -198,7 +198,7 @@ class LayerMethod(ABC):
 
 
 def words_behind(view: LayerView) -> Tensor:
-    """int64, ascending: places of what follows the last vision token."""
+    """int64 ``(m,)``, ascending: places of what follows the last vision token."""
     return torch.arange(int(view.visual[-1]) + 1, len(view.hidden), device=view.hidden.device)
 
 

@@ -147,7 +147,7 @@ class TokenContext:
 
     @property
     def candidates(self) -> Tensor:
-        """Indices of the tokens that are not protected, int64, ascending."""
+        """Indices of the tokens that are not protected, int64 ``(m,)``, ascending."""
         if self.protected is None:
             return torch.arange(len(self.features))
         return (~self.protected).nonzero()[:, 0].cpu()

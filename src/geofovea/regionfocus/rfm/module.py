@@ -232,7 +232,7 @@ class _Attention(nn.Module):
         return self._heads(self.k_proj(normed))
 
     def per_head(self, shared: Tensor) -> Tensor:
-        """Keys or values of each query head."""
+        """``(key_heads, s, head_dim)`` as ``(heads, s, head_dim)``: those of each query head."""
         return shared.repeat_interleave(self.group, 0)
 
     def forward(

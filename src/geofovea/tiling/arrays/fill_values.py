@@ -73,7 +73,7 @@ def _declared(image: ArrayImage, band: int) -> tuple[Number, ...]:
 
 
 def declared_numbers(given: Any) -> NDArray[Any]:
-    """The numbers of an attribute, which some writers keep as text; none where it holds others."""
+    """The numbers ``(n,)`` of an attribute, also those kept as text; empty for anything else."""
     values = np.asarray(() if given is None else given).ravel()
     if values.dtype.kind in "US":
         values = _numbers_of_text(values)

@@ -76,6 +76,7 @@ def open_array(picture: object) -> Scene:
 def _scene(
     images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any], notes: tuple[str, ...]
 ) -> Scene:
+    """The scene of images by level; ``notes`` are those about what was left out."""
     native = images[0]
     georeference, of_place = _georeference(native)
     bands, width, height = native.bands, *native.size
@@ -148,6 +149,7 @@ def _first_nodata(missing: ArrayMask, dtype: np.dtype[Any]) -> float | None:
 
 
 def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
+    """Where an image lies on the ground, and what a reader should know of that."""
     y_dim, x_dim = image.bands.dims
     obj = image.obj
     attrs = {str(key): value for key, value in obj.attrs.items()}

@@ -120,23 +120,28 @@ class MapPolygon:
 
     def _by_cells(self, georeference: Georeference, box: Box) -> shapely.Geometry:
         """The cells of the scene whose middles lie in the polygon."""
-        count = [max(1, min(_CELLS, round(side))) for side in (box.width, box.height)]
-        xs, ys = (np.linspace(0, s, n + 1) for s, n in zip((box.x1, box.y1), count, strict=True))
-        middles = np.meshgrid((xs[:-1] + xs[1:]) / 2, (ys[:-1] + ys[1:]) / 2)
-        points = self._on_map(georeference, np.column_stack([m.ravel() for m in middles]))
-        is_finite = np.isfinite(points).all(1)
+        cols, rows = (max(1, min(_CELLS, round(side))) for side in (box.width, box.height))
+        x_scene, y_scene = np.linspace(0, box.x1, cols + 1), np.linspace(0, box.y1, rows + 1)
+        middles_scene = np.meshgrid(
+            (x_scene[:-1] + x_scene[1:]) / 2, (y_scene[:-1] + y_scene[1:]) / 2
+        )
+        points_map = self._on_map(
+            georeference, np.column_stack([each.ravel() for each in middles_scene])
+        )
+        is_finite = np.isfinite(points_map).all(1)
         if not is_finite.any():
             raise GeometryError(
                 "the scene has no place in the CRS of the polygon: check the CRS of both"
             )
         shapely.prepare(self._shape)
-        inside = np.zeros(len(points), bool)
+        inside = np.zeros(len(points_map), bool)
         for turn in (-1, 0, 1) if self._turn is not None else (0,):
-            x = points[is_finite, 0] + turn * (self._turn or 0.0)
-            inside[is_finite] |= shapely.contains_xy(self._shape, x, points[is_finite, 1])
-        cells = np.argwhere(inside.reshape(len(ys) - 1, len(xs) - 1))
-        row, col = cells.T
-        return shapely.union_all(shapely.box(xs[col], ys[row], xs[col + 1], ys[row + 1]))
+            x_map = points_map[is_finite, 0] + turn * (self._turn or 0.0)
+            inside[is_finite] |= shapely.contains_xy(self._shape, x_map, points_map[is_finite, 1])
+        row, col = np.argwhere(inside.reshape(rows, cols)).T
+        return shapely.union_all(
+            shapely.box(x_scene[col], y_scene[row], x_scene[col + 1], y_scene[row + 1])
+        )
 
 
 class _Followed:

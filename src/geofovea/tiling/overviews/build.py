@@ -238,9 +238,7 @@ def _profile(work: BuildProgress, image: LevelImage) -> dict[str, Any]:
         profile |= {"compress": "zstd", "zstd_level": 1, "num_threads": _THREADS}
     if scene.transform is not None:
         # only to be a file like others: the scene, not its level files, says where things are
-        a, b, c, d, e, f = scene.transform
-        step = 1 << image.level
-        profile["transform"] = Affine(a * step, b * step, c, d * step, e * step, f)
+        profile["transform"] = Affine(*scene.transform) @ Affine.scale(1 << image.level)
     return profile
 
 

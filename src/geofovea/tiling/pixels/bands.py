@@ -236,6 +236,7 @@ def _roles_by_wavelength(waves: Mapping[int, float]) -> dict[str, int]:
 
 
 def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) -> BandChoice:
+    """The bands that play the roles of a composite: those that the map names, else found ones."""
     _check_band_map(scene, band_map)
     mapped = set(composite.roles) & set(band_map)
     looked_up = set(composite.roles) - mapped

@@ -101,14 +101,8 @@ def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissin
     is_complex = np.iscomplexobj(picture)
     if is_complex:
         picture = np.abs(picture)
-    ring = np.concatenate(
-        [picture[:, 0], picture[:, -1], picture[:, :, 0], picture[:, :, -1]], axis=1
-    )
-    colors, counts = np.unique(ring, axis=1, return_counts=True)
-    color, share = colors[:, counts.argmax()], counts.max() / ring.shape[1]
-    kind = str(dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", dataset.driver)).upper()
-    is_lossy = any(name in kind for name in _LOSSY) and dataset.dtypes[0] == "uint8"
-    tolerance = _LOSSY_TOLERANCE if is_lossy else 0.0
+    color, share = _commonest_at_the_border(picture)
+    tolerance = _LOSSY_TOLERANCE if _is_lossy(dataset) else 0.0
     # of radar only what has no power is missing: a magnitude says nothing of the phase
     if share < _LEAST_OUTLINE or not np.isfinite(color).all() or (is_complex and color.any()):
         return DeclaredMissing(
@@ -130,6 +124,25 @@ def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissin
         outline_shape=(outline.shape[0], outline.shape[1]),
         warnings=(warning, *_overview_warning(dataset)),
     )
+
+
+def _commonest_at_the_border(picture: NDArray[np.generic]) -> tuple[NDArray[Any], float]:
+    """The commonest color of the outermost pixels, ``(bands,)``, and which share of them has it.
+
+    Args:
+        picture: ``(bands, rows, columns)``.
+    """
+    ring = np.concatenate(
+        [picture[:, 0], picture[:, -1], picture[:, :, 0], picture[:, :, -1]], axis=1
+    )
+    colors, counts = np.unique(ring, axis=1, return_counts=True)
+    return colors[:, counts.argmax()], float(counts.max() / ring.shape[1])
+
+
+def _is_lossy(dataset: Any) -> bool:
+    """Whether the compression may have changed a constant color."""
+    kind = str(dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", dataset.driver)).upper()
+    return any(name in kind for name in _LOSSY) and dataset.dtypes[0] == "uint8"
 
 
 def _coarse_picture(

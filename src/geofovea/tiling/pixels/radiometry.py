@@ -184,5 +184,5 @@ def _stretched(values: NDArray[np.generic], stretch: NDArray[np.float64]) -> NDA
 
 
 def to_decibels(power: NDArray[np.generic]) -> NDArray[np.float64]:
-    """``10·log10`` of a power, which is ``20·log10`` of its magnitude."""
+    """``10·log10`` of a power, in its shape; that is ``20·log10`` of its magnitude."""
     return np.asarray(10 * np.log10(np.maximum(power, np.finfo(np.float64).tiny)))

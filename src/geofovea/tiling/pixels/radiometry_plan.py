@@ -48,18 +48,7 @@ def plan_radiometry(
     band_numbers = choice.bands
     with gdal_settings(), read_errors(scene.source):
         is_complex = _is_complex(open_handle(scene.source, for_pixels=False), band_numbers)
-    sample = measured_once(
-        scene.source,
-        scene.width * scene.height,
-        "stretch",
-        lambda: measure_stretch(scene, band_numbers, is_complex),
-        {
-            "bands": band_numbers,
-            "mask": scene.mask_kind,
-            "nodata": repr(scene.nodata),
-            "missing": "" if scene.missing is None else scene.missing.key,
-        },
-    )
+    sample = _stretch_sample(scene, band_numbers, is_complex=is_complex)
     return Radiometry(
         band_numbers,
         stretch=tuple((low, high) for low, high in sample["stretch"]),
@@ -73,6 +62,25 @@ def plan_radiometry(
             *_sample_warnings(scene, sample, is_complex=is_complex),
         ),
     )
+
+
+def _stretch_sample(
+    scene: Scene, band_numbers: tuple[int, ...], *, is_complex: bool
+) -> Mapping[str, Any]:
+    """What ``measure_stretch`` says of some bands, measured once for all who open the scene."""
+    sample: Mapping[str, Any] = measured_once(
+        scene.source,
+        scene.width * scene.height,
+        "stretch",
+        lambda: measure_stretch(scene, band_numbers, is_complex),
+        {
+            "bands": band_numbers,
+            "mask": scene.mask_kind,
+            "nodata": repr(scene.nodata),
+            "missing": "" if scene.missing is None else scene.missing.key,
+        },
+    )
+    return sample
 
 
 def _sample_warnings(scene: Scene, sample: Mapping[str, Any], *, is_complex: bool) -> Iterator[str]:
@@ -111,40 +119,48 @@ def describe_radiometry(
 def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
     """The radiometry, where it follows from metadata alone."""
     band_numbers, warnings = choice.bands, _warnings(scene, choice)
-    declared = scene.missing is not None
-    name = choice.composite_name
     with gdal_settings(), read_errors(scene.source):
         handle = open_handle(scene.source, for_pixels=False)
         _check_types(scene, handle, band_numbers)
         if choice.composite is not None and choice.composite.is_index:
             if _is_complex(handle, band_numbers):
-                raise SceneError(f"{name} is not an index of complex (radar) bands; choose bands=")
+                raise SceneError(
+                    f"{choice.composite_name} is not an index of complex (radar) bands; "
+                    "choose bands="
+                )
             return _index_radiometry(scene, choice, warnings)
         if len(band_numbers) == 1 and scene.colorinterp[band_numbers[0] - 1] == "palette":
             return Radiometry(
                 band_numbers,
                 palette=palette_of(handle, band_numbers[0]),
-                has_declared_nodata=declared,
+                has_declared_nodata=scene.missing is not None,
                 reason=f"{choice.reason}, shown by its palette",
                 warnings=warnings,
             )
         if any(handle.dtypes[band - 1] != "uint8" for band in band_numbers):
             return None
-        bits = [handle.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "8") for band in band_numbers]
-        stretch, treatment = None, "eight bits untouched"
-        if any(count != "8" for count in bits):
-            # a mask of one bit would be black on black
-            stretch = tuple((0.0, 2.0 ** int(count) - 1) for count in bits)
-            treatment = f"{', '.join(bits)} bits stretched to eight"
-        return Radiometry(
-            band_numbers,
-            stretch=stretch,
-            is_inverted=scene.is_min_white,
-            composite=name,
-            has_declared_nodata=declared,
-            reason=f"{choice.reason}, {treatment}{_inverted(scene)}",
-            warnings=warnings,
-        )
+        return _byte_radiometry(scene, choice, handle, warnings)
+
+
+def _byte_radiometry(
+    scene: Scene, choice: BandChoice, handle: Any, warnings: tuple[str, ...]
+) -> Radiometry:
+    """Bands of uint8 as they are; those of fewer bits stretched to eight."""
+    bits = [handle.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "8") for band in choice.bands]
+    stretch, treatment = None, "eight bits untouched"
+    if any(count != "8" for count in bits):
+        # a mask of one bit would be black on black
+        stretch = tuple((0.0, 2.0 ** int(count) - 1) for count in bits)
+        treatment = f"{', '.join(bits)} bits stretched to eight"
+    return Radiometry(
+        choice.bands,
+        stretch=stretch,
+        is_inverted=scene.is_min_white,
+        composite=choice.composite_name,
+        has_declared_nodata=scene.missing is not None,
+        reason=f"{choice.reason}, {treatment}{_inverted(scene)}",
+        warnings=warnings,
+    )
 
 
 def _index_radiometry(scene: Scene, choice: BandChoice, warnings: tuple[str, ...]) -> Radiometry:

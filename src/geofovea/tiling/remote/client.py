@@ -165,7 +165,30 @@ class RangeClient:
             return self._connection.getresponse()
 
     def _receive(self, response: http.client.HTTPResponse, start: int, stop: int) -> Reply:
-        self.status = status = response.status
+        self.status = response.status
+        self._check_status(response)
+        content_range = _CONTENT_RANGE.match(response.getheader("Content-Range", ""))
+        if response.status != 206 or content_range is None:
+            raise self._error(
+                f"the server answered {response.status}", "check the URL and the rights to read it"
+            )
+        first, last, size_bytes = (int(number) for number in content_range.groups())
+        validators = (response.getheader("ETag", ""), response.getheader("Last-Modified", ""))
+        remote = self.remote
+        if remote.size_bytes and (size_bytes, validators) != (remote.size_bytes, remote.validators):
+            raise self._error("it changed on the server", "open the scene again")
+        if first != start or last != min(stop, size_bytes) - 1:
+            raise self._error("the server sent another range", "download it and give its path")
+        assert self._connection is not None  # noqa: S101  (for the type checker)
+        with _Deadline(self._connection):
+            content = response.read(last - first + 1)
+        if len(content) != last - first + 1:
+            raise _Transient("the reply was cut short")
+        return Reply(content, size_bytes, validators)
+
+    def _check_status(self, response: http.client.HTTPResponse) -> None:
+        """Refuse replies whose status says why they hold no part of the file."""
+        status = response.status
         if status in TRANSIENT:
             wait_s = _seconds_of(response.getheader("Retry-After", ""))
             raise _Transient(f"the server answered {status}", wait_s)
@@ -183,24 +206,6 @@ class RangeClient:
                 "the server has no such part of it (it answered 416)",
                 "open the scene again if the file was replaced, or download it and give its path",
             )
-        content_range = _CONTENT_RANGE.match(response.getheader("Content-Range", ""))
-        if status != 206 or content_range is None:
-            raise self._error(
-                f"the server answered {status}", "check the URL and the rights to read it"
-            )
-        first, last, size_bytes = (int(number) for number in content_range.groups())
-        validators = (response.getheader("ETag", ""), response.getheader("Last-Modified", ""))
-        remote = self.remote
-        if remote.size_bytes and (size_bytes, validators) != (remote.size_bytes, remote.validators):
-            raise self._error("it changed on the server", "open the scene again")
-        if first != start or last != min(stop, size_bytes) - 1:
-            raise self._error("the server sent another range", "download it and give its path")
-        assert self._connection is not None  # noqa: S101  (for the type checker)
-        with _Deadline(self._connection):
-            content = response.read(last - first + 1)
-        if len(content) != last - first + 1:
-            raise _Transient("the reply was cut short")
-        return Reply(content, size_bytes, validators)
 
     def _error(self, reason: str, advice: str) -> SceneReadError:
         return SceneReadError(f"{self.remote.display_name!r} could not be read: {reason}; {advice}")

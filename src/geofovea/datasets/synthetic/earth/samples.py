@@ -84,7 +84,7 @@ class Samples:
 
 
 def whole_steps(axis: Field, step: int) -> NDArray[np.int32]:
-    """Whole steps in coordinates; ``step`` is a power of two, so that nothing is rounded."""
+    """Whole steps in coordinates, in their shape; a ``step`` is a power of two, so it is exact."""
     scaled = axis * np.float32(1 / step)
     whole: NDArray[np.int32] = np.floor(scaled, out=scaled).astype(np.int32)
     return whole

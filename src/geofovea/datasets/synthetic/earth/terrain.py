@@ -212,6 +212,7 @@ def _lay_towns(
     open_land: NDArray[np.bool_],
     grid: tuple[Field, Field],
 ) -> None:
+    """Where there is a town: street blocks, gardens at its edge, and the main roads."""
     at_nodes = world.town(*samples.nodes)
     if at_nodes is None or at_nodes.max() <= 0:
         return

@@ -87,6 +87,7 @@ def _center(rng: np.random.Generator) -> Texture:
 def _closed_block(
     sheet: Sheet, rng: np.random.Generator, box: tuple[float, float, float, float]
 ) -> None:
+    """Houses around a court in a box ``(x0, y0, x1, y1)`` of sheet pixels."""
     x0, y0, x1, y1 = box
     court = (x0 + 30, y0 + 30, x1 - 30, y1 - 30)
     if rng.random() < 0.6:

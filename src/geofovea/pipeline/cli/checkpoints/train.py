@@ -110,6 +110,25 @@ def train(
         return
     if lessons is not None:
         raise click.UsageError("--lessons is for parts; add --with, or leave it out")
+    _train_model(
+        output, start, keep, scale, batch, seed, world or 1, device, workers, minutes, compiled
+    )
+
+
+def _train_model(
+    output: Path,
+    start: str | None,
+    keep: float,
+    scale: float,
+    batch: int,
+    seed: int,
+    world: int,
+    device: str,
+    workers: int,
+    minutes: float | None,
+    compiled: bool,
+) -> None:
+    """Train the model itself, print each record, and write it with its card and its curve."""
     import math
 
     from geofovea.pipeline.training import train as training
@@ -119,10 +138,10 @@ def train(
     from geofovea.pipeline.training.starting import folder_of, shape_of
 
     if start is None:
-        config = default_config(scale, seed, batch, world or 1)
+        config = default_config(scale, seed, batch, world)
     else:
         shape = shape_of(folder_of(start))
-        config = further_config(start, shape, scale, seed, batch, world or 1)
+        config = further_config(start, shape, scale, seed, batch, world)
     records = training.train(
         config,
         output,

@@ -45,7 +45,7 @@ def questions_of_changes(
 
 
 def date_words(dates: int, word_ids: dict[str, int]) -> NDArray[np.int64]:
-    """Ids of the words before the tokens of each date; none where there is one date."""
+    """Ids ``(w,)`` of the words before the tokens of each date; empty where there is one date."""
     words = _WORDS if dates > 1 else ()
     return np.array([word_ids[word] for word in words], np.int64)
 

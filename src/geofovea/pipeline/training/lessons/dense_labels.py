@@ -61,7 +61,7 @@ class TokenBoxes:
         return np.outer(along_y.clip(0), along_x.clip(0)).ravel()
 
     def over_any(self, boxes: tuple[Box, ...]) -> NDArray[np.bool_]:
-        """Which tokens share area with at least one of the boxes."""
+        """Which tokens share area with at least one of the boxes, shape (grid²,)."""
         hits = np.zeros(len(self.on_scene), bool)
         for box in boxes:
             hits |= self.overlap(box) > 0

@@ -73,7 +73,7 @@ _PLACES = {phrase: place for place, phrase in enumerate(PHRASES)}
 def shown_phrases(
     world: World, box_scene: Box, level: int, *, knows_site: bool = True
 ) -> NDArray[np.int8]:
-    """Which of ``PHRASES`` are true of a tile, int8: 1, 0, or ``IGNORED_PHRASE``.
+    """Which of the p ``PHRASES`` are true of a tile, int8 (p,): 1, 0, or ``IGNORED_PHRASE``.
 
     Args:
         world: What the tile shows.

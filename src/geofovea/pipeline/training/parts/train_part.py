@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -151,12 +151,9 @@ def train_part(
         lessons or folder / "lessons", model, recipe.seed, spec
     )
     numbers = [*range(recipe.shards), *range(HELD_OUT, HELD_OUT + _HELD_OUT_SHARDS)]
-    missing = [number for number in numbers if not store.has(number)]
-    for left, number in zip(range(len(missing) - 1, -1, -1), missing, strict=True):
-        store.shard(number)
-        yield {"shards_of_lessons": len(numbers) - left, "of": len(numbers)}
-        if left and time.monotonic() - started > stop_after:
-            return
+    yield from _make_lessons(store, numbers, started + stop_after)
+    if not all(map(store.has, numbers)):
+        return
     known, held_out = (
         store.kind.joined([store.shard(number) for number in some])
         for some in (numbers[: recipe.shards], numbers[recipe.shards :])
@@ -179,6 +176,24 @@ def train_part(
             run.save()
             clock.restart()
         if is_over:
+            return
+
+
+def _make_lessons(
+    store: LessonStore, numbers: Sequence[int], deadline: float
+) -> Iterator[dict[str, Any]]:
+    """Make the shards of lessons that are missing, and yield a record of each.
+
+    Args:
+        store: Where they are kept.
+        numbers: Of all shards that are wanted.
+        deadline: Reading of the monotonic clock after which no further one is begun.
+    """
+    missing = [number for number in numbers if not store.has(number)]
+    for left, number in zip(range(len(missing) - 1, -1, -1), missing, strict=True):
+        store.shard(number)
+        yield {"shards_of_lessons": len(numbers) - left, "of": len(numbers)}
+        if time.monotonic() > deadline:
             return
 
 

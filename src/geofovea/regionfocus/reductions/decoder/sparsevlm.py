@@ -18,7 +18,7 @@ are merged. Version 2 of the code is ``sparsevlm2``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -100,29 +100,38 @@ class SparseVlm(DecoderStage):
         scores, is_replaced = clean_scores(exclude_visual_sinks(scores, view, self.sinks))
         if is_replaced:
             return keep_best(scores.fill_(torch.nan), k)
-        n = len(scores)
-        kept_count = _kept_count(n, k)
-        if kept_count == k:
+        if _kept_count(len(scores), k) == k:
             return keep_best(scores, k)
-        best = top_indices(scores, n)
-        best_kept, removed = best[:kept_count], best[kept_count:]
-        again = removed[: _recycled_count(len(removed))].sort().values
-        hidden = view.hidden[view.visual]
-        sizes = view.carried.get("sizes", torch.ones(n, device=hidden.device)).float()
-        means, centers, label, mass = _weighted_clusters(
-            hidden[again.to(hidden.device)], k - kept_count, sizes[again.to(hidden.device)]
-        )
-        index, order = torch.cat([best_kept, again[centers]]).sort()
-        place = torch.argsort(order)
-        groups = torch.full((n,), -1, dtype=torch.int64)
-        groups[best_kept] = place[:kept_count]
-        groups[again] = place[kept_count:][label]
-        features = torch.cat([hidden[best_kept.to(hidden.device)], means.to(hidden.dtype)])
-        masses = torch.cat([sizes[best_kept.to(sizes.device)], mass])
-        order = order.to(hidden.device)
-        return TokenChoice(
-            index, features[order], groups, masses[order], {"raters": len(rater_index)}
-        )
+        return replace(_recycle(view, scores, k), info={"raters": len(rater_index)})
+
+
+def _recycle(view: DecoderView, scores: Tensor, k: int) -> TokenChoice:
+    """The best of ``n`` tokens, and means of the better ones of the rest, ``k`` in all.
+
+    Args:
+        view: Of the decoder.
+        scores: float32 ``(n,)``, of the vision tokens.
+        k: How many stay.
+    """
+    n = len(scores)
+    kept_count = _kept_count(n, k)
+    best = top_indices(scores, n)
+    best_kept, removed = best[:kept_count], best[kept_count:]
+    again = removed[: _recycled_count(len(removed))].sort().values
+    hidden = view.hidden[view.visual]
+    sizes = view.carried.get("sizes", torch.ones(n, device=hidden.device)).float()
+    means, centers, label, mass = _weighted_clusters(
+        hidden[again.to(hidden.device)], k - kept_count, sizes[again.to(hidden.device)]
+    )
+    index, order = torch.cat([best_kept, again[centers]]).sort()
+    place = torch.argsort(order)
+    groups = torch.full((n,), -1, dtype=torch.int64)
+    groups[best_kept] = place[:kept_count]
+    groups[again] = place[kept_count:][label]
+    features = torch.cat([hidden[best_kept.to(hidden.device)], means.to(hidden.dtype)])
+    masses = torch.cat([sizes[best_kept.to(sizes.device)], mass])
+    order = order.to(hidden.device)
+    return TokenChoice(index, features[order], groups, masses[order])
 
 
 def raters(visual: Tensor, text: Tensor) -> Tensor:

@@ -82,5 +82,5 @@ def row_blocks(rows: int, cols: int, entries: int = 1 << 24) -> Iterator[slice]:
 
 
 def without_noise(distance: Tensor) -> Tensor:
-    """Cosine distances, those that float32 cannot tell from zero set to zero."""
+    """Cosine distances, in their shape; those that float32 cannot tell from zero are zero."""
     return torch.where(distance < NOISE, 0, distance)

@@ -45,7 +45,7 @@ def select_by_threshold(scores: Tensor, threshold: float, valid: Tensor | None =
 
 
 def normalized(scores: Tensor) -> Tensor:
-    """Scores between their 5 % and 95 % quantiles, as 0 to 1; NaN where those are equal."""
+    """``(n,)`` scores between their 5 % and 95 % quantiles, 0 to 1; NaN where those are equal."""
     values = scores.detach().to(torch.float32)
     if len(values) == 0:
         return values

@@ -52,7 +52,7 @@ class Recovered:
 
     @property
     def index(self) -> Tensor:
-        """Both, ascending."""
+        """Both, int64 ``(k,)``, ascending."""
         return torch.cat([self.by_vision, self.by_text]).sort().values
 
 
