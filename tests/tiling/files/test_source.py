@@ -61,6 +61,10 @@ def test_what_is_missing_is_not_found(tmp_path):
         open_scene(tmp_path)
     with pytest.raises(SceneNotFoundError, match="null"):
         open_scene("scene\0.tif")
+    odd = tmp_path / os.fsdecode(b"caf\xe9.tif")
+    odd.touch()
+    with pytest.raises(SceneNotFoundError, match=r"not UTF-8 at character .*; rename the file"):
+        open_scene(odd)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")

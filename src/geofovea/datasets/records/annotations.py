@@ -169,7 +169,7 @@ def write_records(records: Iterable[Record], path: str | os.PathLike[str]) -> in
                 count += 1
         aside.replace(target)
     except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
+        raise OutputError(f"{target} could not be written: {error.strerror or error}") from error
     finally:
         aside.unlink(missing_ok=True)
     return count

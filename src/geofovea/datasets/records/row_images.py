@@ -80,5 +80,7 @@ def _written(image: bytes, suffix: str, root: Path) -> str:
         except OSError as error:
             with suppress(OSError):
                 aside.unlink()
-            raise OutputError(f"{target} could not be written: {error}") from error
+            raise OutputError(
+                f"{target} could not be written: {error.strerror or error}"
+            ) from error
     return name

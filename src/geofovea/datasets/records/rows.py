@@ -186,9 +186,9 @@ def read_rows(
                 values = {**part.columns, **row.values}
                 yield replace(row, values=values) if part.columns else row
         except UnicodeError as error:
-            raise DataError(f"{file} cannot be read: it is not UTF-8 ({error})") from error
+            raise DataError(f"{file} is not UTF-8 ({error}): save it as UTF-8") from error
         except OSError as error:
-            raise DataError(f"{file} cannot be read: {error}") from error
+            raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
         except BadLineError as error:
             raise DataError(f"{file}, line {error.line}: {error}") from error
 

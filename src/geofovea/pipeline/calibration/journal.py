@@ -59,7 +59,9 @@ class Journal:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise OutputError(f"{self._path} cannot be written: {error}") from error
+            raise OutputError(
+                f"{self._path} cannot be written: {error.strerror or error}"
+            ) from error
         self.records[key] = row
         return row
 

@@ -76,7 +76,7 @@ class AnswerFile(Generic[Item]):
         try:
             text = self._path.read_text(encoding="utf-8")
         except OSError as error:
-            raise OutputError(f"{self._path} cannot be read: {error}") from error
+            raise OutputError(f"{self._path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
             raise self._damaged(error) from error
         lines = [line for line in text.splitlines() if line.strip()]
@@ -126,4 +126,6 @@ class AnswerFile(Generic[Item]):
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise OutputError(f"{self._path} cannot be written: {error}") from error
+            raise OutputError(
+                f"{self._path} cannot be written: {error.strerror or error}"
+            ) from error

@@ -188,7 +188,7 @@ def write_file(
         # some of ours are OSErrors, and say what is wrong already
         raise
     except OSError as error:
-        raise OutputError(f"{path} could not be written: {error}") from error
+        raise OutputError(f"{path} could not be written: {error.strerror or error}") from error
     finally:
         aside.unlink(missing_ok=True)
 

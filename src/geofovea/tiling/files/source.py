@@ -259,6 +259,10 @@ def _status_of(name: str) -> os.stat_result:
     try:
         status = Path(name).stat()
         name.encode()  # GDAL takes names in UTF-8
+    except UnicodeEncodeError as error:
+        raise SceneNotFoundError(
+            f"the name {name!r} is not UTF-8 at character {error.start + 1}; rename the file"
+        ) from error
     except (OSError, ValueError) as error:
         raise SceneNotFoundError(
             f"there is no file {name!r} ({getattr(error, 'strerror', None) or error}); check the "

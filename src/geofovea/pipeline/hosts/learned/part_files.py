@@ -84,7 +84,9 @@ def _files_in(model: Path) -> list[Path]:
     try:
         return sorted(path for path in model.iterdir() if path.is_file())
     except OSError as error:
-        raise ModelError(f"the model in {model} cannot be copied: {error}") from error
+        raise ModelError(
+            f"the model in {model} cannot be copied: {error.strerror or error}"
+        ) from error
 
 
 def _settings(folder: Path) -> dict[str, Any]:
