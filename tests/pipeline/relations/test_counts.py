@@ -34,6 +34,12 @@ IN_A_PART = {
     "How many trucks are east of the river?": None,
     "How many percent of the trucks are in the north?": None,
     "How many people are in the north?": None,
+    "How many planes park in the north?": None,
+    "How many gas tanks sit in the north?": ("gas tank", ("north",)),
+    "Total number of planes that can be found in the north": None,
+    "Total number of planes in the north": ("plane", ("north",)),
+    "How many planes are located in the north?": ("plane", ("north",)),
+    "Can you see a plane in the north?": ("plane", ("north",)),
     "How many of the trucks are in the north?": None,
     "How many trucks are in the scene?": None,
 }

@@ -165,6 +165,7 @@ UNREAD = (
     "How many tents are across the road from the camp?",
     "How many trucks are beyond the depot?",
     "How many trucks are behind the hall?",
+    "How many tanks are a short walk from the depot?",
     "How many houses are on the far side of the lake?",
     "Is the roof of the building to the left of the pool red?",
     "What is located in the lower third of the picture?",

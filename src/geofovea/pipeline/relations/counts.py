@@ -18,8 +18,10 @@ from geofovea.pipeline.relations.wording import plain_question
 __all__ = ["PartCount", "parse_part_count", "parse_place_count"]
 
 _THING = r"(?P<thing>[a-z][a-z' -]*?)"
-_VERB = r"(?: (?:are|lie|stand|can be seen|are visible))"
-_NUMBER = r"(?:(?:what is |give )?the (?:total )?(?:number|count) of|number of)"
+_VERB = (
+    r"(?: (?:are|lie|stand|sit|can be (?:seen|found))(?: (?:visible|located|situated|standing))?)"
+)
+_NUMBER = r"(?:(?:what is |give )?(?:the )?(?:total )?(?:number|count) of)"
 _PLACE = r"(?:at|in|on|inside|within) (?:the|this|that) (?P<place>[a-z0-9][a-z0-9' -]*)"
 _SENTENCES = tuple(
     re.compile(rf"{start} {_THING}{verb}(?: there)? {_PLACE}")
@@ -39,7 +41,7 @@ _IN_PART = tuple(
     )
 )
 _ANY_IN_PART = re.compile(
-    rf"(?:(?:is|are) there|(?:can|do) (?:you|we) see|(?:is|are)(?= any )) "
+    rf"(?:(?:is|are) there|(?:(?:can|do) (?:you|we) )?see|(?:is|are)(?= any )) "
     rf"(?:any |an? |some )?{_THING}(?: visible)?"
 )
 _NO_PLACE = re.compile(
@@ -82,7 +84,7 @@ def parse_place_count(question: str) -> str | None:
     if match is None or not is_name(match["place"]) or _NO_PLACE.search(match["place"]):
         return None
     thing = match["thing"]
-    return singular_of(thing) if is_class(thing) and not _NO_THING.search(thing) else None
+    return singular_of(thing) if _is_counted(thing) else None
 
 
 def parse_part_count(question: str) -> PartCount | None:
@@ -101,5 +103,14 @@ def parse_part_count(question: str) -> PartCount | None:
     if found is None:
         return None
     thing = found["thing"]
-    is_counted = is_class(thing) and not _NO_THING.search(thing)
-    return PartCount(singular_of(thing), part, is_yes_no=match is None) if is_counted else None
+    if not _is_counted(thing):
+        return None
+    return PartCount(singular_of(thing), part, is_yes_no=match is None)
+
+
+def _is_counted(thing: str) -> bool:
+    """Whether words call something that can be counted from above, and hold no verb after it."""
+    *others, last = thing.split()
+    # "planes park" is no thing, and "gas tanks" is one
+    has_verb = not last.endswith("s") and any(re.search(r"[^s]s$", word) for word in others)
+    return is_class(thing) and not _NO_THING.search(thing) and not has_verb

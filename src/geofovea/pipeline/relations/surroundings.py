@@ -66,8 +66,9 @@ _SIDE = (
 _PIECE = r"(?:half|third|quarter|quadrant|corner|edge|side|part|area|region|section|portion|border)"
 _UNREAD = re.compile(
     r"\b(?:"
-    rf"the {_SIDE} {_PIECE}\b"
+    rf"(?:(?:in|on|at|near|within|along|around|from|to) )?the {_SIDE} {_PIECE}\b"
     r"|(?:in )?between (?:the|an?) [a-z]"
+    r"|(?:walk|drive|throw) from (?:the|an?) [a-z]"
     rf"|(?:in|at|near|around|from|to) the (?:{_SIDE}|corners?|edges?|borders?)"
     rf"(?:$|(?= of (?:the|this) )(?: of (?:the|this) {_OF_PICTURE}\b)?)"
     rf"|(?:(?:to|on|in) the )?{DIRECTION}(?:[- ]hand)?(?: side)? (?:of|from) "
