@@ -60,7 +60,7 @@ def runs_here(line):
 def materials(tmp_path_factory):
     """What pages speak of, made once."""
     folder = tmp_path_factory.mktemp("materials")
-    write_scene(make_world(34, 4096, 4096), folder / "scene.tif")
+    write_scene(make_world(34, 2048, 2048), folder / "scene.tif")
     for number, name in enumerate(("2020.tif", "2024.tif")):
         write_scene(make_dated_world(3, 2048, 2048, number), folder / name)
     (folder / "scenes").mkdir()

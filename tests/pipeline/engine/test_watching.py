@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from chat_server import says
-from pipeline_toys import QUESTION, texture
+from pipeline_toys import QUESTION, wide_texture
 from watch_toys import Listener
 
 from geofovea.errors import CancelledError, SceneError
@@ -183,7 +183,7 @@ def striped(make_tiff, monkeypatch, tmp_path):
     """A scene whose coarser levels have to be built."""
     monkeypatch.setenv("GEOFOVEA_CACHE", str(tmp_path / "cache"))
     shape = {"tiled": False, "blockxsize": None, "blockysize": 1, "compress": None}
-    return make_tiff(texture(5000, 5000), **shape)
+    return make_tiff(wide_texture(5000), **shape)
 
 
 def test_building_levels_is_heard_as_shares_of_the_work(make_session, striped, capfd):

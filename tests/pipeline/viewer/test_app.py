@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import shapely
 from PIL import Image
-from pipeline_toys import QUESTION, texture
+from pipeline_toys import QUESTION, texture, wide_texture
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -153,7 +153,7 @@ def test_a_scene_that_is_prepared_says_when_to_come_again(
 ):
     monkeypatch.setenv("GEOFOVEA_CACHE", str(tmp_path / "cache"))
     shape = {"tiled": False, "blockxsize": None, "blockysize": 1, "compress": None}
-    scene = serve_scene(make_tiff(texture(5000, 5000), **shape), "1")
+    scene = serve_scene(make_tiff(wide_texture(5000), **shape), "1")
     allowed, prepare = threading.Event(), scene.grid.prepare
     monkeypatch.setattr(scene.grid, "prepare", lambda: allowed.wait(60) and prepare())
     client = client_of(make_desk(scene, serve_scene(None, "2")))

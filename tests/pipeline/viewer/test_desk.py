@@ -6,7 +6,7 @@ import threading
 import pytest
 import shapely
 from chat_server import says
-from pipeline_toys import QUESTION, texture
+from pipeline_toys import QUESTION, texture, wide_texture
 from viewer_toys import ended, gate_before, last_of, names_of, until
 
 from geofovea.errors import BudgetError, QuestionError, SceneReadError
@@ -33,7 +33,7 @@ def striped(make_tiff, monkeypatch, tmp_path):
     """A scene whose coarser levels have to be built."""
     monkeypatch.setenv("GEOFOVEA_CACHE", str(tmp_path / "cache"))
     shape = {"tiled": False, "blockxsize": None, "blockysize": 1, "compress": None}
-    return make_tiff(texture(5000, 5000), name="striped.tif", **shape)
+    return make_tiff(wide_texture(5000), name="striped.tif", **shape)
 
 
 def test_a_question_is_answered_as_a_session_answers_it(make_desk, make_session):
