@@ -141,6 +141,10 @@ def test_every_short_command_runs(page, line, here, endpoint):
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs(page, here, endpoint, capsys):
     names: dict[str, object] = {}
+    if page.stem == "measure":
+        # smaller worlds have no two places that have names
+        (here / "scene.tif").unlink()
+        write_scene(make_world(34, 4096, 4096), here / "scene.tif")
     for block in blocks_of(page):
         if block.language == "python":
             exec(compile(LOCALHOST.sub(endpoint, block.text), name_of(page), "exec"), names)
