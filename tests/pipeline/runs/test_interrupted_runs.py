@@ -148,7 +148,7 @@ def test_an_evaluation_writes_what_it_has(tiny_folder, tmp_path):
     scores = json.loads((output / "scores.json").read_text())
     assert 3 <= len(items) == scores["answered"] < scores["asked"]
     assert any(
-        re.match(r"the run was stopped before \d+ questions finished", note)
+        re.match(r"the run was stopped before \d+ questions were finished", note)
         for note in scores["notes"]
     )
     assert json.loads((output / "manifest.json").read_text())["counts"]["answered"] == len(items)
