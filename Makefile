@@ -4,8 +4,8 @@ PYTHON ?= python3.11
 BIN := $(VENV)/bin
 # a test file stays on one core: what its tests share is made once; some hundred tests start a process
 # of their own, and each would compile transformers anew where the machine forbids bytecode; while they
-# wait for it, two workers more than there are cores use what they leave
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# wait for it, one worker more than there are cores uses what they leave
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # what `make cases` judges with; nothing of it is in the repository

@@ -96,6 +96,8 @@ def here(materials, tmp_path, monkeypatch):
     """A folder with the materials, where the command runs."""
     for item in materials.iterdir():
         (tmp_path / item.name).symlink_to(item)
+    # that commands run is seen as well where few tiles are looked at
+    (tmp_path / "geofovea.toml").write_text("[budget]\nmax_tiles = 12\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GEOFOVEA_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path

@@ -7,9 +7,7 @@ import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from geofovea.pipeline.hosts.load import embedded_model_path
 
@@ -25,6 +23,9 @@ def named(path):
 
 
 def load(path):
+    # takes seconds to import, which every worker would spend on collecting tests
+    import nbformat
+
     return nbformat.read(path, as_version=4)
 
 
@@ -54,6 +55,7 @@ def kernel_environment(tmp_path, monkeypatch):
 @pytest.fixture
 def run(tmp_path, kernel_environment):
     """Run a notebook in a new kernel of this interpreter; gives it back with outputs."""
+    from nbclient import NotebookClient
 
     def execute(path):
         notebook = load(path)
@@ -105,6 +107,8 @@ def test_there_are_these_notebooks():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
 def test_a_notebook_is_kept_as_it_ran(path):
+    import nbformat
+
     notebook = load(path)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -369,7 +369,7 @@ def test_a_real_batch_that_is_killed_goes_on_where_it_was(scenes, tiny_folder, t
     code = "from geofovea.pipeline.cli import main; main()"
     command = [sys.executable, "-W", "ignore", "-c", code, *map(str, words)]
     journal, rng, seen, struck = tmp_path / "out" / "journal.sqlite", random.Random(1), {}, 0
-    for _ in range(int(os.environ.get("GEOFOVEA_BATCH_KILLS", "3"))):
+    for _ in range(int(os.environ.get("GEOFOVEA_BATCH_KILLS", "2"))):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = journal.stat().st_mtime_ns if journal.exists() else 0
         while process.poll() is None and (

@@ -376,7 +376,7 @@ def test_a_run_that_is_killed_at_random_moments_loses_nothing(tmp_path, workers)
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_kills_at_random_moments_lose_nothing(tmp_path, workers):
-    kills = int(os.environ.get("GEOFOVEA_KILLS", "25"))
+    kills = int(os.environ.get("GEOFOVEA_KILLS", "16"))
     # more than can be done before the last kill
     count = (12 + 5 * workers) * kills
     struck, in_work, in_hand = kill_and_finish(tmp_path, kills, workers, count, seed=7)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -27,6 +26,9 @@ TOKEN = "only-for-this-test"
 @pytest.fixture
 def notebook(tmp_path: Path, scene_path: Path) -> Path:
     """Two cells: one that shows the scene, one that prints what came of it."""
+    # takes seconds to import, which every worker would spend on collecting tests
+    import nbformat
+
     cells = [
         f"import geofovea as gf\nwidget = gf.show({str(scene_path)!r}, height=520)\nwidget",
         "print('ANSWER', widget.answer.text, len(widget.answers))",
@@ -117,6 +119,8 @@ def test_a_scene_is_shown_and_asked_in_jupyterlab_and_the_saved_notebook_keeps_t
             time.sleep(0.2)
     finally:
         context.close()
+    import nbformat
+
     outputs = nbformat.read(notebook, 4).cells[0].outputs
     html = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     assert QUESTION in html
