@@ -285,7 +285,7 @@ def check_answers_from_memory(
     Raises:
         ModelError: If one of them is given.
     """
-    if getattr(projected, "merges", False) and projected is not None:
+    if projected is not None and getattr(projected, "merges", False):
         raise _merged(repr(projected.name))
     if encoder is not None:
         raise ModelError(

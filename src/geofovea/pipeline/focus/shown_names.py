@@ -20,7 +20,7 @@ from geofovea.pipeline.focus.token_pair import TokenPair, token_pair_beside
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.prompts.presence import singular_of
 from geofovea.regionfocus.tokens import TokenSet
-from geofovea.tiling.pyramid import Pyramid
+from geofovea.tiling.pyramid import Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
 __all__ = ["LIKELY", "ShownNames"]
@@ -85,13 +85,24 @@ class ShownNames:
             site: As `sites_in` and `site_called` give it.
             tokens: Of tiles of the scene.
         """
+        return max((likely for _, likely in self.site_probabilities(site, tokens)), default=None)
+
+    def site_probabilities(self, site: str, tokens: Iterable[TokenSet]) -> list[tuple[Tile, float]]:
+        """How likely each tile shows a site, in their order, without those that cannot tell.
+
+        Args:
+            site: As `sites_in` and `site_called` give it.
+            tokens: Of tiles of the scene; a tile is there as often as sets hold tokens of it.
+        """
         pictures = [
-            each.select(each.tile_index == number)
+            (tile, each.select(each.tile_index == number))
             for each in tokens
             for number, tile in enumerate(each.tiles)
             if tile.level > 0
         ]
-        return max(self._of_pictures([each for each in pictures if len(each)], site), default=None)
+        shown = [(tile, picture) for tile, picture in pictures if len(picture)]
+        likely = self._of_pictures([picture for _, picture in shown], site)
+        return [(tile, each) for (tile, _), each in zip(shown, likely, strict=True)]
 
     def thing_probabilities(self, noun: str, pictures: Sequence[TokenSet]) -> list[float | None]:
         """How likely each picture shows a thing; None where that cannot be told.

@@ -28,6 +28,7 @@ from geofovea.tiling.scene import Scene
 __all__ = ["TokenPair", "token_pair_beside"]
 
 _KNOWN_BYTES = 8 * 2**20
+# a pair is made for every question, and its space stays with the model
 _KNOWN: WeakKeyDictionary[SharedSpace, LruCache[bytes, Tensor]] = WeakKeyDictionary()
 
 

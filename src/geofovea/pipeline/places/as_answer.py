@@ -174,8 +174,8 @@ def answer_part_count(
             return _measured_answer(session, request, missing, _costs(end))
         ends.append(end)
     part = _placed(question.part, ends)
-    region, where = part.region(session.scene, request.region), f"{part.where} of the scene"
-    where = part.where if ends else where
+    region = part.region(session.scene, request.region)
+    where = part.where if ends else f"{part.where} of the scene"
     if question.is_yes_no:
         places = find_places(session, question.thing, region=region, watch=watch, **limits)
         answer = places_as_answer(session, request, places)

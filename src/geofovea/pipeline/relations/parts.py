@@ -23,7 +23,7 @@ from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
 
-__all__ = ["ScenePart", "cut_region", "gradients", "half_plane", "main_axes", "split_part"]
+__all__ = ["ScenePart", "cut_region", "gradients", "half_plane", "slopes", "split_part"]
 
 _UPRIGHT = {"upper": "above", "top": "above", "lower": "below", "bottom": "below"}
 _HALF = r"(?:half|part|side)"
@@ -92,7 +92,7 @@ class ScenePart:
         words = {"above": "upper", "below": "lower"}
         names = [f"{d}ern" if d in COMPASS else words.get(d, d) for d in self.directions]
         kinds = {"half": ("half", "quarter"), "third": ("third", "corner")}[self.share]
-        return f"the {' '.join(names)} {kinds[len(main_axes(self.directions)) - 1]}"
+        return f"the {' '.join(names)} {kinds[len(_main_axes(self.directions)) - 1]}"
 
     @property
     def where(self) -> str:
@@ -104,7 +104,7 @@ class ScenePart:
         """How large it is taken to be, where its name does not say so; else empty."""
         if not self.directions:
             return f"{self.text} is taken to be the middle third of the width and of the height"
-        is_corner = self.share == "third" and len(main_axes(self.directions)) > 1
+        is_corner = self.share == "third" and len(_main_axes(self.directions)) > 1
         return f"{self.text} is taken to be a third of both sides" if is_corner else ""
 
     def region(self, scene: Scene, within: Region | None = None, around: float = 0.0) -> Region:
@@ -126,15 +126,13 @@ class ScenePart:
             shape = shapely.box(frame.x0 + x, frame.y0 + y, frame.x1 - x, frame.y1 - y)
             return cut_region(shape, f"{self.text} of the scene", scene, within, around)
         shape = shapely.box(*frame.as_tuple())
-        east, north = gradients(scene, frame.center, on_ground=not self.is_of_picture)
-        for along_east, along_north in main_axes(self.directions):
-            slope = along_east * np.array(east) + along_north * np.array(north)
+        for slope in slopes(scene, frame.center, self.directions):
             start = _start_of_third(frame, slope) if self.share == "third" else frame.center
             shape = shapely.intersection(shape, half_plane(frame, start, slope))
         return cut_region(shape, f"{self.text} of the scene", scene, within, around)
 
 
-def main_axes(directions: Sequence[str]) -> list[tuple[float, float]]:
+def _main_axes(directions: Sequence[str]) -> list[tuple[float, float]]:
     """The main directions of some words: along east and north, or right and up in the picture."""
     axes = []
     for direction in directions:
@@ -226,6 +224,20 @@ def gradients(scene: Scene, point: Point, *, on_ground: bool) -> tuple[Point, Po
         if right is not None and down is not None:
             return (right.east / step, down.east / step), (right.north / step, down.north / step)
     return (1.0, 0.0), (0.0, -1.0)
+
+
+def slopes(scene: Scene, point: Point, directions: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Where each main direction of some words leads in the picture: right and down, by `gradients`.
+
+    Args:
+        scene: The scene.
+        point: Where, in scene pixels.
+        directions: As the vocabulary spells them, at least one; all of the ground or all of the
+            picture.
+    """
+    gradients_there = gradients(scene, point, on_ground=directions[0] in COMPASS)
+    east, north = map(np.array, gradients_there)
+    return [right * east + up * north for right, up in _main_axes(directions)]
 
 
 def half_plane(frame: Box, start: Point, slope: NDArray[np.float64]) -> shapely.Polygon:

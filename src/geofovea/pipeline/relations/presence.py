@@ -9,6 +9,7 @@ it. How small a share that leaves is measured for some models (``PresenceWords.s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import shapely
 import torch
@@ -87,15 +88,11 @@ class Presence:
         known = None if self._places is None or self.is_asked else self._places.site_called(name)
         if self._places is None or known is None:
             return None
-        best: tuple[Tile, float] | None = None
         # the coarsest look shows all of the scene, and says nothing of where
-        for look in looks[1:]:
-            for index, tile in enumerate(look.tokens.tiles):
-                own = look.tokens.select(look.tokens.tile_index == index)
-                likely = self._places.site_probability(known, [own]) or 0.0
-                if likely >= (LIKELY if best is None else best[1]):
-                    best = tile, likely
-        return best
+        told = self._places.site_probabilities(known, [look.tokens for look in looks[1:]])
+        # of equals the last, which is the finest
+        best = max(reversed(told), key=itemgetter(1), default=None)
+        return best if best is not None and best[1] >= LIKELY else None
 
     def denied_share(self, place: LocatedPlace, tiles: TokenSet) -> float:
         """The share of an outline that lies in tiles which hardly show what its name calls.
@@ -109,14 +106,14 @@ class Presence:
         known = None if self._places is None else self._places.site_called(place.label)
         if self._places is None or self.is_asked or known is None:
             return 0.0
+        likely = dict(self._places.site_probabilities(known, [tiles]))
         share = 0.0
-        for index in range(len(tiles.tiles)):
-            own = tiles.select(tiles.tile_index == index)
-            low, high = own.boxes_scene[:, :2].amin(0), own.boxes_scene[:, 2:].amax(0)
-            tile = shapely.box(*low.tolist(), *high.tolist())
-            part = float(place.region.intersection(tile).area / place.region.area)
-            likely = self._places.site_probability(known, [own]) if part else None
-            share += part if likely is not None and likely < _HARDLY else 0.0
+        for index, tile in enumerate(tiles.tiles):
+            if likely.get(tile, 1.0) < _HARDLY:
+                boxes_scene = tiles.boxes_scene[tiles.tile_index == index]
+                low, high = boxes_scene[:, :2].amin(0), boxes_scene[:, 2:].amax(0)
+                shown = shapely.box(*low.tolist(), *high.tolist())
+                share += float(place.region.intersection(shown).area / place.region.area)
         return share
 
     def _score(self, name: str, region: TokenSet, share: float) -> float:

@@ -22,7 +22,7 @@ from geofovea.pipeline.relations.parts import (
     cut_region,
     gradients,
     half_plane,
-    main_axes,
+    slopes,
     split_part,
 )
 from geofovea.pipeline.relations.vocabulary import (
@@ -180,9 +180,7 @@ class Surroundings:
             return cut_region(self._grown(scene, self.place), self.text, scene, within, around)
         frame, center = scene.box, self.place.center
         shape = shapely.box(*frame.as_tuple())
-        east, north = gradients(scene, center, on_ground=self.direction in COMPASS)
-        for along_east, along_north in main_axes(self.directions):
-            slope = along_east * np.array(east) + along_north * np.array(north)
+        for slope in slopes(scene, center, self.directions):
             shape = shapely.intersection(shape, half_plane(frame, center, slope))
         shape = shapely.difference(shape, self.place.region)
         return cut_region(shape, self.text, scene, within, around)

@@ -43,7 +43,7 @@ def refuse_unknown_decoder(name: str, config: Mapping[str, Any]) -> None:
     Raises:
         ModelError: If it is one.
     """
-    if _has_original_keys(config) and not is_original(config):
+    if _has_original_keys(config) and config.get("model_type") not in DECODERS:
         raise ModelError(
             f"{name} is a LLaVA in the layout of its original repository, and its model_type "
             f"{config.get('model_type')!r} is none that can be converted ("
