@@ -89,3 +89,17 @@ def test_boxes_that_may_be_wrong_come_with_a_warning(text, count, words):
     boxes, warning = spoken_places(Says(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
     assert len(boxes) == count
     assert words in warning
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_list_of_boxes_that_the_limit_ended_between_two_of_them_is_told(has_ended):
+    class Ends(Writer):
+        def generate(self, question, tokens):
+            text = '[{"bbox_2d": [10, 20, 300, 400], "label": "truck"},'
+            letters = tokenizer_of(self.box_style)
+            ids = letters(text)["input_ids"]
+            return decoded_answer(letters, ids, [0.0] * len(ids), most=512, has_ended=has_ended)
+
+    boxes, warning = spoken_places(Ends(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
+    assert len(boxes) == 1
+    assert ("was cut at 512 tokens" in warning) == (not has_ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from geofovea.pipeline.answers.grounding import boxes_scene
 from geofovea.pipeline.hosts.base import Host, SupportsGrounding
+from geofovea.pipeline.inference.decoder.decoded_answer import CUT
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -29,6 +30,10 @@ _REQUESTS = {
 leave out special words of a question."""
 
 _ANSWER_TOKENS = 512
+_CUT_LIST = (
+    f"the model listed boxes of some tiles until the list {CUT} {_ANSWER_TOKENS} tokens: further "
+    "places in these tiles may be missing, and a more specific phrase makes the list shorter"
+)
 
 
 def can_ground(host: Host) -> bool:
@@ -72,4 +77,7 @@ def spoken_places(
         )
     elif not located:
         warning = "the model wrote no box about some tiles: their places are outlined by attention"
+    # a list that ends between two boxes looks whole
+    if any(CUT in each for each in reply.warnings):
+        warning = f"{_CUT_LIST}; {warning}" if warning else _CUT_LIST
     return [box for box, _ in located], warning
