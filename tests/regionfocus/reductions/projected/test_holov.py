@@ -14,6 +14,7 @@ from geofovea.regionfocus.reductions.projected.holov import (
     crop_scores,
     keep_by_crop,
     qwen_budget,
+    variances,
 )
 
 FALLING = torch.tensor([0.4, 0.3, 0.1, 0.1, 0.02, 0.02, 0.03, 0.03])
@@ -147,6 +148,8 @@ def test_holov_released_and_mended_are_their_formulas(grid):
     n, numbers = math.prod(grid), np.random.default_rng(grid[1])
     x = numbers.normal(size=(n, 5)).astype(np.float32)
     a = np.exp(2 * numbers.normal(size=n)).astype(np.float32)
+    if n > 1:
+        np.testing.assert_allclose(variances(torch.tensor(x)), spread(x), rtol=1e-4, atol=1e-6)
     for k in {1, -(-n // 3), n}:
         for crops in {1, min(3, n), n}:
             positions, _ = holov_released(torch.tensor(x), torch.tensor(a), k, crops=crops)
