@@ -1,5 +1,6 @@
 """DeepStack: recorded numbers, the worked example, and groups that are the children of places."""
 
+import numpy as np
 import pytest
 import torch
 from layer_views import toy_view
@@ -78,6 +79,39 @@ def test_a_child_changes_its_parent_alone_and_missing_ones_are_zero():
     changed = (stacked_groups(coarse, fine)[0] != groups).any(2)
     # the sixth token of the tile at the top right: second row and column there
     assert changed.nonzero().tolist() == [[3, 2]]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "grid", "level"),
+    [(128, 128, 4, 1), (128, 128, 3, 1), (100, 75, 4, 1), (97, 130, 2, 2), (128, 96, 1, 2)],
+)
+def test_quarters_hold_the_means_of_what_lies_in_them(width, height, grid, level):
+    """Clipped scenes, one token a tile, and a level that was skipped."""
+    pyramid, found = Pyramid(width, height, 32), []
+    for each in (level, 0):
+        span = 32 * 2**each
+        rows, cols = range(-(-height // span)), range(-(-width // span))
+        tiles = [Tile(each, row, col) for row in rows for col in cols]
+        features, step = noise(len(tiles), grid * grid, 3, seed=each), span / grid
+        corners = [
+            (tile.col * span + i % grid * step, tile.row * span + i // grid * step)
+            for tile in tiles
+            for i in range(grid * grid)
+        ]
+        inside = [corner for corner in corners if corner[0] < width and corner[1] < height]
+        found.append((tokens_of_tiles(features, (grid, grid), tiles, pyramid), inside, step))
+    (coarse, coarse_corners, step), (fine, fine_corners, _) = found
+    assert (len(coarse), len(fine)) == (len(coarse_corners), len(fine_corners))
+    members = {}
+    for (x, y), feature in zip(fine_corners, fine.features.numpy(), strict=True):
+        for place, (left, top) in enumerate(coarse_corners):
+            right, below = ((x - left) * 2 + 1e-6) // step, ((y - top) * 2 + 1e-6) // step
+            if {right, below} <= {0, 1}:
+                members.setdefault((int(right + 2 * below), place), []).append(feature)
+    groups, is_filled = stacked_groups(coarse, fine)
+    assert {tuple(slot) for slot in is_filled.nonzero().tolist()} == set(members)
+    for slot, features in members.items():
+        np.testing.assert_allclose(groups[slot], np.mean(features, 0), rtol=1e-4, atol=1e-5)
 
 
 def test_groups_enter_one_layer_after_the_other_and_none_where_nothing_is_kept_out():

@@ -1,5 +1,6 @@
 """Encoders of bands: recorded numbers, any subset in any order, nothing hidden is seen."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,7 +14,7 @@ from geofovea.pipeline.inference.bands.channels import (
     channel_numbers,
     sampled_channels,
 )
-from geofovea.pipeline.inference.bands.encoder import BandEncoder
+from geofovea.pipeline.inference.bands.encoder import BandEncoder, means_of_places
 from geofovea.pipeline.inference.bands.losses import (
     diversity_loss,
     fourier_loss,
@@ -279,3 +280,40 @@ def test_a_band_is_learned_from_another(tower):
 def test_heads_that_do_not_divide_the_width_are_refused(encoder):
     with pytest.raises(ModelError, match="3 heads"):
         MaskedBands(encoder, heads=3)
+
+
+@pytest.mark.parametrize(("bands", "places", "patch"), [(1, 1, 2), (3, 4, 2), (2, 9, 3), (4, 1, 4)])
+def test_losses_and_means_of_bands_are_their_formulas(bands, places, patch):
+    numbers, count = np.random.default_rng(places), bands * places
+    features, channels = numbers.normal(size=(2, count, 5)), np.repeat(np.arange(bands), places)
+    unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    cosines = {True: [], False: []}
+    for first in range(count):
+        for second in set(range(count)) - {first}:
+            pair = (unit[:, first] * unit[:, second]).sum(-1)
+            cosines[bool(channels[first] == channels[second])].extend(pair)
+    expected = sum(w * np.mean(cosines[key]) for key, w in ((True, 1), (False, 4)) if cosines[key])
+    found = diversity_loss(torch.tensor(features), torch.tensor(channels))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    means = [features[:, place::places].mean(1) for place in range(places)]
+    np.testing.assert_allclose(means_of_places(torch.tensor(features), bands), np.stack(means, 1))
+
+    side = round(places**0.5)
+    images = numbers.normal(size=(2, bands, side * patch, side * patch))
+    cut = [
+        np.split(row, side, 2)
+        for band in range(bands)
+        for row in np.split(images[:, band], side, 1)
+    ]
+    pixels = np.stack([each.reshape(2, -1) for row in cut for each in row], 1)
+    deviation = np.sqrt(pixels.var(-1, ddof=1, keepdims=True) + 1e-6)
+    target = (pixels - pixels.mean(-1, keepdims=True)) / deviation
+    np.testing.assert_allclose(normalized_patches(torch.tensor(images), patch), target)
+    made = numbers.normal(size=target.shape)
+    waves = [np.abs(np.fft.fft2(x.reshape(2, count, patch, patch))) for x in (made, target)]
+    apart = np.abs(waves[0] - waves[1]).reshape(target.shape)
+    for hidden in (np.zeros(count, bool), np.arange(count) % 2 == 0, np.ones(count, bool)):
+        own = [torch.tensor(each) for each in (made, target, hidden)]
+        for loss, each in ((pixel_loss, (made - target) ** 2), (fourier_loss, apart)):
+            expected = each[:, hidden].mean() if hidden.any() else 0
+            np.testing.assert_allclose(loss(*own), expected, atol=1e-9)
