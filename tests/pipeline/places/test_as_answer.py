@@ -9,7 +9,7 @@ import torch
 
 import geofovea as gf
 from geofovea.datasets.synthetic.vocabulary import THINGS
-from geofovea.errors import BudgetError, GeometryError, ModelError, QuestionError
+from geofovea.errors import BudgetError, GeometryError, ModelError, NothingShownError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.hosts.load import load_host
@@ -138,9 +138,35 @@ def test_a_number_and_presence_are_those_around_a_place_that_was_found(pad, worl
     assert low <= len(site.of_kind(kind)) <= high
     assert f"within 200 m of the {site.kind} is measured from its outline" in around.warnings[1]
     assert around.cost.tiles_encoded <= around.cost.budget.tiles == 60
+    found = session.find(f"{kind} within 200 m of the {site.kind}", tiles=60)
+    assert any(place.box_scene.intersection(first.box) for place in found)
+    assert f"read as '{kind}' within 200 m of the {site.kind}" in found.warnings[0]
+    assert found.cost.tiles_encoded <= 60
     near = session.ask(f"Is there a {kind} within 200 m of the {site.kind}?", **limits)
     assert near.text == "yes"
     assert any(piece.box_scene.intersection(first.box) for piece in near.evidence)
+
+
+def test_find_and_count_look_only_in_the_area_that_their_phrase_names(pad, world):
+    session, region, kind, first = pad
+    half = "upper" if first.y < world.height / 2 else "lower"
+    words = f"{kind}s in the {half} half"
+    found, number = (look(words, region=region) for look in (session.find, session.count))
+    middle = world.height / 2
+    for places in (found, number.places):
+        assert places.phrase == words
+        assert any(place.box_scene.intersection(first.box) for place in places)
+        assert all((p.box_scene.y0 < middle) == (half == "upper") for p in places)
+        assert f"was read as '{kind}s' in the {half} half of the scene" in places.warnings[0]
+        assert not any("limits nothing" in each for each in places.warnings)
+    assert number.coverage.tiles_total == found.coverage.tiles_total
+    (row,) = answer_rows(session, [AskRequest(f"count: {words}", region=region)])
+    assert row.text == number.text
+    assert any("was read as" in each for each in row.warnings)
+    other = "lower" if half == "upper" else "upper"
+    nowhere = Region(shapely.box(*first.box.as_tuple()))
+    with pytest.raises(NothingShownError, match="shares no area with the region"):
+        session.find(f"{kind} in the {other} half", region=nowhere)
 
 
 def test_an_area_that_is_not_computed_is_said_and_meters_without_a_ground_are_refused(pad):

@@ -45,16 +45,21 @@ def test_a_sweep_finds_the_things_that_stand_there(session, pad):
 
 
 @pytest.mark.parametrize("verb", ["find", "count"])
-def test_an_area_in_a_phrase_limits_nothing_and_that_is_said(session, pad, verb):
+def test_an_area_in_a_phrase_that_is_not_computed_limits_nothing_and_that_is_said(
+    session, pad, verb
+):
     region, site = pad
     kind = site.things[0].kind
     for phrase, area in (
-        (f"{kind} in the north-east corner", "in the north-east corner"),
+        (f"{kind} in the north-east corner of the depot", "in the north-east corner"),
+        (f"{kind} near the depot", "near the depot"),
         (kind, ""),
     ):
         result = getattr(session, verb)(phrase, tiles=2, region=region)
         warnings = (result.places if verb == "count" else result).warnings
-        assert any(f"'{area}' limits nothing" in each for each in warnings) == bool(area)
+        told = [each for each in warnings if "limits nothing" in each]
+        assert bool(told) == bool(area)
+        assert all(each.startswith(f"'{area}") for each in told)
 
 
 @pytest.mark.parametrize(("seed", "kind", "there"), [(6, "helicopter", 4), (10, "plane", 5)])

@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofovea.errors import QuestionError
-from geofovea.pipeline.places.coverage import Coverage
+from geofovea.pipeline.places.coverage import (
+    Coverage,
+    expected_recall,
+    gamma_quantile,
+    upper_rate,
+)
 from geofovea.pipeline.places.place import Place
-from geofovea.pipeline.places.recall import expected_recall, gamma_quantile, upper_rate
 from geofovea.pipeline.places.report import sampled_recall
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 

@@ -8,10 +8,10 @@ from rasterio.transform import Affine
 
 from geofovea.errors import GeometryError, QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace
-from geofovea.pipeline.relations.counts import parse_part_count
+from geofovea.pipeline.relations.counts import parse_area_phrase, parse_part_count
 from geofovea.pipeline.relations.grammar import parse_question
 from geofovea.pipeline.relations.superlatives import parse_superlative
-from geofovea.pipeline.relations.surroundings import Surroundings, unread_area
+from geofovea.pipeline.relations.surroundings import Surroundings, unbounded_area, unread_area
 from geofovea.tiling.arrays.scene import open_array
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.opening import open_scene
@@ -213,6 +213,73 @@ def test_an_area_that_is_not_read_is_noticed_and_nothing_else_is(question):
     assert compared is None or compared.part is None
     is_computed = compared is not None or parse_question(question) is not None
     assert (unread_area(question) is not None) == (question in UNREAD) or is_computed
+
+
+PHRASES = {
+    "trucks in the north": ("trucks", "the northern half"),
+    "Trucks in the North.": ("Trucks", "the northern half"),
+    "red truck in the upper left corner": ("red truck", "the upper left corner"),
+    "all trucks in the northern half of the scene": ("trucks", "the northern half"),
+    "VW buses in the south": ("VW buses", "the southern half"),
+    "the trucks in the middle": ("trucks", "the middle"),
+    "in the east, storage tanks": ("storage tanks", "the eastern half"),
+    "storage tanks in the south-west": ("storage tanks", "the southwestern quarter"),
+    "planes in the top third of the image": ("planes", "the upper third"),
+    "any trucks in the north": ("trucks", "the northern half"),
+    "boat within 500 m of the harbour": ("boat", "within 500 m of the harbour"),
+    "plane within 1.5 km of the depot": ("plane", "within 1.5 km of the depot"),
+    "tents less than 300 metres from the camp": ("tents", "within 300 m of the camp"),
+    "ships north of the pier": ("ships", "north of the pier"),
+    "trucks to the left of the quarry": ("trucks", "left of the quarry"),
+    "trucks located south of the depot": ("trucks", "south of the depot"),
+    "houses in the area west of the lake": ("houses", "west of the lake"),
+    "people in the south": ("people", "the southern half"),
+    "piles of sand in the west": ("piles of sand", "the western half"),
+    "swimming pools in the lower right quadrant": ("swimming pools", "the lower right quarter"),
+}
+
+# what they say of an area limits nothing, and a warning says so
+UNREAD_PHRASES = (
+    "house with a pool in the south-east corner",
+    "field with a tree in the middle",
+    "trucks in the north or tents in the south",
+    "trucks east of the river",
+    "tent near the harbour",
+    "houses between the lake and the road",
+    "trucks in the north of the depot",
+    "trucks within 5 minutes of the depot",
+    "lorries behind the hall",
+    "cars along the left edge of the image",
+    "roofs facing to the south of the building",
+    "boats next to the pier",
+    "roof of the depot in the north",
+    "doors in the west of the hall",
+    "trucks in the north east of the depot and the camp",
+)
+
+WHOLE_PHRASES = (
+    "red truck",
+    "trucks at the depot",
+    "house in the city centre",
+    "North American plane",
+    "bridge over the river",
+    "centre pivot field",
+    "left luggage office",
+    "crane by night",
+)
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_an_area_is_read_out_of_a_phrase(phrase):
+    read = parse_area_phrase(phrase)
+    assert (read.thing, read.part.text) == PHRASES[phrase]
+
+
+@pytest.mark.parametrize("phrase", [*UNREAD_PHRASES, *WHOLE_PHRASES])
+def test_an_area_that_limits_nothing_in_a_phrase_is_noticed_and_nothing_else_is(phrase):
+    assert parse_area_phrase(phrase) is None
+    is_noticed = bool(unread_area(phrase) or unbounded_area(phrase))
+    assert is_noticed == (phrase in UNREAD_PHRASES)
 
 
 def located(*box):

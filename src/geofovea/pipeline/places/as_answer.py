@@ -10,7 +10,6 @@ from typing import Any
 
 import shapely
 
-from geofovea.errors import BudgetError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence
@@ -21,16 +20,15 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
+from geofovea.pipeline.places.phrase_area import LIMITS, reference_place
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.report import second_look_cost
 from geofovea.pipeline.places.second_look import kept_for_second_look, second_look_after
 from geofovea.pipeline.relations.counts import PartCount
 from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
-from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.relations.surroundings import Part, Surroundings
-from geofovea.pipeline.session.measuring import measurement_of
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
@@ -48,11 +46,6 @@ __all__ = [
     "places_as_answer",
 ]
 
-# of a budget, at most, for the place that distances or directions are taken from
-_SHARE = 4
-# of what a search may still spend, so that it says itself what it cannot hold
-_LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
-_LEAST = {"tiles": 1, "tokens": 1, "seconds": 1e-3}
 _VERB = re.compile(r"\s*(find|count)\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -112,7 +105,7 @@ def answer_extreme(
     if isinstance(question.part, Surroundings):
         question.part.check(session.scene)
     if question.place:
-        end, limits = _reference(session, request, question.place, limits, watch)
+        end, limits = reference_place(session, request, question.place, limits, watch)
         if not end.text:
             return _measured_answer(
                 session, request, not_located(question.words, end, session.scene), _costs(end)
@@ -168,7 +161,7 @@ def answer_part_count(
         limits = {"tiles": session.host.default_budget.tiles} | limits
     if isinstance(question.part, Surroundings):
         question.part.check(session.scene)
-        end, limits = _reference(session, request, question.part.reference, limits, watch)
+        end, limits = reference_place(session, request, question.part.reference, limits, watch)
         if not end.text:
             missing = not_located(request.question, end, session.scene)
             return _measured_answer(session, request, missing, _costs(end))
@@ -246,40 +239,6 @@ def answer_rows(session: SceneSession, requests: Sequence[AskRequest]) -> list[A
     return results
 
 
-def _reference(
-    session: SceneSession,
-    request: AskRequest,
-    name: str,
-    limits: dict[str, Any],
-    watch: Watcher | None,
-) -> tuple[Measurement, dict[str, Any]]:
-    """Where the place lies that is measured from, and what that leaves of limits."""
-    own = session.host.default_budget
-    if (tiles := limits.get("tiles")) is not None:
-        if tiles < 2:
-            raise BudgetError(
-                f"tiles={tiles} cannot hold the {name} and what is compared: allow at least 2"
-            )
-        own = replace(own, tiles=min(own.tiles, max(1, tiles // _SHARE)))
-    own = replace(own, **{k: v for k, v in limits.items() if k != "tiles"})
-    options = replace(request.options, geometry="auto", stop=None)
-    size = PlaceQuestion("size", (name,), measure="area")
-    answer = session.answer(
-        AskRequest(size.words, own, options, region=request.region, measure=size), watch=watch
-    )
-    measurement, cost = measurement_of(answer), answer.cost
-    spent = {
-        "tiles": cost.tiles_encoded,
-        "tokens": cost.tokens_llm,
-        "seconds": cost.seconds["total"],
-    }
-    left = {
-        key: max(_LEAST[key], limit - spent[key]) if key in spent else limit
-        for key, limit in limits.items()
-    }
-    return measurement, left
-
-
 def located_place(place: Place) -> LocatedPlace:
     """A place of a class as one that can be measured."""
     return LocatedPlace(
@@ -297,7 +256,7 @@ def own_limits(host: Host, request: AskRequest) -> dict[str, Any]:
     budget, usual = request.budget, host.default_budget
     if budget is None:
         return {}
-    limits = {name: getattr(budget, name) for name in _LIMITS}
+    limits = {name: getattr(budget, name) for name in LIMITS}
     if request.stated is not None:
         return {name: value for name, value in limits.items() if name in request.stated}
     return {name: value for name, value in limits.items() if value != getattr(usual, name)}

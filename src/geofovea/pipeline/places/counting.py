@@ -26,6 +26,7 @@ from geofovea.pipeline.places.find import checked_phrase, find_budget, indexed_p
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
+from geofovea.pipeline.places.phrase_area import lay_out
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import places_cost, places_warnings
@@ -34,6 +35,7 @@ from geofovea.pipeline.places.strata import Stratum, make_strata
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.answering import Reply
 from geofovea.pipeline.session.model_choice import is_beyond
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.reducer import ReducedAnswer
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
@@ -89,7 +91,7 @@ def count_places(
 
     Args:
         session: The scene and the model.
-        phrase: What is counted, such as ``"truck"``.
+        phrase: What is counted, such as ``"truck"``; see `find_places` for areas in it.
         budget: What may be spent; by default every tile is looked at.
         tiles: Most tiles to look at, coarse ones included, in place of the budget's.
         tokens: Most vision tokens for the decoder over all tiles, in place of the budget's.
@@ -122,16 +124,18 @@ def count_places(
     if errors is not None and not isinstance(errors, Confusion):
         raise QuestionError(f"confusion is a Confusion, got {shown(errors)}")
     check_current(session.scene.source)
-    native = NativeTiles.of(session.pyramid, region)
     limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}
-    allowed = find_budget(session.host, "sweep", len(native.tiles), budget, limits)
-    counting = _Counting(session, words, native, allowed, min_score, seed)
+    laid = lay_out(session, words, region, budget, limits, AnswerOptions(), watch)
+    native = NativeTiles.of(session.pyramid, laid.region)
+    allowed = find_budget(session.host, "sweep", len(native.tiles), budget, laid.limits)
+    counting = _Counting(session, laid.thing, native, allowed, min_score, seed)
     with using_threads(getattr(session.host, "threads", None)):
         if watch is None:
             result = counting.run(confusion, region_name, None)
         else:
             with watched_by(watch):
                 result = counting.run(confusion, region_name, watch)
+    result = replace(result, phrase=words, places=laid.told(result.places, words))
     warn_of_demo(result)
     return result
 

@@ -27,6 +27,7 @@ from geofovea.pipeline.places.coverage import Mode, checked_mode, checked_score,
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
+from geofovea.pipeline.places.phrase_area import lay_out
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import (
@@ -38,7 +39,7 @@ from geofovea.pipeline.places.report import (
 from geofovea.pipeline.places.second_look import look_again
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.model_choice import is_beyond
-from geofovea.pipeline.session.options import check_names
+from geofovea.pipeline.session.options import AnswerOptions, check_names
 from geofovea.pipeline.session.request import (
     MAX_QUESTION_LENGTH,
     checked_budget,
@@ -51,7 +52,6 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
-from geofovea.tiling.pyramid import Tile
 
 __all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places", "indexed_places"]
 
@@ -128,7 +128,8 @@ def find_places(
 
     Args:
         session: The scene and the model.
-        phrase: What is looked for, such as ``"red truck"``.
+        phrase: What is looked for, such as ``"red truck"``. Of ``"truck in the north"`` or
+            ``"truck within 500 m of the depot"``, the truck is looked for in that area alone.
         coverage: ``sweep`` looks at every native tile. ``search`` goes to the likeliest from coarse
             to fine, and draws some of the others at random to tell the expected recall. With an
             index it goes to those whose vectors are most like the phrase, and encodes no coarser
@@ -166,7 +167,11 @@ def find_places(
     options = FindOptions(coverage, min_score, focus, focus_model, sampled_share, seed, second_look)
     limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}
     with using_threads(getattr(session.host, "threads", None)):
-        places = _watched(session, checked_phrase(phrase), options, budget, limits, region, watch)
+        words = checked_phrase(phrase)
+        how = AnswerOptions(focus=focus, focus_model=focus_model)
+        laid = lay_out(session, words, region, budget, limits, how, watch)
+        found = _watched(session, laid.thing, options, budget, laid.limits, laid.region, watch)
+        places = laid.told(found, words)
     warn_of_demo(places)
     return places
 
@@ -339,7 +344,7 @@ class _Look:
             looker.spent_tiles += descent.tiles_encoded
             looker.spent_tiles -= 0 if finest.level else len(finest.tiles)
             self.coarse = Counter(t.level for look in descent.looks for t in look.tiles if t.level)
-            tiles, mask = _native_of(native, descent), native.is_ruled_out(descent)
+            tiles, mask = native.reached(descent), native.is_ruled_out(descent)
         looker.look(tiles)
         looked_again = self._again(again)
         # what no seam needed goes to the sample
@@ -389,10 +394,3 @@ def _descend(
     result = session.search(search, words.ask(noun), budget, looker.usage, looker.calls, watch)
     looker.usage.entries.clear()
     return result.descent
-
-
-def _native_of(native: NativeTiles, descent: Descent) -> list[Tile]:
-    """The native tiles that a descent reached, in reading order."""
-    finest = descent.looks[-1]
-    inside = set(native.tiles)
-    return [tile for tile in finest.tiles if tile in inside] if not finest.level else []

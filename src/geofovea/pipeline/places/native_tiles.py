@@ -118,6 +118,12 @@ class NativeTiles:
             drawn[seen] = (masses * every / areas)[seen]
         return drawn
 
+    def reached(self, descent: Descent) -> list[Tile]:
+        """Those that a descent reached, in reading order."""
+        finest = descent.looks[-1]
+        inside = set(self.tiles)
+        return [tile for tile in finest.tiles if tile in inside] if not finest.level else []
+
     def is_ruled_out(self, descent: Descent) -> NDArray[np.bool_]:
         """Which tiles a coarser level rules out: no data, or under a tenth of the average."""
         result: NDArray[np.bool_] = self.attention(descent) < _RULED_OUT

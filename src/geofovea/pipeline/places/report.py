@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.places.coverage import Coverage, Mode
+from geofovea.pipeline.places.coverage import Coverage, Mode, expected_recall
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.presence import presence_words
-from geofovea.pipeline.places.recall import expected_recall
 from geofovea.pipeline.places.second_look import SecondLook
-from geofovea.pipeline.relations.surroundings import unread_area
+from geofovea.pipeline.relations.surroundings import unbounded_area, unread_area
 from geofovea.pipeline.session.answer_warnings import answer_warnings
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.memory import peak_rss_mb
@@ -188,6 +187,12 @@ def places_warnings(
         warnings.append(
             f"{area!r} limits nothing: the model is asked about one tile at a time, and does not "
             "see where it lies; look for the thing alone, within region="
+        )
+    elif (unbounded := unbounded_area(looker.phrase)) is not None:
+        area, place = unbounded
+        warnings.append(
+            f"{area!r} has no bounds and limits nothing: the model is asked about one tile at a "
+            f"time; give a distance, as in 'within 500 m of {place}'"
         )
     if coverage.limit_text:
         warnings.append(f"{coverage.limit_text}; raise the limit, or look within a region")

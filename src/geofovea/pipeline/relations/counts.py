@@ -1,5 +1,7 @@
 """Which questions ask how many of something there are at one place or in an area, or whether any.
 
+And which phrases name a thing and an area, such as *trucks in the north*.
+
 As in the grammar of named places, a question that none of the sentences below fits as a whole is
 left to the model.
 """
@@ -10,12 +12,12 @@ import re
 from dataclasses import dataclass
 
 from geofovea.pipeline.inference.prompts.presence import singular_of
-from geofovea.pipeline.relations.names import is_name
+from geofovea.pipeline.relations.names import is_name, without_article
 from geofovea.pipeline.relations.superlatives import is_class
-from geofovea.pipeline.relations.surroundings import Part, split_area
+from geofovea.pipeline.relations.surroundings import Part, split_area, unread_area
 from geofovea.pipeline.relations.wording import plain_question
 
-__all__ = ["PartCount", "parse_part_count", "parse_place_count"]
+__all__ = ["AreaPhrase", "PartCount", "parse_area_phrase", "parse_part_count", "parse_place_count"]
 
 _THING = r"(?P<thing>[a-z][a-z' -]*?)"
 _VERB = (
@@ -57,6 +59,12 @@ _NO_THING = re.compile(
 )
 """Units, and what has no outline of its own from above."""
 
+_QUANTIFIER = re.compile(r"^(?:(?:all|each|every|any|some)(?: of)?(?: (?:the|these|those))? )+")
+_HAS_BEARING = re.compile(
+    r"\b(?:fac|point|head|look|orient|mov|turn|lean|slop|open|go|driv|fly|sail|travel)(?:ing|ed|s)$"
+)
+"""What makes a direction that follows one of the thing itself: ``roofs facing to the south of``."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartCount:
@@ -71,6 +79,19 @@ class PartCount:
     thing: str
     part: Part
     is_yes_no: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AreaPhrase:
+    """A phrase that names a thing, and the area in which it is looked for.
+
+    Attributes:
+        thing: What is looked for, as the phrase writes it.
+        part: Where.
+    """
+
+    thing: str
+    part: Part
 
 
 def parse_place_count(question: str) -> str | None:
@@ -106,6 +127,25 @@ def parse_part_count(question: str) -> PartCount | None:
     if not _is_counted(thing):
         return None
     return PartCount(singular_of(thing), part, is_yes_no=match is None)
+
+
+def parse_area_phrase(phrase: str) -> AreaPhrase | None:
+    """The thing and the area of a phrase; None where it names no area that can be computed.
+
+    Args:
+        phrase: English, in any case and spacing, such as ``Trucks in the north``.
+    """
+    split = split_area(plain_question(phrase))
+    if split is None:
+        return None
+    thing = _QUANTIFIER.sub("", without_article(split[0]))
+    # "piles of sand" is a class, and "roofs of the depot" are those of one place
+    of_class = re.sub(r" of (?!the\b|an?\b)", " ", thing)
+    has_area = split_area(thing) is not None or unread_area(thing) is not None
+    if has_area or not is_class(of_class) or _HAS_BEARING.search(thing):
+        return None
+    start = phrase.lower().find(thing)
+    return AreaPhrase(thing if start < 0 else phrase[start : start + len(thing)], split[1])
 
 
 def _is_counted(thing: str) -> bool:

@@ -37,7 +37,7 @@ from geofovea.regionfocus.search.router import DIRECTION
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.scene import Scene
 
-__all__ = ["Part", "Surroundings", "split_area", "unread_area"]
+__all__ = ["Part", "Surroundings", "split_area", "unbounded_area", "unread_area"]
 
 _PLACE = r"(?P<article>the |an? )?(?P<place>[^\W_][\w' -]*?)"
 # "in the north of it" is within it
@@ -79,6 +79,10 @@ _UNREAD = re.compile(
     r"(?:walking distance|driving distance|[\d.,]+[ -]?[a-z]+|[a-z]+ (?:met(?:er|re)s?|kilomet\w+|"
     r"miles?|minutes?|hours?))(?: radius| drive| walk)?,? (?:away )?(?:of|from|around) "
     r")"
+)
+_UNBOUNDED = re.compile(
+    r"\b(?:near(?:by| to)?|close to|next to|beside|by|adjacent to|around|alongside) "
+    r"(?P<place>(?:the|an?) [^\W_][\w' -]*)"
 )
 
 
@@ -229,6 +233,19 @@ def unread_area(question: str) -> str | None:
     """
     match = _UNREAD.search(plain_question(question))
     return None if match is None else match[0].strip()
+
+
+def unbounded_area(phrase: str) -> tuple[str, str] | None:
+    """The words by which a phrase names the neighborhood of a place, which has no bounds.
+
+    Args:
+        phrase: English, in any case and spacing, such as ``tent near the harbor``.
+
+    Returns:
+        The words and the place in them, with its article; None where there are none.
+    """
+    match = _UNBOUNDED.search(plain_question(phrase))
+    return None if match is None else (match[0], match["place"])
 
 
 def _surroundings(groups: dict[str, str | None]) -> Surroundings | None:
