@@ -14,7 +14,7 @@ from torch import Tensor
 from geofovea.errors import ModelError, NothingShownError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
-from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
+from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals, SupportsImages
 from geofovea.pipeline.inference.vision.clip_signals import gray_entropy
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
@@ -26,7 +26,7 @@ from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.read_ahead import ReadAhead
-from geofovea.tiling.reader import TilePixels
+from geofovea.tiling.reader import TilePixels, TileReader
 from geofovea.tiling.tile_source import TileSource
 
 __all__ = ["TileTokens"]
@@ -144,6 +144,14 @@ class TileTokens:
                 "check its nodata and mask with geofovea info, and where a region lies"
             )
         return self._no_features
+
+    @property
+    def holds_windows(self) -> bool:
+        """Whether `around` can show one: it has three bands, and endpoints are sent tiles alone."""
+        reader, pyramid = self._reader, self._pyramid
+        is_whole = min(pyramid.width, pyramid.height) >= pyramid.tile_size
+        has_more = isinstance(reader, TileReader) and bool(reader.radiometry.extra_bands)
+        return is_whole and not has_more and not isinstance(self.host, SupportsImages)
 
     def around(self, point: tuple[float, float], usage: QuestionUsage) -> TokenSet:
         """Tokens of a native window of a tile's size around a point, read and encoded anew.

@@ -21,7 +21,6 @@ from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.watching import Watcher, watched_calls
-from geofovea.pipeline.hosts.base import SupportsImages
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.looking import TileLooker, tokens_in, within
 from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
@@ -79,11 +78,7 @@ class SecondLook:
 
         A host behind an endpoint is sent pictures of tiles, and is not asked again.
         """
-        size = min(self.pyramid.width, self.pyramid.height)
-        has_room = size >= self.pyramid.tile_size and not isinstance(
-            self.tiles.host, SupportsImages
-        )
-        if not has_room or not self._is_affordable():
+        if not self.tiles.holds_windows or not self._is_affordable():
             return None
         check_cancelled()
         self.looked += 1

@@ -152,11 +152,14 @@ def _cost(
 ) -> Cost:
     # tiles that show nothing were read and found empty, not encoded
     encoded = {look.level: len(look.tokens.tiles) for look in descent.looks if len(look.tokens)}
+    window = reduced.window
+    if window is not None:
+        encoded[0] = encoded.get(0, 0) + 1
     return Cost(
         tiles_read=usage.tiles_read,
         tiles_encoded=sum(encoded.values()),
         tiles_by_level=encoded,
-        tokens_total=sum(len(look.tokens) for look in descent.looks),
+        tokens_total=sum(len(look.tokens) for look in descent.looks) + len(window or ()),
         tokens_llm=reduced.reply.tokens_llm,
         seconds=seconds,
         peak_rss_mb=peak_mb,

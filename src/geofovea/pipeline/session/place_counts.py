@@ -14,15 +14,15 @@ from geofovea.datasets.scoring.number_words import number_in
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.visual_search import SearchResult
-from geofovea.pipeline.hosts.base import Host, SupportsPresence
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.relations.counts import PartCount, parse_part_count, parse_place_count
 from geofovea.pipeline.relations.surroundings import unread_area
 from geofovea.pipeline.session.doors import door_to
+from geofovea.pipeline.session.doubt import answer_in_two_looks, reads_places_alone
 from geofovea.pipeline.session.measuring import leaves_all_to_model
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["area_warnings", "asks_of_part", "counted_or_read"]
@@ -60,7 +60,7 @@ def counted_or_read(
     thing = _thing(plan, host)
     shown = None if thing is None else _shown(result)
     if shown is None or len(shown.tiles) * host.grid[0] * host.grid[1] > budget.tokens:
-        return reducer.answer(result, budget)
+        return answer_in_two_looks(plan, result, budget, usage, reducer)
     counted: ReducedAnswer = door_to("places.counting", "count_shown")(
         session, thing, shown, plan.request, budget, usage, calls
     )
@@ -72,7 +72,7 @@ def counted_or_read(
 
 def asks_of_part(plan: AnswerPlan, host: Host) -> PartCount | None:
     """What a plan asks to be counted in a part of the scene; None where the model answers it."""
-    return parse_part_count(plan.question) if _is_counted(plan, host) else None
+    return parse_part_count(plan.question) if reads_places_alone(plan, host) else None
 
 
 def area_warnings(plan: AnswerPlan) -> tuple[str, ...]:
@@ -108,18 +108,7 @@ def _larger(counted: ReducedAnswer, read: ReducedAnswer) -> ReducedAnswer:
 
 def _thing(plan: AnswerPlan, host: Host) -> str | None:
     """What is to be counted one by one; None where the model reads the number."""
-    return parse_place_count(plan.question) if _is_counted(plan, host) else None
-
-
-def _is_counted(plan: AnswerPlan, host: Host) -> bool:
-    """Whether numbers are counted, and not read by the model."""
-    options = plan.request.options
-    # what stops early has asked the model already, and the others are about how it reads tokens
-    studied = (options.stop, options.skip, options.resampler)
-    is_studied = any(studied) or options.reduction != DEFAULT_REDUCTION
-    if plan.choices or is_studied or leaves_all_to_model(plan):
-        return False
-    return isinstance(host, SupportsPresence) and host.presence.confusion is not None
+    return parse_place_count(plan.question) if reads_places_alone(plan, host) else None
 
 
 def _shown(result: SearchResult) -> TokenSet | None:

@@ -44,6 +44,7 @@ class ReducedAnswer:
         runs: Of the decoder, those of probes and of single places included.
         vision_layers: See `MeteredGenerator`; None where no work was skipped.
         tokens_beside: See `MeteredGenerator`.
+        window: Tokens of a further window off the grid that was read; None where none was.
     """
 
     reply: Reply
@@ -52,12 +53,14 @@ class ReducedAnswer:
     runs: tuple[DecoderPass, ...]
     vision_layers: int | None = None
     tokens_beside: int = 0
+    window: TokenSet | None = None
 
 
 class Reducer:
     """Carries out a chain for one question.
 
     Attributes:
+        tiles: Of the scene.
         generator: Answers through the chain's reduction inside the decoder.
         selection_seconds: Time of the choice on projected tokens.
     """
@@ -83,7 +86,7 @@ class Reducer:
         Raises:
             ModelError: If the host does not show or cannot do what the chain needs.
         """
-        self._host, self._tiles, self._usage = host, tiles, usage
+        self._host, self.tiles, self._usage = host, tiles, usage
         self._chain, self._question = chain, question
         self._signal_fields = chain.fields_wanted(host.capabilities.signals)
         self._resamples = resamples
@@ -142,10 +145,10 @@ class Reducer:
 
     def _context_of(self, look: LevelLook) -> TokenContext:
         """What a reduction may know of the tokens of a look."""
-        context = self._tiles.context(look.tokens, look.scores, self._usage, self._embeds())
+        context = self.tiles.context(look.tokens, look.scores, self._usage, self._embeds())
         if self.generator.decoder is None or context.cells is not None:
             return context
-        place, columns = self._tiles.cells_of(look.tokens), self._host.grid[1]
+        place, columns = self.tiles.cells_of(look.tokens), self._host.grid[1]
         return replace(context, cells=torch.stack([place // columns, place % columns], 1))
 
     def _embeds(self) -> Tensor | None:

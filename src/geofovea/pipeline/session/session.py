@@ -35,9 +35,9 @@ from geofovea.pipeline.relations.superlatives import Measurable
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.doors import ClassQuestion, class_answer, door_to
+from geofovea.pipeline.session.doubt import search_budget
 from geofovea.pipeline.session.many import answer_each
 from geofovea.pipeline.session.measuring import (
-    Measured,
     asks_of_places,
     check_shown,
     measure_places,
@@ -320,15 +320,16 @@ class SceneSession:
         search = self._looking(plan.search, usage, calls, watch)
         measured = measure_places(plan, question, search, self.host, calls, self.scene)
         if measured is not None and measured.is_answer:
-            return self._assembled(plan, measured.result, measured.reduced, usage, measured)
+            numbers = measured.measurement
+            return self._assembled(plan, measured.result, measured.reduced, usage, numbers)
         reducer = plan.reducer(self.host, self.tiles, usage, calls)
         if measured is None:
             options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
-            result = self.search(options, plan.question, plan.budget, usage, calls, watch)
+            budget = search_budget(plan, self.tiles)
+            result = self.search(options, plan.question, budget, usage, calls, watch)
             budget = plan.decoder_budget
         else:
-            # its tiles are spent: the model answers from what was looked at
-            usage.warnings.append(measured.why_not)
+            usage.warnings.append(measured.why_not)  # its tiles are spent
             result, budget = measured.result, measured.budget_left(plan.decoder_budget)
         reduced = counted_or_read(self, self.host, plan, result, budget, usage, calls, reducer)
         return self._assembled(plan, result, reduced, usage)
@@ -339,10 +340,9 @@ class SceneSession:
         result: SearchResult,
         reduced: ReducedAnswer,
         usage: QuestionUsage,
-        measured: Measured | None = None,
+        numbers: Measurement | None = None,
     ) -> Answer:
         notes = (*self.tiles.warnings, *self.reader.notes)
-        numbers = None if measured is None else measured.measurement
         return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes, numbers)
 
     def charge_region(self, seconds: float) -> None:

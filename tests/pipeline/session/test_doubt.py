@@ -1,0 +1,144 @@
+"""A second look at an answer in doubt: the surer of two answers counts, within the same budget."""
+
+import math
+
+import pytest
+import shapely
+import torch
+
+import geofovea as gf
+from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.session import doubt
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.pyramid import Tile
+
+
+@pytest.fixture
+def session(embedded_host, scene_path):
+    return gf.SceneSession(gf.open_scene(scene_path), embedded_host)
+
+
+@pytest.fixture
+def question(world):
+    return next(q.text for q in ask_world(world, 2) if q.category == "object color")
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """What was shown in windows off the grid, with every answer in doubt."""
+    monkeypatch.setattr(doubt, "SURE", 1.1)
+    seen = []
+
+    def watched(*args):
+        seen.append(doubt_window(*args))
+        return seen[-1]
+
+    doubt_window = doubt._window_around
+    monkeypatch.setattr(doubt, "_window_around", watched)
+    return seen
+
+
+@pytest.mark.parametrize("tokens", [100, 300, 340, 400, 768])
+def test_both_looks_together_keep_the_budget(session, question, windows, tokens):
+    answer = session.ask(question, budget=Budget(tiles=48, tokens=tokens))
+    assert len(windows) == 1
+    assert answer.cost.tokens_llm <= tokens
+    assert answer.cost.tiles_encoded <= 48
+    assert answer.cost.tiles_encoded == sum(answer.cost.tiles_by_level.values())
+
+
+def test_a_window_has_the_token_with_most_attention_in_its_middle(session, question, windows):
+    answer = session.ask(question)
+    (window,) = windows
+    boxes = window.boxes_scene
+    middle = (boxes[:, :2].amin(0) + boxes[:, 2:].amax(0)) / 2
+    finest = max((each for each in answer.evidence), key=lambda each: each.attention)
+    assert finest.tile.level == 0
+    box = finest.box_scene
+    assert box.x0 <= middle[0] <= box.x1
+    assert box.y0 <= middle[1] <= box.y1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"geometry": "off"},
+        {"reduction": "top_score"},
+        {"choices": ("red", "blue")},
+        {"budget": Budget(tiles=31, tokens=768)},
+        {"focus": "uniform"},
+        {"route": "several"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_one_look_is_all_where_the_options_or_the_budget_say_so(
+    session, question, windows, options
+):
+    session.ask(question, **options)
+    assert not windows
+
+
+def test_an_answer_from_a_memory_and_a_sure_one_take_one_look(
+    embedded_host, scene_path, question, windows, monkeypatch
+):
+    scene = gf.open_scene(scene_path)
+    gf.SceneSession(scene, embedded_host, memory=MemoryOptions()).ask(question)
+    monkeypatch.setattr(doubt, "SURE", 0.0)
+    gf.SceneSession(scene, embedded_host).ask(question)
+    assert not windows
+
+
+def test_a_window_shows_nothing_outside_of_the_region(session, question, windows):
+    half = Region(shapely.box(0, 0, session.pyramid.width, session.pyramid.height // 2))
+    session.ask(question, region=half)
+    assert windows
+    for window in windows:
+        assert (window.boxes_scene[:, 1] < session.pyramid.height // 2).all()
+
+
+def test_questions_in_a_batch_are_looked_at_again_as_alone(session, question, windows):
+    (together,) = session.ask_many([question])
+    alone = session.ask(question)
+    assert (together.text, together.cost.tokens_llm) == (alone.text, alone.cost.tokens_llm)
+    assert len(windows) == 2
+
+
+def generation(text, probability):
+    return Generation(text, (math.log(probability),))
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "text", "confidence", "notes"),
+    [
+        (("red", 0.6), ("red", 0.8), "red", 0.8, 0),
+        (("red", 0.8), ("red", 0.6), "red", 0.8, 0),
+        (("red", 0.6), ("blue", 0.8), "blue", 0.8 / 1.4, 1),
+        (("red", 0.8), ("blue", 0.2), "red", 0.8, 1),
+        (("red", 0.5), ("blue", 0.5), "red", 0.5, 1),
+    ],
+)
+def test_the_surer_answer_counts_and_two_different_ones_share_the_belief(
+    first, again, text, confidence, notes
+):
+    better, told = doubt._surer(generation(*first), generation(*again))
+    assert better.text == text
+    assert math.exp(sum(better.log_probabilities)) == pytest.approx(confidence)
+    assert len(told) == notes
+
+
+def test_the_overview_goes_first_and_then_what_is_nearest():
+    corners = torch.tensor([[0, 0], [100, 0], [500, 0], [0, 0], [900, 0]], dtype=torch.float64)
+    tiles = (Tile(0, 0, 0), Tile(1, 0, 0), Tile(2, 0, 0))
+    tokens = TokenSet(
+        features=torch.zeros(5, 2),
+        boxes_scene=torch.cat([corners, corners + 10], 1),
+        tile_index=torch.tensor([0, 1, 1, 2, 2]),
+        tiles=tiles,
+    )
+    for most, kept in ((0, []), (2, [0, 900]), (3, [0, 500, 900]), (9, [0, 100, 500, 900])):
+        near = doubt._nearest(tokens, (490.0, 5.0), most)
+        assert sorted(near.boxes_scene[:, 0].tolist()) == kept
