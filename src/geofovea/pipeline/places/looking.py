@@ -100,7 +100,7 @@ class TileLooker:
             del waiting[:affordable]
 
     def check_looked(self) -> None:
-        """Refuse to go on with nothing that was seen.
+        """Refuse to continue where no tile was seen.
 
         Raises:
             BudgetError: If the tokens did not hold all prompts of the first tile.
