@@ -213,6 +213,7 @@ class _Counting:
             scores, coarse, notes = self._auxiliary(looker)
             strata = make_strata(scores, max(1, self._affordable(looker)), self.seed)
             self._look_evenly(looker, strata)
+        looker.check_looked()
         if not looker.stopped:
             look_again(self.session, looker, self.budget.tiles - looker.spent_tiles, watch)
         places = merge_places(looker.places)

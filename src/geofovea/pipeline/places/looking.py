@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from geofovea.errors import BudgetError
 from geofovea.pipeline.engine.accounting import QuestionUsage, limit_reached
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.shown_names import ShownNames
@@ -31,6 +32,14 @@ __all__ = ["TileLooker", "tokens_in", "within"]
 _TILES_AT_ONCE = 16
 _LEAST_DOUBT = 1e-6
 _SURE_OF_FURTHER = 0.9
+_NO_TOKENS_FOR_BOXES = (
+    "the tokens ended before the model could write boxes about some tiles: their places are "
+    "outlined by attention, or are whole tiles; raise tokens="
+)
+_NO_TOKENS_FOR_ADJECTIVES = (
+    "the tokens ended before the adjectives of some places could be asked about: these places are "
+    "left out, and their tiles count as not looked at; raise tokens="
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +59,8 @@ class TileLooker:
         spent_tiles: Tiles that count toward the budget so far.
         looked: How many places each tile looked at shows, before seams are merged.
         looked_again: Tiles of shifted grids that were looked at; see ``look_again``.
+        left_unasked: Tiles that show the noun, and are not among those looked at because the tokens
+            ended before the adjectives.
         places: All of them.
         absence: How likely the thing is in none of the tiles that show no place of it.
         stopped: What ended the last look early: ``tiles``, ``tokens``, ``time``, ``memory``; empty
@@ -68,6 +79,7 @@ class TileLooker:
     spent_tiles: int = 0
     looked: dict[Tile, int] = field(default_factory=dict)
     looked_again: int = 0
+    left_unasked: int = 0
     places: list[Place] = field(default_factory=list)
     absence: float = 1.0
     stopped: str = ""
@@ -81,13 +93,24 @@ class TileLooker:
         """Look at tiles in their order until all are seen or the budget ends it."""
         self.stopped = ""
         waiting = [tile for tile in dict.fromkeys(tiles) if tile not in self.looked]
-        for start in range(0, len(waiting), _TILES_AT_ONCE):
+        while waiting and not self.stopped:
             check_cancelled()
-            some = waiting[start : start + _TILES_AT_ONCE]
-            affordable = self._affordable(some)
-            self._look_at(some[:affordable])
-            if self.stopped:
-                return
+            affordable = self._affordable(waiting[:_TILES_AT_ONCE])
+            self._look_at(waiting[:affordable])
+            del waiting[:affordable]
+
+    def check_looked(self) -> None:
+        """Refuse to continue where no tile was seen.
+
+        Raises:
+            BudgetError: If the tokens did not hold all prompts of the first tile.
+        """
+        if not self.looked:
+            per_tile = self.host.grid[0] * self.host.grid[1]
+            raise BudgetError(
+                f"tokens={self.budget.tokens} cannot hold the prompts that {self.phrase!r} takes "
+                f"in a single tile: allow {per_tile * self._most_prompts()}"
+            )
 
     def on_grid(self, pyramid: Pyramid, calls: EngineCalls, region: Region | None) -> TileLooker:
         """A looker for the same thing on another grid, which spends of the same budget.
@@ -112,17 +135,34 @@ class TileLooker:
         return (*self.asker.warnings, *self._doubts)
 
     def _affordable(self, tiles: Sequence[Tile]) -> int:
-        """How many of some tiles the budget still holds; says what ends it where not all."""
+        """How many of some tiles can be looked at next; says what ends it where none can.
+
+        Tokens are reckoned at the most that a tile may take. Most take less, so more tiles may be
+        affordable after these.
+        """
         if self.looked and (limit := limit_reached(self.budget, self.usage.clock)):
             self.stopped = limit
             return 0
         per_tile = self.host.grid[0] * self.host.grid[1]
         of_tiles = self.budget.tiles - self.spent_tiles
-        of_tokens = (self.budget.tokens - self.asker.tokens) // per_tile
+        of_tokens = self._tokens_left // (per_tile * self._most_prompts())
+        # a last tile is asked about at least
+        of_tokens = of_tokens or int(self._tokens_left >= per_tile)
         count = max(0, min(len(tiles), of_tiles, of_tokens))
-        if count < len(tiles):
-            self.stopped = "tiles" if of_tiles <= of_tokens else "tokens"
+        if not count:
+            self.stopped = "tiles" if of_tiles <= 0 else "tokens"
         return count
+
+    @property
+    def _tokens_left(self) -> int:
+        return self.budget.tokens - self.asker.tokens
+
+    def _most_prompts(self) -> int:
+        """Prompts of a tile that shows the thing: presence, its boxes, its adjectives."""
+        words = presence_words(self.host)
+        _, adjectives = words.parts(self.phrase)
+        asked = 1 if words.numbers is None else 2
+        return asked + can_ground(self.host) + len(adjectives)
 
     def _look_at(self, tiles: Sequence[Tile]) -> None:
         if not tiles:
@@ -137,16 +177,26 @@ class TileLooker:
         words = presence_words(self.host)
         noun, adjectives = words.parts(self.phrase)
         shown = list(pictures)
-        asked = self.asker.ask(words.ask(noun), list(pictures.values()))
+        asked = self.asker.ask(words.ask(noun), list(pictures.values()), self._tokens_left)
         presences = self._judged_twice(noun, asked, list(pictures.values()))
         for tile, presence in zip(shown, presences, strict=True):
             if presence.probability >= self.min_score:
                 places = self._places_in(tile, pictures[tile], noun, presence)
-                places = self._as_described(places, pictures[tile], noun, adjectives)
-                self.looked[tile] = len(places)
-                self.places += places
-            if not self.looked[tile]:
+                described = self._as_described(places, pictures[tile], noun, adjectives)
+                if described is None:
+                    self._leave(tile)
+                else:
+                    self.looked[tile] = len(described)
+                    self.places += described
+            if not self.looked.get(tile):
                 self.absence *= 1 - presence.probability
+
+    def _leave(self, tile: Tile) -> None:
+        """Take a tile for one that was not looked at, as its adjectives could not be asked."""
+        del self.looked[tile]
+        self.left_unasked += 1
+        self.stopped = "tokens"
+        self._doubts[_NO_TOKENS_FOR_ADJECTIVES] = None
 
     def _judged_twice(
         self, noun: str, asked: list[Presence], pictures: Sequence[TokenSet]
@@ -175,7 +225,9 @@ class TileLooker:
         self, tile: Tile, tokens: TokenSet, noun: str, presence: Presence
     ) -> list[Place]:
         """The places of one tile that shows what is looked for."""
-        if can_ground(self.host):
+        if can_ground(self.host) and len(tokens) > self._tokens_left:
+            self._doubts[_NO_TOKENS_FOR_BOXES] = None
+        elif can_ground(self.host):
             with self.usage.clock.stage("answer"):
                 boxes, warning = spoken_places(self.host, self.pyramid, tile, tokens, noun)
             self.asker.tokens += len(tokens)
@@ -209,7 +261,7 @@ class TileLooker:
         pictures = [tokens_in(tokens, _grown(box, token_error_px(tokens) / 2)) for box in boxes]
         told = self.names.thing_probabilities(noun, pictures)
         for box, picture, likely in zip(boxes, pictures, told, strict=True):
-            if self.asker.tokens + self.asker.most_tokens([picture]) > self.budget.tokens:
+            if self.asker.most_tokens([picture]) > self._tokens_left:
                 break
             if likely is None or likely < _SURE_OF_FURTHER:
                 continue
@@ -225,11 +277,16 @@ class TileLooker:
 
     def _as_described(
         self, places: list[Place], tokens: TokenSet, noun: str, adjectives: Sequence[str]
-    ) -> list[Place]:
-        """Those that are as the adjectives say, each asked about from its own tokens alone."""
+    ) -> list[Place] | None:
+        """Those that are as the adjectives say, each asked about from its own tokens alone.
+
+        None where the tokens that are left do not hold these prompts.
+        """
         for adjective in adjectives:
             question = presence_words(self.host).ask_attribute(noun, adjective)
             pictures = [tokens_in(tokens, place.box_scene) for place in places]
+            if sum(len(picture) for picture in pictures) > self._tokens_left:
+                return None
             shares = self.asker.ask_yes(question, pictures)
             places = [
                 replace(place, score=place.score * share)

@@ -77,16 +77,21 @@ class PresenceAsker:
     runs: list[DecoderPass] = field(default_factory=list)
     _doubts: dict[str, None] = field(default_factory=dict)
 
-    def ask(self, question: str, pictures: Sequence[TokenSet]) -> list[Presence]:
+    def ask(
+        self, question: str, pictures: Sequence[TokenSet], most: int | None = None
+    ) -> list[Presence]:
         """Whether the host's answers to a question say that something is there.
 
         Args:
             question: As its presence words have it.
             pictures: What is shown each time.
+            most: Vision tokens that may be taken, at least one prompt for each picture; None for
+                `most_tokens`.
         """
         words = presence_words(self.host)
         presences = dict[int, Presence]()
-        if words.numbers is not None:
+        # it saves time, not tokens
+        if words.numbers is not None and (most is None or self.most_tokens(pictures) <= most):
             presences = self._surely_absent(question, words.answers[-1], pictures)
         others = [i for i in range(len(pictures)) if i not in presences]
         generations = self._generations(question, words.answers, [pictures[i] for i in others])

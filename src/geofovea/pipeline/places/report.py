@@ -133,7 +133,7 @@ def places_cost(
     """
     usage, per_tile = looker.usage, session.host.grid[0] * session.host.grid[1]
     by_level = Counter(coarse or {})
-    by_level[0] += len(looker.looked) + looker.looked_again
+    by_level[0] += len(looker.looked) + looker.looked_again + looker.left_unasked
     return Cost(
         tiles_read=usage.tiles_read,
         tiles_encoded=sum(by_level.values()),

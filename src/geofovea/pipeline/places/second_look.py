@@ -262,6 +262,7 @@ def _shown_in(
         other.look([window.tile for window in windows if window.shift == shift])
         looker.spent_tiles = other.spent_tiles
         looker.looked_again += len(other.looked)
+        looker.left_unasked += other.left_unasked
         shown |= {_Window(shift, tile): [] for tile in other.looked}
         for place in other.places:
             box = place.box_scene.moved(*shift)
