@@ -224,8 +224,9 @@ class MemoryCalls(DirectCalls):
         stored = self._stored([tokens])
         memory = self._memory
         generation, entries = memory.prompts.generate(prompt, stored, memory.reader)
-        if memory.reader is not None:
-            self._note(replace(self._use, entries_chosen=entries))
+        chosen = self._use.entries_chosen if memory.reader is None else entries
+        # states were restored while it answered
+        self._note(replace(self._use, entries_chosen=chosen, ready_bytes=memory.ready_bytes))
         return generation
 
     def _stored(self, looks: Sequence[TokenSet]) -> dict[Tile, StoredTile]:
