@@ -20,13 +20,18 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
-from geofovea.pipeline.places.phrase_area import LIMITS, reference_place
+from geofovea.pipeline.places.phrase_area import (
+    LIMITS,
+    area_notes,
+    placed,
+    reference_place,
+    where_in_scene,
+)
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.report import second_look_cost
 from geofovea.pipeline.places.second_look import kept_for_second_look, second_look_after
 from geofovea.pipeline.relations.counts import PartCount
 from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
-from geofovea.pipeline.relations.plane import NORTH_AT_TOP
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.relations.surroundings import Part, Surroundings
 from geofovea.pipeline.session.model_choice import is_beyond
@@ -113,7 +118,7 @@ def answer_extreme(
         ends.append(end)
     reserve = kept_for_second_look(session, question.count, limits)
     limits |= {name: limits[name] - kept for name, kept in reserve.items() if name in limits}
-    part = None if question.part is None else _placed(question.part, ends)
+    part = None if question.part is None else placed(question.part, ends)
     looked = request.region
     if part is not None:
         # what the edge of the part cuts is seen as a whole
@@ -166,9 +171,8 @@ def answer_part_count(
             missing = not_located(request.question, end, session.scene)
             return _measured_answer(session, request, missing, _costs(end))
         ends.append(end)
-    part = _placed(question.part, ends)
-    region = part.region(session.scene, request.region)
-    where = part.where if ends else f"{part.where} of the scene"
+    part = placed(question.part, ends)
+    region, where = part.region(session.scene, request.region), where_in_scene(part)
     if question.is_yes_no:
         places = find_places(session, question.thing, region=region, watch=watch, **limits)
         answer = places_as_answer(session, request, places)
@@ -183,16 +187,10 @@ def answer_part_count(
             f"the number is an estimate of what lies {where}: {count.text}; what the edge of that "
             "cuts may count on both sides"
         )
-    north = () if part.is_known_in(session.scene) else (NORTH_AT_TOP,)
-    notes = (note, *filter(None, (part.rule,)), *north, *(w for e in ends for w in e.warnings))
+    notes = (note, *area_notes(part, session.scene, ends))
     cost = functools.reduce(Cost.before, [*_costs(*ends), answer.cost])
     warnings = tuple(dict.fromkeys((*notes, *answer.warnings)))
     return replace(answer, text=text, cost=cost, warnings=warnings)
-
-
-def _placed(part: Part, ends: Sequence[Measurement]) -> Part:
-    """A part of the scene, laid around the place that was found if it is named by one."""
-    return part.at(ends[0].places[0]) if isinstance(part, Surroundings) else part
 
 
 def _in_part(places: Places, session: SceneSession, part: Part | None) -> Sequence[Place]:

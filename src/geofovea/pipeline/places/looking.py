@@ -23,11 +23,12 @@ from geofovea.pipeline.places.place import Outline, Place
 from geofovea.pipeline.places.presence import Presence, PresenceAsker, presence_words
 from geofovea.pipeline.system.cancellation import check_cancelled
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.search.region_filter import within
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["TileLooker", "tokens_in", "within"]
+__all__ = ["TileLooker", "tokens_in"]
 
 _TILES_AT_ONCE = 16
 _LEAST_DOUBT = 1e-6
@@ -303,13 +304,6 @@ def _mean_in_log_odds(one: float, other: float) -> float:
 
 def _grown(box: Box, by: float) -> Box:
     return Box(box.x0 - by, box.y0 - by, box.x1 + by, box.y1 + by)
-
-
-def within(region: Region | None, tokens: TokenSet) -> TokenSet:
-    """The tokens that share area with a region; all of them where there is none."""
-    if region is None:
-        return tokens
-    return tokens.select(torch.from_numpy(region.overlap_mask(tokens.boxes_scene.numpy())))
 
 
 def tokens_in(tokens: TokenSet, box: Box) -> TokenSet:

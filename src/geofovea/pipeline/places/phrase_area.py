@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,15 +14,24 @@ from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.relations.counts import parse_area_phrase
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP
-from geofovea.pipeline.relations.surroundings import Surroundings
+from geofovea.pipeline.relations.surroundings import Part, Surroundings
 from geofovea.pipeline.session.measuring import measurement_of
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import Region
+from geofovea.tiling.scene import Scene
 
-__all__ = ["LIMITS", "LaidArea", "lay_out", "reference_place"]
+__all__ = [
+    "LIMITS",
+    "LaidArea",
+    "area_notes",
+    "lay_out",
+    "placed",
+    "reference_place",
+    "where_in_scene",
+]
 
 LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 """Of a budget: what a search may still spend, so that it says itself what it cannot hold."""
@@ -105,16 +114,31 @@ def lay_out(
                 "limit the search with region="
             )
         ends.append(end)
-        part = part.at(end.places[0])
+    part = placed(part, ends)
     try:
         region = part.region(session.scene, within)
     except GeometryError as error:
         raise NothingShownError(str(error)) from error
-    where = part.where if ends else f"{part.where} of the scene"
+    where = where_in_scene(part)
     note = f"the phrase was read as {area.thing!r} {where}: only that area was looked at"
-    north = () if part.is_known_in(session.scene) else (NORTH_AT_TOP,)
-    notes = (note, *filter(None, (part.rule,)), *north, *(w for e in ends for w in e.warnings))
+    notes = (note, *area_notes(part, session.scene, ends))
     return LaidArea(area.thing, region, limits, notes, ends[0].cost if ends else None)
+
+
+def placed(part: Part, ends: Sequence[Measurement]) -> Part:
+    """A part of the scene, laid around the place that was found if it is named by one."""
+    return part.at(ends[0].places[0]) if isinstance(part, Surroundings) else part
+
+
+def where_in_scene(part: Part) -> str:
+    """Where a part lies, as a sentence continues: ``in the northern half of the scene``."""
+    return part.where if isinstance(part, Surroundings) else f"{part.where} of the scene"
+
+
+def area_notes(part: Part, scene: Scene, ends: Sequence[Measurement]) -> tuple[str, ...]:
+    """How a part was laid out, and what is to be known of the place that it is named by."""
+    north = () if part.is_known_in(scene) else (NORTH_AT_TOP,)
+    return (*filter(None, (part.rule,)), *north, *(w for end in ends for w in end.warnings))
 
 
 def reference_place(

@@ -22,7 +22,7 @@ from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.watching import Watcher, watched_calls
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.places.looking import TileLooker, tokens_in, within
+from geofovea.pipeline.places.looking import TileLooker, tokens_in
 from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.presence import PresenceAsker, presence_words
@@ -30,6 +30,7 @@ from geofovea.pipeline.relations.extremes import MOST_REFUTED
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.cancellation import check_cancelled
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.search.region_filter import within
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.shifted_reader import ShiftedReader

@@ -27,6 +27,7 @@ from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.looks import LevelLook
+from geofovea.regionfocus.search.region_filter import within
 from geofovea.regionfocus.search.router import is_at_place
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
@@ -77,8 +78,8 @@ def answer_in_two_looks(
         reducer: Lets the model answer.
     """
     first = reducer.answer(result, budget)
-    has_room = _has_room(plan, reducer.tiles, result, usage)
-    if not has_room or not _is_in_doubt(first.reply.generation):
+    is_sure = not _is_in_doubt(first.reply.generation)
+    if is_sure or not _has_room(plan, reducer.tiles, result, usage):
         return first
     middle = _middle_of(result.relevant.looks[-1])
     window = _window_around(middle, reducer.tiles, plan, usage)
@@ -141,19 +142,18 @@ def _window_around(
     middle: tuple[float, float], tiles: TileTokens, plan: AnswerPlan, usage: QuestionUsage
 ) -> TokenSet:
     """Tokens of a native window around a point, those outside of the region left out."""
-    window, region = tiles.around(middle, usage), plan.request.region
-    if region is None:
-        return window
-    return window.select(torch.from_numpy(region.overlap_mask(window.boxes_scene.numpy())))
+    return within(plan.request.region, tiles.around(middle, usage))
 
 
 def _nearest(tokens: TokenSet, middle: tuple[float, float], most: int) -> TokenSet:
     """The coarse tokens nearest to a point: those of the overview first, then the others."""
     coarse = tokens.select(tokens.levels > 0)
+    if not len(coarse):
+        return coarse
     boxes = coarse.boxes_scene.to(torch.float64)
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     distance = (centers - torch.tensor(middle, dtype=torch.float64)).abs().amax(1)
-    is_below = coarse.levels < coarse.levels.max() if len(coarse) else coarse.levels > 0
+    is_below = coarse.levels < coarse.levels.max()
     order = np.lexsort((distance.numpy(), is_below.numpy()))
     return coarse.select(torch.from_numpy(np.sort(order[:most])))
 

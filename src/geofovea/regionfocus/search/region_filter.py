@@ -12,7 +12,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["restrict"]
+__all__ = ["restrict", "within"]
 
 
 def restrict(
@@ -40,7 +40,13 @@ def restrict(
             inside = region.overlap_mask([pyramid.box_scene(tile).as_tuple() for tile in tiles])
         tokens = encode([tile for tile, is_in in zip(tiles, inside, strict=True) if is_in])
         with timer():
-            is_inside = region.overlap_mask(tokens.boxes_scene.numpy())
-        return tokens.select(torch.from_numpy(is_inside))
+            return within(region, tokens)
 
     return restricted
+
+
+def within(region: Region | None, tokens: TokenSet) -> TokenSet:
+    """The tokens that share area with a region; all of them where there is none."""
+    if region is None:
+        return tokens
+    return tokens.select(torch.from_numpy(region.overlap_mask(tokens.boxes_scene.numpy())))
