@@ -160,6 +160,11 @@ def test_find_and_count_look_only_in_the_area_that_their_phrase_names(pad, world
         assert f"was read as '{kind}s' in the {half} half of the scene" in places.warnings[0]
         assert not any("limits nothing" in each for each in places.warnings)
     assert number.coverage.tiles_total == found.coverage.tiles_total
+    # the region lies in that half, and the scene in both
+    top, bottom = (0, middle) if half == "upper" else (middle, world.height)
+    in_half = session.pyramid.tiles_over(0, Box(0, top, world.width, bottom))
+    for look in (session.find, session.count):
+        assert look(words, tiles=9).coverage.tiles_total == len(in_half)
     (row,) = answer_rows(session, [AskRequest(f"count: {words}", region=region)])
     assert row.text == number.text
     assert any("was read as" in each for each in row.warnings)
