@@ -29,6 +29,7 @@ PAIRS = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|think|>", "<|end|>"),
     ("<|channel>thought\n", "<channel|>"),
+    ("<unused94>thought\n", "<unused95>"),
     (
         "<|channel|>analysis<|message|>",
         "<|end|><|start|>assistant<|channel|>final<|message|>",

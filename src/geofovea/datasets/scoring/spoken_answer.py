@@ -1,8 +1,9 @@
 r"""What a model answers, without what it thinks aloud and without the marks around its answer.
 
 Models think between marks of their own: tags (``<think>``), square brackets, triangles, special
-words, and channels. Servers and harnesses leave them in more often than not. All ways into an
-answer use this one reading: endpoints, models in process, and answers files that are scored.
+words, channels, and spare words of their vocabulary (MedGemma). Servers and harnesses leave them in
+more often than not. All ways into an answer use this one reading: endpoints, models in process, and
+answers files that are scored.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _THOUGHT_WORDS = (
 THOUGHT_OPENS = (
     rf"<\s*{_THOUGHT_WORDS}(?:\s[^<>]*)?(?<!/)>|\[{_THOUGHT_WORDS}\]|◁\s*{_THOUGHT_WORDS}\s*▷"
     rf"|<\|(?:(?:begin|start)_(?:of_)?)?{_THOUGHT_WORDS}(?:_(?:begin|start))?\|>"
-    rf"|<\|channel>\s*(?:{_THOUGHT_WORDS})\b"
+    rf"|<\|channel>\s*(?:{_THOUGHT_WORDS})\b|<unused94>(?:\s*{_THOUGHT_WORDS}\b)?"
 )
 """A pattern, without regard to case, of what opens a thought."""
 THOUGHT_CLOSES = (
     rf"<\s*/\s*{_THOUGHT_WORDS}\s*>|\[/{_THOUGHT_WORDS}\]|◁\s*/\s*{_THOUGHT_WORDS}\s*▷"
-    rf"|<\|(?:/|end_(?:of_)?){_THOUGHT_WORDS}\|>|<\|{_THOUGHT_WORDS}_end\|>|<channel\|>"
+    rf"|<\|(?:/|end_(?:of_)?){_THOUGHT_WORDS}\|>|<\|{_THOUGHT_WORDS}_end\|>|<channel\|>|<unused95>"
 )
 """Likewise of what closes one."""
 _OPEN = re.compile(THOUGHT_OPENS, re.IGNORECASE)
@@ -152,6 +153,8 @@ def _closing_marks(mark: str) -> tuple[str, ...]:
     """The likeliest first."""
     if mark.startswith("<|channel>"):
         return ("<channel|>",)
+    if mark.startswith("<unused94>"):
+        return ("<unused95>",)
     if special := _SPECIAL_OPEN.fullmatch(mark):
         before, of, word, behind = special.groups()
         if before:

@@ -56,6 +56,7 @@ SWITCHES_OPEN = TURN + (
         ),
         ("{question}<|think|>", ("{question}<|think|>\n\n<|end|>\n\n", True)),
         ("{question}<|channel>thought", ("{question}<|channel>thought\n\n<channel|>\n\n", True)),
+        ("{question}<unused94>thought\n", ("{question}<unused94>thought\n\n<unused95>\n\n", True)),
         ("{question}◁think▷◁/think▷", ("{question}◁think▷◁/think▷", True)),
         ("Reflect: <reflection> or not. {question} A:", None),
     ],
@@ -124,8 +125,8 @@ def first_word(host, question, tokens):
 def test_marks_of_thoughts_are_known_where_they_are_one_token():
     assert host_of("llava")._prompts.words.thought_ids == set()
     made = tokenizer()
-    marks = ["<think>", "◁think▷", "<|begin_of_thought|>"]
-    made.add_tokens([*marks, "</think>", "<thinker>"])
+    marks = ["<think>", "◁think▷", "<|begin_of_thought|>", "<unused94>"]
+    made.add_tokens([*marks, "</think>", "<thinker>", "<unused93>", "<unused95>"])
     words = PromptTemplate(made, PromptStyle(ImageMarkers(), "{image}{question}", 999), None, "")
     assert words.thought_ids == set(made.convert_tokens_to_ids(marks))
 
