@@ -192,6 +192,34 @@ def test_texts_of_files_and_models_are_plain(make_desk, serve_scene, monkeypatch
     assert visible("\x1b]0;owned") in facts.structured_content["scenes"][0]["name"]
 
 
+def test_an_agent_reads_what_the_file_calls_its_bands(make_desk, serve_scene, tmp_path):
+    path, gone = tmp_path / "named.tif", tmp_path / "gone.tif"
+    for each in (path, gone):
+        pixels = np.full((4, 64, 64), 90, np.uint8)
+        with rasterio.open(
+            each,
+            "w",
+            driver="GTiff",
+            width=64,
+            height=64,
+            count=4,
+            dtype="uint8",
+            crs="EPSG:32633",
+            transform=Affine(1, 0, 0, 0, -1, 0),
+        ) as file:
+            file.write(pixels)
+            file.descriptions = ("red", "green", "blue", "red edge\x1b")
+    desk = make_desk(serve_scene(path, "1"), serve_scene(gone, "2"))
+    gone.unlink()
+    (facts,) = called(desk, ("inspect_scene", {}))
+    named, lost = facts.structured_content["scenes"]
+    with rasterio.open(path) as file:
+        assert named["descriptions"] == [visible(text) for text in file.descriptions]
+    assert "descriptions" not in lost
+    assert any("gone.tif" in warning for warning in lost["warnings"])
+    assert str(tmp_path) not in text_of(facts)
+
+
 def test_a_further_tool_is_one_function(make_desk, monkeypatch):
     from typing import Annotated, Any
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
+from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.agents.place_questions import change_facts, place_facts
 from geofovea.pipeline.agents.plain import MOST_ITEMS, first_of
 from geofovea.pipeline.agents.questions import Tell, answer_facts, ask, measured_facts
@@ -25,6 +26,7 @@ from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.geo.coordinates import lonlat_from_scene
+from geofovea.tiling.pixels.bands import band_descriptions
 
 __all__ = [
     "TOOLS",
@@ -65,8 +67,8 @@ async def inspect_scene(
 ) -> dict[str, Any]:
     """List the scenes that can be asked about, with facts about each.
 
-    Facts are the id, the size in pixels, the place, the size of a pixel on the ground, the bands,
-    and what to be careful about. No pixels are read.
+    Facts are the id, the size in pixels, the place, the size of a pixel on the ground, the bands
+    with what the file calls each (descriptions), and what to be careful about. No pixels are read.
 
     Raises:
         NoSuchSceneError: If no scene has the id.
@@ -280,6 +282,13 @@ def _facts_of(served: ServedScene) -> dict[str, Any]:
     facts = served.to_json()
     scene, pyramid = served.session.scene, served.session.pyramid
     row = {name: facts[name] for name in _FACTS}
+    try:
+        descriptions = band_descriptions(scene)
+    except GeoFoveaError as error:
+        # a file that is gone since must not hide the other scenes
+        row["warnings"] = [*row["warnings"], served.without_path(str(error))]
+    else:
+        row["descriptions"] = list(descriptions)
     row["levels"] = pyramid.top_level + 1
     row["footprint"] = lonlat_from_scene(scene, scene.box)
     if scene.description:
