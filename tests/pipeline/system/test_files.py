@@ -185,6 +185,22 @@ def test_a_move_that_fails_leaves_everything_as_it_was(tmp_path, monkeypatch):
     assert names(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_is_told_with_the_next_step(tmp_path):
+    step = r"No space left on device; make room there, and run the same command again$"
+    with pytest.raises(OutputError, match=rf"^/dev/full could not be written: {step}"):
+        write_text("/dev/full", "x" * 10_000)
+
+    def fill(aside):
+        Path("/dev/full").write_text("x" * 10_000)
+
+    with pytest.raises(OutputError, match=rf"b\.txt could not be written: {step}"):
+        write_file(tmp_path / "b.txt", fill)
+    # it is the disk of temporary files that is full
+    with pytest.raises(OutputError, match=rf"^/dev/null could not be written by way of .*: {step}"):
+        write_file("/dev/null", fill)
+
+
 def test_the_file_is_not_there_before_it_is_whole(tmp_path):
     path = tmp_path / "a.txt"
 

@@ -19,6 +19,7 @@ from geofovea.datasets.tables.json_lines import json_lines
 from geofovea.datasets.tables.list_files import open_lines
 from geofovea.datasets.tables.text_files import BadLineError
 from geofovea.errors import DataError, GeometryError, OutputError
+from geofovea.tiling.machine.full_disk import why_unwritten
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["INSTRUCTION", "Record", "read_records", "write_records"]
@@ -169,7 +170,7 @@ def write_records(records: Iterable[Record], path: str | os.PathLike[str]) -> in
                 count += 1
         aside.replace(target)
     except OSError as error:
-        raise OutputError(f"{target} could not be written: {error.strerror or error}") from error
+        raise OutputError(f"{target} could not be written: {why_unwritten(error)}") from error
     finally:
         aside.unlink(missing_ok=True)
     return count

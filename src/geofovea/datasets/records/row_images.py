@@ -13,6 +13,7 @@ from typing import Any
 
 from geofovea.datasets.records.rows import Row
 from geofovea.errors import DataError, OutputError
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = ["IMAGE_FOLDER", "image_names"]
 
@@ -80,7 +81,5 @@ def _written(image: bytes, suffix: str, root: Path) -> str:
         except OSError as error:
             with suppress(OSError):
                 aside.unlink()
-            raise OutputError(
-                f"{target} could not be written: {error.strerror or error}"
-            ) from error
+            raise OutputError(f"{target} could not be written: {why_unwritten(error)}") from error
     return name

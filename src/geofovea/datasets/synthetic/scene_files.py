@@ -13,6 +13,7 @@ from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.synthetic.world import World
 from geofovea.errors import OutputError, SceneError
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = ["write_scene"]
 
@@ -72,7 +73,9 @@ def write_scene(
             check_whole(finished)
             finished.replace(target)
     except (OSError, SceneError, *GDAL_ERRORS) as error:
-        raise OutputError(f"the scene {target} could not be written: {error}") from error
+        raise OutputError(
+            f"the scene {target} could not be written: {why_unwritten(error)}"
+        ) from error
     on_progress(1.0)
 
 

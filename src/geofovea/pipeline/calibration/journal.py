@@ -9,6 +9,7 @@ from typing import Any
 
 from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.system.files import write_text
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = ["Journal"]
 
@@ -59,9 +60,7 @@ class Journal:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise OutputError(
-                f"{self._path} cannot be written: {error.strerror or error}"
-            ) from error
+            raise OutputError(f"{self._path} cannot be written: {why_unwritten(error)}") from error
         self.records[key] = row
         return row
 

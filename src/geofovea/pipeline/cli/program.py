@@ -6,7 +6,6 @@ number of the signal that ended it, such as 130 for Ctrl-C.
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -52,6 +51,7 @@ from geofovea.pipeline.cli.search import search
 from geofovea.pipeline.cli.serve import serve
 from geofovea.pipeline.system.interruption import Interrupted, interruptible
 from geofovea.pipeline.system.terminal import echo, visible
+from geofovea.tiling.machine.full_disk import NO_ROOM
 
 __all__ = ["main"]
 
@@ -72,7 +72,6 @@ _EXAMPLES = (
     'geofovea ask scene.tif "How many ships are at the pier?" --model openai:NAME',
 )
 _WORDS = "geofovea.words"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -148,7 +147,7 @@ class _Program(click.Group):
             echo(f"error: {line}", err=True, lines=True)
             sys.exit(error.exit_code)
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in NO_ROOM:
                 raise
             echo(f"error: {error.strerror}: make room, and run the same command again", err=True)
             _forget_output()

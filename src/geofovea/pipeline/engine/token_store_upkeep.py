@@ -31,6 +31,7 @@ from geofovea.tiling.cache.ownership import (
     real_folders,
     remove_ours,
 )
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = [
     "KEEP_VARIABLE",
@@ -132,7 +133,7 @@ def mark_tokens(folder: Path) -> None:
         try:
             mark_folder(folder, _TOKENS)
         except OSError as error:
-            raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
+            raise OutputError(f"{folder} cannot be written: {why_unwritten(error)}") from error
 
 
 def tokens_limit_bytes() -> int:

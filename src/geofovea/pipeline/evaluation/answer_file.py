@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.session.settings import described_hash
 from geofovea.pipeline.system.files import write_text
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = ["AnswerFile", "BenchItem", "Item"]
 
@@ -126,6 +127,4 @@ class AnswerFile(Generic[Item]):
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise OutputError(
-                f"{self._path} cannot be written: {error.strerror or error}"
-            ) from error
+            raise OutputError(f"{self._path} cannot be written: {why_unwritten(error)}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from geofovea.errors import (
 )
 from geofovea.pipeline.runs.item import Worker
 from geofovea.pipeline.system.failure import failure_of
+from geofovea.tiling.machine.full_disk import NO_ROOM
 from geofovea.tiling.remote.names import without_secrets
 
 __all__ = [
@@ -93,7 +93,6 @@ Result = Answered | Failed | Halted | WorkerDied | TimedOut
 
 OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError, EndpointUnavailableError)
 """Errors that say something about the machine or what a run may spend, and nothing of an item."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Answered | Failed | Halted:
@@ -110,7 +109,7 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Answere
         return Halted(without_secrets(str(error)))
     except BaseException as error:  # whatever a model or a decoder raises is this item's failure
         failure = failure_of(error)
-        if isinstance(failure, OSError) and failure.errno in _NO_ROOM:
+        if isinstance(failure, OSError) and failure.errno in NO_ROOM:
             return Halted(in_one_line(failure))
         return Failed(in_one_line(failure))
 

@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from geofovea.errors import GeoFoveaError, OutputError
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = ["check_writable", "make_folder", "write_file", "write_text"]
 
@@ -124,8 +125,9 @@ def make_folder(path: str | os.PathLike[str], *, private: bool = False) -> Path:
             folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700 if private else 0o777, parents=not private, exist_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"the folder {str(folder)!r} cannot be made: {reason}") from error
+        raise OutputError(
+            f"the folder {str(folder)!r} cannot be made: {why_unwritten(error)}"
+        ) from error
     with suppress(OSError):
         for path in folder.glob(".geofovea-*"):
             if _is_abandoned(path):
@@ -188,7 +190,7 @@ def write_file(
         # some of ours are OSErrors, and say what is wrong already
         raise
     except OSError as error:
-        raise OutputError(f"{path} could not be written: {error.strerror or error}") from error
+        raise OutputError(f"{path} could not be written: {why_unwritten(error)}") from error
     finally:
         aside.unlink(missing_ok=True)
 
@@ -216,15 +218,26 @@ def _write_into(path: Path, write: Callable[[Path], object]) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="geofovea-") as folder:
             aside = Path(folder) / f"result{path.suffix}"
-            aside.touch()
-            write(aside)
+            _make_in(Path(folder), path, lambda: write(aside))
             with aside.open("rb") as whole, open(_open_descriptor(path), "wb") as out:
                 shutil.copyfileobj(whole, out)
     except GeoFoveaError:
         raise
     except OSError as error:
-        reason = "nobody reads from it" if error.errno == errno.ENXIO else str(error)
+        reason = "nobody reads from it" if error.errno == errno.ENXIO else why_unwritten(error)
         raise OutputError(f"{path} could not be written: {reason}") from error
+
+
+def _make_in(folder: Path, path: Path, make: Callable[[], object]) -> None:
+    """Make a result in a temporary folder, which may be on another disk than its place."""
+    try:
+        make()
+    except GeoFoveaError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} could not be written by way of {folder.parent}: {why_unwritten(error)}"
+        ) from error
 
 
 def _open_descriptor(path: Path) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.system.terminal import NOTICES, quietly, visible
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = ["LOG", "logging_to"]
 
@@ -47,7 +48,7 @@ def logging_to(
             handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))
         except OSError as error:
             raise OutputError(
-                f"the log file {file} cannot be written: {error.strerror or error}"
+                f"the log file {file} cannot be written: {why_unwritten(error)}"
             ) from error
     if verbosity:
         details = logging.StreamHandler(sys.stderr)

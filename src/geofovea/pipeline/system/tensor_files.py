@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.system.files import write_file
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["full_disk_told", "write_tensors"]
 
-_SYSTEM_ERROR = re.compile(r"\(os error \d+\)")
+_SYSTEM_ERROR = re.compile(r"(?P<reason>[^:\s][^:]*?) \(os error (?P<number>\d+)\)")
 
 
 def write_tensors(
@@ -53,6 +54,8 @@ def full_disk_told(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
-        if _SYSTEM_ERROR.search(str(error)):
-            raise OutputError(f"{path} could not be written: {error}") from error
-        raise
+        told = _SYSTEM_ERROR.search(str(error))
+        if told is None:
+            raise
+        reason = why_unwritten(OSError(int(told["number"]), told["reason"]))
+        raise OutputError(f"{path} could not be written: {reason}") from error

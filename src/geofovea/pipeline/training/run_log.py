@@ -9,6 +9,7 @@ from typing import Any
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.system.files import write_text
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = ["RunLog", "distillation_log", "training_log"]
 
@@ -34,8 +35,7 @@ class RunLog:
                 log.write(json.dumps(record) + "\n")
         except OSError as error:
             raise OutputError(
-                f"{self.path} could not be written: {error.strerror}; make room there, and run "
-                "the same command again"
+                f"{self.path} could not be written: {why_unwritten(error)}"
             ) from error
         return record
 

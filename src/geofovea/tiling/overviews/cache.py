@@ -49,6 +49,7 @@ from geofovea.tiling.cache.upkeep import (
     remove_level_folder,
 )
 from geofovea.tiling.files.source import Source
+from geofovea.tiling.machine.full_disk import why_unwritten
 from geofovea.tiling.overviews.build import BuiltLevel, build_level_files, file_source
 from geofovea.tiling.overviews.checks import LevelChecks, checks_path
 from geofovea.tiling.overviews.deadline import current_deadline
@@ -126,7 +127,7 @@ class PreparedLevels:
         try:
             record_path(self.folder).unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"{self.folder} cannot be written: {error.strerror}") from error
+            raise OutputError(f"{self.folder} cannot be written: {why_unwritten(error)}") from error
 
 
 def are_prepared(scene: Scene) -> bool:
@@ -337,7 +338,7 @@ def _folder_aside(folder: Path) -> Path:
         aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{folder.name}-", dir=folder.parent))
         mark_folder(aside, LEVELS)
     except OSError as error:
-        raise OutputError(f"{folder.parent} cannot be written: {error.strerror}") from error
+        raise OutputError(f"{folder.parent} cannot be written: {why_unwritten(error)}") from error
     return aside
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from geofovea.errors import ModelError, OutputError
 from geofovea.pipeline.hosts.checkpoint import quiet_transformers, why_no_tokenizer
 from geofovea.pipeline.system.tensor_files import full_disk_told, write_tensors
+from geofovea.tiling.machine.full_disk import why_unwritten
 
 __all__ = ["new_folder", "tokenizer_of", "write_json", "write_weights"]
 
@@ -38,7 +39,7 @@ def new_folder(output: Path) -> Iterator[Path]:
             yield part
         part.rename(output)
     except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"{output} cannot be written: {why_unwritten(error)}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
