@@ -11,11 +11,12 @@ from geofovea.datasets.synthetic.vocabulary import (
     things_taken_for_granted,
 )
 from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.focus import token_pair
 from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
 from geofovea.pipeline.focus.token_pair import token_pair_beside
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, shown_alone
 from geofovea.pipeline.relations.presence import Presence
-from geofovea.regionfocus.tokens import tokens_of_tiles
+from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling import TileReader, plan_radiometry
 from geofovea.tiling.pyramid import Pyramid
 
@@ -99,6 +100,34 @@ def test_a_tile_is_pooled_once_whichever_names_are_looked_for(reader, embedded_h
         for text, likely in zip(("car park", "depot"), both, strict=True):
             logits = space.logits(vectors, pair.embed_text(text)[None])[:, 0]
             torch.testing.assert_close(likely, logits.sigmoid(), atol=1e-5, rtol=0)
+
+
+def test_tiles_of_a_set_are_placed_together_and_told_as_each_by_itself(
+    reader, embedded_host, monkeypatch
+):
+    named = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
+    tiles = coarse_tiles(reader.pyramid)
+    # a native tile between them, which is not asked, must not shift what follows it
+    mixed = [tiles[0], next(iter(reader.pyramid.tiles(0))), *tiles[1:]]
+    tokens = encoded(reader, embedded_host, mixed)
+    # nor must a tile of which no token is left
+    kept = tokens.tile_index != mixed.index(tiles[2])
+    tokens = TokenSet(
+        tokens.features[kept], tokens.tiles, tokens.tile_index[kept], tokens.boxes_scene[kept]
+    )
+    each = [tokens.select(tokens.tile_index == i) for i in range(len(mixed))]
+    apart = [pair for one in each for pair in named.site_probabilities("airport", [one])]
+    assert [tile for tile, _ in apart] == [tiles[0], tiles[1], *tiles[3:]]
+    calls = []
+    monkeypatch.setattr(
+        token_pair, "shown_alone", lambda *args: calls.append(args) or shown_alone(*args)
+    )
+    together = named.site_probabilities("airport", [tokens])
+    assert [tile for tile, _ in together] == [tile for tile, _ in apart]
+    assert [likely for _, likely in together] == pytest.approx(
+        [likely for _, likely in apart], rel=1e-4
+    )
+    assert len(calls) == 1
 
 
 def test_native_tiles_alone_tell_nothing(reader, embedded_host):

@@ -94,15 +94,10 @@ class ShownNames:
             site: As `sites_in` and `site_called` give it.
             tokens: Of tiles of the scene; a tile is there as often as sets hold tokens of it.
         """
-        pictures = [
-            (tile, each.select(each.tile_index == number))
-            for each in tokens
-            for number, tile in enumerate(each.tiles)
-            if tile.level > 0
-        ]
-        shown = [(tile, picture) for tile, picture in pictures if len(picture)]
-        likely = self._of_pictures([picture for _, picture in shown], site)
-        return [(tile, each) for (tile, _), each in zip(shown, likely, strict=True)]
+        # all tiles of a set at once: a question looks at dozens, and each would be placed alone
+        shown = [coarse for each in tokens if len(coarse := each.select(each.levels > 0))]
+        tiles = [tile for coarse in shown for tile in coarse.tiles]
+        return list(zip(tiles, self._of_pictures(shown, site), strict=True))
 
     def thing_probabilities(self, noun: str, pictures: Sequence[TokenSet]) -> list[float | None]:
         """How likely each picture shows a thing; None where that cannot be told.
@@ -125,7 +120,7 @@ class ShownNames:
         return [next(likely) if can else None for can in can_tell]
 
     def _of_pictures(self, pictures: Sequence[TokenSet], text: str) -> list[float]:
-        """How likely a text is true of each picture, in their order; the text is embedded once."""
+        """How likely a text is true of each tile of them, in order; the text is embedded once."""
         if not pictures:
             return []
         likely: list[float] = self._pair.probabilities(pictures, self._pyramid, text).tolist()
