@@ -34,10 +34,11 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=[EMBEDDED])
     parser.add_argument("--samples", type=int, default=24, help="Of each kind of lesson.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--world", type=int, default=1, help="Version of the synthetic world.")
     options = parser.parse_args()
     students = [load(name) for name in options.models]
     right: dict[str, list[list[bool]]] = defaultdict(list)
-    turns = further_config("", students[0].shape).phases[0].turns
+    turns = further_config("", students[0].shape, worlds=(options.world,)).phases[0].turns
     for number, plan in enumerate(dict.fromkeys(turn.plan for turn in turns)):
         count = options.samples * (4 if plan.lone_pad else 1)
         measure(students, plan, count, _SEED + 100 * options.seed + number, right)

@@ -62,12 +62,12 @@ def test_a_config_comes_back_from_its_json(config):
 
 
 def test_a_config_names_its_world_and_survives_json():
-    for world in (1, 2):
-        config = default_config(0.01, world=world)
-        assert config.world == world
-        assert {t.plan.world for phase in config.phases for t in phase.turns} == {world}
+    for worlds in ((1,), (2,), (1, 2)):
+        config = default_config(0.01, worlds=worlds)
+        assert config.worlds == worlds
+        assert all({t.plan.world for t in phase.turns} == set(worlds) for phase in config.phases)
         assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
-    assert default_config(0.01) == default_config(0.01, world=1)
+    assert default_config(0.01) == default_config(0.01, worlds=(1,))
 
 
 def test_a_config_of_before_there_were_two_worlds_is_of_the_first():

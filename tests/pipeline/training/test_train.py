@@ -104,8 +104,16 @@ def test_a_run_that_is_complete_does_nothing_more(run):
     assert all(torch.equal(value, before[name]) for name, value in weights(run).items())
 
 
+_SECOND_WORLD = replace(TURN, plan=replace(PLAN, world=2))
+
+
 @pytest.mark.parametrize(
-    "other", [replace(CONFIG, seed=5), replace(CONFIG, shape=replace(TINY, focus_layer=2))]
+    "other",
+    [
+        replace(CONFIG, seed=5),
+        replace(CONFIG, shape=replace(TINY, focus_layer=2)),
+        replace(CONFIG, phases=(Phase(4, (TURN, _SECOND_WORLD)),)),
+    ],
 )
 def test_a_folder_of_another_run_is_refused(run, other):
     with pytest.raises(DataError, match="name another folder"):

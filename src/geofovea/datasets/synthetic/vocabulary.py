@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
+from itertools import combinations
 
 __all__ = [
     "CATEGORIES",
     "COLORS",
     "DIRECTIONS",
+    "DOMAINS",
     "FILLER_SITES",
     "LAWNS",
     "ROOFS",
@@ -36,9 +39,18 @@ VERSIONS = (1, 2)
 """Ways in which the world looks: a chessboard of terrains, and land as on the Earth."""
 
 
-def domain_of(version: int) -> str:
-    """What a model has learned that was trained on a version of the world."""
-    return "synthetic" if version == 1 else f"synthetic {version}"
+def domain_of(versions: Collection[int]) -> str:
+    """What a model has learned that was trained on some versions of the world."""
+    only_first = set(versions) == {1}
+    return "synthetic" if only_first else "synthetic " + " and ".join(map(str, sorted(versions)))
+
+
+DOMAINS: Mapping[str, tuple[int, ...]] = {
+    domain_of(versions): versions
+    for count in range(1, len(VERSIONS) + 1)
+    for versions in combinations(VERSIONS, count)
+}
+"""What a model can have learned of the synthetic world, and which versions that are."""
 
 
 def version_of(description: str) -> int | None:
@@ -56,11 +68,11 @@ def is_in_domain(domain: str, description: str) -> bool:
     """Whether what has learned a domain knows scenes with such a description.
 
     Args:
-        domain: ``"general"``, or what `domain_of` gives.
+        domain: ``"general"``, or one of `DOMAINS`.
         description: Of a scene.
     """
     version = version_of(description)
-    return domain == "general" or (version is not None and domain == domain_of(version))
+    return domain == "general" or version in DOMAINS.get(domain, ())
 
 
 CATEGORIES = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.synthetic.vocabulary import VERSIONS, domain_of
+from geofovea.datasets.synthetic.vocabulary import DOMAINS
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.file_digests import checkpoint_digest
@@ -61,7 +61,7 @@ class HostSettings:
             the last layer of that choice here.
         focus: Which rows of attention are the focus, and how; goes before `focus_layer`.
         calibration: How that was measured; None where somebody chose it, or nobody did.
-        domain: ``"general"``, or what `domain_of` gives for a version of the synthetic world.
+        domain: ``"general"``, or a name in `DOMAINS` for the worlds that it knows.
         image_mean: Of the red, green and blue that the vision tower expects.
         image_std: Likewise.
         tiles: Default budget of tiles.
@@ -116,7 +116,7 @@ class HostSettings:
             "focus_layer": self.focus_layer is None or _is_whole(self.focus_layer, 0),
             "focus": self.focus is None or isinstance(self.focus, AttentionMode),
             "calibration": self.calibration is None or self.focus is not None,
-            "domain": self.domain in ("general", *map(domain_of, VERSIONS)),
+            "domain": self.domain == "general" or self.domain in DOMAINS,
             "image_mean": _are_three_numbers(self.image_mean),
             "image_std": _are_three_numbers(self.image_std) and min(self.image_std) > 0,
             "tiles": _is_whole(self.tiles, 1),

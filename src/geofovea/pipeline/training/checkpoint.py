@@ -228,9 +228,16 @@ def resume(
                 "name another folder, or remove that one"
             )
     try:
+        began = config_from_json(recipe).worlds
+        if began != config.worlds:
+            those, these = (" and ".join(map(str, each)) for each in (began, config.worlds))
+            raise DataError(
+                f"{folder} holds a run with world {those}, not {these}: name another folder, "
+                "or remove that one"
+            )
         _load_weights(student, tensors)
         for which, optimizer in enumerate(optimizers):
             load_moments(optimizer, f"optimizer.{which}", tensors)
         return int(tensors[_STEP])
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise damaged_run(folder, PROGRESS_FILE, error) from error

@@ -94,10 +94,10 @@ class TrainingConfig:
         return sum(phase.steps for phase in self.phases)
 
     @property
-    def world(self) -> int:
-        """Version of the synthetic world that the last phase shows; 1 if there is none."""
+    def worlds(self) -> tuple[int, ...]:
+        """Versions of the synthetic world that the last phase shows; 1 if there is none."""
         turns = [turn for phase in self.phases[-1:] for turn in phase.turns]
-        return max((turn.plan.world for turn in turns), default=1)
+        return tuple(sorted({turn.plan.world for turn in turns})) or (1,)
 
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to; steps beyond the end belong to the last."""
@@ -139,11 +139,11 @@ def cosine_pace(step: int, warmup: int, steps: int) -> float:
 
 
 def default_config(
-    scale: float = 1.0, seed: int = 0, batch: int = 4, world: int = 1
+    scale: float = 1.0, seed: int = 0, batch: int = 4, worlds: tuple[int, ...] = (1,)
 ) -> TrainingConfig:
     """The config, its steps multiplied by ``scale``, with samples of ``batch`` scenes a step.
 
-    All samples show worlds of version ``world``.
+    All samples show worlds of the versions ``worlds``, which take turns.
 
     First tiles crowded with things, so that things get their names. Then three kinds of steps in
     turn: tiles that are all pad, with many questions, for what the words of a question have to do
@@ -155,17 +155,16 @@ def default_config(
     alone, among many other tokens, the model attends to any thing instead of the kind that it is
     asked for, for 8,000 steps.
     """
-    turns = _Turns.of(batch, world)
+    each = [_Turns.of(batch, world) for world in worlds]
+    crowds = tuple(turns.crowds for turns in each)
+    wide = tuple(turn for turns in each for turn in (turns.pads, turns.maps, turns.far))
+    whole = tuple(turn for turns in each for turn in (*turns.all, turns.near))
     return TrainingConfig(
         seed=seed,
         phases=(
-            Phase(max(1, round(4000 * scale)), (turns.crowds,)),
-            Phase(max(1, round(8000 * scale)), (turns.pads, turns.maps, turns.far)),
-            Phase(
-                max(1, round(8000 * scale)),
-                (*turns.all, turns.near),
-                vision_frozen=True,
-            ),
+            Phase(max(1, round(4000 * scale)), crowds),
+            Phase(max(1, round(8000 * scale)), wide),
+            Phase(max(1, round(8000 * scale)), whole, vision_frozen=True),
         ),
     )
 
@@ -176,7 +175,7 @@ def further_config(
     scale: float = 1.0,
     seed: int = 0,
     batch: int = 4,
-    world: int = 1,
+    worlds: tuple[int, ...] = (1,),
 ) -> TrainingConfig:
     """The config of a model that was trained before: all lessons in turn, at a fifth of the rates.
 
@@ -189,10 +188,10 @@ def further_config(
         scale: Multiplies the steps.
         seed: Of the samples.
         batch: Scenes a step.
-        world: Version of the synthetic world that it learns.
+        worlds: Versions of the synthetic world that it learns; they take turns.
     """
-    turns = _Turns.of(batch, world)
-    order = (*turns.all, turns.pads)
+    each = [_Turns.of(batch, world) for world in worlds]
+    order = tuple(turn for turns in each for turn in (*turns.all, turns.pads))
     phases = (
         Phase(max(1, round(4000 * scale)), order, vision_frozen=True),
         Phase(max(1, round(2000 * scale)), order),

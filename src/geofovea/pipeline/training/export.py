@@ -62,11 +62,11 @@ def export_model(run: Path, folder: Path, keep: float = 0.0) -> None:
                 f"keep={keep} needs a model to keep something of, and {run} started from nothing"
             )
         average_with_start(student, folder_of(config.start), keep)
-    write_model(student, folder, config.world)
+    write_model(student, folder, config.worlds)
 
 
-def write_model(student: Student, folder: Path, world: int = 1) -> None:
-    """Write a student, which has learned a version of the synthetic world, as a model folder.
+def write_model(student: Student, folder: Path, worlds: tuple[int, ...] = (1,)) -> None:
+    """Write a student, which has learned versions of the synthetic world, as a model folder.
 
     Weights are stored as float16 safetensors; they were trained in mixed precision.
 
@@ -80,7 +80,7 @@ def write_model(student: Student, folder: Path, world: int = 1) -> None:
         build_tokenizer().save_pretrained(folder)
     position = {"weight": student.scene_position.weight.detach().half().contiguous()}
     write_tensors(folder / SCENE_POSITION_FILE, position)
-    write_text(folder / SETTINGS_FILE, json.dumps(_settings(student, world), indent=1))
+    write_text(folder / SETTINGS_FILE, json.dumps(_settings(student, worlds), indent=1))
 
 
 def _name_as_published(path: Path) -> None:
@@ -97,13 +97,13 @@ def _name_as_published(path: Path) -> None:
     write_tensors(path, weights, {"format": "pt"})
 
 
-def _settings(student: Student, world: int) -> dict[str, Any]:
+def _settings(student: Student, worlds: tuple[int, ...]) -> dict[str, Any]:
     return {
         "template": "{image}{question}",
         "instruction": "",
         "pool": student.shape.pool,
         "focus_layer": student.shape.focus_layer,
-        "domain": domain_of(world),
+        "domain": domain_of(worlds),
         "image_mean": IMAGE_MEAN,
         "image_std": IMAGE_STD,
         "tiles": _DEFAULT_TILES,

@@ -112,7 +112,7 @@ def write_card(run: Path, path: Path, config: TrainingConfig, keep: float = 0.0)
             questions=questions,
             hours=hours,
             hardware=_hardware(),
-            world=f" of version {config.world}" if config.world > 1 else "",
+            world=_worlds_in_words(config.worlds),
             rows=rows,
             average=_AVERAGE.format(keep=keep, rest=1 - keep, start=config.start) if keep else "",
             overall=last["held_out"]["overall"],
@@ -124,7 +124,15 @@ def _options(config: TrainingConfig, keep: float) -> str:
     """What stands in the command of a run beside its folder."""
     start = f"--from {config.start} " if config.start else ""
     share = f"--keep {keep:g} " if keep else ""
-    return start + share + (f"--world {config.world} " if config.world > 1 else "")
+    chosen = config.worlds if config.worlds != (1,) else ()
+    return start + share + "".join(f"--world {world} " for world in chosen)
+
+
+def _worlds_in_words(worlds: tuple[int, ...]) -> str:
+    """Which versions of the synthetic world a run showed, if not the first one alone."""
+    if worlds == (1,):
+        return ""
+    return f" of version{'s' * (len(worlds) > 1)} {' and '.join(map(str, worlds))}"
 
 
 def _hardware() -> str:

@@ -11,7 +11,13 @@ from geofovea.datasets.synthetic.dates import changes_between, make_dated_world
 from geofovea.datasets.synthetic.earth.making import make_earth
 from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.scene_files import write_scene
-from geofovea.datasets.synthetic.vocabulary import domain_of, version_of
+from geofovea.datasets.synthetic.vocabulary import (
+    DOMAINS,
+    SYNTHETIC_MARK,
+    domain_of,
+    is_in_domain,
+    version_of,
+)
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
 from geofovea.tiling import TileReader, open_scene, plan_radiometry
@@ -72,8 +78,14 @@ def test_versions_are_read_from_descriptions(description, version):
     assert version_of(description) == version
 
 
-def test_what_a_model_has_learned_is_named_by_version():
-    assert [domain_of(version) for version in (1, 2)] == ["synthetic", "synthetic 2"]
+def test_a_model_knows_scenes_of_the_versions_that_its_domain_names():
+    named = {"synthetic": (1,), "synthetic 2": (2,), "synthetic 1 and 2": (1, 2)}
+    assert named == DOMAINS
+    for name, versions in named.items():
+        assert domain_of(versions) == name
+        known = [is_in_domain(name, f"{SYNTHETIC_MARK}, version {v}, seed 3") for v in (1, 2, 3)]
+        assert known == [version in versions for version in (1, 2, 3)]
+        assert not is_in_domain(name, "a harbor")
 
 
 def test_a_world_without_near_infrared_is_refused_before_a_file_is_begun(tmp_path):

@@ -21,6 +21,7 @@ __all__ = ["train"]
     examples=[
         "geofovea train --output runs/model --minutes 60",
         "geofovea train --from embedded --output runs/further --keep 0.35",
+        "geofovea train --from embedded --output runs/both --world 1 --world 2",
         "geofovea train --with m3 --output runs/m3",
     ],
 )
@@ -57,8 +58,11 @@ __all__ = ["train"]
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of weights and data.")
 @click.option(
     "--world",
+    "worlds",
+    multiple=True,
     type=click.IntRange(1, 2),
-    help="Version of the synthetic world that it learns; 1 by default, and 2 for the part bands.",
+    help="Version of the synthetic world that it learns; 1 by default, and 2 for the part bands. "
+    "Give it twice, and both take turns.",
 )
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option(
@@ -86,7 +90,7 @@ def train(
     scale: float,
     batch: int,
     seed: int,
-    world: int | None,
+    worlds: tuple[int, ...],
     device: str,
     workers: int,
     minutes: float | None,
@@ -106,12 +110,14 @@ def train(
     if part is not None:
         _check_for_part(device, workers)
         check_absent(("compiled",), "is for the model itself; --with compiles nothing")
-        _train_part(part, output, start, scale, batch, seed, world, minutes, lessons)
+        if len(worlds) > 1:
+            raise click.UsageError("--with learns one version of the world: give --world once")
+        _train_part(part, output, start, scale, batch, seed, worlds, minutes, lessons)
         return
     if lessons is not None:
         raise click.UsageError("--lessons is for parts; add --with, or leave it out")
     _train_model(
-        output, start, keep, scale, batch, seed, world or 1, device, workers, minutes, compiled
+        output, start, keep, scale, batch, seed, worlds, device, workers, minutes, compiled
     )
 
 
@@ -122,7 +128,7 @@ def _train_model(
     scale: float,
     batch: int,
     seed: int,
-    world: int,
+    worlds: tuple[int, ...],
     device: str,
     workers: int,
     minutes: float | None,
@@ -137,11 +143,12 @@ def _train_model(
     from geofovea.pipeline.training.report import draw_curve, write_card
     from geofovea.pipeline.training.starting import folder_of, shape_of
 
+    worlds = tuple(sorted(set(worlds))) or (1,)
     if start is None:
-        config = default_config(scale, seed, batch, world)
+        config = default_config(scale, seed, batch, worlds)
     else:
         shape = shape_of(folder_of(start))
-        config = further_config(start, shape, scale, seed, batch, world)
+        config = further_config(start, shape, scale, seed, batch, worlds)
     records = training.train(
         config,
         output,
@@ -178,7 +185,7 @@ def _train_part(
     scale: float,
     batch: int,
     seed: int,
-    world: int | None,
+    worlds: tuple[int, ...],
     minutes: float | None,
     lessons: Path | None,
 ) -> None:
@@ -197,7 +204,7 @@ def _train_part(
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
     recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
-    recipe = recipe if world is None else replace(recipe, world=world)
+    recipe = replace(recipe, world=worlds[0]) if worlds else recipe
     name = start or EMBEDDED
     host, folder = with_decoder_access(load_host(name)), folder_of(name)
     stop_after = math.inf if minutes is None else 60 * minutes
