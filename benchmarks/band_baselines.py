@@ -14,14 +14,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from geofovea.pipeline.hosts.load import EMBEDDED, load_host
+from geofovea.pipeline.hosts.load import EMBEDDED, folder_of, load_host
 from geofovea.pipeline.hosts.region_focus import with_decoder_access
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.recipe import default_recipe
 from geofovea.pipeline.training.parts.train_part import part_log, train_part
-from geofovea.pipeline.training.starting import folder_of
 
 FOURTH = {"nir": "near infrared", "ndvi": "NDVI", "nothing": "nothing"}
 MEASURED = {

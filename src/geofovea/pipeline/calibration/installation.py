@@ -11,7 +11,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.calibration.calibrate import Calibration
 from geofovea.pipeline.hosts.checkpoint import companion, read_json, weight_files
 from geofovea.pipeline.hosts.file_digests import checkpoint_digest
-from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
+from geofovea.pipeline.hosts.load import EMBEDDED, folder_of
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.system.files import make_folder, write_text
@@ -29,7 +29,7 @@ def digest_of(name: str) -> str:
     Raises:
         ModelError: If it has no weights in safetensors.
     """
-    source = str(embedded_model_path()) if name == EMBEDDED else name
+    source = str(folder_of(name))
     config = companion(source, "config.json")
     files = weight_files(source, read_json(config)) if config else []
     if not files:

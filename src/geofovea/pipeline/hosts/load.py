@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["EMBEDDED", "embedded_model_path", "load_host", "model_digest"]
+__all__ = ["EMBEDDED", "embedded_model_path", "folder_of", "load_host", "model_digest"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -221,9 +221,14 @@ def embedded_model_path() -> Path:
     return Path(__file__).parents[1] / "embedded_model"
 
 
+def folder_of(name: str) -> Path:
+    """The folder that the name of a local model means: that in the package, or the path itself."""
+    return embedded_model_path() if name == EMBEDDED else Path(name)
+
+
 def model_digest(name: str | None) -> str:
     """The `folder_digest` of a model by its name; empty for a hub id, an endpoint or None."""
     if name is None:
         return ""
-    folder = embedded_model_path() if name == EMBEDDED else Path(name)
+    folder = folder_of(name)
     return folder_digest(folder) if is_folder(folder) else ""

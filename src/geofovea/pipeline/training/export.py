@@ -14,6 +14,7 @@ from geofovea.datasets.synthetic.vocabulary import SITES, domain_of
 from geofovea.datasets.synthetic.wordings import FORMS, VERIFY
 from geofovea.errors import ConfigurationError
 from geofovea.pipeline.hosts.checkpoint import quiet_transformers
+from geofovea.pipeline.hosts.load import folder_of
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.system.files import make_folder, write_text
@@ -21,7 +22,6 @@ from geofovea.pipeline.system.tensor_files import full_disk_told, write_tensors
 from geofovea.pipeline.training.averaging import average_with_start, checked_share
 from geofovea.pipeline.training.checkpoint import load_student
 from geofovea.pipeline.training.embedded_model import build_tokenizer
-from geofovea.pipeline.training.starting import folder_of
 from geofovea.pipeline.training.student import IMAGE_MEAN, IMAGE_STD, Student
 
 __all__ = ["export_model", "write_model"]

@@ -15,20 +15,14 @@ from transformers.utils import CONFIG_NAME
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import quiet_transformers
-from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
 from geofovea.pipeline.training.student import Student
 
-__all__ = ["folder_of", "known_words", "shape_of", "start_from"]
+__all__ = ["known_words", "shape_of", "start_from"]
 
 _WORD_TABLE = "model.language_model.embed_tokens.weight"
-
-
-def folder_of(name: str) -> Path:
-    """The folder of a model: the one that is named, or that of the shipped ``embedded`` model."""
-    return embedded_model_path() if name == EMBEDDED else Path(name)
 
 
 def shape_of(folder: Path) -> ModelShape:

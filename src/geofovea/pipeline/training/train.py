@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from geofovea.pipeline.hosts.load import folder_of
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import (
     SAVE_EVERY_SECONDS,
@@ -32,7 +33,7 @@ from geofovea.pipeline.training.lessons.spec import LESSON_KINDS
 from geofovea.pipeline.training.losses import Losses, check_finite
 from geofovea.pipeline.training.run_log import RunLog, training_log
 from geofovea.pipeline.training.samples import training_samples
-from geofovea.pipeline.training.starting import folder_of, start_from
+from geofovea.pipeline.training.starting import start_from
 from geofovea.pipeline.training.student import Student
 
 __all__ = ["train"]

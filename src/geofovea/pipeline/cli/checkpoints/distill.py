@@ -115,7 +115,7 @@ def distill(
     layer_numbers = comma_separated(layers, int, what="layers", example="0,2") if layers else ()
     import torch
 
-    from geofovea.pipeline.hosts.load import load_host
+    from geofovea.pipeline.hosts.load import folder_of, load_host
     from geofovea.pipeline.system.progress import progress_bar
     from geofovea.pipeline.training import distill as distillation
     from geofovea.pipeline.training.focus_samples import FocusSamples, RecordSamples, WorldSamples
@@ -144,14 +144,8 @@ def distill(
     card = distillation.write_module(output, host)
     draw_distillation(output, output / "distillation_curve.png")
     if install:
-        distillation.install_focus(output, _folder_of(model), host)
+        distillation.install_focus(output, folder_of(model), host)
     _report(output, card.cost, record=_last_measurement(output), as_json=as_json)
-
-
-def _folder_of(model: str) -> Path:
-    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
-
-    return embedded_model_path() if model == EMBEDDED else Path(model)
 
 
 def _last_measurement(run: Path) -> dict[str, Any]:

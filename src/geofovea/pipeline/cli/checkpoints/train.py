@@ -137,11 +137,12 @@ def _train_model(
     """Train the model itself, print each record, and write it with its card and its curve."""
     import math
 
+    from geofovea.pipeline.hosts.load import folder_of
     from geofovea.pipeline.training import train as training
     from geofovea.pipeline.training.curriculum import default_config, further_config
     from geofovea.pipeline.training.export import export_model
     from geofovea.pipeline.training.report import draw_curve, write_card
-    from geofovea.pipeline.training.starting import folder_of, shape_of
+    from geofovea.pipeline.training.starting import shape_of
 
     worlds = tuple(sorted(set(worlds))) or (1,)
     if start is None:
@@ -193,13 +194,12 @@ def _train_part(
     import math
     from dataclasses import replace
 
-    from geofovea.pipeline.hosts.load import EMBEDDED, load_host
+    from geofovea.pipeline.hosts.load import EMBEDDED, folder_of, load_host
     from geofovea.pipeline.hosts.region_focus import with_decoder_access
     from geofovea.pipeline.training.parts.frozen_model import FrozenModel
     from geofovea.pipeline.training.parts.recipe import default_recipe
     from geofovea.pipeline.training.parts.train_part import has_state, train_part
     from geofovea.pipeline.training.parts.written_part import write_part
-    from geofovea.pipeline.training.starting import folder_of
 
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))

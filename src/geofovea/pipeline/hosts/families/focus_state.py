@@ -6,7 +6,7 @@ from pathlib import Path
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import read_json, weight_files
-from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
+from geofovea.pipeline.hosts.load import folder_of
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings, with_calibration
 from geofovea.tiling.machine.paths import is_folder
 
@@ -40,10 +40,8 @@ def focus_state(name: str) -> str:
 
 def _folder_here(name: str) -> Path:
     """The folder that holds the files of a model."""
-    if name == EMBEDDED:
-        return embedded_model_path()
-    if is_folder(Path(name)):
-        return Path(name)
+    if is_folder(folder_of(name)):
+        return folder_of(name)
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
