@@ -16,13 +16,13 @@ from math import comb
 
 import torch
 
-from geofovea.pipeline.hosts.load import EMBEDDED
+from geofovea.pipeline.hosts.load import EMBEDDED, folder_of
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.pipeline.training.curriculum import further_config
 from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.pipeline.training.lessons.spec import LESSON_KINDS, SampleSpec
 from geofovea.pipeline.training.samples import training_samples
-from geofovea.pipeline.training.starting import folder_of, shape_of, start_from
+from geofovea.pipeline.training.starting import shape_of, start_from
 from geofovea.pipeline.training.student import Student
 
 _SEED = 2 * 10**9
