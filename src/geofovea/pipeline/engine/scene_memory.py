@@ -184,12 +184,15 @@ class MemoryCalls(DirectCalls):
         super().__init__(tiles.host, tiles)
         self._memory = memory
         self._usage = QuestionUsage()
+        self._has_begun = False
         self._use = MemoryUse()
         self._queries: dict[str, WordQueries] = {}
 
     def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
-        """See ``EngineCalls``."""
-        self._usage = usage
+        """See ``EngineCalls``; what the memory gives is counted by the first usage."""
+        # a part of a question that counts for itself comes later, and is over before the answer
+        if not self._has_begun:
+            self._usage, self._has_begun = usage, True
         return super().tokens(tiles, usage)
 
     def scores(
