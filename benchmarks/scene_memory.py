@@ -5,7 +5,8 @@
 Worlds that no training used are drawn. The questions about a scene are asked without a memory, in
 one session; then from memories that store and read in several ways: once from an empty one, which
 the questions fill, and once from one on disk that holds all tiles of all levels. What is printed:
-accuracy with its interval over scenes; the share of answers that are those without a memory; CPU
+accuracy with its interval over scenes; how much it differs from that without a memory, with the
+interval of the difference; the share of answers that are those without a memory; CPU
 seconds of a further question beside one without a memory, from a memory that fills and from a full
 one; how much less CPU all questions of a scene take from a full memory, opening included, than each
 in a session of its own; bits a value with all that is stored beside them; megabytes a gigapixel.
@@ -24,12 +25,13 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.datasets.synthetic.questions import Question, ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.pipeline.engine.memory_fill import fill_memory, tiles_of_levels
 from geofovea.pipeline.engine.memory_options import MemoryOptions
-from geofovea.pipeline.evaluation.metrics import accuracy_text
+from geofovea.pipeline.evaluation.metrics import accuracy_text, difference_interval
 from geofovea.pipeline.focus.token_pair import token_pair_beside
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.load import load_host
@@ -252,6 +254,7 @@ def report(ways: dict[str, Way], apart: float) -> str:
     titles = (
         "--kv",
         "accuracy",
+        "difference",
         "same",
         "CPU, filling",
         "CPU, full",
@@ -263,8 +266,9 @@ def report(ways: dict[str, Way], apart: float) -> str:
 
 
 def _row(name: str, replies: Sequence[Reply], stock: Sequence[Reply], rest: list[str]) -> list[str]:
-    same = same_share(replies, stock)
-    return [name, accuracy_text(replies), f"{same:.3f}", *rest]
+    same, (more, *interval) = same_share(replies, stock), difference_interval(replies, stock)
+    difference = "-" if replies is stock else f"{more:+.3f} {interval_text(*interval, '+.3f')}"
+    return [name, accuracy_text(replies), difference, f"{same:.3f}", *rest]
 
 
 def main() -> None:

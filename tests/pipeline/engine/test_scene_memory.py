@@ -9,7 +9,11 @@ from click.testing import CliRunner
 import geofovea as gf
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.scene_memory import MemoryCalls
+from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.regionfocus.focus import AttentionFocus
+from geofovea.regionfocus.tokens import TokenSet
 
 QUESTION = "What is the color of the plane at the airport?"
 OTHER = "Is there a harbor?"
@@ -68,6 +72,20 @@ def test_an_answer_out_of_a_memory_is_that_of_a_fresh_memory(make_session):
     assert answer.text == fresh.text
     assert answer.confidence == pytest.approx(fresh.confidence, abs=1e-5)
     assert [look.tiles for look in answer.looks] == [look.tiles for look in fresh.looks]
+
+
+def test_a_window_off_the_grid_is_read_as_without_a_memory_and_is_not_kept(make_session):
+    session = make_session(memory=ROOMY)
+    host, pyramid, usage = session.host, session.pyramid, QuestionUsage()
+    coarse = session.tokens([pyramid.overview])
+    window = session.tiles.around((pyramid.width * 0.4, pyramid.height * 0.6), usage)
+    shown = TokenSet.concat([coarse, window]).in_reading_order()
+    answer = MemoryCalls(session.tiles, session.memory).generate(
+        Prompt(QUESTION, shown, is_off_grid=True)
+    )
+    assert answer == host.generate(QUESTION, shown)
+    assert answer.is_from_memory is False
+    assert (session.memory.nbytes, session.memory.tokens) == (0, 0)
 
 
 def test_a_small_memory_forgets_and_still_answers(make_session):

@@ -16,6 +16,7 @@ from geofovea.pipeline.hosts.families.llava import LlavaFamily
 from geofovea.pipeline.hosts.families.qwen_vl import Qwen25VLFamily
 from geofovea.pipeline.hosts.flops import DecoderPass, count_flops, published_tera
 from geofovea.pipeline.hosts.shapes import DecoderShape, EncoderShape, HostShape
+from geofovea.pipeline.hosts.usage import MemoryUse
 from geofovea.regionfocus.budget import Budget
 
 QWEN2_7B = DecoderShape(28, 3584, 28, 4, 128, 18944, 152_064)
@@ -70,6 +71,18 @@ def test_the_full_count_of_a_7b_host(tiles, scored, tokens, encode, prefill):
     assert found.prefill == pytest.approx(prefill, rel=0.01)
     assert found.decode == 0
     assert found.total == pytest.approx(found.encode + found.focus + found.prefill)
+
+
+def test_a_run_that_took_nothing_from_a_memory_counts_whole_beside_one_that_did():
+    def prefill(*runs, memory):
+        shape = HostShape(CLIP_L, QWEN2_7B, 4)
+        return count_flops(shape, tiles_encoded=0, scored=[], runs=runs, memory=memory).full.prefill
+
+    whole, behind = DecoderPass(208, 64, 1), DecoderPass(524, 64, 1, is_from_memory=True)
+    alone = prefill(behind, memory=MemoryUse())
+    assert alone < prefill(whole, memory=None)
+    both = prefill(whole, behind, memory=MemoryUse())
+    assert both == pytest.approx(prefill(whole, memory=None) + alone)
 
 
 def test_the_full_count_is_what_torch_counts():

@@ -1,6 +1,7 @@
 """A second look at an answer in doubt: the surer of two answers counts, within the same budget."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import shapely
@@ -82,14 +83,62 @@ def test_one_look_is_all_where_the_options_or_the_budget_say_so(
     assert not windows
 
 
-def test_an_answer_from_a_memory_and_a_sure_one_take_one_look(
+def test_a_sure_answer_takes_one_look(session, question, windows, monkeypatch):
+    monkeypatch.setattr(doubt, "SURE", 0.0)
+    session.ask(question)
+    assert not windows
+
+
+def test_a_second_look_beside_a_memory_counts_and_leaves_what_it_holds_as_it_is(
+    embedded_host, scene_path, question, windows, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("GEOFOVEA_CACHE_DIR", str(tmp_path))
+
+    def session():
+        scene, memory = gf.open_scene(scene_path), MemoryOptions()
+        return gf.SceneSession(scene, embedded_host, cache_tokens=True, memory=memory)
+
+    def kept():
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    monkeypatch.setattr(doubt, "SURE", 0.0)
+    first = session()
+    first.ask(question)
+    one_look, held, on_disk = first.ask(question), first.memory.nbytes, kept()
+    assert held > 0
+    assert len(on_disk) > 0
+    assert not windows
+    monkeypatch.setattr(doubt, "SURE", 1.1)
+    full = session()
+    again = full.ask(question)
+    (window,) = windows
+    assert full.memory.nbytes == held
+    assert kept() == on_disk
+    assert again.cost.memory.tiles_stored == 0
+    assert again.cost.memory.entries_read == one_look.cost.memory.entries_read
+    assert again.cost.tiles_encoded == one_look.cost.tiles_encoded + 1
+    assert again.cost.tokens_total == one_look.cost.tokens_total + len(window)
+    more = again.cost.tokens_llm - one_look.cost.tokens_llm
+    assert len(window) < more <= embedded_host.default_budget.tokens - one_look.cost.tokens_llm
+    # all tokens of the second look run through the decoder, those of the first are stored
+    extra = again.cost.flops.full.prefill - one_look.cost.flops.full.prefill
+    assert extra > embedded_host.shape.decoder.prefill(more) / 1e12
+    filling = gf.SceneSession(gf.open_scene(scene_path), embedded_host, memory=MemoryOptions())
+    assert filling.ask(question).text == again.text
+
+
+def test_a_warning_tells_where_a_memory_and_a_window_disagree(
     embedded_host, scene_path, question, windows, monkeypatch
 ):
-    scene = gf.open_scene(scene_path)
-    gf.SceneSession(scene, embedded_host, memory=MemoryOptions()).ask(question)
-    monkeypatch.setattr(doubt, "SURE", 0.0)
-    gf.SceneSession(scene, embedded_host).ask(question)
-    assert not windows
+    stock = embedded_host.generate
+    other = lambda *args, **kwargs: replace(stock(*args, **kwargs), text="mauve")  # noqa: E731
+    # a memory answers by itself: the model answers the second look alone
+    monkeypatch.setattr(embedded_host, "generate", other)
+    memory = MemoryOptions()
+    answer = gf.SceneSession(gf.open_scene(scene_path), embedded_host, memory=memory).ask(question)
+    assert len(windows) == 1
+    (told,) = [warning for warning in answer.warnings if "two looks disagree" in warning]
+    assert "'mauve'" in told
 
 
 def test_a_window_shows_nothing_outside_of_the_region(session, question, windows):

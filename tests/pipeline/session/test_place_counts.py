@@ -63,6 +63,18 @@ def test_the_model_reads_the_number_where_the_options_or_the_budget_leave_it_to_
         assert answer.cost.tokens_llm <= options["budget"].tokens
 
 
+def test_a_number_that_is_read_after_a_count_is_counted_as_read_from_the_memory(
+    embedded_host, scene_path, question
+):
+    scene, memory = gf.open_scene(scene_path), gf.MemoryOptions()
+    session = gf.SceneSession(scene, embedded_host, memory=memory)
+    answer = session.ask(question.text)
+    assert is_counted(answer)
+    looked = sum(len(look.token_scores) for look in answer.looks)
+    # each look is read to be scored; the count may score tiles again
+    assert answer.cost.memory.entries_read >= looked + answer.cost.reductions[-1].tokens_out
+
+
 @pytest.mark.parametrize(
     ("read", "number", "has_note"), [("5", "5", True), ("2", "3", False), ("unclear", "3", False)]
 )

@@ -50,13 +50,20 @@ class MeteredGenerator:
     is_whole: Callable[[TokenSet], bool] = bool
     tokens_beside: int = 0
 
-    def generate(self, question: str, tokens: TokenSet | DatedTokens | None) -> Generation:
-        """See ``Host.generate``; with choices, the likeliest of them."""
+    def generate(
+        self,
+        question: str,
+        tokens: TokenSet | DatedTokens | None,
+        *,
+        is_off_grid: bool = False,
+    ) -> Generation:
+        """See ``Host.generate``, and ``Prompt``; with choices, the likeliest of them."""
         started = time.perf_counter()
         decoder = self.decoder
         if decoder is not None and (not isinstance(tokens, TokenSet) or self.is_whole(tokens)):
             decoder = None
-        prompt = Prompt(question, tokens, self.choices, self.reduction, self.skip, decoder)
+        how = (self.choices, self.reduction, self.skip, decoder)
+        prompt = Prompt(question, tokens, *how, is_off_grid=is_off_grid)
         generation = self.calls.generate(prompt)
         self.seconds += time.perf_counter() - started
         run = pass_of(generation, 0 if tokens is None else len(tokens))
@@ -77,4 +84,5 @@ def pass_of(generation: Generation, vision_tokens: int) -> DecoderPass:
         generation.tokens_by_layer,
         generation.thought_tokens,
         generation.layer_work,
+        generation.is_from_memory,
     )

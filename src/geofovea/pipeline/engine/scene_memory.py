@@ -184,12 +184,15 @@ class MemoryCalls(DirectCalls):
         super().__init__(tiles.host, tiles)
         self._memory = memory
         self._usage = QuestionUsage()
+        self._has_begun = False
         self._use = MemoryUse()
         self._queries: dict[str, WordQueries] = {}
 
     def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
-        """See ``EngineCalls``."""
-        self._usage = usage
+        """See ``EngineCalls``; what the memory gives is counted by the first usage."""
+        # a part of a question that counts for itself comes later, and is over before the answer
+        if not self._has_begun:
+            self._usage, self._has_begun = usage, True
         return super().tokens(tiles, usage)
 
     def scores(
@@ -216,8 +219,8 @@ class MemoryCalls(DirectCalls):
                 merged before it.
         """
         tokens = prompt.tokens
-        # tokens of several dates come from several scenes
-        if not isinstance(tokens, TokenSet) or not len(tokens):
+        # tokens of several dates come from several scenes, and a window is no tile to be stored
+        if prompt.is_off_grid or not isinstance(tokens, TokenSet) or not len(tokens):
             return super().generate(prompt)
         check_answers_from_memory(prompt.reduction, prompt.skip, prompt.decoder)
         self._check_unmerged(tokens)
@@ -227,7 +230,7 @@ class MemoryCalls(DirectCalls):
         chosen = self._use.entries_chosen if memory.reader is None else entries
         # states were restored while it answered
         self._note(replace(self._use, entries_chosen=chosen, ready_bytes=memory.ready_bytes))
-        return generation
+        return replace(generation, is_from_memory=True)
 
     def _stored(self, looks: Sequence[TokenSet]) -> dict[Tile, StoredTile]:
         stored, made = self._memory.of([t for tokens in looks for t in tokens.tiles], self._usage)

@@ -80,6 +80,7 @@ class DecoderPass:
         thought_tokens: Of what it thought before.
         layer_work: What each layer did in the prefill, where work was skipped inside layers; else
             empty.
+        is_from_memory: Whether the words of its prompt alone ran, behind stored tiles.
     """
 
     vision_tokens: int
@@ -88,6 +89,7 @@ class DecoderPass:
     tokens_by_layer: tuple[int, ...] = ()
     thought_tokens: int = 0
     layer_work: tuple[LayerWork, ...] = ()
+    is_from_memory: bool = False
 
 
 def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> float:
@@ -119,7 +121,7 @@ def count_flops(
         scored: Vision tokens of each look that the host's own attention scored; counted whole, even
             where the host still knew what its first layers made of them.
         runs: Of the decoder; what choices cost beyond one token is not in them.
-        memory: What was taken from a scene memory: words alone ran behind what was stored, and
+        memory: What looks took from a scene memory: words alone ran behind what was stored, and
             tiles that were stored now count as prefill.
     """
     decoder, before = shape.decoder, shape.focus_layer
@@ -141,7 +143,7 @@ def count_flops(
         decode += decoder.logits(further)
         for vision in run.tokens_by_layer or (run.vision_tokens,) * decoder.layers:
             decode += decoder.decode_layer(vision + run.text_tokens, further)
-            if memory is not None:
+            if run.is_from_memory:
                 prefill += decoder.prefill_behind(vision, run.text_tokens, 1)
             elif not run.layer_work:
                 published += published_tera(1, vision, *sizes)

@@ -89,7 +89,8 @@ def answer_in_two_looks(
     around = _nearest(first.reply.tokens, middle, left)
     shown = TokenSet.concat([around, window]).in_reading_order()
     with usage.clock.stage("answer"):
-        again = reducer.generator.generate(plan.question, shown)
+        # also beside a scene memory, which holds no window: the second look sees all tokens at once
+        again = reducer.generator.generate(plan.question, shown, is_off_grid=True)
     generation, notes = _surer(first.reply.generation, again)
     reply = replace(
         first.reply,
@@ -108,7 +109,7 @@ def answer_in_two_looks(
 
 def _may_look_again(plan: AnswerPlan, tiles: TileTokens) -> bool:
     """Whether a question is about one thing at a place, and windows off the grid can be read."""
-    if plan.has_memory or not tiles.holds_windows or plan.budget.tiles < _LEAST_TILES:
+    if not tiles.holds_windows or plan.budget.tiles < _LEAST_TILES:
         return False
     is_one = is_at_place(plan.question) and parse_place_count(plan.question) is None
     return is_one and reads_places_alone(plan, tiles.host)

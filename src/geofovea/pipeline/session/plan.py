@@ -56,7 +56,6 @@ class AnswerPlan:
         warnings: What a careful reader of the answer should know of the plan.
         skip: What vision tokens do inside the layers of the decoder; None what they always do.
         decoder: What answers in place of the model's own; None where that does.
-        has_memory: Whether it is answered out of a scene memory.
     """
 
     request: AskRequest
@@ -70,7 +69,6 @@ class AnswerPlan:
     warnings: tuple[str, ...] = ()
     skip: LayerMethod | None = None
     decoder: Any = None
-    has_memory: bool = False
 
     @property
     def stop(self) -> StopAt:
@@ -148,7 +146,6 @@ def plan_answer(
         warnings,
         skip,
         decoder,
-        has_memory,
     )
 
 

@@ -29,6 +29,7 @@ class Prompt:
         reduction: What drops tokens between the layers of the decoder; None drops none.
         skip: What vision tokens do inside its layers; None what they always do.
         decoder: What answers in place of the model's own decoder; None is that.
+        is_off_grid: Whether tokens of a window are among them that is no tile of the grid.
 
     Raises:
         ModelError: If both are given: what is dropped by the one is counted on by the other.
@@ -40,6 +41,7 @@ class Prompt:
     reduction: DecoderReduction | None = None
     skip: LayerMethod | None = None
     decoder: Any = None
+    is_off_grid: bool = False
 
     def __post_init__(self) -> None:
         if self.reduction is not None and self.skip is not None:

@@ -50,6 +50,7 @@ class Generation:
         text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
         warnings: What a careful reader of the answer should know.
         thought_tokens: Tokens that the model thought before it.
+        is_from_memory: Whether the words of the prompt alone ran, behind stored tiles.
     """
 
     text: str
@@ -62,3 +63,4 @@ class Generation:
     layer_work: tuple[LayerWork, ...] = field(default=(), compare=False)
     tokens_beside: int = field(default=0, compare=False)
     marked: str = field(default="", compare=False)
+    is_from_memory: bool = field(default=False, compare=False)
