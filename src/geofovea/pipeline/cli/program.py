@@ -51,7 +51,7 @@ from geofovea.pipeline.cli.search import search
 from geofovea.pipeline.cli.serve import serve
 from geofovea.pipeline.system.interruption import Interrupted, interruptible
 from geofovea.pipeline.system.terminal import echo, visible
-from geofovea.tiling.machine.full_disk import NO_ROOM
+from geofovea.tiling.machine.system_errors import NO_ROOM, reason_of
 
 __all__ = ["main"]
 
@@ -149,7 +149,7 @@ class _Program(click.Group):
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            echo(f"error: {error.strerror}: make room, and run the same command again", err=True)
+            echo(f"error: {reason_of(error)}: make room, and run the same command again", err=True)
             _forget_output()
             sys.exit(1)
         except KeyboardInterrupt as error:
