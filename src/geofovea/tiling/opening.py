@@ -23,6 +23,7 @@ from geofovea.tiling.files.layout import (
     nodata_tag_warnings,
     nodata_text,
     nodata_warnings,
+    packings,
     placed,
     structure,
 )
@@ -212,6 +213,7 @@ def _scene(dataset: Any, source: Source, name: str, tags: _Tags, *, is_declared:
         for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS])
     ]
     colors, color_notes = color_names(dataset)
+    packed, packing_warnings = packings(dataset)
     georeference, mask = placed(dataset, source), mask_kind(dataset, is_declared=is_declared)
     return Scene(
         path=name,
@@ -233,9 +235,10 @@ def _scene(dataset: Any, source: Source, name: str, tags: _Tags, *, is_declared:
         # a file of one band names no interleave that matters
         interleave=structure(dataset, "INTERLEAVE").lower() or "pixel",
         nodata_bands=nodata_by_band(dataset),
+        packings=packed,
         is_min_white=structure(dataset, "MINISWHITE") == "YES",
         warnings=(
-            *(*tags.page_warnings, *color_notes),
+            *(*tags.page_warnings, *color_notes, *packing_warnings),
             *_mark_warnings(dataset, source, tags, is_declared=is_declared),
             *orientation_warnings(dataset, source, tags.orientation),
             *pam_file_warnings(

@@ -48,6 +48,8 @@ class Scene:
         compression: Codec of the blocks in lower case, empty where the file names none.
         interleave: ``pixel`` or ``band``, as GDAL reports it.
         nodata_bands: The nodata value of each band; empty where all have ``nodata``.
+        packings: ``(scale, offset)`` of each band, which lead from stored numbers to what they
+            stand for; empty where all are ``(1, 0)``.
         is_min_white: Zero is white, as in many scans, so what is shown is the negative.
         warnings: What a reader of any result should know of the file.
         shown_bands: The bands that level files are built for; empty for all.
@@ -76,6 +78,7 @@ class Scene:
     compression: str = ""
     interleave: str = "pixel"
     nodata_bands: tuple[Number | None, ...] = field(default=(), compare=False)
+    packings: tuple[tuple[float, float], ...] = ()
     is_min_white: bool = False
     warnings: tuple[str, ...] = ()
     shown_bands: tuple[int, ...] = field(default=(), compare=False)
@@ -173,6 +176,10 @@ class Scene:
         if not self.nodata_bands:
             return (self.nodata,) * len(bands)
         return tuple(self.nodata_bands[band - 1] for band in bands)
+
+    def packings_of(self, bands: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
+        """``(scale, offset)`` of some bands, counted from 1."""
+        return tuple(self.packings[band - 1] if self.packings else (1.0, 0.0) for band in bands)
 
     def showing(self, bands: tuple[int, ...]) -> Scene:
         """The same scene with level files for some bands alone, counted from 1."""

@@ -270,6 +270,8 @@ def _attrs(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
         attrs["nodatavals"] = [np.nan if v is None else v for v in scene.nodata_bands]
     elif scene.nodata is not None and scene.mask_kind != "internal":
         attrs["_FillValue"] = _as_stored(scene.nodata, dtype)
+    if scene.packings:
+        attrs |= _packing_attrs(scene)
     if scene.is_min_white:
         attrs["photometric"] = "miniswhite"
     if scene.description:
@@ -277,6 +279,14 @@ def _attrs(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
     if palette := _palette(scene):
         attrs["colormap"] = palette
     return attrs
+
+
+def _packing_attrs(scene: Scene) -> dict[str, Any]:
+    """Scale and offset, in the attributes of CF where all bands share them, else in rioxarray's."""
+    if len(set(scene.packings)) == 1:
+        return dict(zip(("scale_factor", "add_offset"), scene.packings[0], strict=True))
+    scales, offsets = zip(*scene.packings, strict=True)
+    return {"scales": list(scales), "offsets": list(offsets)}
 
 
 def _coords(scene: Scene, level: Level) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+from full_disks import few_bytes
 
 from geofovea.datasets.synthetic import scene_files
 from geofovea.datasets.synthetic.rendering import render_window
@@ -128,6 +129,12 @@ def test_a_folder_without_permission_is_an_output_error(world, tmp_path, monkeyp
     monkeypatch.setattr(scene_files.os, "access", lambda path, mode: False)  # root may write all
     with pytest.raises(OutputError, match="not a folder that can be written"):
         write_scene(world, tmp_path / "scene.tif")
+
+
+def test_a_disk_that_becomes_full_is_told_as_such_and_leaves_nothing(world, tmp_path):
+    with few_bytes(3000), pytest.raises(OutputError, match=r"File too large; make room there"):
+        write_scene(world, tmp_path / "scene.tif")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, monkeypatch):

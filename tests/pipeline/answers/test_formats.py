@@ -10,6 +10,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+from full_disks import few_bytes
 from pipeline_toys import QUESTION, texture
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -54,6 +55,17 @@ def test_every_format_is_written_and_read_by_who_knows_it(answer, tmp_path):
         for path in (tmp_path / f"answer{suffix}", str(tmp_path / f"LOUD{suffix.upper()}")):
             answer.save(path)
             assert is_right(Path(path)), suffix
+
+
+def test_a_full_disk_is_told_by_every_format_and_leaves_nothing(answer, tmp_path):
+    for suffix in (".png", ".json", ".geojson", ".gpkg", ".parquet", ".tif", ".html"):
+        with few_bytes(100), pytest.raises(OutputError) as refused:
+            answer.save(tmp_path / f"answer{suffix}")
+        told = str(refused.value)
+        assert told.startswith(f"{tmp_path / 'answer'}{suffix} could not be written: "), told
+        assert told.endswith("File too large; make room there, and run the same command again")
+        assert len(told) < 400
+        assert not list(tmp_path.glob("*answer*")), suffix
 
 
 def test_a_heat_map_without_an_affine_is_placed_as_its_scene(

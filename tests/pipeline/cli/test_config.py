@@ -156,6 +156,37 @@ def test_a_file_that_cannot_be_meant_is_one_line_that_names_it(run, tmp_path, te
     assert "geofovea.toml" in line
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "option"),
+    [
+        ("GEOFOVEA_MAX_TILES", "many", "--max-tiles"),
+        ("GEOFOVEA_MAX_TOKENS", "-3", "--max-tokens"),
+        ("GEOFOVEA_TIMEOUT", "nan", "--timeout"),
+        ("GEOFOVEA_DEVICE", "gpu", "--device"),
+    ],
+)
+def test_a_wrong_value_of_a_variable_is_told_with_the_name_of_the_variable(
+    run, monkeypatch, tiny_folder, scene_path, variable, value, option
+):
+    monkeypatch.setenv(variable, value)
+    question = ("ask", scene_path, QUESTION, "--model", tiny_folder)
+    result = run(*question)
+    assert result.exit_code in (1, 2)
+    assert result.stderr.endswith(f"; {option} comes from ${variable}\n")
+    monkeypatch.delenv(variable)
+    typed = run(*question, option, value)
+    assert typed.exit_code == result.exit_code
+    assert "comes from" not in typed.stderr
+
+
+def test_a_wrong_value_of_a_file_is_told_with_the_name_of_the_file(
+    run, write, tiny_folder, scene_path
+):
+    write("here", "[budget]\nmax_tiles = -3")
+    result = run("ask", scene_path, QUESTION, "--model", tiny_folder)
+    assert result.stderr.endswith("--max-tiles comes from geofovea.toml\n")
+
+
 def test_what_holds_is_shown_with_where_it_is_from_and_without_secrets(run, write, monkeypatch):
     write("here", 'model = "own/one"\n[budget]\ntimeout = 3\n[cache]\ntokens = true')
     monkeypatch.setenv("GEOFOVEA_ENDPOINT", "http://anna:hunter2@localhost/v1?api_key=hunter2")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from full_disks import few_bytes
 from safetensors.torch import load_file
 
 from geofovea.errors import OutputError
@@ -13,12 +14,8 @@ NO_ROOM = "File too large; make room there, and run the same command again"
 
 @pytest.fixture
 def little_room():
-    """No file may become larger than this, as on a full disk."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with few_bytes(2**20):
+        yield
 
 
 def test_tensors_come_back(tmp_path):

@@ -23,7 +23,7 @@ import geofovea.pipeline
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.system import progress
 from geofovea.pipeline.system.tables import markdown_table, print_table
-from geofovea.pipeline.system.terminal import fact, visible
+from geofovea.pipeline.system.terminal import echo, fact, visible
 from geofovea.tiling.overviews import level_files
 
 ESCAPE = "\x1b]0;PWN\x07\x1b[31m"
@@ -34,6 +34,12 @@ FEW = ("--tiles", 4, "--tokens", 40)
 
 def is_harmless(text):
     return all(c.isprintable() or c == "\n" for c in text) and "\nerror: forged" not in text
+
+
+def test_nobody_is_told_anything_where_a_shell_has_closed_the_output(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    fact("evidence", "51.15331° N")
+    echo("rectangular")
 
 
 def test_a_terminal_gets_a_fact_in_lines_of_its_width_and_a_file_gets_one(monkeypatch, capsys):

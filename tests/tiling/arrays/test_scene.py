@@ -380,6 +380,14 @@ REFUSED = {
         xr.DataArray(IMAGE[0], {"x": np.arange(9.0) ** 2, "y": np.arange(8)}, ("y", "x")),
         "irregular",
     ),
+    "longitudes on both sides of the antimeridian": (
+        xr.DataArray(
+            IMAGE[0],
+            {"x": [176.0, 177, 178, 179, 180, -179, -178, -177, -176], "y": np.arange(8)},
+            ("y", "x"),
+        ),
+        r"jump by 360.*numpy\.unwrap\(longitudes, period=360\)",
+    ),
     "equal places": (
         xr.DataArray(IMAGE[0], dims=("y", "x"), coords={"x": np.ones(9), "y": np.arange(8)}),
         "irregular",
@@ -408,7 +416,7 @@ REFUSED = {
     "an unknown CRS": (
         xr.DataArray(IMAGE[0], dims=("y", "x"), attrs={"crs": "EPSG:nowhere"}), "PROJ does not know"
     ),
-    "an empty Dataset": (xr.Dataset(), "not the bands of one image; a scene is"),
+    "an empty Dataset": (xr.Dataset(), "has no variables, so it shows nothing; a scene is"),
     "two grids": (
         xr.Dataset({"a": (("y", "x"), IMAGE[0]), "b": (("lat", "lon"), IMAGE[0])}), "a scene is"
     ),

@@ -124,3 +124,22 @@ def test_a_scene_travels_to_a_spawned_process(make_tiled, texture):
 def test_importing_the_room_imports_no_torch():
     code = "import sys, geofovea.tiling; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_process_with_too_many_open_files_is_not_told_that_its_scene_is_damaged(make_tiled):
+    resource = pytest.importorskip("resource")
+    scene = open_scene(make_tiled(np.ones((1, 64, 64), "uint8")))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(SceneReadError) as unopened:
+            open_scene(scene.path)
+        with gdal_settings(), pytest.raises(SceneReadError) as unread:
+            open_handle(scene.source)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    for refused in (unopened, unread):
+        told = str(refused.value)
+        assert "Too many open files; this process may open no more files" in told
+        assert "damaged" not in told
+        assert "permissions" not in told

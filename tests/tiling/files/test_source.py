@@ -57,6 +57,8 @@ def test_a_name_that_is_not_a_plain_file_is_refused_with_advice(name, advice):
 def test_what_is_missing_is_not_found(tmp_path):
     with pytest.raises(SceneNotFoundError, match=r"no file .*nothing\.tif"):
         open_scene(tmp_path / "nothing.tif")
+    with pytest.raises(SceneNotFoundError, match="is empty; give the path"):
+        open_scene("")
     with pytest.raises(SceneNotFoundError, match="is a directory"):
         open_scene(tmp_path)
     with pytest.raises(SceneNotFoundError, match="null"):
@@ -354,7 +356,7 @@ def test_files_of_the_system_that_look_regular_are_refused():
         open_scene("/proc/self/maps")
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 300, "a\nb.tif", "\udcff.tif", "s\ud800.tif", "~"])
+@pytest.mark.parametrize("name", [" ", "x" * 300, "a\nb.tif", "\udcff.tif", "s\ud800.tif", "~"])
 def test_a_name_of_no_file_is_not_found_whatever_its_characters(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SceneNotFoundError, match=r"no file|is a directory|not UTF-8"):

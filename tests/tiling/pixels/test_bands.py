@@ -171,15 +171,27 @@ def test_an_index_is_its_formula_in_gray_from_minus_one_to_one(make_bands, value
         assert (rgb == round((truth + 1) / 2 * 255)).all()
 
 
-def test_an_index_is_made_of_what_the_numbers_stand_for(make_bands):
-    scene = make_bands(2, values=(2000, 4000), descriptions=("red", "nir"))
-    with rasterio.open(scene.path, "r+") as dataset:
-        dataset.scales, dataset.offsets = (1e-4, 1e-4), (-0.1, -0.1)
-    scene = open_scene(scene.path)
-    radiometry = plan_radiometry(scene, composite="ndvi")
-    rgb = TileReader(scene, scene.pyramid(64), radiometry).read(Tile(0, 0, 0)).rgb
-    # reflectances of 0.1 and 0.3, not numbers of 2000 and 4000
-    assert (rgb == round((0.5 + 1) / 2 * 255)).all()
+# scales and offsets of red and nir, and the NDVI of 2000 and 4000
+PACKINGS = {
+    "shared": ((1e-4, 1e-4), (-0.1, -0.1), 0.5),
+    "of each band": ((1e-4, 2e-4), (0.0, 0.2), (1.0 - 0.2) / (1.0 + 0.2)),
+    "that decode nothing": ((0.0, float("nan")), (0.0, 0.0), 1 / 3),
+}
+
+
+@pytest.mark.parametrize("packed", PACKINGS)
+def test_an_index_is_made_of_what_the_numbers_stand_for(make_bands, packed):
+    scales, offsets, ndvi = PACKINGS[packed]
+    path = make_bands(2, values=(2000, 4000), descriptions=("red", "nir")).path
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = scales, offsets
+    for way in (open_scene, lambda path: open_scene(xr.open_dataset(path, engine="geofovea"))):
+        scene = way(path)
+        radiometry = plan_radiometry(scene, composite="ndvi", band_map={"red": 1, "nir": 2})
+        rgb = TileReader(scene, scene.pyramid(64), radiometry).read(Tile(0, 0, 0)).rgb
+        assert (rgb == round((ndvi + 1) / 2 * 255)).all()
+    told = [warning for warning in open_scene(path).warnings if "decode nothing" in warning]
+    assert len(told) == (2 if packed == "that decode nothing" else 0)
 
 
 def test_an_index_is_computed_after_resampling_and_has_holes_where_it_has_no_meaning(make_tiled):

@@ -53,6 +53,23 @@ def test_all_tiles_share_the_stretch_of_the_scene(make_tiled):
         assert np.abs(reader.read(Tile(0, 3, col)).rgb[..., 0] - truth).max() <= 1
 
 
+@pytest.mark.parametrize(("dtype", "scale"), [("int16", -0.1), ("uint16", -2.0), ("float32", -1)])
+def test_numbers_that_stand_for_less_the_greater_they_are_are_shown_darker(
+    make_tiled, dtype, scale
+):
+    ramp = np.linspace(0, 30_000, 512)[None, None].repeat(64, 1).astype(dtype)
+    path = make_tiled(ramp)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (scale,), (300.0,)
+    scene = open_scene(path)
+    radiometry = plan_radiometry(scene)
+    shown = TileReader(scene, scene.pyramid(64), radiometry).read_box(scene.box, (64, 512))[0]
+    meant = ramp[0] * scale + 300
+    assert np.corrcoef(shown[..., 0].ravel(), meant.ravel())[0, 1] > 0.99
+    assert radiometry.reason.endswith("inverted because the scale of its numbers is below zero")
+    assert describe_radiometry(scene)[0] == radiometry.reason
+
+
 @pytest.mark.parametrize(
     ("dtype", "top", "fill", "is_told"),
     [

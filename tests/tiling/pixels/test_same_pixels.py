@@ -157,6 +157,17 @@ def with_zero_as_white(path, dtype):
     return np.ones((SIDE, SIDE), bool)
 
 
+def with_scales(path, dtype, scales):
+    """A file whose numbers stand for less the greater they are, where a scale is below zero."""
+    values = smooth(len(scales), dtype, 20, 200)
+    values = np.stack([v if s > 0 else 220 - v for v, s in zip(values, scales, strict=True)])
+    with_colors = {"colors": RGB, "photometric": "rgb"} if len(scales) == 3 else {}
+    write(path, values, **with_colors)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = scales, [220.0 * (scale < 0) for scale in scales]
+    return np.ones((SIDE, SIDE), bool)
+
+
 def with_inks(path):
     write(path, smooth(4, "uint8", 20, 200), photometric="cmyk", interleave="pixel")
     return np.ones((SIDE, SIDE), bool)
@@ -199,6 +210,11 @@ SAMPLES = {
     "mask and alpha": partial(with_mask, bands=4),
     "zero is white": partial(with_zero_as_white, dtype="uint8"),
     "zero is white, sixteen bits": partial(with_zero_as_white, dtype="uint16"),
+    "scale below zero": partial(with_scales, dtype="uint8", scales=[-1.0]),
+    "scale below zero in one of three bands": partial(
+        with_scales, dtype="uint8", scales=[1.0, -1.0, 0.5]
+    ),
+    "scale below zero, sixteen bits": partial(with_scales, dtype="int16", scales=[-0.1]),
     "palette": partial(with_palette, has_alpha=False),
     "palette and alpha": partial(with_palette, has_alpha=True),
     "inks": with_inks,
@@ -216,6 +232,8 @@ def array_of(path):
             attrs["_FillValue"] = values[0, 0, 0]
         if file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
             attrs["photometric"] = "miniswhite"
+        if file.scales != (1.0,) * file.count:
+            attrs |= {"scales": file.scales, "offsets": file.offsets}
         flags = {flag.name for flag in file.mask_flag_enums[0]}
         if "per_dataset" in flags and "alpha" not in flags:
             coords["mask"] = (("y", "x"), file.read_masks(1))
@@ -236,6 +254,8 @@ def eight_bits_of(path):
             values = np.array([table[i][:3] for i in range(256)]).T[:, values[0]]
         if file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
             values = 255 - values
+        for band in np.flatnonzero(np.less(file.scales[: len(values)], 0)):
+            values[band] = 255 - values[band]
     return np.broadcast_to(values, (3, SIDE, SIDE)).transpose(1, 2, 0)
 
 

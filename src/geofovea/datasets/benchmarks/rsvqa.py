@@ -23,6 +23,7 @@ from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.datasets.tables.list_files import check_regular
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import DataError
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["HIGH", "LOW", "class_of", "prompt", "read"]
 
@@ -79,7 +80,7 @@ def _active(path: Path, name: str) -> list[dict[str, Any]]:
         rows = json_of(path)[name]
         return [row for row in rows if row.get("active", True)]
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{path} cannot be read: {reason_of(error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} should hold an object with a list {name!r} ({error})") from error
 

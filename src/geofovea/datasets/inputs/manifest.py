@@ -29,6 +29,7 @@ from geofovea.datasets.tables.text_files import BadLineError
 from geofovea.errors import DataError
 from geofovea.tiling.files.source import split_page
 from geofovea.tiling.machine.paths import is_file
+from geofovea.tiling.machine.system_errors import reason_of
 from geofovea.tiling.remote.names import is_remote_name, remote_name
 
 __all__ = [
@@ -120,7 +121,7 @@ def _part_rows(
             # what stands in the names of folders stands in no part
             yield _row(table, file, origin, named.renamed(file, {**more, **fields}))
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{file} cannot be read: {reason_of(error)}") from error
     except UnicodeError as error:
         raise DataError(f"{file} is not UTF-8 ({error}): save it as UTF-8") from error
 

@@ -13,6 +13,7 @@ from geofovea.datasets.inputs.vector_kinds import check_crs, check_vector_file, 
 from geofovea.datasets.tables.list_files import check_regular
 from geofovea.errors import DataError, MissingExtraError
 from geofovea.tiling.geo.region import PIXELS
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["NamedRegion", "read_regions"]
 
@@ -84,7 +85,7 @@ def _check_file(file: Path) -> None:
     try:
         check_vector_file(file)
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{file} cannot be read: {reason_of(error)}") from error
 
 
 def _names(column: Any) -> Iterator[str]:

@@ -21,6 +21,7 @@ from geofovea.datasets.inputs.stac import STAC_SUFFIXES, stac_rows
 from geofovea.errors import DataError
 from geofovea.tiling.files.source import split_page
 from geofovea.tiling.machine.paths import is_file, is_folder
+from geofovea.tiling.machine.system_errors import reason_of
 from geofovea.tiling.remote.names import is_remote_name, without_secrets
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
@@ -115,7 +116,7 @@ def _rows_of(
     try:
         exists = path.exists()
     except OSError as error:
-        raise DataError(f"{source!r:.200} cannot be read: {error.strerror}") from error
+        raise DataError(f"{source!r:.200} cannot be read: {reason_of(error)}") from error
     suffix = path.suffix.lower()
     if not exists:
         yield from _rows_of_pattern_or_page(source)

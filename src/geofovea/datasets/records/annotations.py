@@ -19,7 +19,7 @@ from geofovea.datasets.tables.json_lines import json_lines
 from geofovea.datasets.tables.list_files import open_lines
 from geofovea.datasets.tables.text_files import BadLineError
 from geofovea.errors import DataError, GeometryError, OutputError
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import why_unwritten
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["INSTRUCTION", "Record", "read_records", "write_records"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from geofovea.datasets.records.rows import Row
 from geofovea.errors import DataError, OutputError
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 __all__ = ["IMAGE_FOLDER", "image_names"]
 

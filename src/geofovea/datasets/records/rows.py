@@ -25,6 +25,7 @@ from geofovea.datasets.tables.parquet import ParquetTable
 from geofovea.datasets.tables.table_parts import shards_of, table_parts
 from geofovea.datasets.tables.text_files import BadLineError, json_of
 from geofovea.errors import DataError, GeometryError
+from geofovea.tiling.machine.system_errors import reason_of
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["Row", "cell_text", "clipped_box", "read_rows", "read_shards"]
@@ -188,7 +189,7 @@ def read_rows(
         except UnicodeError as error:
             raise DataError(f"{file} is not UTF-8 ({error}): save it as UTF-8") from error
         except OSError as error:
-            raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+            raise DataError(f"{file} cannot be read: {reason_of(error)}") from error
         except BadLineError as error:
             raise DataError(f"{file}, line {error.line}: {error}") from error
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from geofovea.datasets.records.rows import Row, read_rows
 from geofovea.errors import DataError, SceneError
 from geofovea.tiling.files.source import resolve_source
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["ImageHash", "Match", "find_leaks", "hash_folder", "hash_image", "read_hashes"]
 
@@ -76,7 +77,7 @@ def hash_image(path: Path, name: str | None = None) -> ImageHash:
         with path.open("rb") as data:
             exact = hashlib.file_digest(data, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{path} cannot be read: {reason_of(error)}") from error
     return ImageHash(name or str(path), exact, _difference_hash(path))
 
 

@@ -13,7 +13,7 @@ from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.synthetic.world import World
 from geofovea.errors import OutputError, SceneError
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import room_error, why_unwritten
 
 __all__ = ["write_scene"]
 
@@ -67,10 +67,13 @@ def write_scene(
         ):
             # in the target's own folder, so that the last step is a mere renaming
             raw, finished = Path(folder) / "native.tif", Path(folder) / "finished.tif"
-            # the copy takes about as long as the rendering
-            _write_native(world, raw, bands, lambda share: on_progress(share / 2))
-            _copy_as_cog(raw, finished, bands)
-            check_whole(finished)
+            try:
+                # the copy takes about as long as the rendering
+                _write_native(world, raw, bands, lambda share: on_progress(share / 2))
+                _copy_as_cog(raw, finished, bands)
+                check_whole(finished)
+            except (SceneError, *GDAL_ERRORS) as error:
+                raise room_error(folder) or error from error
             finished.replace(target)
     except (OSError, SceneError, *GDAL_ERRORS) as error:
         raise OutputError(

@@ -16,6 +16,7 @@ from typing import Any
 
 from geofovea.datasets.tables.text_files import encoding_of, unambiguous_json
 from geofovea.errors import DataError
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["check_regular", "open_lines", "read_json"]
 
@@ -45,9 +46,7 @@ def _open(path: Path) -> io.BufferedReader:
         # without waiting: a pipe that nobody writes to is opened all the same, and refused
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise DataError(f"{path} cannot be read: {reason_of(error)}") from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

@@ -9,11 +9,13 @@ import warnings
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.answers.qgis_style import qgis_style
 from geofovea.pipeline.system.files import write_file, write_text
+from geofovea.tiling.machine.system_errors import room_error
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LAYER", "as_shown_by_a_gis", "write_geojson", "write_geopackage", "write_geoparquet"]
 
 LAYER = "evidence"
+_MOST_OF_A_REASON = 200
 _SUFFIXES = (".geojson", ".json")
 _STYLES = """\
 CREATE TABLE layer_styles (
@@ -100,7 +103,9 @@ def write_geopackage(
             _add_style(whole, style, layer, column)
             whole.replace(aside)
         except (ValueError, RuntimeError, sqlite3.Error) as error:
-            raise OSError(str(error)) from error
+            # a driver quotes all that it sent to the database
+            reason = shorten(str(error), _MOST_OF_A_REASON, placeholder=" ...")
+            raise room_error(aside.parent) or OSError(reason) from error
         finally:
             whole.unlink(missing_ok=True)
 

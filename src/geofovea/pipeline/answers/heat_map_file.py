@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rasterio
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
+from rasterio.io import MemoryFile
 
+from geofovea.errors import OutputError
 from geofovea.pipeline.system.files import write_file
 from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
@@ -42,13 +42,12 @@ def write_heat_map(path: str | os.PathLike[str], heat: xarray.DataArray, scene: 
     height, width = heat.shape
     place = _place(scene, 1 << int(heat.attrs["level"]))
 
-    def write(aside: Path) -> None:
+    # by way of memory: GDAL writes much of a file when it closes it, and is silent on a full disk
+    with MemoryFile() as memory:
         try:
             with (
                 without_georeference_warning(),
-                rasterio.open(
-                    aside,
-                    "w",
+                memory.open(
                     driver="GTiff",
                     width=width,
                     height=height,
@@ -65,9 +64,8 @@ def write_heat_map(path: str | os.PathLike[str], heat: xarray.DataArray, scene: 
                 target.write(heat.values, 1)
                 target.set_band_description(1, heat.attrs["long_name"])
         except GDAL_ERRORS as error:
-            raise OSError(str(error)) from error
-
-    write_file(path, write)
+            raise OutputError(f"{path} could not be written: {error}") from error
+        write_file(path, lambda aside: aside.write_bytes(memory.getbuffer()))
 
 
 def _place(scene: Scene, step: int) -> dict[str, Any]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from geofovea.errors import ConfigurationError
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.configuration import (
     FILE_VARIABLE,
     SETTINGS,
+    Configured,
     read_configuration,
     usual_files,
     variable_of,
@@ -23,7 +25,7 @@ from geofovea.pipeline.system.configuration import (
 from geofovea.pipeline.system.terminal import echo, paragraph
 from geofovea.tiling.machine.proj_data import proj_data_variable
 
-__all__ = ["apply_configuration", "config", "config_option"]
+__all__ = ["apply_configuration", "config", "config_option", "origin_of_values"]
 
 _PARAMETERS = {
     "model": "model",
@@ -106,6 +108,33 @@ def apply_configuration(context: click.Context, file: Path | None) -> None:
     context.with_resource(
         _environment({variable_of(k): _text(v) for k, v in values.items() if k.startswith(_CACHE)})
     )
+
+
+def origin_of_values(message: str, verb: click.Command | None, words: Sequence[str]) -> str:
+    """Where configured values come from that a message is about, in words that follow it.
+
+    Args:
+        message: What the shell is told; names options as they are typed.
+        verb: The running verb, if there is one.
+        words: What was typed; what these set is not configured.
+    """
+    parameters = {each.name: each.opts for each in (verb.params if verb else ())}
+    said = [
+        f"{options[0]} comes from {entry.source}"
+        for key, entry in _configured().items()
+        if (options := parameters.get(_PARAMETERS.get(key, "")))
+        and not any(word.partition("=")[0] in options for word in words)
+        and (any(option in message for option in options) or repr(entry.value) in message)
+    ]
+    return "".join(f"; {each}" for each in said)
+
+
+def _configured() -> Mapping[str, Configured]:
+    """What is configured; nothing where that cannot be read, of which the message is then."""
+    try:
+        return read_configuration().values
+    except ConfigurationError:
+        return {}
 
 
 @contextmanager

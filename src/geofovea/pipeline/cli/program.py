@@ -31,7 +31,12 @@ from geofovea.pipeline.cli.checkpoints.distill import distill
 from geofovea.pipeline.cli.checkpoints.models import models
 from geofovea.pipeline.cli.checkpoints.train import train
 from geofovea.pipeline.cli.compare_dates import compare_dates
-from geofovea.pipeline.cli.config import apply_configuration, config, config_option
+from geofovea.pipeline.cli.config import (
+    apply_configuration,
+    config,
+    config_option,
+    origin_of_values,
+)
 from geofovea.pipeline.cli.count import count
 from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.doctor import doctor
@@ -51,7 +56,7 @@ from geofovea.pipeline.cli.search import search
 from geofovea.pipeline.cli.serve import serve
 from geofovea.pipeline.system.interruption import Interrupted, interruptible
 from geofovea.pipeline.system.terminal import echo, visible
-from geofovea.tiling.machine.full_disk import NO_ROOM
+from geofovea.tiling.machine.system_errors import NO_ROOM, reason_of
 
 __all__ = ["main"]
 
@@ -136,12 +141,16 @@ class _Program(click.Group):
             with _visible_usage(), interruptible():
                 return super().invoke(ctx)
         except click.UsageError as error:
+            if isinstance(error, click.BadParameter) and error.ctx:
+                told = error.format_message()
+                error.message += origin_of_values(told, error.ctx.command, ctx.meta[_WORDS])
             if is_json and not isinstance(error, NoArgsIsHelpError):
                 _print_json_error("UsageError", error.format_message(), error.exit_code)
             raise
         except GeoFoveaError as error:
             verb = self.get_command(ctx, ctx.invoked_subcommand or "")
             line = in_shell_words(_line("", error), verb)
+            line += origin_of_values(line, verb, ctx.meta[_WORDS])
             if is_json:
                 _print_json_error(type(error).__name__, line, error.exit_code)
             echo(f"error: {line}", err=True, lines=True)
@@ -149,7 +158,7 @@ class _Program(click.Group):
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            echo(f"error: {error.strerror}: make room, and run the same command again", err=True)
+            echo(f"error: {reason_of(error)}: make room, and run the same command again", err=True)
             _forget_output()
             sys.exit(1)
         except KeyboardInterrupt as error:

@@ -31,7 +31,7 @@ from geofovea.tiling.cache.ownership import (
     real_folders,
     remove_ours,
 )
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 __all__ = [
     "KEEP_VARIABLE",

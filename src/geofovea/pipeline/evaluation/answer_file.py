@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.session.settings import described_hash
 from geofovea.pipeline.system.files import write_text
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import reason_of, why_unwritten
 
 __all__ = ["AnswerFile", "BenchItem", "Item"]
 
@@ -77,7 +77,7 @@ class AnswerFile(Generic[Item]):
         try:
             text = self._path.read_text(encoding="utf-8")
         except OSError as error:
-            raise OutputError(f"{self._path} cannot be read: {error.strerror or error}") from error
+            raise OutputError(f"{self._path} cannot be read: {reason_of(error)}") from error
         except ValueError as error:
             raise self._damaged(error) from error
         lines = [line for line in text.splitlines() if line.strip()]

@@ -15,6 +15,7 @@ from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
 from geofovea.pipeline.index.settings import FORMAT, IndexSettings
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.tiling.machine.paths import is_file
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["IndexStore"]
 
@@ -122,7 +123,7 @@ class IndexStore:
                 "another folder"
             ) from error
         except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
             raise OutputError(
                 f"the index in {self.folder} cannot be written: {reason}; name a folder that you "
                 "may write to"
@@ -295,8 +296,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{path} is damaged and cannot be removed ({error.strerror}): remove it yourself, and "
-            "run geofovea index again"
+            f"{path} is damaged and cannot be removed ({reason_of(error)}): remove it yourself, "
+            "and run geofovea index again"
         ) from error
 
 

@@ -25,6 +25,7 @@ from geofovea.pipeline.runs.item import ItemKey
 from geofovea.pipeline.runs.journal_entry import COLUMNS, Entry, digest_of, is_sound
 from geofovea.pipeline.runs.journal_salvage import is_damaged, keep_rows, rows_of_log, salvage
 from geofovea.pipeline.runs.journal_tables import FORMAT, TABLES, differences, renewed
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["JOURNAL", "Entry", "Journal"]
 
@@ -90,7 +91,7 @@ class Journal:
                 "name another folder"
             ) from error
         except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
             raise OutputError(
                 f"{self.path} cannot be written: {reason}; name a folder on a disk of this machine "
                 "that you may write to"

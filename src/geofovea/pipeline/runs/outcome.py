@@ -16,7 +16,7 @@ from geofovea.errors import (
 )
 from geofovea.pipeline.runs.item import Worker
 from geofovea.pipeline.system.failure import failure_of
-from geofovea.tiling.machine.full_disk import NO_ROOM
+from geofovea.tiling.machine.system_errors import NO_ROOM
 from geofovea.tiling.remote.names import without_secrets
 
 __all__ = [

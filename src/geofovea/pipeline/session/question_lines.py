@@ -16,6 +16,7 @@ from typing import IO
 
 from geofovea.errors import DataError, QuestionError
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["QuestionLine", "open_questions"]
 
@@ -58,7 +59,7 @@ def open_questions(path: Path | None, most: int) -> Iterator[Iterator[Sequence[Q
         # what is not a regular file might make us wait for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise DataError(
             f"the questions {str(path)!r} cannot be read: {reason}; give a text file with one "
             "question a line, or - for standard input"

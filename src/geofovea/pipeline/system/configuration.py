@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from geofovea.errors import ConfigurationError
 from geofovea.pipeline.system.loopback import is_loopback
 from geofovea.tiling.machine.paths import is_file
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "FILE_NAME",
@@ -153,7 +154,7 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise ConfigurationError(f"{path} cannot be read: {reason_of(error)}") from error
     if len(data) > _MOST_BYTES:
         raise ConfigurationError(f"{path} is larger than {_MOST_BYTES} bytes, as none has to be")
     try:

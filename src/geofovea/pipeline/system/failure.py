@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from geofovea.errors import ModelError
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["failure_of", "why_unreadable"]
 
@@ -33,4 +34,4 @@ def why_unreadable(error: Exception) -> str:
         return str(error)
     if isinstance(error, FileNotFoundError):
         return f"there is no {Path(error.filename).name}"
-    return f"{Path(error.filename).name}: {error.strerror}"
+    return f"{Path(error.filename).name}: {reason_of(error)}"

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from geofovea.errors import GeoFoveaError, OutputError
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 __all__ = ["check_writable", "make_folder", "write_file", "write_text"]
 

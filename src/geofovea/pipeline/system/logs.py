@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.system.terminal import NOTICES, quietly, visible
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 __all__ = ["LOG", "logging_to"]
 

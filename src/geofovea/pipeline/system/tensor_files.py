@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.system.files import write_file
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -105,7 +105,9 @@ def paragraph(text: object, *, indent: int = 0, err: bool = False) -> None:
         err: Print it on standard error instead.
     """
     line = visible(str(text))
-    if (sys.stderr if err else sys.stdout).isatty():
+    stream = sys.stderr if err else sys.stdout
+    # there is none where a shell has closed it
+    if stream is not None and stream.isatty():
         line = textwrap.fill(
             line,
             max(40, shutil.get_terminal_size().columns),

@@ -9,7 +9,7 @@ from typing import Any
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.system.files import write_text
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 __all__ = ["RunLog", "distillation_log", "training_log"]
 

@@ -19,6 +19,7 @@ from geofovea.errors import ServingError
 from geofovea.pipeline.answers.showing import has_screen
 from geofovea.pipeline.system.loopback import is_loopback
 from geofovea.pipeline.viewer.guard import ServedAt
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["Listening", "listen", "run_server"]
 
@@ -75,7 +76,7 @@ def listen(host: str = "127.0.0.1", port: int = 0, *, allow_network: bool = Fals
     try:
         bound = _named_tcp(socket.create_server((host, port), family=family, backlog=_BACKLOG))
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise ServingError(
             f"port {port} of {host} cannot be had ({reason}): choose another with --port, or leave "
             "it out for a free one"

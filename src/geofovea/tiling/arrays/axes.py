@@ -17,6 +17,7 @@ __all__ = ["Axis", "corner_offset", "edge_of", "in_unit_of", "is_lonlat", "unit_
 
 # A coordinate may be this share of a pixel off its regular place: float32 degrees are.
 _REGULAR_WITHIN = 0.05
+_MOST_DEGREES = 720
 # in any unit: sums and products of such numbers are finite
 _FARTHEST = 1e100
 
@@ -218,10 +219,22 @@ def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
         steps = np.diff(steady)
         raise SceneError(
             f"{name} has irregular coordinates: steps from {steps.min():g} to {steps.max():g}; "
-            "all steps must be equal, rising or falling: interpolate to a regular grid, or drop "
+            f"all steps must be equal, rising or falling: {_advice_on_steps(steady)}, or drop "
             "the coordinates with drop_vars() to get answers in pixels"
         )
     return float(steady[0]) - step / 2, step
+
+
+def _advice_on_steps(steady: NDArray[np.float64]) -> str:
+    """What makes labels regular that are not; longitudes may jump at the antimeridian alone."""
+    steps = np.diff(np.unwrap(steady, period=360))
+    is_turned = np.abs(steady).max() <= _MOST_DEGREES and steps.any()
+    if is_turned and np.ptp(steps) <= _REGULAR_WITHIN * np.abs(steps).max():
+        return (
+            "these jump by 360 and may be longitudes that go on beyond 180 degrees, so count them "
+            "on, for example with assign_coords() and numpy.unwrap(longitudes, period=360)"
+        )
+    return "interpolate to a regular grid"
 
 
 def edge_of(axis: Axis, grid: tuple[float, float] | None) -> tuple[float, float] | None:

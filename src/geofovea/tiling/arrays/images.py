@@ -185,6 +185,8 @@ def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
     if beside := _beside_others(dataset):
         listed = ", ".join(map(repr, beside))
         notes = (*notes, f"variables that describe others were left out: {listed:.200}")
+    if not dataset.data_vars:
+        raise SceneError(f"{name} has no variables, so it shows nothing; a scene is {A_SCENE}")
     if len(names_by_dims) != 1:
         raise SceneError(
             f"{name} has the variables {list(map(str, dataset.data_vars))}, which are not the "

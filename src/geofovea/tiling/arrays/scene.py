@@ -119,6 +119,7 @@ def _scene(
         georeference=georeference,
         description=next((str(all_attrs[k]) for k in _DESCRIPTIONS if k in all_attrs), ""),
         nodata_bands=missing.nodata,
+        packings=source.packings,
         warnings=(
             *notes,
             *native.notes,

@@ -27,6 +27,7 @@ from geofovea.tiling.cache.folder import ASIDE, kept_folder, shared_folders
 from geofovea.tiling.cache.ownership import is_believed, left_in, our_files
 from geofovea.tiling.files.formats import FORMATS
 from geofovea.tiling.files.source import Source
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "clear_findings",
@@ -128,7 +129,7 @@ def clear_findings(scene: str | None = None, before: float | None = None) -> tup
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
+                raise OutputError(f"{path} cannot be removed: {reason_of(error)}") from error
             number, removed = number + 1, removed + size
     return number, removed
 

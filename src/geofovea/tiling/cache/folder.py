@@ -14,6 +14,7 @@ from typing import Any
 
 from geofovea.errors import OutputError
 from geofovea.tiling.cache.ownership import is_believed, our_files, this_user
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "ASIDE",
@@ -187,4 +188,4 @@ def remove_folder(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise OutputError(f"{folder} cannot be removed: {error.strerror or error}") from error
+        raise OutputError(f"{folder} cannot be removed: {reason_of(error)}") from error

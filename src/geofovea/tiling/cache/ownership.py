@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import OutputError
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "MARK",
@@ -179,7 +180,7 @@ def remove_ours(folder: Path, names: re.Pattern[str]) -> int:
     except FileNotFoundError:
         return removed
     except OSError as error:
-        raise OutputError(f"{folder} cannot be removed: {error.strerror or error}") from error
+        raise OutputError(f"{folder} cannot be removed: {reason_of(error)}") from error
     return removed
 
 

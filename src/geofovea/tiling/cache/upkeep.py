@@ -30,6 +30,7 @@ from geofovea.tiling.cache.ownership import (
     real_folders,
     remove_ours,
 )
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "LEVELS",
@@ -254,7 +255,7 @@ def _if_unlocked(folder: Path) -> Iterator[bool]:
         return
     except OSError as error:
         raise OutputError(
-            f"{folder.parent} cannot be written: {error.strerror or error}; only who may write "
+            f"{folder.parent} cannot be written: {reason_of(error)}; only who may write "
             "there can remove what is in it"
         ) from error
     try:

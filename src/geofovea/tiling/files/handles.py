@@ -26,6 +26,7 @@ from geofovea.tiling.files.stamp import side_names, stamp_of
 from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.machine.forks import in_every_child
 from geofovea.tiling.machine.rasterio_warnings import without_georeference_warning
+from geofovea.tiling.machine.system_errors import advice_on_process
 
 __all__ = [
     "ALL_OVERVIEWS",
@@ -139,6 +140,8 @@ def _read_error(source: Source, reason: str) -> SceneReadError:
             "its blocks: rewrite it with a GDAL that has it, for example with gdal_translate -co "
             "COMPRESS=DEFLATE on another machine"
         )
+    if advice := advice_on_process(reason):
+        return SceneReadError(f"{source.path!r} could not be read: {reason}; {advice}")
     # GDAL names no file where a block fails, and it may be one beside the scene
     names = [name for name in side_names(source.path) if stamp_of(name) is not None]
     beside = f" and {', '.join(map(repr, names))} beside it" if names else ""

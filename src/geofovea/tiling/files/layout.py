@@ -38,6 +38,7 @@ __all__ = [
     "nodata_tag_warnings",
     "nodata_text",
     "nodata_warnings",
+    "packings",
     "palette_of",
     "placed",
     "structure",
@@ -130,6 +131,24 @@ def palette_of(dataset: Any, band: int) -> tuple[tuple[int, int, int, int], ...]
     """RGBA of each index of a palette band; what its table leaves out is transparent."""
     entries = dataset.colormap(band)
     return tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
+
+
+def packings(dataset: Any) -> tuple[tuple[tuple[float, float], ...], tuple[str, ...]]:
+    """``(scale, offset)`` of each band, empty where all are ``(1, 0)``; and warnings about them.
+
+    A band whose scale decodes nothing has ``(1, 0)``, and a warning.
+    """
+    found, warnings = [], []
+    for band, (scale, offset) in enumerate(zip(dataset.scales, dataset.offsets, strict=True), 1):
+        if scale and math.isfinite(scale) and math.isfinite(offset):
+            found.append((float(scale), float(offset)))
+            continue
+        found.append((1.0, 0.0))
+        warnings.append(
+            f"band {band} says scale {scale:g} and offset {offset:g}, which decode nothing, so its "
+            "stored numbers are taken as they are; correct the file with gdal_edit.py -scale"
+        )
+    return (tuple(found) if set(found) != {(1.0, 0.0)} else ()), tuple(warnings)
 
 
 def nodata_by_band(dataset: Any) -> tuple[float | None, ...]:

@@ -34,6 +34,7 @@ from geofovea.tiling.files.stamp import (
     stamp_companions,
     stamp_of,
 )
+from geofovea.tiling.machine.system_errors import advice_on_process, reason_of
 from geofovea.tiling.remote.names import is_remote_name, redacted, without_secrets
 from geofovea.tiling.remote.policy import RemoteObject, host_of, remote_object
 from geofovea.tiling.remote.ranges import probe
@@ -256,6 +257,8 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
 
 def _status_of(name: str) -> os.stat_result:
     """What the system says of a regular file."""
+    if not name:
+        raise SceneNotFoundError(f"the name {name!r} is empty; give the path of one raster file")
     try:
         status = Path(name).stat()
         name.encode()  # GDAL takes names in UTF-8
@@ -265,8 +268,7 @@ def _status_of(name: str) -> os.stat_result:
         ) from error
     except (OSError, ValueError) as error:
         raise SceneNotFoundError(
-            f"there is no file {name!r} ({getattr(error, 'strerror', None) or error}); check the "
-            "path"
+            f"there is no file {name!r} ({reason_of(error)}); check the path"
         ) from error
     if not stat.S_ISREG(status.st_mode):
         advice = "is not a regular file; give the path of one raster file"
@@ -292,9 +294,9 @@ def _ends_of(name: str, path: str, stamp: FileStamp, size: int) -> tuple[bytes, 
     except SceneChangedError:
         raise  # it is an OSError, too
     except OSError as error:
-        raise SceneReadError(
-            f"{name!r} could not be opened: {error.strerror}; check its permissions"
-        ) from error
+        reason = reason_of(error)
+        advice = advice_on_process(reason) or "check its permissions"
+        raise SceneReadError(f"{name!r} could not be opened: {reason}; {advice}") from error
 
 
 def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:

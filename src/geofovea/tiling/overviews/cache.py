@@ -49,7 +49,7 @@ from geofovea.tiling.cache.upkeep import (
     remove_level_folder,
 )
 from geofovea.tiling.files.source import Source
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import reason_of, why_unwritten
 from geofovea.tiling.overviews.build import BuiltLevel, build_level_files, file_source
 from geofovea.tiling.overviews.checks import LevelChecks, checks_path
 from geofovea.tiling.overviews.deadline import current_deadline
@@ -289,7 +289,7 @@ def _locked(folder: Path, limits: LevelLimits) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise OutputError(
-            f"the cache {folder.parent} cannot be written: {error.strerror or error}; set "
+            f"the cache {folder.parent} cannot be written: {reason_of(error)}; set "
             f"{CACHE_VARIABLE} to a folder that can"
         ) from error
     try:
@@ -321,7 +321,7 @@ def _build(
         raise
     except OSError as error:
         raise OutputError(
-            f"{folder} could not be written: {error.strerror or error}; move away what is in it, "
+            f"{folder} could not be written: {reason_of(error)}; move away what is in it, "
             f"or set {CACHE_VARIABLE} to another folder"
         ) from error
     finally:

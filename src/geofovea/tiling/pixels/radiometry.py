@@ -4,7 +4,8 @@ A stretch per tile would make neighbors differ and hide what is bright or dark i
 is measured once, on a fixed sample of native pixels, and is a value like the scene itself.
 
 Scale and offset tags do not matter to a stretch, which is measured on stored numbers and would
-undo them; an index such as NDVI is made of what they stand for, so it applies them.
+undo them. A scale below zero alone turns dark and bright around. An index such as NDVI is made of
+what stored numbers stand for, so it applies scale and offset.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Radiometry:
         is_complex: Pixels are complex (radar) and are shown as magnitude in decibels.
         scaling: ``(scale, offset)`` per band, which lead from stored numbers to those of an index.
         composite: Name of the composite that was asked for, or None.
-        is_inverted: Zero is white: what the stretch makes black is shown white.
+        inverted: Whether what the stretch makes black is shown white, for each shown band; empty
+            where none is.
         has_declared_nodata: Some stored numbers are missing only because the caller declared it.
         reason: Why these bands and this stretch, in plain words.
         warnings: What a reader of the results should know.
@@ -57,7 +59,7 @@ class Radiometry:
     is_complex: bool = False
     scaling: tuple[tuple[float, float], ...] = ()
     composite: str | None = None
-    is_inverted: bool = False
+    inverted: tuple[bool, ...] = ()
     has_declared_nodata: bool = False
     reason: str = ""
     warnings: tuple[str, ...] = ()
@@ -138,8 +140,9 @@ class Radiometry:
         for channel in range(rgb.shape[2]):
             # band by band, which numpy does three times as fast as for all axes at once
             rgb[..., channel] = channels[min(channel, len(channels) - 1)]
-        if self.is_inverted:
-            np.subtract(255, rgb, out=rgb)
+        for channel in range(rgb.shape[2] if any(self.inverted) else 0):
+            if self.inverted[min(channel, len(self.inverted) - 1)]:
+                np.subtract(255, rgb[..., channel], out=rgb[..., channel])
         if not valid.all():
             rgb[~valid] = FILL
         return rgb

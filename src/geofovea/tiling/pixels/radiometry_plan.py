@@ -10,7 +10,7 @@ import numpy as np
 from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.gdal_settings import gdal_settings
-from geofovea.tiling.files.handles import open_dataset, open_handle, read_errors
+from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.files.layout import palette_of
 from geofovea.tiling.pixels.bands import BandChoice, choose_bands
 from geofovea.tiling.pixels.radiometry import Radiometry
@@ -53,7 +53,7 @@ def plan_radiometry(
         band_numbers,
         stretch=tuple((low, high) for low, high in sample["stretch"]),
         is_complex=is_complex,
-        is_inverted=scene.is_min_white,
+        inverted=() if is_complex else _inverted_bands(scene, band_numbers),
         composite=choice.composite_name,
         has_declared_nodata=scene.missing is not None,
         reason=_stretch_reason(scene, choice),
@@ -155,23 +155,20 @@ def _byte_radiometry(
     return Radiometry(
         choice.bands,
         stretch=stretch,
-        is_inverted=scene.is_min_white,
+        inverted=_inverted_bands(scene, choice.bands),
         composite=choice.composite_name,
         has_declared_nodata=scene.missing is not None,
-        reason=f"{choice.reason}, {treatment}{_inverted(scene)}",
+        reason=f"{choice.reason}, {treatment}{_inverted(scene, choice.bands)}",
         warnings=warnings,
     )
 
 
 def _index_radiometry(scene: Scene, choice: BandChoice, warnings: tuple[str, ...]) -> Radiometry:
     """The radiometry of an index such as NDVI, which is made of physical values."""
-    # a handle of one image shows no scales
-    with open_dataset(scene.source) as dataset:
-        scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in choice.bands]
     return Radiometry(
         choice.bands,
         stretch=((-1.0, 1.0),),
-        scaling=tuple(scaling),
+        scaling=scene.packings_of(choice.bands),
         composite=choice.composite_name,
         has_declared_nodata=scene.missing is not None,
         reason=f"{choice.reason}, computed from stored numbers with their scale and offset, gray "
@@ -203,16 +200,37 @@ def _is_complex(handle: Any, bands: tuple[int, ...]) -> bool:
 def _stretch_reason(scene: Scene, choice: BandChoice) -> str:
     with gdal_settings(), read_errors(scene.source):
         handle = open_handle(scene.source, for_pixels=False)
-        dtype = handle.dtypes[choice.bands[0] - 1]
-        unit = "magnitude in decibels" if _is_complex(handle, choice.bands) else dtype
+        is_complex = _is_complex(handle, choice.bands)
+        unit = "magnitude in decibels" if is_complex else handle.dtypes[choice.bands[0] - 1]
+    inverted = "" if is_complex else _inverted(scene, choice.bands)
     return (
         f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"
-        f"{_inverted(scene)}"
+        f"{inverted}"
     )
 
 
-def _inverted(scene: Scene) -> str:
-    return ", inverted because the file says that zero is white" if scene.is_min_white else ""
+def _inverted_bands(scene: Scene, bands: tuple[int, ...]) -> tuple[bool, ...]:
+    """Which bands are shown as their negatives; empty where none is."""
+    inverted = tuple((scale < 0) != scene.is_min_white for scale, _ in scene.packings_of(bands))
+    return inverted if any(inverted) else ()
+
+
+def _inverted(scene: Scene, bands: tuple[int, ...]) -> str:
+    """Which bands are shown as their negatives, and why, in words that follow a reason."""
+    inverted = _inverted_bands(scene, bands)
+    if not inverted:
+        return ""
+    if scene.is_min_white:
+        return ", inverted because the file says that zero is white"
+    of = (
+        ""
+        if all(inverted)
+        else " in band "
+        + ", ".join(
+            str(band) for band, is_inverted in zip(bands, inverted, strict=True) if is_inverted
+        )
+    )
+    return f", inverted{of} because the scale of its numbers is below zero"
 
 
 def _warnings(scene: Scene, choice: BandChoice) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from geofovea.pipeline.hosts.learned.card import (
 from geofovea.pipeline.hosts.settings import settings_record
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.system.tensor_files import write_tensors
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["install_part", "part_tensors", "read_cards"]
 
@@ -84,9 +85,7 @@ def _files_in(model: Path) -> list[Path]:
     try:
         return sorted(path for path in model.iterdir() if path.is_file())
     except OSError as error:
-        raise ModelError(
-            f"the model in {model} cannot be copied: {error.strerror or error}"
-        ) from error
+        raise ModelError(f"the model in {model} cannot be copied: {reason_of(error)}") from error
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from geofovea.errors import ModelError, OutputError
 from geofovea.pipeline.hosts.checkpoint import quiet_transformers, why_no_tokenizer
 from geofovea.pipeline.system.tensor_files import full_disk_told, write_tensors
-from geofovea.tiling.machine.full_disk import why_unwritten
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 __all__ = ["new_folder", "tokenizer_of", "write_json", "write_weights"]
 
