@@ -25,6 +25,7 @@ _REQUESTS = {
         "thousandths of its sides, and nothing else."
     ),
     BoxStyle.LOCATIONS: "detect {phrase}",
+    BoxStyle.CELLS: "Locate every {phrase} in this picture.",
 }
 """The request that each family was trained to answer with boxes, without its special words: prompts
 leave out special words of a question."""
