@@ -65,7 +65,8 @@ chimney: smokestack
 power line: transmission tower, pylon
 """
 _KINDS = {
-    "vehicle": "car, truck, van, bus, motorcycle, bicycle, excavator, tractor, train, military tank",
+    "vehicle": "car, truck, van, bus, motorcycle, bicycle, excavator, tractor, train, "
+    "military tank",
     "small vehicle": "car, van, motorcycle",
     "large vehicle": "truck, bus, tractor, excavator",
     "motor vehicle": "car, truck, van, bus, motorcycle, tractor",
