@@ -1,12 +1,21 @@
 """A box that a host writes about a tile lies where it lies in the scene, and back."""
 
+import numpy as np
 import pytest
+from family_toys import host_of, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geofovea.pipeline.answers.grounding import box_in_tile, box_scene, boxes_scene
+from geofovea.pipeline.hosts.families.abilities import box_style
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle, SpokenBox, write_boxes
+from geofovea.pipeline.inference.decoder.spoken_boxes import (
+    BoxStyle,
+    SpokenBox,
+    read_boxes,
+    write_boxes,
+)
+from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 PYRAMID = Pyramid(27_001, 19_003, 336)
@@ -64,3 +73,33 @@ def test_families_that_were_taught_to_write_boxes_say_how():
         "glm4v_moe": BoxStyle.GLM,
         "paligemma": BoxStyle.LOCATIONS,
     }
+
+
+GROUND = Georeference("affine", None, (0.5, 0.1, 4e5, 0.1, -0.5, 5e6))
+
+
+def on_the_ground_and_back(box):
+    """Corners by way of the ground."""
+    corners = GROUND.crs_from_scene(np.array([[box.x0, box.y0], [box.x1, box.y1]]))
+    return Box(*GROUND.scene_from_crs(corners).ravel().tolist())
+
+
+@given(cells=st.tuples(st.integers(0, 1023), st.integers(0, 1023)), tile=tiles())
+def test_cells_of_a_tile_lie_on_the_ground_and_come_back(cells, tile):
+    text = "<object><patch_index_{:04d}><patch_index_{:04d}></object>".format(*cells)
+    found, refused, _ = boxes_scene(text, BoxStyle.CELLS, PYRAMID, tile)
+    assert len(found) + refused == 1
+    for box, _ in found:
+        assert box.intersection(PYRAMID.box_scene(tile)) == box
+    for spoken in read_boxes(text, BoxStyle.CELLS, PYRAMID.tile_size).boxes:
+        box = on_the_ground_and_back(box_scene(spoken, BoxStyle.CELLS, PYRAMID, tile))
+        again = box_in_tile(box, BoxStyle.CELLS, PYRAMID, tile)
+        assert write_boxes([again], BoxStyle.CELLS).endswith(text)
+
+
+def test_a_vocabulary_with_words_for_cells_tells_how_a_model_writes_boxes():
+    family = host_of("llava")._family
+    plain = tokenizer()
+    assert box_style(family, plain) is None
+    plain.add_tokens([f"<patch_index_{n:04d}>" for n in range(1024)])
+    assert box_style(family, plain) is BoxStyle.CELLS

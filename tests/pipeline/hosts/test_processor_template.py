@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 
 import pytest
 import transformers
@@ -13,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host
+from geofovea.pipeline.hosts.pretrained import _tokenizer
 from geofovea.pipeline.hosts.processor_template import processor_template
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.inference.prompts.markers import CHAT_ML as CHAT_ML_PROMPT
@@ -25,19 +27,62 @@ FILES = {
     ),
     "chat_template.json": json.dumps({"chat_template": "of the JSON file"}),
     "chat_template.jinja": "of the Jinja file",
+    "additional_chat_templates/default.jinja": "of the folder",
+    "additional_chat_templates/tool.jinja": "of the folder, for tools",
 }
-COMBINATIONS = [c for n in range(4) for c in itertools.combinations(FILES, n)]
+COMBINATIONS = [c for n in range(1, 6) for c in itertools.combinations(FILES, n)]
+CHAT = [{"role": "user", "content": "Where?"}]
 
 
-@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
-def test_the_template_is_the_one_that_the_stock_processor_takes(tmp_path, names):
-    tokenizer().save_pretrained(tmp_path)
-    transformers.CLIPImageProcessorPil().save_pretrained(tmp_path)
-    (tmp_path / "processor_config.json").write_text('{"processor_class": "LlavaProcessor"}')
+@pytest.fixture(scope="module")
+def bare_folder(tmp_path_factory):
+    """What a processor is loaded from, with a template of the tokenizer's alone."""
+    folder = tmp_path_factory.mktemp("bare")
+    tokenizer().save_pretrained(folder)
+    transformers.CLIPImageProcessorPil().save_pretrained(folder)
+    (folder / "processor_config.json").write_text('{"processor_class": "LlavaProcessor"}')
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": "of the words"}))
+    return folder
+
+
+def with_files(bare_folder, folder, names):
+    """A folder with some of the files in which chat templates stand."""
+    shutil.copytree(bare_folder, folder, dirs_exist_ok=True)
+    (folder / "additional_chat_templates").mkdir()
     for name in names:
-        (tmp_path / name).write_text(FILES[name])
-    stock = transformers.AutoProcessor.from_pretrained(tmp_path).chat_template
-    assert processor_template(str(tmp_path)) == stock
+        (folder / name).write_text(FILES[name])
+    return str(folder)
+
+
+def stock_chat(folder):
+    """What the stock processor makes of a chat; None where it refuses."""
+    try:
+        return transformers.AutoProcessor.from_pretrained(folder).apply_chat_template(CHAT)
+    except ValueError:
+        return None
+
+
+# the stock processor leaves the files of the folder open
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
+def test_the_template_is_the_one_that_the_stock_processor_takes(tmp_path, bare_folder, names):
+    folder, is_refused = with_files(bare_folder, tmp_path, names), False
+    try:
+        chat = _tokenizer(folder).apply_chat_template(CHAT, tokenize=False)
+    except ModelError as error:
+        chat, is_refused = None, "remove the folder additional_chat_templates" in str(error)
+    except ValueError:
+        # no template is for plain chats: the family's prompt is taken, and every answer says so
+        chat = None
+    assert chat == stock_chat(folder)
+    has_folder = any("/" in name for name in names)
+    assert is_refused == ("chat_template.json" in names and has_folder)
+
+
+def test_where_no_file_is_the_processor_s_the_tokenizer_s_template_counts(tmp_path, bare_folder):
+    folder = with_files(bare_folder, tmp_path, ())
+    assert _tokenizer(folder).get_chat_template() == "of the words"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +90,8 @@ def test_the_template_is_the_one_that_the_stock_processor_takes(tmp_path, names)
     [
         ({"default": "d", "tools": "t"}, "d"),
         ([{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}], "d"),
-        ({"tools": "t"}, None),
+        ({"tools": "t"}, {"tools": "t"}),
+        ([{"name": "tools", "template": "t"}], {"tools": "t"}),
         (7, None),
         ("", None),
     ],

@@ -1,15 +1,17 @@
 """Boxes that models write in the words of their families become boxes of the scene."""
 
+import copy
 from dataclasses import dataclass, field
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+import geofovea as gf
 from geofovea.pipeline.answers.grounding import box_in_tile
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.outputs import Generation
-from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle, write_boxes
+from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle, SpokenBox, write_boxes
 from geofovea.pipeline.places.grounding import can_ground, spoken_places
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
@@ -22,6 +24,10 @@ SPECIAL = {
     BoxStyle.INTERNVL: ["<ref>", "</ref>", "<box>", "</box>"],
     BoxStyle.GLM: ["<|begin_of_box|>", "<|end_of_box|>"],
     BoxStyle.LOCATIONS: [f"<loc{n:04d}>" for n in range(1024)],
+    BoxStyle.CELLS: [
+        "<phrase>", "</phrase>", "<object>", "</object>",
+        *(f"<patch_index_{n:04d}>" for n in range(1024)),
+    ],
     BoxStyle.JSON_PIXELS: [],
     BoxStyle.JSON_THOUSANDTHS: [],
 }  # fmt: skip
@@ -61,9 +67,10 @@ class Writer:
 def test_boxes_between_special_words_are_places_to_the_step(style):
     host = Writer(style)
     assert can_ground(host)
-    boxes, warning = spoken_places(host, PYRAMID, TILE, None, "truck")
+    boxes, warning, _ = spoken_places(host, PYRAMID, TILE, None, "truck")
     assert not warning
-    step = 1000 / style.steps(500)
+    # corners in the middle of cells are up to half a cell away, which is one of its steps
+    step = 1000 / style.steps(500) * (3 if style is BoxStyle.CELLS else 1)
     for box, truck in zip(boxes, TRUCKS, strict=True):
         for name in ("x0", "y0", "x1", "y1"):
             assert abs(getattr(box, name) - getattr(truck, name)) <= step / 2 + 1e-9
@@ -86,7 +93,7 @@ def test_boxes_that_may_be_wrong_come_with_a_warning(text, count, words):
         def generate(self, question, tokens):
             return Generation(text, ())
 
-    boxes, warning = spoken_places(Says(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
+    boxes, warning, _ = spoken_places(Says(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
     assert len(boxes) == count
     assert words in warning
 
@@ -100,6 +107,44 @@ def test_a_list_of_boxes_that_the_limit_ended_between_two_of_them_is_told(has_en
             ids = letters(text)["input_ids"]
             return decoded_answer(letters, ids, [0.0] * len(ids), most=512, has_ended=has_ended)
 
-    boxes, warning = spoken_places(Ends(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
+    boxes, warning, _ = spoken_places(Ends(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
     assert len(boxes) == 1
     assert ("was cut at 512 tokens" in warning) == (not has_ended)
+
+
+def test_boxes_that_the_model_calls_something_else_are_left_out_and_named():
+    class Labels(Writer):
+        def generate(self, question, tokens):
+            labels = ["truck", "car", "", "White lorries", "a small car", "Lastwagen"]
+            boxes = [SpokenBox(10 * i, 20, 10 * i + 5, 40, label) for i, label in enumerate(labels)]
+            return Generation(write_boxes(boxes, self.box_style), ())
+
+    found = spoken_places(Labels(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "trucks")
+    assert [(box.x0 - 2000) / 20 for box in found[0]] == [0, 2, 3, 5]
+    assert found[1:] == ("", ["car", "car"])
+
+
+def test_a_search_says_how_many_boxes_had_another_name_and_which(embedded_host, scene_path):
+    kinds = ["truck", "car", "car", "ship"]
+
+    class Grounded(type(embedded_host)):
+        """The demo model, if it had learned to write boxes."""
+
+        def answering(self, tokens):
+            return self
+
+        def generate(self, question, tokens):
+            boxes = [SpokenBox(9 * i, 2, 9 * i + 5, 9, kind) for i, kind in enumerate(kinds)]
+            return Generation(write_boxes(boxes, self.box_style), ())
+
+    host = copy.copy(embedded_host)
+    host.__class__ = Grounded
+    host.box_style = BoxStyle.JSON_PIXELS
+    session = gf.SceneSession(gf.open_scene(scene_path), host)
+    places = session.find("truck", tiles=2, second_look=False, min_score=1e-6)
+    shown = len(places)
+    assert shown
+    assert (
+        f"left out {3 * shown} boxes that the model called something else than 'truck': "
+        f"car ({2 * shown}), ship ({shown})"
+    ) in places.warnings

@@ -94,7 +94,7 @@ class LvlmHost:
         self.name = name
         self.tile_size = family.tile_size
         self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
-        self.presence, self.box_style = settings.presence, family.boxes
+        self.presence, self.box_style = settings.presence, abilities.box_style(family, tokenizer)
         self.model_lock = lock_of(family.decoder)
         self.threads: int | None = threads_for(family.model)
         self._family, self._model, self._decoder = family, family.model, family.decoder

@@ -6,6 +6,7 @@ from geofovea.pipeline.answers.grounding import boxes_scene
 from geofovea.pipeline.hosts.base import Host, SupportsGrounding
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
+from geofovea.pipeline.relations.things import other_thing
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
@@ -25,6 +26,7 @@ _REQUESTS = {
         "thousandths of its sides, and nothing else."
     ),
     BoxStyle.LOCATIONS: "detect {phrase}",
+    BoxStyle.CELLS: "Locate every {phrase} in this picture.",
 }
 """The request that each family was trained to answer with boxes, without its special words: prompts
 leave out special words of a question."""
@@ -43,7 +45,7 @@ def can_ground(host: Host) -> bool:
 
 def spoken_places(
     host: Host, pyramid: Pyramid, tile: Tile, tokens: TokenSet, phrase: str
-) -> tuple[list[Box], str]:
+) -> tuple[list[Box], str, list[str]]:
     """The boxes that a host writes about a tile.
 
     Args:
@@ -54,8 +56,8 @@ def spoken_places(
         phrase: What is looked for.
 
     Returns:
-        Boxes in scene pixels, and a warning where some could not be used; empty where there is
-        none.
+        Boxes in scene pixels; a warning where some could not be used, empty where there is none;
+        and of each box that was left out because its label is the name of another thing, that name.
     """
     assert isinstance(host, SupportsGrounding)  # noqa: S101 - asked before
     assert host.box_style is not None  # noqa: S101
@@ -64,6 +66,8 @@ def spoken_places(
     # some families write a box between special words
     text = reply.marked or reply.text
     located, refused, beyond = boxes_scene(text, host.box_style, pyramid, tile)
+    names = [other_thing(label, phrase) for _, label in located]
+    boxes = [box for (box, _), name in zip(located, names, strict=True) if name is None]
     warning = ""
     if refused:
         warning = (
@@ -75,9 +79,9 @@ def spoken_places(
             "some boxes of the model reach out of their tile and were cut at its edges: it may "
             "have written them in other units"
         )
-    elif not located:
+    elif not boxes:
         warning = "the model wrote no box about some tiles: their places are outlined by attention"
     # a list that ends between two boxes looks whole
     if any(CUT in each for each in reply.warnings):
         warning = f"{_CUT_LIST}; {warning}" if warning else _CUT_LIST
-    return [box for box, _ in located], warning
+    return boxes, warning, [name for name in names if name is not None]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from geofovea._plurals import counted
 from geofovea.errors import BudgetError
 from geofovea.pipeline.engine.accounting import QuestionUsage, limit_reached
 from geofovea.pipeline.engine.calls import EngineCalls
@@ -86,6 +88,7 @@ class TileLooker:
     stopped: str = ""
     asker: PresenceAsker = field(init=False)
     _doubts: dict[str, None] = field(default_factory=dict)
+    _other_things: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.asker = PresenceAsker(self.host, self.calls, self.usage, self.min_score)
@@ -128,12 +131,19 @@ class TileLooker:
             spent_tiles=self.spent_tiles,
         )
         other.asker, other._doubts = self.asker, self._doubts
+        other._other_things = self._other_things
         return other
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a careful reader should know of what was asked."""
-        return (*self.asker.warnings, *self._doubts)
+        others = self._other_things
+        names = ", ".join(f"{name} ({number})" for name, number in others.most_common(5))
+        left_out = (
+            f"left out {counted(others.total(), 'box', 'boxes')} that the model called something "
+            f"else than {self.phrase!r}: {names}",
+        )
+        return (*self.asker.warnings, *self._doubts, *(left_out if others else ()))
 
     def _affordable(self, tiles: Sequence[Tile]) -> int:
         """How many of some tiles can be looked at next; says what ends it where none can.
@@ -230,9 +240,11 @@ class TileLooker:
             self._doubts[_NO_TOKENS_FOR_BOXES] = None
         elif can_ground(self.host):
             with self.usage.clock.stage("answer"):
-                boxes, warning = spoken_places(self.host, self.pyramid, tile, tokens, noun)
+                shown = self.host, self.pyramid, tile, tokens
+                boxes, warning, others = spoken_places(*shown, noun)
             self.asker.tokens += len(tokens)
             self._doubts |= {warning: None} if warning else {}
+            self._other_things.update(others)
             if boxes:
                 step = self.pyramid.tile_size / 1000
                 return [self._place(tile, box, presence, "box", step) for box in boxes]

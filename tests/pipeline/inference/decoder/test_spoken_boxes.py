@@ -1,10 +1,15 @@
 """Boxes come out of the texts of every family as they were written, whatever else stands there."""
 
+import re
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.models.kosmos2.processing_kosmos2 import (
+    clean_text_and_extract_entities_with_bboxes,
+    coordinate_to_patch_index,
+)
 
 from geofovea.errors import GeometryError
 from geofovea.pipeline.inference.decoder.spoken_boxes import (
@@ -46,6 +51,20 @@ LITERAL = [
         "<loc0010><loc0020><loc0500><loc1023> car ; <loc0000><loc0001><loc0002><loc0003> tree",
         [(20, 10, 1023, 500, "car"), (1, 0, 3, 2, "tree")],
     ),
+    (
+        BoxStyle.CELLS,
+        "<grounding> An image of<phrase> a snowman</phrase><object><patch_index_0044>"
+        "<patch_index_0863></object> by<phrase> fires</phrase><object><patch_index_0005>"
+        "<patch_index_0911></delimiter_of_multi_objects/><patch_index_0032><patch_index_0034>"
+        "</object> and<object><patch_index_1023><patch_index_1023></object>.",
+        # centers of cells, or edges where a box is one cell wide or high
+        [
+            (25, 3, 63, 53, "a snowman"),
+            (11, 1, 31, 57, "fires"),
+            (0, 2, 6, 4, "fires"),
+            (62, 62, 64, 64, ""),
+        ],
+    ),
 ]
 
 
@@ -70,9 +89,31 @@ def test_what_a_family_would_write_is_read_as_it_was(style, data):
     # there is no word for the last step but one
     most = 1023 if style is BoxStyle.LOCATIONS else style.steps(SIDE)
     boxes = data.draw(st.lists(boxes_of(most), max_size=5))
+    if style is BoxStyle.CELLS:
+        # of the boxes that its words can say
+        boxes = list(read_boxes(write_boxes(boxes, style), style, SIDE).boxes)
     if style is BoxStyle.GLM:
         boxes = [SpokenBox(b.x0, b.y0, b.x1, b.y1) for b in boxes]
     assert read_boxes(write_boxes(boxes, style), style, SIDE).boxes == tuple(boxes)
+
+
+@given(cells=st.lists(st.tuples(*[st.integers(0, 1100)] * 2), max_size=6), is_one=st.booleans())
+def test_cells_are_read_as_kosmos_reads_them(cells, is_one):
+    words = [f"<patch_index_{first:04d}><patch_index_{last:04d}>" for first, last in cells]
+    between = "</delimiter_of_multi_objects/>" if is_one else "</object> and<object>"
+    text = f"<phrase> a ship</phrase><object>{between.join(words)}</object>." if words else "None."
+    _, entities = clean_text_and_extract_entities_with_bboxes(text)
+    stock = [box for _, _, boxes in entities for box in boxes]
+    expected = [b for b in stock if b[0] < b[2] <= 1 and b[1] < b[3] <= 1]
+    found = read_boxes(text, BoxStyle.CELLS, SIDE)
+    assert [(b.x0 / 64, b.y0 / 64, b.x1 / 64, b.y1 / 64) for b in found.boxes] == expected
+    assert found.refused == len(cells) - len(expected)
+    written = write_boxes(found.boxes, BoxStyle.CELLS)
+    pairs = [
+        coordinate_to_patch_index((b.x0 / 64, b.y0 / 64, b.x1 / 64, b.y1 / 64), 32)
+        for b in found.boxes
+    ]
+    assert [int(number) for number in re.findall(r"index_(\d+)", written)] == [*sum(pairs, ())]
 
 
 @pytest.mark.parametrize("style", BoxStyle)
@@ -117,6 +158,36 @@ DOUBTFUL = {
         1,
         0,
     ),
+    "cut within a cell": (
+        BoxStyle.CELLS,
+        "<object><patch_index_0033><patch_index_0099></object><object><patch_index_0001><patch_in",
+        [(3, 3, 7, 7)],
+        1,
+        0,
+    ),
+    "cells without an end": (
+        BoxStyle.CELLS,
+        "<object><patch_index_0033><patch_index_0099>",
+        [(3, 3, 7, 7)],
+        0,
+        0,
+    ),
+    "cells swapped, none, three, and out of the image": (
+        BoxStyle.CELLS,
+        "<object><patch_index_0099><patch_index_0033></object><object></object><object>"
+        "<patch_index_0001><patch_index_0002><patch_index_0003></object><object>"
+        "<patch_index_0001><patch_index_1024></object>",
+        [],
+        3,
+        0,
+    ),
+    "a cell without end": (
+        BoxStyle.CELLS,
+        f"<object><patch_index_{'9' * 5000}><patch_index_{'9' * 5000}></object>",
+        [],
+        1,
+        0,
+    ),
     "thousandths for pixels": (
         JSON,
         '{"bbox_2d": [100, 200, 900, 950]}',
@@ -143,10 +214,12 @@ def test_a_text_with_boxes_without_end_is_bounded():
 
 
 @pytest.mark.parametrize("style", BoxStyle)
-@pytest.mark.parametrize("part", [" ", "1 , ", "(", "{", "<ref>", "<box>", "[[1,2,3,"])
+@pytest.mark.parametrize(
+    "part", [" ", "1 , ", "(", "{", "<ref>", "<box>", "[[1,2,3,", "<patch_index_1>"]
+)
 def test_a_hostile_text_takes_time_in_proportion_to_its_length(style, part):
     # patterns that try every split would take hours
-    for around in ("{}", "<box>{}</box>", '{{"bbox_2d": [{}]}}'):
+    for around in ("{}", "<box>{}</box>", '{{"bbox_2d": [{}]}}', "<phrase>{}</phrase>"):
         text = around.format((part * 19_000)[:19_000])
         assert not read_boxes(text, style, SIDE).boxes
 

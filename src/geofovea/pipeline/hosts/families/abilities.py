@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.decoder.planned_layer import can_plan_layers
+from geofovea.pipeline.inference.decoder.spoken_boxes import CELL_WORDS, BoxStyle
 from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 
-__all__ = ["are_plain", "plans_layers", "signals_of", "stages_of"]
+__all__ = ["are_plain", "box_style", "plans_layers", "signals_of", "stages_of"]
 
 
 def are_plain(family: Family, policy: str, shows_first: bool) -> bool:
@@ -21,6 +24,18 @@ def are_plain(family: Family, policy: str, shows_first: bool) -> bool:
     """
     is_compact = (family.axes, family.deep, policy) == (1, 0, "compact")
     return is_compact and family.sight is Sight.CAUSAL and shows_first
+
+
+def box_style(family: Family, tokenizer: Any) -> BoxStyle | None:
+    """How a model writes boxes: in the cells that its vocabulary has words for, or as its family.
+
+    Args:
+        family: The model.
+        tokenizer: The model's; models of any family may have been taught to write cells.
+    """
+    numbers = tokenizer.convert_tokens_to_ids(list(CELL_WORDS))
+    writes_cells = not {None, tokenizer.unk_token_id} & set(numbers)
+    return BoxStyle.CELLS if writes_cells else family.boxes
 
 
 def signals_of(family: Family) -> frozenset[str]:

@@ -2,7 +2,8 @@ r"""Boxes that a model writes into its answer, in the ways of the families that 
 
 Qwen2.5-VL writes pixels of the image that it saw; Qwen3-VL the same JSON in thousandths; Qwen2-VL,
 InternVL and GLM thousandths between words of their own; PaliGemma four location words of 1024
-steps, y first. Texts of models are read with bounded patterns and never evaluated.
+steps, y first; Kosmos-2 two words for the cells of a grid in which a box begins and ends. Texts of
+models are read with bounded patterns and never evaluated.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from enum import Enum
 
 from geofovea.errors import GeometryError
 
-__all__ = ["BoxStyle", "SpokenBox", "SpokenBoxes", "read_boxes", "write_boxes"]
+__all__ = ["CELL_WORDS", "BoxStyle", "SpokenBox", "SpokenBoxes", "read_boxes", "write_boxes"]
 
 _LONGEST_TEXT = 100_000
 _MOST_BOXES = 1_000
@@ -33,9 +34,18 @@ _JSON_LABEL = re.compile(r'"label"\s*:\s*("(?:[^"\\]|\\.){0,300}")')
 _LOCATIONS = re.compile(
     r"<loc(\d{4})><loc(\d{4})><loc(\d{4})><loc(\d{4})>[ \t]{0,4}([^<;\n]{0,300})"
 )
-
-
 _LOCATION = re.compile(r"<loc\d")
+_SIDE_CELLS = 32
+CELL_WORDS = ("<patch_index_0000>", f"<patch_index_{_SIDE_CELLS**2 - 1:04d}>")
+"""The first and the last word for a cell: vocabularies with both are of models that write cells."""
+_CELL = r"<patch_index_([0-9]{1,9})>"
+_BETWEEN_PAIRS = "</delimiter_of_multi_objects/>"
+_CELLS = re.compile(
+    r"(?:<phrase>([^<]{0,300})</phrase>\s{0,4})?(?:<object>\s{0,4})?"
+    rf"((?:(?:<patch_index_[0-9]{{1,9}}>|{_BETWEEN_PAIRS})\s{{0,4}}){{1,2000}})"
+)
+_PAIR = re.compile(rf"\s*{_CELL}\s*{_CELL}\s*")
+_PART_OF_CELL = re.compile(r"<patch_index")
 _DIGIT = re.compile(r"\d")
 
 
@@ -48,11 +58,15 @@ class BoxStyle(Enum):
     INTERNVL = "internvl"
     GLM = "glm"
     LOCATIONS = "locations"
+    CELLS = "cells"
 
     def steps(self, side: int) -> int:
         """How many steps along a side of an image of ``side`` pixels its numbers count."""
         if self is BoxStyle.JSON_PIXELS:
             return side
+        if self is BoxStyle.CELLS:
+            # its corners lie on edges and in the middle of cells
+            return 2 * _SIDE_CELLS
         return 1024 if self is BoxStyle.LOCATIONS else 1000
 
 
@@ -141,7 +155,11 @@ def read_boxes(text: str, style: BoxStyle, side: int) -> SpokenBoxes:
 
 
 def write_boxes(boxes: Sequence[SpokenBox], style: BoxStyle) -> str:
-    """The text in which a family would write boxes: the inverse of `read_boxes` for whole steps."""
+    """The text in which a family would write boxes: the inverse of `read_boxes` for whole steps.
+
+    In the style of Kosmos-2 it is the inverse for boxes that are read, which begin and end in the
+    middle of a cell or at its edge; others become the cells that hold their corners.
+    """
     return _WRITERS[style](boxes)
 
 
@@ -149,6 +167,8 @@ def _written(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ...], st
     """Corners and label of each box that is written; `_NOWHERE` for what should be one."""
     if style is BoxStyle.LOCATIONS:
         yield from _locations_in(text)
+    elif style is BoxStyle.CELLS:
+        yield from _cells_in(text)
     elif style in _MARKS:
         yield from _between_marks(text, style)
     else:
@@ -161,6 +181,29 @@ def _locations_in(text: str) -> Iterator[tuple[tuple[float, ...], str]]:
         yield (x0, y0, x1, y1), place[5]
     if _LOCATION.search(_LOCATIONS.sub("", text)):
         yield _NOWHERE, ""
+
+
+def _cells_in(text: str) -> Iterator[tuple[tuple[float, ...], str]]:
+    for run in _CELLS.finditer(text):
+        for part in filter(str.strip, run[2].split(_BETWEEN_PAIRS)):
+            pair = _PAIR.fullmatch(part)
+            yield _between_cells(int(pair[1]), int(pair[2])) if pair else _NOWHERE, run[1] or ""
+    if _PART_OF_CELL.search(_CELLS.sub("", text)):
+        yield _NOWHERE, ""
+
+
+def _between_cells(first: int, last: int) -> tuple[float, ...]:
+    """Corners in halves of a cell, by the rule of Kosmos-2.
+
+    They are the centers of both cells, and the outer edges of these where the box is one cell wide
+    or high and would have no area.
+    """
+    (y0, x0), (y1, x1) = divmod(first, _SIDE_CELLS), divmod(last, _SIDE_CELLS)
+    if max(y0, y1) >= _SIDE_CELLS or x1 < x0 or y1 < y0:
+        return _NOWHERE
+    inner = int(x0 != x1 and y0 != y1)
+    corners = 2 * x0 + inner, 2 * y0 + inner, 2 * x1 + 2 - inner, 2 * y1 + 2 - inner
+    return tuple(float(value) for value in corners)
 
 
 def _in_objects(text: str) -> Iterator[tuple[tuple[float, ...], str]]:
@@ -244,6 +287,16 @@ def _locations(boxes: Sequence[SpokenBox]) -> str:
     )
 
 
+def _cells(boxes: Sequence[SpokenBox]) -> str:
+    return "".join(
+        f"<phrase>{b.label}</phrase><object>"
+        f"<patch_index_{y0 // 2 * _SIDE_CELLS + x0 // 2:04d}>"
+        f"<patch_index_{(y1 - 1) // 2 * _SIDE_CELLS + (x1 - 1) // 2:04d}></object>"
+        for b in boxes
+        for x0, y0, x1, y1 in (_whole(b),)
+    )
+
+
 def _whole(box: SpokenBox) -> tuple[int, ...]:
     return tuple(round(value) for value in (box.x0, box.y0, box.x1, box.y1))
 
@@ -255,4 +308,5 @@ _WRITERS: dict[BoxStyle, Callable[[Sequence[SpokenBox]], str]] = {
     BoxStyle.INTERNVL: _internvl,
     BoxStyle.GLM: _glm,
     BoxStyle.LOCATIONS: _locations,
+    BoxStyle.CELLS: _cells,
 }
