@@ -61,7 +61,7 @@ class Writer:
 def test_boxes_between_special_words_are_places_to_the_step(style):
     host = Writer(style)
     assert can_ground(host)
-    boxes, warning = spoken_places(host, PYRAMID, TILE, None, "truck")
+    boxes, warning, _ = spoken_places(host, PYRAMID, TILE, None, "truck")
     assert not warning
     step = 1000 / style.steps(500)
     for box, truck in zip(boxes, TRUCKS, strict=True):
@@ -86,7 +86,7 @@ def test_boxes_that_may_be_wrong_come_with_a_warning(text, count, words):
         def generate(self, question, tokens):
             return Generation(text, ())
 
-    boxes, warning = spoken_places(Says(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
+    boxes, warning, _ = spoken_places(Says(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
     assert len(boxes) == count
     assert words in warning
 
@@ -100,6 +100,6 @@ def test_a_list_of_boxes_that_the_limit_ended_between_two_of_them_is_told(has_en
             ids = letters(text)["input_ids"]
             return decoded_answer(letters, ids, [0.0] * len(ids), most=512, has_ended=has_ended)
 
-    boxes, warning = spoken_places(Ends(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
+    boxes, warning, _ = spoken_places(Ends(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
     assert len(boxes) == 1
     assert ("was cut at 512 tokens" in warning) == (not has_ended)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from geofovea.pipeline.answers.grounding import boxes_scene
 from geofovea.pipeline.hosts.base import Host, SupportsGrounding
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -43,7 +44,7 @@ def can_ground(host: Host) -> bool:
 
 def spoken_places(
     host: Host, pyramid: Pyramid, tile: Tile, tokens: TokenSet, phrase: str
-) -> tuple[list[Box], str]:
+) -> tuple[list[Box], str, Generation]:
     """The boxes that a host writes about a tile.
 
     Args:
@@ -54,8 +55,8 @@ def spoken_places(
         phrase: What is looked for.
 
     Returns:
-        Boxes in scene pixels, and a warning where some could not be used; empty where there is
-        none.
+        Boxes in scene pixels; a warning where some could not be used, empty where there is none;
+        and what the host wrote.
     """
     assert isinstance(host, SupportsGrounding)  # noqa: S101 - asked before
     assert host.box_style is not None  # noqa: S101
@@ -80,4 +81,4 @@ def spoken_places(
     # a list that ends between two boxes looks whole
     if any(CUT in each for each in reply.warnings):
         warning = f"{_CUT_LIST}; {warning}" if warning else _CUT_LIST
-    return [box for box, _ in located], warning
+    return [box for box, _ in located], warning, reply

@@ -130,6 +130,16 @@ class TileLooker:
         other.asker, other._doubts = self.asker, self._doubts
         return other
 
+    def is_affordable(self, tiles: int) -> bool:
+        """Whether the budget surely holds that many more tiles, whatever they show."""
+        budget, per_tile = self.budget, self.host.grid[0] * self.host.grid[1]
+        others = (budget.seconds, budget.host_ram_mb, budget.device_ram_mb)
+        return (
+            others == (None, None, None)
+            and tiles <= budget.tiles - self.spent_tiles
+            and tiles * per_tile * self._most_prompts() <= self._tokens_left
+        )
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a careful reader should know of what was asked."""
@@ -230,8 +240,8 @@ class TileLooker:
             self._doubts[_NO_TOKENS_FOR_BOXES] = None
         elif can_ground(self.host):
             with self.usage.clock.stage("answer"):
-                boxes, warning = spoken_places(self.host, self.pyramid, tile, tokens, noun)
-            self.asker.tokens += len(tokens)
+                boxes, warning, reply = spoken_places(self.host, self.pyramid, tile, tokens, noun)
+            self.asker.note([reply], [tokens])
             self._doubts |= {warning: None} if warning else {}
             if boxes:
                 step = self.pyramid.tile_size / 1000
