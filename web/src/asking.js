@@ -143,7 +143,8 @@ export class Asking {
   }
 
   #addTiles(tiles) {
-    for (const [level, row, col, ...box] of tiles) this.#level(level).tiles.set(`${row}/${col}`, box);
+    // by its box: the tiles of a shifted grid have addresses of their own
+    for (const [level, , , ...box] of tiles) this.#level(level).tiles.set(box.join("/"), box);
   }
 }
 

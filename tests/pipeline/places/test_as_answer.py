@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import shapely
 import torch
+from shapely.geometry import shape
 
 import geofovea as gf
-from geofovea.datasets.synthetic.vocabulary import THINGS
+from geofovea.datasets.synthetic.vocabulary import SITES, THINGS
 from geofovea.errors import BudgetError, GeometryError, ModelError, NothingShownError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
@@ -159,6 +160,14 @@ def test_find_and_count_look_only_in_the_area_that_their_phrase_names(pad, world
         assert all((p.box_scene.y0 < middle) == (half == "upper") for p in places)
         assert f"was read as '{kind}s' in the {half} half of the scene" in places.warnings[0]
         assert not any("limits nothing" in each for each in places.warnings)
+        area = places.to_dict()["area"]
+        assert (area["thing"], area["where"]) == (f"{kind}s", f"in the {half} half of the scene")
+        x0, y0, x1, y1 = region.geometry.bounds
+        inside = (y0, min(y1, middle)) if half == "upper" else (max(y0, middle), y1)
+        assert area["box_scene"] == [x0, inside[0], x1, inside[1]]
+        assert shape(area["geometry"]).area > 0
+    assert number.to_dict()["area"] == found.to_dict()["area"] == found.geojson()["area"]
+    assert session.find(kind, tiles=9).to_dict()["area"] is None
     assert number.coverage.tiles_total == found.coverage.tiles_total
     # the region lies in that half, and the scene in both
     top, bottom = (0, middle) if half == "upper" else (middle, world.height)
@@ -172,6 +181,19 @@ def test_find_and_count_look_only_in_the_area_that_their_phrase_names(pad, world
     nowhere = Region(shapely.box(*first.box.as_tuple()))
     with pytest.raises(NothingShownError, match="shares no area with the region"):
         session.find(f"{kind} in the {other} half", region=nowhere)
+
+
+def test_a_place_that_is_not_found_is_said_with_what_looking_for_it_took(pad, world):
+    session, _, kind, _ = pad
+    absent = next(site for site in SITES if site not in {each.kind for each in world.sites})
+    with pytest.raises(NothingShownError) as error:
+        session.find(f"{kind} within 200 m of the {absent}", tiles=40)
+    told = re.search(
+        r"looking for it took (\d+) tiles?, (\d+) vision tokens? and", str(error.value)
+    )
+    assert f"not found: {absent}" in str(error.value)
+    # a quarter of the tiles may go to the place
+    assert 0 < int(told[1]) <= 10
 
 
 def test_an_area_that_is_not_computed_is_said_and_meters_without_a_ground_are_refused(pad):

@@ -7,6 +7,7 @@ import shapely
 
 import geofovea as gf
 from geofovea.errors import BudgetError, OutputError, QuestionError
+from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.tiling.geo.region import Region
 
@@ -66,6 +67,21 @@ def test_a_sample_keeps_its_budget_and_says_how_it_was_drawn(session):
     assert (again.value, again.low, again.high) == (count.value, count.low, count.high)
     assert json.dumps(count.to_dict())
     assert repr(count).startswith("Count(")
+
+
+def test_tokens_that_may_end_before_the_last_tile_show_tiles_of_the_whole_scene(session):
+    rows, _ = session.pyramid.grid_shape(0)
+    looked = list[gf.Tile]()
+
+    class Seen(Watcher):
+        def looking(self, tiles):
+            looked.extend(tiles)
+
+    count = session.count("truck", tokens=40 * 36, watch=Seen())
+    assert (count.method, count.coverage.stopped) == ("sample", "tokens")
+    # what was not looked at is estimated from what was
+    assert min(tile.row for tile in looked) < rows / 5
+    assert max(tile.row for tile in looked) > 4 * rows / 5
 
 
 def test_a_budget_of_one_tile_counts_with_an_interval(session):

@@ -1,5 +1,7 @@
 """Strata, estimates and intervals against literal numbers, laws and simulated worlds."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,6 +24,16 @@ def test_strata_hold_every_tile_once_and_keep_the_budget(scores, count, seed):
     drawn = [index for stratum in strata for index in stratum.drawn]
     assert len(drawn) == len(set(drawn)) == min(count, len(scores))
     assert strata == make_strata(scores, count, seed)
+
+
+def test_what_a_budget_ends_is_a_random_part_of_every_stratum():
+    scores = np.arange(1000.0)
+    for stratum in make_strata(scores, 400):
+        early = stratum.drawn[: len(stratum.drawn) // 2]
+        of_all = scores[list(stratum.drawn)]
+        # five standard errors of a simple random sample
+        error = of_all.std() / math.sqrt(2 * len(of_all))
+        assert abs(scores[list(early)].mean() - of_all.mean()) < 5 * error
 
 
 def test_the_likeliest_tiles_are_all_looked_at():

@@ -67,11 +67,11 @@ class Writer:
 def test_boxes_between_special_words_are_places_to_the_step(style):
     host = Writer(style)
     assert can_ground(host)
-    boxes, warning, _ = spoken_places(host, PYRAMID, TILE, None, "truck")
-    assert not warning
+    found = spoken_places(host, PYRAMID, TILE, None, "truck")
+    assert not found.warning
     # corners in the middle of cells are up to half a cell away, which is one of its steps
     step = 1000 / style.steps(500) * (3 if style is BoxStyle.CELLS else 1)
-    for box, truck in zip(boxes, TRUCKS, strict=True):
+    for box, truck in zip(found.boxes, TRUCKS, strict=True):
         for name in ("x0", "y0", "x1", "y1"):
             assert abs(getattr(box, name) - getattr(truck, name)) <= step / 2 + 1e-9
     (request,) = host.requests
@@ -93,9 +93,9 @@ def test_boxes_that_may_be_wrong_come_with_a_warning(text, count, words):
         def generate(self, question, tokens):
             return Generation(text, ())
 
-    boxes, warning, _ = spoken_places(Says(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
-    assert len(boxes) == count
-    assert words in warning
+    found = spoken_places(Says(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
+    assert len(found.boxes) == count
+    assert words in found.warning
 
 
 @pytest.mark.parametrize("has_ended", [True, False])
@@ -107,9 +107,9 @@ def test_a_list_of_boxes_that_the_limit_ended_between_two_of_them_is_told(has_en
             ids = letters(text)["input_ids"]
             return decoded_answer(letters, ids, [0.0] * len(ids), most=512, has_ended=has_ended)
 
-    boxes, warning, _ = spoken_places(Ends(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
-    assert len(boxes) == 1
-    assert ("was cut at 512 tokens" in warning) == (not has_ended)
+    found = spoken_places(Ends(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "truck")
+    assert len(found.boxes) == 1
+    assert ("was cut at 512 tokens" in found.warning) == (not has_ended)
 
 
 def test_boxes_that_the_model_calls_something_else_are_left_out_and_named():
@@ -120,8 +120,8 @@ def test_boxes_that_the_model_calls_something_else_are_left_out_and_named():
             return Generation(write_boxes(boxes, self.box_style), ())
 
     found = spoken_places(Labels(BoxStyle.JSON_PIXELS), PYRAMID, TILE, None, "trucks")
-    assert [(box.x0 - 2000) / 20 for box in found[0]] == [0, 2, 3, 5]
-    assert found[1:] == ("", ["car", "car"])
+    assert [(box.x0 - 2000) / 20 for box in found.boxes] == [0, 2, 3, 5]
+    assert (found.warning, found.others) == ("", ("car", "car"))
 
 
 def test_a_search_says_how_many_boxes_had_another_name_and_which(embedded_host, scene_path):

@@ -9,9 +9,14 @@ from family_toys import host_of
 
 import geofovea as gf
 from geofovea.errors import BudgetError
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.places.looking import TileLooker
+from geofovea.tiling.pyramid import Tile
 
 SIDE = 4
 ATTRIBUTE = "Is the {noun} {attribute}?"
@@ -82,6 +87,20 @@ def test_a_whole_budget_brings_the_boxes_of_every_tile(writes_a_box, phrase):
     assert places.coverage.is_complete
     assert [place.outline for place in places] == ["box"] * SIDE**2
     assert places.cost.tokens_llm <= places.cost.budget.tokens
+
+
+def test_every_prompt_is_among_the_runs_of_the_decoder(writes_a_box):
+    model = host("qwen2_5_vl")
+    session = scene_of(model)
+    calls = DirectCalls(model, session.tiles)
+    usage = QuestionUsage.of(model, EncodePlan(), StageClock(calls.now))
+    budget = gf.Budget(tiles=9, tokens=10**6)
+    looker = TileLooker(model, session.pyramid, "white plane", calls, usage, budget, min_score=1e-3)
+    looker.look([Tile(0, 0, 0), Tile(0, 0, 1)])
+    assert [place.outline for place in looker.places] == ["box"] * 2
+    # presence, boxes and an adjective
+    assert len(looker.asker.runs) == 6
+    assert sum(run.vision_tokens for run in looker.asker.runs) == looker.asker.tokens
 
 
 def test_tokens_that_end_before_the_adjective_leave_the_tile_out(writes_a_box):

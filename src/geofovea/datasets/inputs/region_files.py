@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.inputs.vector_kinds import check_crs, check_vector_file, is_topojson
+from geofovea.datasets.inputs.region_crs import crs_of_file, not_understood, stated_crs
+from geofovea.datasets.inputs.vector_kinds import check_vector_file
 from geofovea.datasets.tables.list_files import check_regular
-from geofovea.errors import DataError, MissingExtraError
-from geofovea.tiling.geo.region import PIXELS
+from geofovea.errors import DataError, GeometryError, MissingExtraError
+from geofovea.tiling.geo.georeference import HasGeoreference
+from geofovea.tiling.geo.region import Region, region_caution, region_from_crs
 from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["NamedRegion", "read_regions"]
-
-_LONLAT = "OGC:CRS84"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,31 @@ class NamedRegion:
     geometry: Any
     crs: str | None
     origin: str
+
+    @property
+    def extent(self) -> str:
+        """What is known of its coordinates, for messages: their CRS and their bounds."""
+        quoted = re.search(r'"([^"]+)"', self.crs or "")
+        name = quoted[1] if quoted else self.crs or "none, so pixels"
+        x0, y0, x1, y1 = self.geometry.bounds
+        return f"the CRS is {name}, x {x0:g} to {x1:g}, y {y0:g} to {y1:g}"
+
+    def on(self, scene: HasGeoreference) -> Region:
+        """The part of a scene that it covers; see ``region_from_crs``.
+
+        Raises:
+            GeometryError: As that does, with the row in the message.
+        """
+        if self.geometry is None:
+            raise GeometryError(f"{self.origin}: has no geometry; remove the row")
+        try:
+            return region_from_crs(scene, self.geometry, self.crs)
+        except GeometryError as error:
+            raise type(error)(f"{self.origin}: {error}") from error
+
+    def cautions(self, scene: HasGeoreference, region: Region) -> tuple[str, ...]:
+        """What to know of how it was placed; see ``region_caution``."""
+        return tuple(f"{self.origin}: {each}" for each in region_caution(scene, region, self.crs))
 
 
 def read_regions(
@@ -69,7 +95,8 @@ def read_regions(
     if name_column is not None and name_column not in frame.columns:
         columns = ", ".join(repr(c) for c in frame.columns if c != frame.geometry.name)
         raise DataError(f"{file} has no column {name_column!r}, only {columns or 'none'}")
-    crs_of_rows = stated_crs(crs) if crs else _crs_of(frame, file)
+    read = _layer(file, layer) if file.suffix.lower() == ".gpkg" else None
+    crs_of_rows = stated_crs(crs) if crs else crs_of_file(frame, file, read)
     numbers = range(1, len(frame) + 1)
     names = _names(frame[name_column]) if name_column else map(str, numbers)
     return [
@@ -94,18 +121,6 @@ def _names(column: Any) -> Iterator[str]:
         yield str(number) if is_empty else str(name)
 
 
-def stated_crs(crs: str) -> str:
-    """What somebody said of the coordinates; a number alone is an EPSG code.
-
-    Raises:
-        DataError: If it is not a CRS.
-    """
-    name = f"EPSG:{crs.strip()}" if crs.strip().isdigit() else crs.strip()
-    if name.lower() != PIXELS:
-        check_crs(name, f"crs={crs!r}", "give one such as EPSG:4326, or 'pixels'")
-    return name
-
-
 def _layer(file: Path, layer: str | None) -> str | None:
     """The layer that is read: the one that was named, else the only one that may hold polygons.
 
@@ -114,7 +129,9 @@ def _layer(file: Path, layer: str | None) -> str | None:
     """
     import geopandas
 
-    layers = geopandas.list_layers(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        layers = geopandas.list_layers(file)
     names = [str(name) for name in layers["name"]]
     listed = ", ".join(map(repr, names[:20])) or "none"
     choose = "choose one with layer="
@@ -135,12 +152,6 @@ def _may_hold_polygons(kind: object) -> bool:
     return isinstance(kind, str) and any(
         word in kind for word in ("Polygon", "Unknown", "Collection", "Surface")
     )
-
-
-def _crs_of(frame: Any, file: Path) -> str | None:
-    if frame.crs is not None:
-        return str(frame.crs.to_wkt())
-    return _LONLAT if file.suffix.lower() in (".json", ".geojson") and is_topojson(file) else None
 
 
 def _has_index(file: Path) -> bool:
@@ -164,6 +175,8 @@ def _frame(file: Path, layer: str | None) -> Any:
                 f"{file} cannot be read without its index {file.stem}.shx: copy it, and the .dbf "
                 "and .prj, to the same folder"
             ) from error
+        if type(error).__name__ == "CRSError":  # of pyogrio or pyproj
+            raise DataError(not_understood(file, str(error))) from error
         row = _broken_row(file, layer)
         where = "" if row is None else f", row {row}"
         raise DataError(f"{file}{where} cannot be read as a vector file: {error}") from error

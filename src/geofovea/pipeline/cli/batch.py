@@ -134,7 +134,8 @@ def batch(
     rows failed.
     """
     from geofovea.datasets.inputs.manifest_columns import ManifestColumns
-    from geofovea.datasets.inputs.region_files import read_regions, stated_crs
+    from geofovea.datasets.inputs.region_crs import stated_crs
+    from geofovea.datasets.inputs.region_files import read_regions
     from geofovea.datasets.inputs.scene_lists import list_scenes
     from geofovea.pipeline.runs.batch import BatchFolder, run_batch
     from geofovea.pipeline.runs.batch_plan import plan_batch

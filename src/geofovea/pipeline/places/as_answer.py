@@ -21,10 +21,11 @@ from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
 from geofovea.pipeline.places.phrase_area import (
-    LIMITS,
+    Reference,
     area_notes,
+    find_reference,
+    limits_of,
     placed,
-    reference_place,
     where_in_scene,
 )
 from geofovea.pipeline.places.place import Place, Places
@@ -33,7 +34,7 @@ from geofovea.pipeline.places.second_look import kept_for_second_look, second_lo
 from geofovea.pipeline.relations.counts import PartCount
 from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
 from geofovea.pipeline.relations.superlatives import Superlative
-from geofovea.pipeline.relations.surroundings import Part, Surroundings
+from geofovea.pipeline.relations.surroundings import Part
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
@@ -106,19 +107,14 @@ def answer_extreme(
         BudgetError: If the budget cannot hold a tile for each of the two.
         GeoFoveaError: As ``find_places`` and ``SceneSession.ask`` do.
     """
-    limits, ends = own_limits(session.host, request), list[Measurement]()
-    if isinstance(question.part, Surroundings):
-        question.part.check(session.scene)
-    if question.place:
-        end, limits = reference_place(session, request, question.place, limits, watch)
-        if not end.text:
-            return _measured_answer(
-                session, request, not_located(question.words, end, session.scene), _costs(end)
-            )
-        ends.append(end)
+    limits = own_limits(session.host, request)
+    found = find_reference(session, request, question.part, question.place, limits, watch)
+    if found.missing is not None:
+        return _missing_answer(session, request, question.words, found)
+    limits = found.limits
     reserve = kept_for_second_look(session, question.count, limits)
     limits |= {name: limits[name] - kept for name, kept in reserve.items() if name in limits}
-    part = None if question.part is None else placed(question.part, ends)
+    part = None if question.part is None else placed(question.part, found)
     looked = request.region
     if part is not None:
         # what the edge of the part cuts is seen as a whole
@@ -138,13 +134,13 @@ def answer_extreme(
         [located_place(place) for place in _in_part(places, session, part)],
         session.scene,
         Extent(places.coverage.share, places.coverage.recall),
-        ends[0].places[0] if question.reference else None,
+        found.place if question.reference else None,
         lambda place: again.probability(place.box_scene),
     )
     if part is not None and part.rule:
         measurement = replace(measurement, warnings=(*measurement.warnings, part.rule))
-    costs = [*_costs(*ends), places.cost, second_look_cost(session, again)]
-    return _measured_answer(session, request, measurement, costs, *ends, places=places)
+    costs = [*found.costs, places.cost, second_look_cost(session, again)]
+    return _measured_answer(session, request, measurement, costs, found, places)
 
 
 def answer_part_count(
@@ -161,17 +157,13 @@ def answer_part_count(
             is in meters and the scene does not say how long one is.
         GeoFoveaError: As ``count_places`` and ``find_places`` do.
     """
-    limits, ends = own_limits(session.host, request), list[Measurement]()
+    limits = own_limits(session.host, request)
     if not question.is_yes_no:
         limits = {"tiles": session.host.default_budget.tiles} | limits
-    if isinstance(question.part, Surroundings):
-        question.part.check(session.scene)
-        end, limits = reference_place(session, request, question.part.reference, limits, watch)
-        if not end.text:
-            missing = not_located(request.question, end, session.scene)
-            return _measured_answer(session, request, missing, _costs(end))
-        ends.append(end)
-    part = placed(question.part, ends)
+    found = find_reference(session, request, question.part, "", limits, watch)
+    if found.missing is not None:
+        return _missing_answer(session, request, request.question, found)
+    part, limits = placed(question.part, found), found.limits
     region, where = part.region(session.scene, request.region), where_in_scene(part)
     if question.is_yes_no:
         places = find_places(session, question.thing, region=region, watch=watch, **limits)
@@ -187,8 +179,8 @@ def answer_part_count(
             f"the number is an estimate of what lies {where}: {count.text}; what the edge of that "
             "cuts may count on both sides"
         )
-    notes = (note, *area_notes(part, session.scene, ends))
-    cost = functools.reduce(Cost.before, [*_costs(*ends), answer.cost])
+    notes = (note, *area_notes(part, session.scene, found))
+    cost = functools.reduce(Cost.before, [*found.costs, answer.cost])
     warnings = tuple(dict.fromkeys((*notes, *answer.warnings)))
     return replace(answer, text=text, cost=cost, warnings=warnings)
 
@@ -201,8 +193,13 @@ def _in_part(places: Places, session: SceneSession, part: Part | None) -> Sequen
     return [place for place in places if shapely.intersects_xy(shape, *place.center)]
 
 
-def _costs(*ends: Measurement) -> list[Cost]:
-    return [end.cost for end in ends if end.cost is not None]
+def _missing_answer(
+    session: SceneSession, request: AskRequest, words: str, found: Reference
+) -> Answer:
+    """The answer where the place that is measured from is missing: it says so, and what it cost."""
+    assert found.missing is not None  # noqa: S101 - asked before
+    told = not_located(words, found.missing, session.scene)
+    return _measured_answer(session, request, told, found.costs, Reference((), found.limits))
 
 
 def places_as_answer(session: SceneSession, request: AskRequest, result: Places | Count) -> Answer:
@@ -254,7 +251,7 @@ def own_limits(host: Host, request: AskRequest) -> dict[str, Any]:
     budget, usual = request.budget, host.default_budget
     if budget is None:
         return {}
-    limits = {name: getattr(budget, name) for name in LIMITS}
+    limits = limits_of(budget)
     if request.stated is not None:
         return {name: value for name, value in limits.items() if name in request.stated}
     return {name: value for name, value in limits.items() if value != getattr(usual, name)}
@@ -265,11 +262,11 @@ def _measured_answer(
     request: AskRequest,
     measurement: Measurement,
     costs: Sequence[Cost],
-    *ends: Measurement,
+    found: Reference,
     places: Places | None = None,
 ) -> Answer:
     """The answer that a measurement is, with the cost of all that was looked for."""
-    notes = [warning for end in ends for warning in end.warnings]
+    notes = [warning for end in found.ends for warning in end.warnings]
     if places is not None:
         notes += [f"coverage: {places.coverage.text}", *places.warnings]
     warnings = tuple(dict.fromkeys((*measurement.warnings, *notes)))

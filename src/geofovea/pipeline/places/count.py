@@ -13,6 +13,7 @@ from geofovea.errors import OutputError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.places.coverage import Coverage
+from geofovea.pipeline.places.files import area_row
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.scene import Scene
@@ -103,6 +104,7 @@ class Count:
         return {
             "phrase": self.phrase,
             "region": self.region,
+            "area": area_row(self.places),
             "count": self.value,
             "low": self.low,
             "high": self.high,

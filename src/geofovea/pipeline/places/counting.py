@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -207,8 +208,8 @@ class _Counting:
         coarse: dict[int, int] = {}
         notes: list[str] = []
         if self.budget.tiles >= len(native):
-            strata = [Stratum(tuple(range(len(native))), tuple(range(len(native))))]
-            looker.look(native)
+            strata = [self._everything(looker)]
+            looker.look([native[index] for index in strata[0].drawn])
         else:
             scores, coarse, notes = self._auxiliary(looker)
             strata = make_strata(scores, max(1, self._affordable(looker)), self.seed)
@@ -250,7 +251,22 @@ class _Counting:
             ShownNames.of(session.host, session.scene, session.pyramid),
         )
 
+    def _everything(self, looker: TileLooker) -> Stratum:
+        """All tiles in reading order; in random order where the budget may end before the last.
+
+        What was looked at by then has to be a random sample, for the rest is estimated from it.
+        """
+        order = list(range(len(self.native.tiles)))
+        if not looker.is_affordable(len(order)):
+            random.Random(self.seed).shuffle(order)
+        return Stratum(tuple(range(len(order))), tuple(order))
+
     def _affordable(self, looker: TileLooker) -> int:
+        """How many tiles are drawn: at one prompt a tile, which is what most tiles take.
+
+        Where they take more, the last draws are not reached. Each stratum is drawn from in random
+        order, so what was reached is a random sample of it.
+        """
         per_tile = looker.host.grid[0] * looker.host.grid[1]
         of_tiles = self.budget.tiles - looker.spent_tiles
         of_tokens = (self.budget.tokens - looker.asker.tokens) // per_tile

@@ -20,14 +20,19 @@ from geofovea.pipeline.answers.evidence_files import (
 from geofovea.pipeline.answers.features import PLANE, geometry_of, is_on_ground
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.tables import csv_table
-from geofovea.tiling.geo.coordinates import area_m2, geometry_crs, polygon_scene
+from geofovea.tiling.geo.coordinates import (
+    area_m2,
+    geometry_crs,
+    polygon_lonlat,
+    polygon_scene,
+)
 
 if TYPE_CHECKING:
     import geopandas
 
     from geofovea.pipeline.places.place import Place, Places
 
-__all__ = ["FORMATS", "place_frame", "place_rows", "places_geojson", "save_places"]
+__all__ = ["FORMATS", "area_row", "place_frame", "place_rows", "places_geojson", "save_places"]
 
 _COLUMNS = ("label", "score", "level", "outline", "error_px", "area_m2")
 _LAYER = "places"
@@ -51,6 +56,25 @@ def place_rows(places: Places) -> list[dict[str, Any]]:
     ]
 
 
+def area_row(places: Places) -> dict[str, Any] | None:
+    """The area that a phrase names as a plain object, or None; its geometry as in `place_rows`."""
+    area, scene = places.area, places.scene
+    if area is None:
+        return None
+    shape = area.region.geometry
+    return {
+        "thing": area.thing,
+        "where": area.where,
+        "rule": area.rule,
+        "box_scene": list(shape.bounds),
+        "geometry": Afterwork().attempt(
+            "the geometry of the area", partial(polygon_lonlat, scene, shape), None
+        )
+        if is_on_ground(scene)
+        else None,
+    }
+
+
 def places_geojson(places: Places) -> dict[str, Any]:
     """A GeoJSON FeatureCollection; see ``Places.geojson``."""
     after, scene = Afterwork(), places.scene
@@ -69,6 +93,7 @@ def places_geojson(places: Places) -> dict[str, Any]:
         collection["crs"] = {"type": "name", "properties": {"name": PLANE}}
     collection |= {
         "phrase": places.phrase,
+        "area": area_row(places),
         "model": places.model,
         "coverage": places.coverage.to_dict(),
         "features": features,

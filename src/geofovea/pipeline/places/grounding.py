@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from geofovea.pipeline.answers.grounding import boxes_scene
 from geofovea.pipeline.hosts.base import Host, SupportsGrounding
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.pipeline.relations.things import other_thing
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["can_ground", "spoken_places"]
+__all__ = ["SpokenPlaces", "can_ground", "spoken_places"]
 
 _JSON_REQUEST = (
     "Locate every {phrase} in this picture. Reply with a JSON list of objects with the keys "
@@ -43,9 +46,26 @@ def can_ground(host: Host) -> bool:
     return isinstance(host, SupportsGrounding) and host.box_style is not None
 
 
+@dataclass(frozen=True, slots=True)
+class SpokenPlaces:
+    """What a host wrote about where something is in a tile.
+
+    Attributes:
+        boxes: In scene pixels.
+        warning: Where some could not be used; empty where there is none.
+        others: Of each box that was left out because its label names another thing, that name.
+        reply: The text that it wrote.
+    """
+
+    boxes: tuple[Box, ...]
+    warning: str
+    others: tuple[str, ...]
+    reply: Generation
+
+
 def spoken_places(
     host: Host, pyramid: Pyramid, tile: Tile, tokens: TokenSet, phrase: str
-) -> tuple[list[Box], str, list[str]]:
+) -> SpokenPlaces:
     """The boxes that a host writes about a tile.
 
     Args:
@@ -54,10 +74,6 @@ def spoken_places(
         tile: What is shown.
         tokens: Its tokens.
         phrase: What is looked for.
-
-    Returns:
-        Boxes in scene pixels; a warning where some could not be used, empty where there is none;
-        and of each box that was left out because its label is the name of another thing, that name.
     """
     assert isinstance(host, SupportsGrounding)  # noqa: S101 - asked before
     assert host.box_style is not None  # noqa: S101
@@ -67,7 +83,7 @@ def spoken_places(
     text = reply.marked or reply.text
     located, refused, beyond = boxes_scene(text, host.box_style, pyramid, tile)
     names = [other_thing(label, phrase) for _, label in located]
-    boxes = [box for (box, _), name in zip(located, names, strict=True) if name is None]
+    boxes = tuple(box for (box, _), name in zip(located, names, strict=True) if name is None)
     warning = ""
     if refused:
         warning = (
@@ -84,4 +100,5 @@ def spoken_places(
     # a list that ends between two boxes looks whole
     if any(CUT in each for each in reply.warnings):
         warning = f"{_CUT_LIST}; {warning}" if warning else _CUT_LIST
-    return boxes, warning, [name for name in names if name is not None]
+    others = tuple(name for name in names if name is not None)
+    return SpokenPlaces(boxes, warning, others, reply)

@@ -134,6 +134,16 @@ class TileLooker:
         other._other_things = self._other_things
         return other
 
+    def is_affordable(self, tiles: int) -> bool:
+        """Whether the budget surely holds that many more tiles, whatever they show."""
+        budget, per_tile = self.budget, self.host.grid[0] * self.host.grid[1]
+        others = (budget.seconds, budget.host_ram_mb, budget.device_ram_mb)
+        return (
+            others == (None, None, None)
+            and tiles <= budget.tiles - self.spent_tiles
+            and tiles * per_tile * self._most_prompts() <= self._tokens_left
+        )
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a careful reader should know of what was asked."""
@@ -240,14 +250,13 @@ class TileLooker:
             self._doubts[_NO_TOKENS_FOR_BOXES] = None
         elif can_ground(self.host):
             with self.usage.clock.stage("answer"):
-                shown = self.host, self.pyramid, tile, tokens
-                boxes, warning, others = spoken_places(*shown, noun)
-            self.asker.tokens += len(tokens)
-            self._doubts |= {warning: None} if warning else {}
-            self._other_things.update(others)
-            if boxes:
+                spoken = spoken_places(self.host, self.pyramid, tile, tokens, noun)
+            self.asker.note([spoken.reply], [tokens])
+            self._doubts |= {spoken.warning: None} if spoken.warning else {}
+            self._other_things.update(spoken.others)
+            if spoken.boxes:
                 step = self.pyramid.tile_size / 1000
-                return [self._place(tile, box, presence, "box", step) for box in boxes]
+                return [self._place(tile, box, presence, "box", step) for box in spoken.boxes]
         if self.host.capabilities.attention:
             question = presence_words(self.host).ask(noun)
             with self.usage.clock.stage("focus"):
@@ -257,7 +266,7 @@ class TileLooker:
             boxes = token_boxes(tokens, scores, *shape, presence.count)
             boxes += self._confirmed(tokens, noun, faint_boxes(tokens, scores, *shape, boxes))
             error = token_error_px(tokens)
-            return [self._place(tile, box, presence, "tokens", error) for box in boxes]
+            return [self._place(tile, box, presence, "tokens", error) for box in spoken.boxes]
         box = tile_box(tokens)
         self._doubts["the model shows no attention and no boxes: a place is a whole tile"] = None
         return [self._place(tile, box, presence, "tile", max(box.width, box.height))]
@@ -271,7 +280,9 @@ class TileLooker:
         if self.names is None:
             return []
         question, confirmed = presence_words(self.host).ask(noun), list[Box]()
-        pictures = [tokens_in(tokens, _grown(box, token_error_px(tokens) / 2)) for box in boxes]
+        pictures = [
+            tokens_in(tokens, _grown(box, token_error_px(tokens) / 2)) for box in spoken.boxes
+        ]
         told = self.names.thing_probabilities(noun, pictures)
         for box, picture, likely in zip(boxes, pictures, told, strict=True):
             if self.asker.most_tokens([picture]) > self._tokens_left:

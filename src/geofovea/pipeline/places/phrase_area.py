@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from geofovea._plurals import counted
 from geofovea.errors import BudgetError, GeometryError, NothingShownError
 from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.answers.measurement import Measurement
+from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
 from geofovea.pipeline.engine.watching import Watcher
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place import NamedArea, Places
 from geofovea.pipeline.relations.counts import parse_area_phrase
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP
@@ -26,10 +27,12 @@ from geofovea.tiling.scene import Scene
 __all__ = [
     "LIMITS",
     "LaidArea",
+    "Reference",
     "area_notes",
+    "find_reference",
     "lay_out",
+    "limits_of",
     "placed",
-    "reference_place",
     "where_in_scene",
 ]
 
@@ -49,29 +52,64 @@ class LaidArea:
         thing: What is looked for in it.
         region: In scene pixels; None for the whole scene.
         limits: What looking for its place left of the limits, by name.
-        notes: How the phrase was read; empty where it names no area.
+        named: How the phrase was read; None where it names no area.
+        notes: The same in words, and what is to be known of its place.
         cost: Of looking for its place; None where it has none.
     """
 
     thing: str
     region: Region | None
     limits: dict[str, Any]
+    named: NamedArea | None = None
     notes: tuple[str, ...] = ()
     cost: Cost | None = None
 
     def told(self, places: Places, phrase: str) -> Places:
         """Places that were found in it, with the whole phrase, the notes, and the whole cost."""
-        if not self.notes:
+        if self.named is None:
             return places
         cost = places.cost if self.cost is None else self.cost.before(places.cost)
         warnings = tuple(dict.fromkeys((*self.notes, *places.warnings)))
-        return replace(places, phrase=phrase, cost=cost, warnings=warnings)
+        return replace(places, phrase=phrase, area=self.named, cost=cost, warnings=warnings)
 
 
-def _limits_of(budget: Budget | None, limits: Mapping[str, Any]) -> dict[str, Any]:
-    """The limits that were given, those of a budget included, by name."""
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The place that an area or a distance is measured from, after it was looked for.
+
+    Attributes:
+        ends: Where it lies; empty where nothing is measured from a place.
+        limits: What that left of the limits, by name.
+    """
+
+    ends: tuple[Measurement, ...]
+    limits: dict[str, Any]
+
+    @property
+    def missing(self) -> Measurement | None:
+        """What is told of it where it was not found, or may be several; else None."""
+        return next((end for end in self.ends if not end.text), None)
+
+    @property
+    def place(self) -> LocatedPlace | None:
+        """The place; None where there is none."""
+        return self.ends[0].places[0] if self.ends else None
+
+    @property
+    def costs(self) -> list[Cost]:
+        """What looking for it took."""
+        return [end.cost for end in self.ends if end.cost is not None]
+
+
+def limits_of(budget: Budget | None, limits: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The limits of a search that were given, by name.
+
+    Args:
+        budget: That was given; None for none.
+        limits: Those that hold in place of the budget's; None among them is no limit.
+    """
     of_budget = {} if budget is None else {name: getattr(budget, name) for name in LIMITS}
-    chosen = {name: limit for name, limit in limits.items() if limit is not None}
+    chosen = {name: limit for name, limit in (limits or {}).items() if limit is not None}
     return {name: limit for name, limit in of_budget.items() if limit is not None} | chosen
 
 
@@ -102,32 +140,41 @@ def lay_out(
     """
     if (area := parse_area_phrase(phrase)) is None:
         return LaidArea(phrase, within, limits)
-    part, ends = area.part, list[Measurement]()
-    limits = _limits_of(budget, limits)
-    if isinstance(part, Surroundings):
-        part.check(session.scene)
-        request = AskRequest(area.thing, options=options, region=within)
-        end, limits = reference_place(session, request, part.reference, limits, watch)
-        if not end.text:
-            raise NothingShownError(
-                f"nothing was looked for {part.text}: {end.sentence}; name the thing alone, and "
-                "limit the search with region="
-            )
-        ends.append(end)
-    part = placed(part, ends)
+    request = AskRequest(area.thing, options=options, region=within)
+    found = find_reference(session, request, area.part, "", limits_of(budget, limits), watch)
+    if found.missing is not None:
+        raise NothingShownError(
+            f"nothing was looked for {area.part.text}: {found.missing.sentence} "
+            f"({_took(found.costs)}); name the thing alone, and limit the search with region="
+        )
+    part = placed(area.part, found)
     try:
         region = part.region(session.scene, within)
     except GeometryError as error:
         raise NothingShownError(str(error)) from error
     where = where_in_scene(part)
     note = f"the phrase was read as {area.thing!r} {where}: only that area was looked at"
-    notes = (note, *area_notes(part, session.scene, ends))
-    return LaidArea(area.thing, region, limits, notes, ends[0].cost if ends else None)
+    notes = (note, *area_notes(part, session.scene, found))
+    named = NamedArea(area.thing, where, part.rule, region)
+    cost = next(iter(found.costs), None)
+    return LaidArea(area.thing, region, found.limits, named, notes, cost)
 
 
-def placed(part: Part, ends: Sequence[Measurement]) -> Part:
+def _took(costs: Sequence[Cost]) -> str:
+    """What looking for a place cost, in words."""
+    tiles, tokens = sum(c.tiles_encoded for c in costs), sum(c.tokens_llm for c in costs)
+    seconds = sum(c.seconds["total"] for c in costs)
+    return (
+        f"looking for it took {counted(tiles, 'tile')}, {counted(tokens, 'vision token')} and "
+        f"{seconds:.1f} s"
+    )
+
+
+def placed(part: Part, found: Reference) -> Part:
     """A part of the scene, laid around the place that was found if it is named by one."""
-    return part.at(ends[0].places[0]) if isinstance(part, Surroundings) else part
+    if isinstance(part, Surroundings) and found.place is not None:
+        return part.at(found.place)
+    return part
 
 
 def where_in_scene(part: Part) -> str:
@@ -135,13 +182,44 @@ def where_in_scene(part: Part) -> str:
     return part.where if isinstance(part, Surroundings) else f"{part.where} of the scene"
 
 
-def area_notes(part: Part, scene: Scene, ends: Sequence[Measurement]) -> tuple[str, ...]:
+def area_notes(part: Part, scene: Scene, found: Reference) -> tuple[str, ...]:
     """How a part was laid out, and what is to be known of the place that it is named by."""
     north = () if part.is_known_in(scene) else (NORTH_AT_TOP,)
-    return (*filter(None, (part.rule,)), *north, *(w for end in ends for w in end.warnings))
+    return (*filter(None, (part.rule,)), *north, *(w for end in found.ends for w in end.warnings))
 
 
-def reference_place(
+def find_reference(
+    session: SceneSession,
+    request: AskRequest,
+    part: Part | None,
+    name: str,
+    limits: dict[str, Any],
+    watch: Watcher | None,
+) -> Reference:
+    """Look for the place that an area is named by, or else for the one that was named.
+
+    Args:
+        session: The scene and the model.
+        request: Whose options and region hold.
+        part: The area; None where none is named.
+        name: Of another place that is measured from; empty for none.
+        limits: What may be spent, by name; a quarter of the tiles may go to the place.
+        watch: Hears of it, and may end it.
+
+    Raises:
+        GeometryError: If the area is a distance, and the scene does not say how long a meter is.
+        BudgetError: If the budget cannot hold a tile for the place and one for the thing.
+    """
+    if isinstance(part, Surroundings):
+        part.check(session.scene)
+        name = part.reference
+    if not name:
+        return Reference((), limits)
+    end, left = _reference_place(session, request, name, limits, watch)
+    return Reference((end,), left)
+
+
+def _reference_place(
     session: SceneSession,
     request: AskRequest,
     name: str,

@@ -13,14 +13,21 @@ import shapely
 from geofovea.errors import GeometryError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.places.coverage import Coverage
-from geofovea.pipeline.places.files import place_frame, place_rows, places_geojson, save_places
+from geofovea.pipeline.places.files import (
+    area_row,
+    place_frame,
+    place_rows,
+    places_geojson,
+    save_places,
+)
+from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["Outline", "Place", "Places"]
+__all__ = ["NamedArea", "Outline", "Place", "Places"]
 
 Outline = Literal["box", "tokens", "tile"]
 _OUTLINES: tuple[Outline, ...] = ("box", "tokens", "tile")
@@ -66,6 +73,23 @@ class Place:
         return self.box_scene.center
 
 
+@dataclass(frozen=True, slots=True)
+class NamedArea:
+    """The area that a phrase names, as it was read and laid out.
+
+    Attributes:
+        thing: What was looked for in it.
+        where: As a sentence continues, such as ``in the northern half of the scene``.
+        rule: How it was laid out, where its name does not say so; else empty.
+        region: What alone was looked at.
+    """
+
+    thing: str
+    where: str
+    rule: str
+    region: Region
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Places(Sequence[Place]):
     """What was found for one phrase, the surest place first.
@@ -89,6 +113,8 @@ class Places(Sequence[Place]):
     warnings: tuple[str, ...] = ()
     is_demo: bool = field(default=False, kw_only=True)
     """Whether a demo model guessed about a scene of a kind that it does not know."""
+    area: NamedArea | None = field(default=None, kw_only=True)
+    """The area that the phrase names; None where it names none that was read."""
 
     @overload
     def __getitem__(self, index: int) -> Place: ...
@@ -152,6 +178,7 @@ class Places(Sequence[Place]):
             "phrase": self.phrase,
             "model": self.model,
             "scene": self.scene.path,
+            "area": area_row(self),
             "count": len(self),
             "places": place_rows(self),
             "coverage": self.coverage.to_dict(),

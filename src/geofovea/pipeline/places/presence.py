@@ -111,6 +111,12 @@ class PresenceAsker:
         generations = self._generations(question, YES_OR_NO, pictures)
         return [self._presence(each, None).probability for each in generations]
 
+    def note(self, generations: Sequence[Generation], pictures: Sequence[TokenSet]) -> None:
+        """Count what prompts about some pictures took."""
+        sizes = [len(picture) for picture in pictures]
+        self.tokens += sum(sizes)
+        self.runs += [pass_of(each, n) for each, n in zip(generations, sizes, strict=True)]
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a careful reader should know of the answers."""
@@ -144,7 +150,6 @@ class PresenceAsker:
         choices = answers if scores else ()
         question = question if scores or not answers else f"{question}{_IN_WORDS}"
         prompts = [Prompt(question, picture, choices) for picture in pictures]
-        self.tokens += sum(len(picture) for picture in pictures)
         generations: list[Generation] = []
         with self.usage.clock.stage("answer"):
             for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
@@ -153,8 +158,7 @@ class PresenceAsker:
                     generations += self.host.generate_together(some)
                 else:
                     generations += [self.calls.generate(prompt) for prompt in some]
-        sizes = (len(picture) for picture in pictures)
-        self.runs += [pass_of(each, n) for each, n in zip(generations, sizes, strict=True)]
+        self.note(generations, pictures)
         return generations
 
     def _presence(self, generation: Generation, numbers: tuple[int, ...] | None) -> Presence:

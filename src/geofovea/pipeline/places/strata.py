@@ -92,7 +92,9 @@ def make_strata(scores: ArrayLike, count: int, seed: int = 0) -> list[Stratum]:
     strata = []
     if certain:
         surest = tuple(order[:certain])
-        strata.append(Stratum(surest, surest, _expected(known, surest)))
+        # in random order: what a budget ends is a random sample of them
+        drawn = tuple(rng.sample(surest, certain))
+        strata.append(Stratum(surest, drawn, _expected(known, surest)))
     groups = _groups(known, order[certain:], count - certain)
     for group, number in zip(groups, _allotted(known, groups, count - certain), strict=True):
         drawn = tuple(rng.sample(group, number))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ from geofovea.errors import DataError, GeometryError, SceneError
 from geofovea.pipeline.runs.item import Item, ItemKey
 from geofovea.pipeline.runs.scene_worker import BEFORE, PLANNED, PLANNED_BEFORE
 from geofovea.tiling.files.stamp import scene_identity
-from geofovea.tiling.geo.region import AmbiguousRegionError, OutsideSceneError, region_from_crs
+from geofovea.tiling.geo.region import AmbiguousRegionError, OutsideSceneError
 from geofovea.tiling.remote.names import doubtful_secrets, is_remote_name
 
 __all__ = ["BatchPlan", "PlannedRow", "plan_batch"]
@@ -243,14 +242,11 @@ def _nowhere(region: NamedRegion, count: int) -> str:
     """That no scene shows a polygon, with the CRS and the numbers of the first."""
     which = "the polygon lies" if count == 1 else f"none of the {count} polygons lies"
     place = "none" if count == 1 else "any"
-    crs = re.search(r'"([^"]+)"', region.crs or "")
-    name = crs[1] if crs else region.crs or "none, so pixels"
     if region.geometry is None:
         return f"{region.origin}: has no geometry; remove the row"
-    x0, y0, x1, y1 = region.geometry.bounds
     return (
         f"{which} in {place} of the scenes: check the CRS and that longitude comes first "
-        f"({region.origin}: the CRS is {name}, x {x0:g} to {x1:g}, y {y0:g} to {y1:g})"
+        f"({region.origin}: {region.extent})"
     )
 
 
@@ -267,7 +263,7 @@ def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion]
         if region.geometry is None:
             raise DataError(f"{region.origin}: has no geometry; remove the row")
         try:
-            region_from_crs(scene, region.geometry, region.crs)
+            region.on(scene)
         except OutsideSceneError:
             return False
         except AmbiguousRegionError:

@@ -228,6 +228,11 @@ def _into_scene(scene: HasGeoreference, shape: shapely.Geometry, crs: Any) -> sh
         source = crs_of(crs)
     except ValueError as error:
         raise GeometryError(f"the CRS of the polygon is not understood: {error}") from error
+    if not (source.is_geographic or source.is_projected or source == scene.georeference.crs):
+        raise GeometryError(
+            "the CRS of the polygon is a grid of its own, and does not say where it lies on the "
+            f"Earth; say what its coordinates are with {_HOW_TO_SAY}"
+        )
     turn = turn_of(source)
     if turn is not None and np.abs(np.array(shape.bounds)[1::2]).min() > turn / 4:
         raise OutsideSceneError(

@@ -36,6 +36,10 @@ def test_places_are_found_listed_and_saved(
     job = desk.jobs()[0]
     places = sessions["1"].find(kind, coverage="sweep", region=job.request.region)
     assert len(places)
+    # a tile of the shifted grid has the address of another one
+    assert places.coverage.looked_again
+    (row,) = page.locator(".gf-ladder li").all_text_contents()
+    assert f"{places.cost.tiles_encoded} tiles" in row
     words = f"{len(places)} place" + "s" * (len(places) != 1)
     assert page.locator(".gf-text").text_content() == words
     assert page.locator(".gf-evidence th").all_text_contents() == ["#", "Level", "Score", "Pixels"]

@@ -17,6 +17,7 @@ from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.system.terminal import fact, notice
 
 if TYPE_CHECKING:
+    from geofovea.datasets.inputs.region_files import NamedRegion
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.places.count import Count
@@ -120,24 +121,27 @@ def named_regions(scene: Scene, regions: Mapping[str, Any] | None) -> list[Area]
     if regions is None:
         return [Area()]
     from geofovea.datasets.inputs.region_files import read_regions
-    from geofovea.tiling.geo.region import OutsideSceneError, region_caution, region_from_crs
+    from geofovea.tiling.geo.region import OutsideSceneError
 
     inside: list[Area] = []
-    outside: list[str] = []
+    outside: list[NamedRegion] = []
     file, how = regions["path"], {k: v for k, v in regions.items() if k != "path"}
     for each in read_regions(file, **how):
         try:
-            region = region_from_crs(scene, each.geometry, each.crs)
+            region = each.on(scene)
         except OutsideSceneError:
-            outside.append(each.name)
+            outside.append(each)
         else:
-            inside.append(Area(each.name, region, region_caution(scene, region, each.crs)))
-    for name in outside[:_MOST_LEFT_OUT]:
-        notice(f"  left out   {name}: the scene does not show this polygon")
+            inside.append(Area(each.name, region, each.cautions(scene, region)))
+    for each in outside[:_MOST_LEFT_OUT]:
+        notice(f"  left out   {each.name}: the scene does not show this polygon")
     if len(outside) > _MOST_LEFT_OUT:
         notice(f"  left out   {len(outside) - _MOST_LEFT_OUT} more that it does not show")
     if not inside:
-        raise DataError(f"the scene shows none of the polygons of {file}: check their CRS")
+        raise DataError(
+            f"the scene shows none of the polygons of {file}: check the CRS and that longitude "
+            f"comes first ({outside[0].origin}: {outside[0].extent})"
+        )
     return inside
 
 
