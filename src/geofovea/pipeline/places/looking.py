@@ -280,9 +280,7 @@ class TileLooker:
         if self.names is None:
             return []
         question, confirmed = presence_words(self.host).ask(noun), list[Box]()
-        pictures = [
-            tokens_in(tokens, _grown(box, token_error_px(tokens) / 2)) for box in spoken.boxes
-        ]
+        pictures = [tokens_in(tokens, _grown(box, token_error_px(tokens) / 2)) for box in boxes]
         told = self.names.thing_probabilities(noun, pictures)
         for box, picture, likely in zip(boxes, pictures, told, strict=True):
             if self.asker.most_tokens([picture]) > self._tokens_left:
