@@ -31,7 +31,7 @@ def place_notes(scene: HasGeoreference) -> tuple[str, ...]:
     elif georeference.crs is None:
         if not georeference.note:
             notes.append("the coordinate reference system is not named, so there is no lon/lat")
-    elif not georeference.is_on_earth and georeference.crs_wkt.startswith(_LOCAL):
+    elif not georeference.is_on_earth and (georeference.crs_wkt or "").startswith(_LOCAL):
         notes.append(
             f"{name} is a local system that is tied to no place on the Earth, so there is no "
             "lon/lat"
