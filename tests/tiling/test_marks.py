@@ -174,6 +174,24 @@ def test_an_alpha_band_beside_nodata_is_noted(make_raster):
     assert "an alpha band and a nodata value both mark missing pixels" in notes
 
 
+def test_a_nodata_value_that_a_mask_hides_is_noted_and_counts_if_it_is_declared(make_raster):
+    values = np.full((1, SIDE, SIDE), 200, np.uint8)
+    values[:, :16] = 7
+    known = np.ones((SIDE, SIDE), bool)
+    known[:, :16] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = make_raster(values, nodata=7)
+        with rasterio.open(path, "r+") as file:
+            file.write_mask(known)
+    scene = open_scene(path)
+    notes = " ".join(inspect_scene(scene, scene.pyramid(SIDE)).notes)
+    assert "the file has a mask and says nodata=7; its mask alone marks missing pixels" in notes
+    for declared, right in ((None, known), (7, known & (values[0] != 7))):
+        scene = open_scene(path, nodata=declared)
+        reader = TileReader(scene, scene.pyramid(SIDE), plan_radiometry(scene))
+        assert (reader.read_box(scene.box, (SIDE, SIDE))[1] == right).all()
+
+
 def test_blocks_that_were_never_written_are_said(tmp_path):
     path = tmp_path / "sparse.tif"
     profile = {"driver": "GTiff", "width": 256, "height": 256, "count": 1, "dtype": "uint8"}

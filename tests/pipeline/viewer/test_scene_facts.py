@@ -173,3 +173,12 @@ def test_the_version_changes_with_the_file_and_with_what_is_shown(
     assert ServedScene("1", other).version != first
     make_tiff(texture(300, 301, 4))
     assert serve_scene(path).version != first
+
+
+def test_a_page_hears_each_warning_of_a_scene_once(make_tiff, tiny_host):
+    path = make_tiff(texture(40, 60))
+    with rasterio.open(path, "r+") as file:
+        file.scales = (0.0,) * file.count
+    told = ServedScene("1", SceneSession(open_scene(path), tiny_host)).to_json()["warnings"]
+    assert sum("band 1 says scale 0" in warning for warning in told) == 1
+    assert len(set(told)) == len(told)

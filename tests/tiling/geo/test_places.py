@@ -220,12 +220,20 @@ def test_systems_that_are_no_map_have_no_lonlat(crs):
     assert np.isnan(lonlat_from_crs(crs_of(crs), points)).all()
 
 
-def test_a_geocentric_raster_is_told(make_raster, texture):
-    path = make_raster(texture(64, 64), crs="EPSG:4978", transform=Affine(1, 0, 4e6, 0, -1, 9e5))
+@pytest.mark.parametrize(
+    ("crs", "told"),
+    [
+        ("EPSG:4978", "not a map"),
+        ('LOCAL_CS["site grid",UNIT["metre",1]]', "site grid is a local system"),
+        ("+proj=eqc +R=1737400 +units=m", "not on the Earth"),
+    ],
+)
+def test_a_raster_of_a_system_that_is_no_map_of_the_earth_is_told(make_raster, texture, crs, told):
+    path = make_raster(texture(64, 64), crs=crs, transform=Affine(1, 0, 4e6, 0, -1, 9e5))
     scene = open_scene(path)
     assert (lonlat_from_scene(scene, scene.box), area_m2(scene, scene.box)) == (None, None)
-    assert "not a map" in place_notes(scene)[0]
-    assert "not a map" in " ".join(inspect_scene(scene, scene.pyramid(336)).notes)
+    assert told in place_notes(scene)[0]
+    assert told in " ".join(inspect_scene(scene, scene.pyramid(336)).notes)
 
 
 WHOLE = {

@@ -143,7 +143,9 @@ class _Program(click.Group):
         except click.UsageError as error:
             if isinstance(error, click.BadParameter) and error.ctx:
                 told = error.format_message()
-                error.message += origin_of_values(told, error.ctx.command, ctx.meta[_WORDS])
+                origin = origin_of_values(told, error.ctx.command, ctx.meta[_WORDS])
+                # read-only to type checkers alone
+                vars(error)["message"] = f"{error.message}{origin}"
             if is_json and not isinstance(error, NoArgsIsHelpError):
                 _print_json_error("UsageError", error.format_message(), error.exit_code)
             raise

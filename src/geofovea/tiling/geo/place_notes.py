@@ -17,6 +17,8 @@ _PARTS = 8
 _POLE = 90.0
 # beyond half a step of the eight points of the compass, the top is no longer called north
 _MOST_TURNED = 22.5
+# systems of a building site or an engine, in WKT 1 and in WKT 2
+_LOCAL = ("LOCAL_CS", "ENGCRS", "ENGINEERINGCRS")
 _MODELS = {"gcps": "ground control points", "rpcs": "RPCs"}
 
 
@@ -29,6 +31,11 @@ def place_notes(scene: HasGeoreference) -> tuple[str, ...]:
     elif georeference.crs is None:
         if not georeference.note:
             notes.append("the coordinate reference system is not named, so there is no lon/lat")
+    elif not georeference.is_on_earth and (georeference.crs_wkt or "").startswith(_LOCAL):
+        notes.append(
+            f"{name} is a local system that is tied to no place on the Earth, so there is no "
+            "lon/lat"
+        )
     elif not georeference.is_on_earth:
         notes.append(f"{name} is not on the Earth, so there is no lon/lat")
     elif not (georeference.crs.is_geographic or georeference.crs.is_projected):

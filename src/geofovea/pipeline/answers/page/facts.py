@@ -38,7 +38,8 @@ def shown_facts(scene: Scene, radiometry: Radiometry) -> dict[str, Any]:
         "affine": None if scene.transform is None else list(scene.transform),
         "shown": radiometry.reason,
         "shown_bands": list(radiometry.bands),
-        "warnings": [*scene.warnings, *radiometry.warnings],
+        # those of the scene are among them
+        "warnings": list(radiometry.warnings),
         "lonlat": lonlat_grid(scene),
     }
 

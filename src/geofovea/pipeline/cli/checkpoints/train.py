@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +15,10 @@ from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.shared import SEED, FiniteRange, minutes_option
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.training.parts.recipe import PART_NAMES
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.training.curriculum import TrainingConfig
+    from geofovea.pipeline.training.parts.recipe import PartRecipe
 
 __all__ = ["train"]
 
@@ -112,51 +119,53 @@ def train(
         check_absent(("compiled",), "is for the model itself; --with compiles nothing")
         if len(worlds) > 1:
             raise click.UsageError("--with learns one version of the world: give --world once")
-        _train_part(part, output, start, scale, batch, seed, worlds, minutes, lessons)
+        recipe = _recipe(part, scale, batch, seed, *worlds)
+        _train_part(recipe, output, start, lessons, _seconds(minutes))
         return
     if lessons is not None:
         raise click.UsageError("--lessons is for parts; add --with, or leave it out")
-    _train_model(
-        output, start, keep, scale, batch, seed, worlds, device, workers, minutes, compiled
-    )
+    config = _config(start, scale, batch, seed, tuple(sorted(set(worlds))) or (1,))
+    _train_model(config, output, keep, device, workers, compiled, _seconds(minutes))
+
+
+def _seconds(minutes: float | None) -> float:
+    return math.inf if minutes is None else 60 * minutes
+
+
+def _config(
+    start: str | None, scale: float, batch: int, seed: int, worlds: tuple[int, ...]
+) -> TrainingConfig:
+    """What is trained: a model of its own, or one further."""
+    from geofovea.pipeline.hosts.load import folder_of
+    from geofovea.pipeline.training.curriculum import default_config, further_config
+    from geofovea.pipeline.training.starting import shape_of
+
+    if start is None:
+        return default_config(scale, seed, batch, worlds)
+    return further_config(start, shape_of(folder_of(start)), scale, seed, batch, worlds)
 
 
 def _train_model(
+    config: TrainingConfig,
     output: Path,
-    start: str | None,
     keep: float,
-    scale: float,
-    batch: int,
-    seed: int,
-    worlds: tuple[int, ...],
     device: str,
     workers: int,
-    minutes: float | None,
     compiled: bool,
+    stop_after: float,
 ) -> None:
     """Train the model itself, print each record, and write it with its card and its curve."""
-    import math
-
-    from geofovea.pipeline.hosts.load import folder_of
     from geofovea.pipeline.training import train as training
-    from geofovea.pipeline.training.curriculum import default_config, further_config
     from geofovea.pipeline.training.export import export_model
     from geofovea.pipeline.training.report import draw_curve, write_card
-    from geofovea.pipeline.training.starting import shape_of
 
-    worlds = tuple(sorted(set(worlds))) or (1,)
-    if start is None:
-        config = default_config(scale, seed, batch, worlds)
-    else:
-        shape = shape_of(folder_of(start))
-        config = further_config(start, shape, scale, seed, batch, worlds)
     records = training.train(
         config,
         output,
         device=device,
         workers=workers,
         compiled=compiled,
-        stop_after=math.inf if minutes is None else 60 * minutes,
+        stop_after=stop_after,
     )
     for record in records:
         echo(json.dumps(record), err=True)
@@ -179,35 +188,28 @@ def _check_for_part(device: str, workers: int) -> None:
         )
 
 
-def _train_part(
-    part: str,
-    output: Path,
-    start: str | None,
-    scale: float,
-    batch: int,
-    seed: int,
-    worlds: tuple[int, ...],
-    minutes: float | None,
-    lessons: Path | None,
-) -> None:
-    """Train a part beside a model, and write ``OUTPUT/model``, a copy of the model with it."""
-    import math
-    from dataclasses import replace
-
-    from geofovea.pipeline.hosts.load import EMBEDDED, folder_of, load_host
-    from geofovea.pipeline.hosts.region_focus import with_decoder_access
-    from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+def _recipe(part: str, scale: float, batch: int, seed: int, world: int | None = None) -> PartRecipe:
+    """How a part is trained: its usual recipe, with what was asked for."""
     from geofovea.pipeline.training.parts.recipe import default_recipe
-    from geofovea.pipeline.training.parts.train_part import has_state, train_part
-    from geofovea.pipeline.training.parts.written_part import write_part
 
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
     recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
-    recipe = replace(recipe, world=worlds[0]) if worlds else recipe
+    return recipe if world is None else replace(recipe, world=world)
+
+
+def _train_part(
+    recipe: PartRecipe, output: Path, start: str | None, lessons: Path | None, stop_after: float
+) -> None:
+    """Train a part beside a model, and write ``OUTPUT/model``, a copy of the model with it."""
+    from geofovea.pipeline.hosts.load import EMBEDDED, folder_of, load_host
+    from geofovea.pipeline.hosts.region_focus import with_decoder_access
+    from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+    from geofovea.pipeline.training.parts.train_part import has_state, train_part
+    from geofovea.pipeline.training.parts.written_part import write_part
+
     name = start or EMBEDDED
     host, folder = with_decoder_access(load_host(name)), folder_of(name)
-    stop_after = math.inf if minutes is None else 60 * minutes
     model = FrozenModel(host, folder)
     records = train_part(model, recipe, output, lessons=lessons, stop_after=stop_after)
     for record in records:
