@@ -1,5 +1,6 @@
 """Rows that ask for places, beside rows that ask questions."""
 
+import random
 import re
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from shapely.geometry import shape
 
 import geofovea as gf
+from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.vocabulary import SITES, THINGS
+from geofovea.datasets.synthetic.world import make_pad
 from geofovea.errors import BudgetError, GeometryError, ModelError, NothingShownError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
@@ -120,14 +123,26 @@ def test_an_extreme_and_a_number_may_be_those_of_a_half_of_the_scene(pad, world)
     ]
     for number, half in zip(numbers, halves, strict=True):
         top, bottom = (0, world.height / 2) if half == "upper" else (world.height / 2, world.height)
-        inside = sum(top <= t.y < bottom for t in things)
-        # what the edge of the half cuts may count on both sides, and the answer says so
-        touching = sum(t.box.y0 < bottom and t.box.y1 > top for t in things)
+        # a center is known to half a token
+        most, least = (sum(top - d <= t.y < bottom + d for t in things) for d in (16, -16))
         assert number.text.isdecimal()
-        assert "may count on both sides" in number.warnings[0]
+        assert "what has its center in the" in number.warnings[0]
         low, high = map(int, re.search(r"interval (\d+) to (\d+)", number.warnings[0]).groups())
-        assert low <= touching
-        assert inside <= high
+        assert low <= most
+        assert least <= high
+
+
+def test_a_thing_on_the_edge_of_an_area_counts_where_its_center_lies(embedded_host, tmp_path):
+    # the edge between the halves cuts two of three tanks
+    write_scene(make_pad(random.Random(30), 288), tmp_path / "pad.tif")
+    session = gf.SceneSession(gf.open_scene(tmp_path / "pad.tif"), embedded_host)
+    halves = ("in the upper half", "in the lower half")
+    whole = session.find("tank", coverage="sweep")
+    found = [session.find(f"tanks {half}", coverage="sweep") for half in halves]
+    assert len(whole) == sum(map(len, found)) == 3
+    assert sum(len(session.count(f"tanks {half}").places) for half in halves) == 3
+    numbers = [session.ask(f"How many tanks are {half}?", tiles=9).text for half in halves]
+    assert sum(map(int, numbers)) == 3
 
 
 def test_a_number_and_presence_are_those_around_a_place_that_was_found(pad, world):

@@ -21,11 +21,13 @@ from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
 from geofovea.pipeline.places.phrase_area import (
+    LaidArea,
     Reference,
     area_notes,
     find_reference,
     limits_of,
     placed,
+    shown_around,
     where_in_scene,
 )
 from geofovea.pipeline.places.place import Place, Places
@@ -115,10 +117,7 @@ def answer_extreme(
     reserve = kept_for_second_look(session, question.count, limits)
     limits |= {name: limits[name] - kept for name, kept in reserve.items() if name in limits}
     part = None if question.part is None else placed(question.part, found)
-    looked = request.region
-    if part is not None:
-        # what the edge of the part cuts is seen as a whole
-        looked = part.region(session.scene, request.region, session.pyramid.tile_size)
+    looked = request.region if part is None else shown_around(session, part, request.region)
     places = find_places(
         session,
         question.thing,
@@ -165,20 +164,17 @@ def answer_part_count(
         return _missing_answer(session, request, request.question, found)
     part, limits = placed(question.part, found), found.limits
     region, where = part.region(session.scene, request.region), where_in_scene(part)
+    shown = shown_around(session, part, request.region)
+    laid = LaidArea(question.thing, region, limits, shown)
     if question.is_yes_no:
-        places = find_places(session, question.thing, region=region, watch=watch, **limits)
+        places = find_places(session, question.thing, laid=laid, watch=watch)
         answer = places_as_answer(session, request, places)
         text = "yes" if places else "no"
         note = f"{len(places) or 'none'} found {where}, which is looked at as by find"
     else:
-        count = count_places(
-            session, question.thing, region=region, region_name=part.text, watch=watch, **limits
-        )
+        count = count_places(session, question.thing, region_name=part.text, laid=laid, watch=watch)
         answer, text = places_as_answer(session, request, count), f"{count.value:.0f}"
-        note = (
-            f"the number is an estimate of what lies {where}: {count.text}; what the edge of that "
-            "cuts may count on both sides"
-        )
+        note = f"the number is an estimate of what has its center {where}: {count.text}"
     notes = (note, *area_notes(part, session.scene, found))
     cost = functools.reduce(Cost.before, [*found.costs, answer.cost])
     warnings = tuple(dict.fromkeys((*notes, *answer.warnings)))

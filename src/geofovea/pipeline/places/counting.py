@@ -27,7 +27,7 @@ from geofovea.pipeline.places.find import checked_phrase, find_budget, indexed_p
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
-from geofovea.pipeline.places.phrase_area import lay_out
+from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import places_cost, places_warnings
@@ -82,6 +82,7 @@ def count_places(
     min_score: float = 0.5,
     seed: int = 0,
     watch: Watcher | None = None,
+    laid: LaidArea | None = None,
 ) -> Count:
     """Count something over a scene or a region.
 
@@ -104,6 +105,7 @@ def count_places(
         min_score: The least probability of a place.
         seed: Of the draw of tiles: equal seeds draw equal tiles.
         watch: Hears what happens while it happens, and may end it.
+        laid: An area that was laid out already; it holds in place of ``region`` and the limits.
 
     Returns:
         The number with a 95 % interval. Without measured errors it is one of detections, and a
@@ -126,10 +128,10 @@ def count_places(
         raise QuestionError(f"confusion is a Confusion, got {shown(errors)}")
     check_current(session.scene.source)
     limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}
-    laid = lay_out(session, words, region, budget, limits, AnswerOptions(), watch)
+    laid = laid or lay_out(session, words, region, budget, limits, AnswerOptions(), watch)
     native = NativeTiles.of(session.pyramid, laid.region)
     allowed = find_budget(session.host, "sweep", len(native.tiles), budget, laid.limits)
-    counting = _Counting(session, laid.thing, native, allowed, min_score, seed)
+    counting = _Counting(session, laid, native, allowed, min_score, seed)
     with using_threads(getattr(session.host, "threads", None)):
         if watch is None:
             result = counting.run(confusion, region_name, None)
@@ -193,7 +195,7 @@ class _Counting:
     """One count to be made."""
 
     session: SceneSession
-    phrase: str
+    laid: LaidArea
     native: NativeTiles
     budget: Budget
     min_score: float
@@ -217,7 +219,7 @@ class _Counting:
         looker.check_looked()
         if not looker.stopped:
             look_again(self.session, looker, self.budget.tiles - looker.spent_tiles, watch)
-        places = merge_places(looker.places)
+        places = list(filter(self.laid.holds, merge_places(looker.places)))
         confusion = confusion or _own_confusion(self.session.host)
         interval = estimate_total(_counts(native, strata, looker, places), confusion, self.seed)
         notes += [] if confusion else [_OF_DETECTIONS]
@@ -227,7 +229,7 @@ class _Counting:
             interval.value,
             interval.low,
             interval.high,
-            self.phrase,
+            self.laid.thing,
             region_name,
             "sweep" if is_sweep else "sample",
             self._places(looker, places, coverage, coarse, notes),
@@ -242,11 +244,11 @@ class _Counting:
         return TileLooker(
             session.host,
             session.pyramid,
-            self.phrase,
+            self.laid.thing,
             calls,
             QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now)),
             self.budget,
-            self.native.region,
+            self.laid.shown,
             self.min_score,
             ShownNames.of(session.host, session.scene, session.pyramid),
         )
@@ -284,17 +286,17 @@ class _Counting:
         host, pyramid = looker.host, self.session.pyramid
         if not host.capabilities.attention:
             return even, {}, [_NO_AUXILIARY]
-        level = _coarse_level(pyramid, self.native, int(_COARSE_SHARE * self.budget.tiles))
+        level = self.native.coarse_level(int(_COARSE_SHARE * self.budget.tiles))
         if level is None:
             return even, {}, []
-        looks = _tiles_of(self.native, level)
+        looks = self.native.over(level)
         looker.spent_tiles += len(looks)
         tokens = looker.calls.tokens(looks, looker.usage)
         looker.usage.entries.clear()
         if not len(tokens):
             return even, {level: len(looks)}, []
         words = presence_words(host)
-        question = words.ask(words.parts(self.phrase)[0])
+        question = words.ask(words.parts(self.laid.thing)[0])
         with looker.usage.clock.stage("focus"):
             (scores,) = looker.calls.scores(question, [tokens], again=True)
         looker.usage.tokens_scored.append(len(tokens))
@@ -327,7 +329,7 @@ class _Counting:
         warnings = places_warnings(session, looker, replace(coverage, stopped="complete"))
         return Places(
             tuple(places),
-            self.phrase,
+            self.laid.thing,
             session.host.name,
             session.scene,
             coverage,
@@ -377,23 +379,6 @@ def _counts(
                 StratumCounts(last.tiles + len(stratum.members), last.counts, last.expected)
             )
     return counts
-
-
-def _coarse_level(pyramid: Pyramid, native: NativeTiles, most: int) -> int | None:
-    """The finest coarse level with at most so many tiles; None where no level has."""
-    for level in range(1, pyramid.top_level + 1):
-        rows, cols = pyramid.grid_shape(level)
-        if native.region is None and rows * cols > most:
-            continue
-        if len(_tiles_of(native, level)) <= most:
-            return level
-    return None
-
-
-def _tiles_of(native: NativeTiles, level: int) -> list[Tile]:
-    """The tiles of a coarse level that lie over the native ones."""
-    over = dict.fromkeys((tile.row >> level, tile.col >> level) for tile in native.tiles)
-    return [Tile(level, row, col) for row, col in over]
 
 
 def _beyond_seams(looker: TileLooker, pyramid: Pyramid, inside: set[Tile]) -> list[Tile]:

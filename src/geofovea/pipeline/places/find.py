@@ -27,7 +27,7 @@ from geofovea.pipeline.places.coverage import Mode, checked_mode, checked_score,
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles
-from geofovea.pipeline.places.phrase_area import lay_out
+from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import (
@@ -118,6 +118,7 @@ def find_places(
     seed: int = 0,
     second_look: bool = True,
     watch: Watcher | None = None,
+    laid: LaidArea | None = None,
 ) -> Places:
     """Find every place of a scene that shows something.
 
@@ -149,6 +150,7 @@ def find_places(
         second_look: Whether a place that reaches the edge of its tile is looked at again in a tile
             shifted by half, which counts toward the budget.
         watch: Hears what happens while it happens, and may end it.
+        laid: An area that was laid out already; it holds in place of ``region`` and the limits.
 
     Returns:
         The places, the surest first, with what was covered. A thing that no tile shows has no
@@ -169,8 +171,8 @@ def find_places(
     with using_threads(getattr(session.host, "threads", None)):
         words = checked_phrase(phrase)
         how = AnswerOptions(focus=focus, focus_model=focus_model)
-        laid = lay_out(session, words, region, budget, limits, how, watch)
-        found = _watched(session, laid.thing, options, budget, laid.limits, laid.region, watch)
+        laid = laid or lay_out(session, words, region, budget, limits, how, watch)
+        found = _watched(session, laid, options, budget, watch)
         places = laid.told(found, words)
     warn_of_demo(places)
     return places
@@ -198,51 +200,47 @@ def checked_phrase(phrase: str) -> str:
 
 def _watched(
     session: SceneSession,
-    phrase: str,
+    laid: LaidArea,
     options: FindOptions,
     budget: Budget | None,
-    limits: dict[str, Any],
-    region: Region | None,
     watch: Watcher | None,
 ) -> Places:
     direct = DirectCalls(session.host, session.tiles)
     calls = watched_calls(direct, watch, session.pyramid)
     with nullcontext() if watch is None else watched_by(watch):
-        return _find(session, phrase, options, budget, limits, region, calls, watch)
+        return _find(session, laid, options, budget, calls, watch)
 
 
 def _find(
     session: SceneSession,
-    phrase: str,
+    laid: LaidArea,
     options: FindOptions,
     budget: Budget | None,
-    limits: dict[str, Any],
-    region: Region | None,
     calls: EngineCalls,
     watch: Watcher | None,
 ) -> Places:
     check_current(session.scene.source)
     usage = QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now))
-    native = NativeTiles.of(session.pyramid, region)
-    allowed = find_budget(session.host, options.coverage, len(native.tiles), budget, limits)
+    native = NativeTiles.of(session.pyramid, laid.region)
+    allowed = find_budget(session.host, options.coverage, len(native.tiles), budget, laid.limits)
     looker = TileLooker(
         session.host,
         session.pyramid,
-        phrase,
+        laid.thing,
         calls,
         usage,
         allowed,
-        region,
+        laid.shown,
         options.min_score,
         ShownNames.of(session.host, session.scene, session.pyramid),
     )
     look = _Look(session, looker, native, options, watch)
     look.sweep() if options.coverage == "sweep" else look.search()
-    places = tuple(merge_places(looker.places))
+    places = tuple(filter(laid.holds, merge_places(looker.places)))
     coverage = search_coverage(options.coverage, looker, native, places, look.passing)
     return Places(
         places,
-        phrase,
+        laid.thing,
         session.host.name,
         session.scene,
         coverage,
@@ -339,7 +337,8 @@ class _Look:
             ranked = native.ranked(likeness)
             tiles, mask = list(ranked.tiles[: budget - sampled - again]), ranked.ruled_out
         else:
-            descent = _descend(self.session, looker, budget - sampled - again, options, self.watch)
+            most = budget - sampled - again
+            descent = _descend(self.session, looker, native.region, most, options, self.watch)
             finest = descent.looks[-1]
             looker.spent_tiles += descent.tiles_encoded
             looker.spent_tiles -= 0 if finest.level else len(finest.tiles)
@@ -374,6 +373,7 @@ def _look_at_sample(looker: TileLooker, native: NativeTiles, count: int, seed: i
 def _descend(
     session: SceneSession,
     looker: TileLooker,
+    region: Region | None,
     tiles: int,
     options: FindOptions,
     watch: Watcher | None,
@@ -387,7 +387,7 @@ def _descend(
         "best_first",
         "several",
         focus_model=focus_model_of(focus, options.focus_model, session.index),
-        region=looker.region,
+        region=region,
     )
     search.check(session.host)
     budget = replace(looker.budget, tiles=max(1, tiles))

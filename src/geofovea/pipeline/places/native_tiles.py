@@ -88,6 +88,21 @@ class NativeTiles:
             tiles = [tile for tile, is_in in zip(tiles, mask, strict=True) if is_in]
         return NativeTiles(tuple(tiles), pyramid, region)
 
+    def coarse_level(self, most: int) -> int | None:
+        """The finest coarse level with at most so many tiles over these; None where none has."""
+        for level in range(1, self.pyramid.top_level + 1):
+            rows, cols = self.pyramid.grid_shape(level)
+            if self.region is None and rows * cols > most:
+                continue
+            if len(self.over(level)) <= most:
+                return level
+        return None
+
+    def over(self, level: int) -> list[Tile]:
+        """The tiles of a coarse level that lie over these."""
+        rows_cols = dict.fromkeys((tile.row >> level, tile.col >> level) for tile in self.tiles)
+        return [Tile(level, row, col) for row, col in rows_cols]
+
     def share_of(self, tiles: Sequence[Tile]) -> float:
         """The share of the area of all that some of them cover, in [0, 1]."""
         area = sum(self.pyramid.box_scene(tile).area for tile in tiles)

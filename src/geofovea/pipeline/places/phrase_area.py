@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import shapely
+
 from geofovea._plurals import counted
 from geofovea.errors import BudgetError, GeometryError, NothingShownError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
 from geofovea.pipeline.engine.watching import Watcher
-from geofovea.pipeline.places.place import NamedArea, Places
+from geofovea.pipeline.places.place import NamedArea, Place, Places
 from geofovea.pipeline.relations.counts import parse_area_phrase
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP
@@ -33,6 +35,7 @@ __all__ = [
     "lay_out",
     "limits_of",
     "placed",
+    "shown_around",
     "where_in_scene",
 ]
 
@@ -41,6 +44,8 @@ LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 
 # of a budget, at most, for the place that distances or directions are taken from
 _SHARE = 4
+# centers of tokens often lie on the line between two halves, and belong to one of them
+_BESIDE = 1e-6
 _LEAST = {"tiles": 1, "tokens": 1, "seconds": 1e-3}
 
 
@@ -51,6 +56,8 @@ class LaidArea:
     Attributes:
         thing: What is looked for in it.
         region: In scene pixels; None for the whole scene.
+        shown: The same with a tile around the area, so that the model sees as a whole what its
+            edge cuts; what has its center outside of the area is left out.
         limits: What looking for its place left of the limits, by name.
         named: How the phrase was read; None where it names no area.
         notes: The same in words, and what is to be known of its place.
@@ -60,9 +67,17 @@ class LaidArea:
     thing: str
     region: Region | None
     limits: dict[str, Any]
+    shown: Region | None = None
     named: NamedArea | None = None
     notes: tuple[str, ...] = ()
     cost: Cost | None = None
+
+    def holds(self, place: Place) -> bool:
+        """Whether the center of a place lies in the area; where none is named, all do."""
+        if self.region is None or self.shown is self.region:
+            return True
+        x, y = place.center
+        return bool(shapely.intersects_xy(self.region.geometry, x + _BESIDE, y + _BESIDE / 2))
 
     def told(self, places: Places, phrase: str) -> Places:
         """Places that were found in it, with the whole phrase, the notes, and the whole cost."""
@@ -139,7 +154,7 @@ def lay_out(
         BudgetError: If the budget cannot hold a tile for the place and one for the thing.
     """
     if (area := parse_area_phrase(phrase)) is None:
-        return LaidArea(phrase, within, limits)
+        return LaidArea(phrase, within, limits, within)
     request = AskRequest(area.thing, options=options, region=within)
     found = find_reference(session, request, area.part, "", limits_of(budget, limits), watch)
     if found.missing is not None:
@@ -157,7 +172,13 @@ def lay_out(
     notes = (note, *area_notes(part, session.scene, found))
     named = NamedArea(area.thing, where, part.rule, region)
     cost = next(iter(found.costs), None)
-    return LaidArea(area.thing, region, found.limits, named, notes, cost)
+    shown = shown_around(session, part, within)
+    return LaidArea(area.thing, region, found.limits, shown, named, notes, cost)
+
+
+def shown_around(session: SceneSession, part: Part, within: Region | None) -> Region:
+    """An area with a tile around it, in which what its edge cuts is seen as a whole."""
+    return part.region(session.scene, within, session.pyramid.tile_size)
 
 
 def _took(costs: Sequence[Cost]) -> str:
