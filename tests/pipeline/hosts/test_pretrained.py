@@ -274,8 +274,11 @@ def test_an_index_that_says_nothing_is_a_model_error(write_family, index):
         load_host(str(folder))
 
 
-def test_an_adapter_is_refused_whether_or_not_its_library_is_there(write_family):
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_an_adapter_is_refused_whether_or_not_its_library_is_there(write_family, is_alone):
     folder = write_family("llava")
+    if is_alone:
+        (folder / "config.json").unlink()
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "somebody/else"}')
     with pytest.raises(ModelError, match=r"adapter.*merge it into its model"):
         load_host(str(folder))
@@ -341,6 +344,51 @@ def test_whatever_a_config_says_ends_in_a_model_error(write_family, wrong):
     folder = write_family("llava")
     rewritten(folder, **wrong)
     with pytest.raises(ModelError):
+        load_host(str(folder))
+
+
+def without_tokenizer(folder):
+    for path in folder.glob("token*"):
+        path.unlink()
+
+
+def without_index(folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+
+
+def in_whole_numbers(folder):
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("q_proj.weight"))
+    weights[name] = torch.ones_like(weights[name], dtype=torch.int8)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (in_whole_numbers, "whole numbers for weights.*q_proj.*says nothing of a quantization"),
+        (without_tokenizer, "no tokenizer: copy its tokenizer.json"),
+        (without_index, "no model.safetensors.index.json, which lists the files.*00001-of-00002"),
+        (lambda folder: rewritten(folder, vision_feature_layer=[-1, -2]), "other shapes than its"),
+        (
+            lambda folder: rewritten(folder, quantization_config={"quant_method": "own"}),
+            "quantized by 'own'.*not know.*or take the model that is not quantized",
+        ),
+        (
+            lambda folder: rewritten(folder, quantization_config={"quant_method": ["own"]}),
+            "quantized by .*not know",
+        ),
+        (lambda folder: rewritten(folder, model_type=None), "names no model_type"),
+        (
+            lambda folder: (folder / "chat_template.json").write_text("[]"),
+            "chat_template.json has no 'chat_template'; remove it",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_what_to_do(write_family, damage, words):
+    folder = write_family("llava")
+    damage(folder)
+    with pytest.raises(ModelError, match=words):
         load_host(str(folder))
 
 

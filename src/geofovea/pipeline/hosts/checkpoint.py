@@ -34,8 +34,8 @@ __all__ = [
     "first_line",
     "quiet_transformers",
     "read_json",
+    "refuse_adapter",
     "weight_files",
-    "why_no_tokenizer",
 ]
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -77,10 +77,12 @@ class WeightCount:
     Attributes:
         tensors: Tensors.
         numbers: Their elements.
+        whole: The first weight whose elements are whole numbers, as quantized ones are; or empty.
     """
 
     tensors: int
     numbers: int
+    whole: str = ""
 
 
 def first_line(error: BaseException) -> str:
@@ -108,11 +110,7 @@ def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
                 f"config.json of {name} wants code of the hub run ({key}: {value!r}), which is "
                 "never done here; take that line out of it"
             )
-    if companion(name, "adapter_config.json") is not None:
-        raise ModelError(
-            f"{name} holds an adapter (adapter_config.json); merge it into its model with peft's "
-            "merge_and_unload, and save that as safetensors"
-        )
+    refuse_adapter(name)
     _refuse_pickle(Path(name))
     _refuse_long_texts(Path(name))
     files = weight_files(name, config)
@@ -121,6 +119,19 @@ def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
     count = _count(files)
     check_depth(name, config, count)
     return count
+
+
+def refuse_adapter(name: str) -> None:
+    """Refuse a folder that holds an adapter, alone or beside a model.
+
+    Raises:
+        ModelError: If it does.
+    """
+    if companion(name, "adapter_config.json") is not None:
+        raise ModelError(
+            f"{name} holds an adapter (adapter_config.json); merge it into its model with peft's "
+            "merge_and_unload, and save that as safetensors"
+        )
 
 
 def check_depth(name: str, config: Mapping[str, Any], count: WeightCount) -> None:
@@ -210,20 +221,6 @@ def ask_hub_once(name: str) -> None:
             f"{extent} on this machine, and the hub did not give it: {reason}; check the name, "
             "the connection and HF_HUB_OFFLINE, and set HF_TOKEN for a gated model"
         ) from error
-
-
-def why_no_tokenizer(name: str, error: BaseException) -> str:
-    """Why a tokenizer could not be loaded, and what to do where that is known.
-
-    Args:
-        name: A local folder or a hub id.
-        error: What its loading raised.
-    """
-    path = companion(name, "tokenizer.model")
-    # without the packages for it transformers takes the file for one of tiktoken
-    if path is None or "tiktoken" not in str(error) or path.read_bytes()[:1] != b"\n":
-        return first_line(error)
-    return "its tokenizer.model needs `pip install sentencepiece protobuf`"
 
 
 def _has_weights(folder: Path) -> bool:
@@ -364,17 +361,21 @@ def _checked(name: str, file: object, source: str, endings: tuple[str, ...]) -> 
 
 def _count(files: list[Path]) -> WeightCount:
     tensors = numbers = 0
+    whole: list[str] = []
     for path in files:
         try:
             with safe_open(path, "pt") as reader:
-                shapes = [reader.get_slice(key).get_shape() for key in reader.keys()]  # noqa: SIM118
+                parts = {key: reader.get_slice(key) for key in reader.keys()}  # noqa: SIM118
+                shapes = [part.get_shape() for part in parts.values()]
+                dtypes = {key: part.get_dtype() for key, part in parts.items()}
         except (OSError, SafetensorError) as error:
             raise ModelError(
                 f"the weights in {path} could not be loaded ({error}); copy or download them again"
             ) from error
         tensors += len(shapes)
         numbers += sum(math.prod(shape) for shape in shapes)
-    return WeightCount(tensors, numbers)
+        whole += [k for k, d in dtypes.items() if k.endswith(".weight") and d[:1] in ("I", "U")]
+    return WeightCount(tensors, numbers, next(iter(whole), ""))
 
 
 @contextmanager

@@ -156,7 +156,7 @@ def _loaded(name: str, options: LoadOptions) -> Host:
     if is_original(config):
         raise not_converted(name)
     if is_internvl(config):
-        raise not_converted(name, "InternVL", "OpenGVLab/InternVL3-8B-hf")
+        raise not_converted(name, "an InternVL", "OpenGVLab/InternVL3-8B-hf")
     if is_published(config):
         return _load_published(name, options)
     refuse_unknown_decoder(name, config)
@@ -181,18 +181,27 @@ def _load_published(name: str, options: LoadOptions) -> Host:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
+    from geofovea.pipeline.hosts.checkpoint import refuse_adapter
+
+    path = folder / "config.json"
+    if not path.exists():
+        refuse_adapter(str(folder))
     try:
-        config = json_of(folder / "config.json")
-        return dict(config, model_type=config["model_type"] + "")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        config = json_of(path)
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"the folder {folder} holds no model config.json: {_HOW_TO_NAME}"
         ) from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise ModelError(
+            f"{path} names no model_type, so nobody can tell what model it is of; copy or download "
+            f"it again, or {_HOW_TO_NAME}"
+        )
+    return config
 
 
 def _read_config_on_hub(name: str) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     from geofovea.pipeline.hosts.checkpoint import ask_hub_once
     from geofovea.pipeline.hosts.pretrained import could_not_load
@@ -200,7 +209,7 @@ def _read_config_on_hub(name: str) -> dict[str, Any]:
     try:
         ask_hub_once(name)
         folder = Path(hf_hub_download(name, "config.json")).parent
-    except (OSError, ValueError, HfHubHTTPError) as error:
+    except Exception as error:  # its client raises those of several libraries
         raise could_not_load(name, error) from error
     return _read_config(folder)
 

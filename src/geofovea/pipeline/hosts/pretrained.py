@@ -16,10 +16,10 @@ from geofovea.pipeline.hosts.checkpoint import (
     check_files,
     check_size,
     companion,
+    first_line,
     quiet_transformers,
     read_json,
     weight_files,
-    why_no_tokenizer,
 )
 from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
@@ -35,8 +35,9 @@ from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings, with_c
 from geofovea.pipeline.inference.vision.image_processor import ImageProcessor
 from geofovea.pipeline.system.device_memory import is_out_of_memory
 
-__all__ = ["could_not_load", "family_of", "load_lvlm"]
+__all__ = ["could_not_load", "family_of", "load_lvlm", "why_no_tokenizer"]
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
 
 
@@ -58,6 +59,7 @@ def load_lvlm(
     """
     kind = family_of(name, config)
     weight_count = check_files(name, config)
+    _check_weights(name, config, weight_count)
     options.check_installed()
     options.check_recordable()
     processor = _image_processor(name, kind.defaults)
@@ -111,6 +113,36 @@ def family_of(name: str, config: dict[str, Any]) -> type[Family]:
         f"{name} is a {model_type!r}; supported are {supported}, and LRS-VQA checkpoints: name "
         "another model, or use model='embedded'"
     )
+
+
+def _check_weights(name: str, config: Mapping[str, Any], weight_count: WeightCount | None) -> None:
+    """Refuse parts without their list, and a quantization that ``transformers`` would not undo.
+
+    It would take quantized numbers for weights.
+    """
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
+
+    parts = sorted(path.name for path in Path(name).glob("*.safetensors"))
+    if weight_count is None and parts:
+        raise ModelError(
+            f"{name} has no model.safetensors and no model.safetensors.index.json, which lists the "
+            f"files with its weights ({parts[0]}, ...); copy or download it again"
+        )
+    quantization = config.get("quantization_config")
+    if weight_count is not None and weight_count.whole and quantization is None:
+        raise ModelError(
+            f"{name} holds whole numbers for weights, the first is {weight_count.whole}, and its "
+            "config.json says nothing of a quantization; copy or download it again, or take the "
+            "model that is not quantized"
+        )
+    method = quantization.get("quant_method") if isinstance(quantization, Mapping) else None
+    known = {each.partition("_4bit")[0] for each in AUTO_QUANTIZATION_CONFIG_MAPPING}
+    if method is not None and str(method) not in known:
+        raise ModelError(
+            f"{name} is quantized by {method!r} (quant_method in config.json), which this "
+            "transformers does not know; update it with `pip install --upgrade transformers`, or "
+            "take the model that is not quantized"
+        )
 
 
 def _settings(
@@ -207,6 +239,22 @@ def _tokenizer(name: str) -> Any:
     return tokenizer
 
 
+def why_no_tokenizer(name: str, error: BaseException) -> str:
+    """Why a tokenizer could not be loaded, and what to do where that is known.
+
+    Args:
+        name: A local folder or a hub id.
+        error: What its loading raised.
+    """
+    path = companion(name, "tokenizer.model")
+    # without the packages for it transformers takes the file for one of tiktoken
+    if path is not None and "tiktoken" in str(error) and path.read_bytes()[:1] == b"\n":
+        return "its tokenizer.model needs `pip install sentencepiece protobuf`"
+    if not any(companion(name, file) for file in _TOKENIZER_FILES):
+        return "it has no tokenizer: copy its tokenizer.json and tokenizer_config.json too"
+    return first_line(error)
+
+
 def _check_layers(name: str, report: Mapping[str, Any]) -> None:
     """Refuse weights with more layers than the config.json has."""
     # transformers would go on without layers that the config.json does not count
@@ -222,6 +270,9 @@ def could_not_load(name: str, error: Exception) -> ModelError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # some say in the first line only that the next one tells what is wrong
     message = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    if "ignore_mismatched_sizes" in message:
+        # it says so of a report that it would have printed
+        message = "its weights have other shapes than its config.json says: copy both again"
     return ModelError(
         f"the model {name!r} could not be loaded ({message or type(error).__name__}); name a "
         "folder or hub id of a supported model in safetensors, or use model='embedded'"

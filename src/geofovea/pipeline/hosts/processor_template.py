@@ -38,7 +38,12 @@ def processor_template(name: str) -> str | dict[str, str] | None:
     _refuse_two_places(name)
     for file in ("processor_config.json", _LEGACY_FILE):
         path = companion(name, file)
-        if path is not None and (template := _template_in(read_json(path).get(_KEY))):
+        if path is None:
+            continue
+        record = read_json(path)
+        if file == _LEGACY_FILE and _KEY not in record:
+            raise ModelError(f"{path} has no {_KEY!r}; remove it, or copy or download it again")
+        if template := _template_in(record.get(_KEY)):
             return template
     for file in ("chat_template.jinja", f"{_FOLDER}/default.jinja"):
         path = companion(name, file)

@@ -286,14 +286,19 @@ def test_a_decoder_that_no_conversion_knows_is_not_sent_to_the_command(tmp_path,
     assert "geofovea convert" not in str(refused.value)
 
 
-def test_a_tower_on_a_hub_that_is_out_of_reach_is_one_clear_error(tmp_path, monkeypatch):
+class OfItsClientError(Exception):
+    """Errors of the library by which the hub is asked are of no common kind."""
+
+
+@pytest.mark.parametrize("kind", [OSError, OfItsClientError])
+def test_a_tower_on_a_hub_that_is_out_of_reach_is_one_clear_error(tmp_path, monkeypatch, kind):
     import huggingface_hub
 
     calls = []
 
     def no_network(*args, **options):
         calls.append(options.get("local_files_only", False))
-        raise OSError("no route to host")
+        raise (OSError if calls == [True] else kind)("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", no_network)
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", no_network)

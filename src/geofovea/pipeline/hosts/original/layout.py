@@ -60,16 +60,16 @@ def _has_original_keys(config: Mapping[str, Any]) -> bool:
     )
 
 
-def not_converted(name: str, kind: str = "LLaVA", example: str = _EXAMPLE) -> ModelError:
+def not_converted(name: str, kind: str = "a LLaVA", example: str = _EXAMPLE) -> ModelError:
     """The refusal to load such a model as it is.
 
     Args:
         name: Of the model.
-        kind: What it is.
+        kind: What it is, with an article.
         example: A conversion on the hub.
     """
     return ModelError(
-        f"{name} is a {kind} in the layout of its original repository; convert it once with "
+        f"{name} is {kind} in the layout of its original repository; convert it once with "
         f"`geofovea convert {name} --output FOLDER` and load that folder, or take a conversion "
         f"such as {example}"
     )

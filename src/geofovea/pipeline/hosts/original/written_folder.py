@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError, OutputError
-from geofovea.pipeline.hosts.checkpoint import quiet_transformers, why_no_tokenizer
+from geofovea.pipeline.hosts.checkpoint import quiet_transformers
+from geofovea.pipeline.hosts.pretrained import why_no_tokenizer
 from geofovea.pipeline.system.tensor_files import full_disk_told, write_tensors
 from geofovea.tiling.machine.system_errors import why_unwritten
 
