@@ -5,6 +5,7 @@ import re
 
 import pytest
 from cli_toys import is_one_error_line
+from full_disks import few_bytes
 from PIL import Image
 from pipeline_toys import QUESTION, texture
 
@@ -175,6 +176,16 @@ def test_a_result_that_cannot_be_written_is_told_before_the_work(ask, option, tm
     assert is_one_error_line(result)
     assert "there is no folder" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_without_its_file_is_told_and_ends_with_an_error(ask, tmp_path):
+    with few_bytes(100):
+        result = ask("--output", tmp_path / "answer.tif", "--json")
+    assert result.exit_code == 1
+    answer = json.loads(result.stdout)
+    assert answer["answer"]
+    assert any("answer.tif could not be written" in warning for warning in answer["warnings"])
+    assert not list(tmp_path.glob("*answer*"))
 
 
 @pytest.mark.parametrize(

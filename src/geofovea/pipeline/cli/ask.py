@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,10 @@ def ask(
         for path in files:
             fact("wrote", f"{path}")
     if opens:
-        open_written([path for path in (page, picture, output) if path])
+        open_written([path for path in (page, picture, output) if path in files])
+    if len(files) < sum(path is not None for path in (evidence, picture, page, output)):
+        # the answer is told, with the reason among its warnings
+        sys.exit(1)
 
 
 def _open(
