@@ -137,6 +137,21 @@ def test_two_pictures_of_one_moment_have_no_change(patched, embedded):
     assert places.coverage.is_complete
 
 
+def test_where_the_data_of_a_date_end_is_no_change(patched, embedded, tmp_path):
+    with rasterio.open(patched[1]) as dataset:
+        pixels, profile = dataset.read(), dataset.profile
+    rows, cols = np.indices(pixels.shape[1:])
+    # as the edge of a scene that is turned runs through tokens
+    pixels[:, rows > 600 + cols / 2] = 0
+    with rasterio.open(tmp_path / "cut.tif", "w", **profile | {"nodata": 0}) as out:
+        out.write(pixels)
+    paths = (patched[0], tmp_path / "cut.tif")
+    places = StackSession(make_stack(paths, ("2024-01-01", "2024-01-02")), embedded).changes()
+    edge = shapely.LineString([(0, 600), (1104, 1152)])
+    assert SQUARE.share_inside(places[0].box_scene) == 1
+    assert [p for p in places if shapely.box(*p.box_scene.as_tuple()).distance(edge) < 64] == []
+
+
 def test_a_phrase_asks_the_model_at_both_dates(session, swept):
     every = swept
     trucks = session.changes("truck")

@@ -34,7 +34,7 @@ class Compared:
         distances: Parts of float64 ``(n,)``, how far the dates lie apart.
         tiles: The tile of each cell.
         is_usual: Parts of bool ``(n,)``, which cells tell what is usual.
-        cut: Tiles that the border of the scene cuts.
+        cut: Tiles that the border of the scene, or of the data at a date, cuts.
     """
 
     boxes: list[Numbers] = field(default_factory=list)

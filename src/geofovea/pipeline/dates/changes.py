@@ -274,6 +274,8 @@ class _Look:
         self.compared.cut |= {tile for tile in tiles if pyramid.box_scene(tile).area < whole}
         with self.stack.usages[0].clock.stage("focus"):
             distances, shows = self._focus.distances(tokens)
+        lacks_data = set(tokens.tile_index[~shows].tolist())
+        self.compared.cut |= {tokens.tiles[place] for place in lacks_data}
         if self._region is not None:
             inside = self._region.overlap_mask(tokens.boxes_scene.numpy())
             shows = shows & shows.new_tensor(inside)
