@@ -163,6 +163,7 @@ def test_a_file_that_cannot_be_meant_is_one_line_that_names_it(run, tmp_path, te
         ("GEOFOVEA_MAX_TOKENS", "-3", "--max-tokens"),
         ("GEOFOVEA_TIMEOUT", "nan", "--timeout"),
         ("GEOFOVEA_DEVICE", "gpu", "--device"),
+        ("GEOFOVEA_ENDPOINT", "ftp://here/v1", "--base-url"),
     ],
 )
 def test_a_wrong_value_of_a_variable_is_told_with_the_name_of_the_variable(

@@ -266,7 +266,7 @@ class TileLooker:
             boxes = token_boxes(tokens, scores, *shape, presence.count)
             boxes += self._confirmed(tokens, noun, faint_boxes(tokens, scores, *shape, boxes))
             error = token_error_px(tokens)
-            return [self._place(tile, box, presence, "tokens", error) for box in spoken.boxes]
+            return [self._place(tile, box, presence, "tokens", error) for box in boxes]
         box = tile_box(tokens)
         self._doubts["the model shows no attention and no boxes: a place is a whole tile"] = None
         return [self._place(tile, box, presence, "tile", max(box.width, box.height))]

@@ -257,6 +257,15 @@ def test_what_is_no_address_is_refused(url):
         EndpointSettings(url)
 
 
+def test_an_address_of_another_kind_is_named_unless_it_may_hold_a_secret():
+    with pytest.raises(ModelError, match=r"got 'ftp://host/v1'; for example http"):
+        EndpointSettings("ftp://host/v1")
+    for url in (f"ftp://me:{KEY}@host/v1", f"localhost:80/v1?key={KEY}", f"here#{KEY}"):
+        with pytest.raises(ModelError) as raised:
+            EndpointSettings(url)
+        assert KEY not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "url", [f"http://me:{KEY}@host/v1", f"http://host/v1?key={KEY}", f"http://host/v1#{KEY}"]
 )

@@ -218,7 +218,7 @@ class EndpointSettings:
 
 def _check_url(url: str) -> None:
     if not isinstance(url, str):
-        raise ModelError(f"an endpoint is an http or https address, {_EXAMPLES}")
+        raise ModelError(f"an endpoint is an http or https address, got {shown(url)}; {_EXAMPLES}")
     try:
         parts = urlsplit(url)
         # a space from the clipboard would be asked for as part of the path
@@ -226,7 +226,9 @@ def _check_url(url: str) -> None:
     except ValueError:
         is_whole = False
     if not is_whole or parts.scheme not in ("http", "https"):
-        raise ModelError(f"an endpoint is an http or https address, {_EXAMPLES}")
+        # an address with one of these may hold a secret
+        got = "another text" if re.search("[@?#]", url) else shown(url)
+        raise ModelError(f"an endpoint is an http or https address, got {got}; {_EXAMPLES}")
     if parts.username is not None or parts.query or parts.fragment or not url.isprintable():
         # such an address may hold a secret, so it is not repeated
         raise ModelError(
