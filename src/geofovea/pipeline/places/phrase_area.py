@@ -74,6 +74,7 @@ class LaidArea:
 
     def holds(self, place: Place) -> bool:
         """Whether the center of a place lies in the area; where none is named, all do."""
+        # a region that was given shows the model nothing beyond it, so nothing has to be left out
         if self.region is None or self.shown is self.region:
             return True
         x, y = place.center
@@ -168,7 +169,7 @@ def lay_out(
     except GeometryError as error:
         raise NothingShownError(str(error)) from error
     where = where_in_scene(part)
-    note = f"the phrase was read as {area.thing!r} {where}: only that area was looked at"
+    note = f"the phrase was read as {area.thing!r} {where}: only what has its center there counts"
     notes = (note, *area_notes(part, session.scene, found))
     named = NamedArea(area.thing, where, part.rule, region)
     cost = next(iter(found.costs), None)

@@ -81,7 +81,7 @@ class NamedArea:
         thing: What was looked for in it.
         where: As a sentence continues, such as ``in the northern half of the scene``.
         rule: How it was laid out, where its name does not say so; else empty.
-        region: What alone was looked at.
+        region: In which the center of every place lies, in scene pixels.
     """
 
     thing: str
