@@ -132,20 +132,13 @@ def _cache_contents() -> _CacheContents:
 
 
 def _print_levels(contents: _CacheContents) -> None:
-    rows = [
-        [
-            f"{entry.bytes / 1e6:.1f}",
-            f"{entry.levels[0]}-{entry.levels[-1]}",
-            entry.builder,
-            entry.state,
-            _day(entry.used),
-            entry.scene,
-        ]
-        for entry in contents.levels
-    ]
-    _print_rows(("MB", "levels", "built by", "state", "last used", "scene"), rows)
+    for entry in contents.levels:
+        levels = f"{entry.levels[0]}-{entry.levels[-1]}"
+        facts = f"levels {levels} by {entry.builder}, {entry.state}"
+        _print_entry(entry.scene, entry.bytes, facts, entry.used)
+    scenes = counted(len(contents.levels), "scene")
     echo(
-        f"levels of {counted(len(rows), 'scene')}, {contents.levels_bytes / 1e6:.1f} MB of at most "
+        f"levels of {scenes}, {contents.levels_bytes / 1e6:.1f} MB of at most "
         f"{contents.levels_limit / 1e9:g} GB in {contents.folder}"
     )
     if contents.leftover:
@@ -153,22 +146,19 @@ def _print_levels(contents: _CacheContents) -> None:
 
 
 def _print_tokens(contents: _CacheContents) -> None:
-    rows = [
-        [f"{k.bytes / 1e6:.1f}", str(k.tiles), k.kind, _day(k.used), k.model, k.scene]
-        for k in contents.tokens
-    ]
-    _print_rows(("MB", "tiles", "kind", "last used", "encoded by", "scene"), rows)
+    for kept in contents.tokens:
+        facts = f"{kept.kind} of {counted(kept.tiles, 'tile')}, encoded by {kept.model}"
+        _print_entry(kept.scene, kept.bytes, facts, kept.used)
     echo(
         f"{counted(sum(k.tiles for k in contents.tokens), 'encoded tile')}, "
         f"{contents.tokens_bytes / 1e6:.1f} MB of at most {contents.tokens_limit / 1e9:g} GB"
     )
 
 
-def _print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from geofovea.pipeline.system.tables import print_table
-
-    if rows:
-        print_table(header, rows, numbers_from=len(header))
+def _print_entry(scene: str, size_bytes: int, facts: str, used_s: float) -> None:
+    """Print what is kept of one scene: its path alone on a line, so that it can be copied whole."""
+    echo(scene)
+    echo(f"  {size_bytes / 1e6:.1f} MB, {facts}, last used {_day(used_s)}")
 
 
 def _day(seconds: float) -> str:
