@@ -105,6 +105,7 @@ def test_the_wheel_holds_the_package_without_logs_and_plots(tmp_path):
     (path,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with zipfile.ZipFile(path) as wheel:
         names = set(wheel.namelist())
-    assert "geofovea/pipeline/embedded_model/model.safetensors" in names
+    for folder in ("embedded_model", "embedded_earth"):
+        assert f"geofovea/pipeline/{folder}/model.safetensors" in names
     assert "geofovea/py.typed" in names
     assert not {name for name in names if re.search(r"training_log|\.png$|/tests?/", name)}

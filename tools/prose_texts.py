@@ -18,6 +18,7 @@ MARKDOWN = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / ".github").rglob("*.md")),
+    SOURCE / "pipeline" / "embedded_earth" / "README.md",
     SOURCE / "pipeline" / "embedded_model" / "README.md",
 ]
 

@@ -27,6 +27,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing/index.md",
     "SECURITY.md": "contributing/security.md",
     "src/geofovea/pipeline/embedded_model/README.md": "models/demo-model-card.md",
+    "src/geofovea/pipeline/embedded_earth/README.md": "models/earth-model-card.md",
 }
 # pictures that other hosts would be asked for
 BADGE = re.compile(r"^\[!\[[^\n]*\n", re.MULTILINE)

@@ -142,6 +142,22 @@ def test_a_guess_about_another_version_of_the_world_is_told_from_one_about_a_pho
         assert session.ask(QUESTION, budget=gf.Budget(tiles=8, tokens=40)).is_demo
 
 
+@needs_model
+def test_the_demo_model_that_learned_the_world_of_a_scene_answers(scene_path, tmp_path, run):
+    earth = tmp_path / "earth.tif"
+    write_scene(world_of(2, 3, 768, 768), earth)
+    scenes = [gf.open_scene(path) for path in (scene_path, earth)]
+    assert [chosen_model("auto", [scene]) for scene in scenes] == ["embedded", "embedded-earth"]
+    assert chosen_model("auto", scenes) == "embedded-earth", "it knows both"
+    few = ("--json", "--tiles", "8", "--tokens", "200")
+    answers = [
+        json.loads(run("ask", path, QUESTION, "--model", name, *few).stdout)
+        for name, path in (("auto", earth), ("embedded-earth", scene_path), ("embedded", earth))
+    ]
+    assert [row["model"] for row in answers] == ["embedded-earth", "embedded-earth", "embedded"]
+    assert [row["confidence_known"] for row in answers] == [True, True, False]
+
+
 def test_a_synthetic_scene_has_a_confidence_and_no_warning(make_session):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

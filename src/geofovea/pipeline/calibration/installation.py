@@ -11,7 +11,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.calibration.calibrate import Calibration
 from geofovea.pipeline.hosts.checkpoint import companion, read_json, weight_files
 from geofovea.pipeline.hosts.file_digests import checkpoint_digest
-from geofovea.pipeline.hosts.load import EMBEDDED, folder_of
+from geofovea.pipeline.hosts.load import EMBEDDED_MODELS, folder_of
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.system.files import make_folder, write_text
@@ -24,7 +24,7 @@ def digest_of(name: str) -> str:
     """The digest of a checkpoint's weights; see ``file_digests.checkpoint_digest``.
 
     Args:
-        name: ``embedded``, a folder, or a hub id.
+        name: ``embedded``, ``embedded-earth``, a folder, or a hub id.
 
     Raises:
         ModelError: If it has no weights in safetensors.
@@ -94,7 +94,7 @@ def install_calibration(name: str, mode: AttentionMode, record: CalibrationRecor
         ModelError: If the model's own settings file is damaged.
     """
     folder = Path(name)
-    if name != EMBEDDED and folder.is_dir() and not _is_of_the_hub(folder):
+    if name not in EMBEDDED_MODELS and folder.is_dir() and not _is_of_the_hub(folder):
         path = folder / SETTINGS_FILE
         if os.access(path if path.exists() else folder, os.W_OK) and os.access(folder, os.W_OK):
             write_text(path, settings_text(mode, record, path))

@@ -10,6 +10,7 @@ import click
 
 from geofovea.pipeline.cli.options.grouped import CommandWithExamples
 from geofovea.pipeline.cli.options.model import threads_option
+from geofovea.pipeline.cli.options.shared import world_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["demo"]
     examples=[
         "geofovea demo",
         "geofovea demo --side 4096 --output small-demo",
+        "geofovea demo --world 2 --side 8192",
     ],
 )
 @click.option(
@@ -38,13 +40,14 @@ __all__ = ["demo"]
 )
 @click.option("--side", default=32768, show_default=True, help="Side of the scene in pixels.")
 @click.option("--seed", default=2026, show_default=True, help="Seed of the scene.")
+@world_option
 @threads_option
-def demo(output: Path, side: int, seed: int, threads: int | None) -> None:
+def demo(output: Path, side: int, seed: int, world: int, threads: int | None) -> None:
     """Ask about a synthetic gigapixel scene."""
-    _run(output, side, seed, threads)
+    _run(output, side, seed, world, threads)
 
 
-def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None:
+def _run(folder: Path, side: int, seed: int, version: int = 1, threads: int | None = None) -> None:
     """Write the scene (kept for the next time), ask, and leave pictures and evidence.
 
     Raises:
@@ -54,20 +57,21 @@ def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None
     from geofovea.datasets.records.annotations import write_records
     from geofovea.datasets.synthetic.annotations import record_of
     from geofovea.datasets.synthetic.questions import ask_world
-    from geofovea.datasets.synthetic.world import make_world
-    from geofovea.pipeline.hosts.load import load_host
+    from geofovea.datasets.synthetic.versions import world_of
+    from geofovea.pipeline.hosts.load import demo_model_of, load_host
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.system.files import make_folder, write_text
     from geofovea.tiling.opening import open_scene
 
     make_folder(folder)
-    world = make_world(seed, side, side)
-    path = _write_once(world, folder / f"scene_{side}_{seed}.tif")
+    world = world_of(version, seed, side, side)
+    stem = f"scene_{side}_{seed}" if version == 1 else f"scene_{side}_{seed}_world{version}"
+    path = _write_once(world, folder / f"{stem}.tif")
     # a table that begins with nothing to be seen says nothing
     questions = sorted(ask_world(world, per_category=1), key=lambda q: q.answer == "0")
     records = [record_of(q, i, path.name, world) for i, q in enumerate(questions)]
     write_records(records, folder / "questions.jsonl")
-    session = SceneSession(open_scene(path), load_host(threads=threads))
+    session = SceneSession(open_scene(path), load_host(demo_model_of([version]), threads=threads))
     answers = _ask_each(session, questions, folder)
     write_text(folder / "answers.json", json.dumps([a.to_json() for a in answers], indent=1))
     _print(world, questions, answers, folder)

@@ -82,13 +82,14 @@ def examine_here(tokens: int = QUESTION_TOKENS, model: str | None = None) -> Exa
 
 
 def _focus_of_models(model: str | None) -> dict[str, str]:
-    """How the focus of the embedded model, and of another, was chosen; by name."""
+    """How the focus of the embedded models, and of another, was chosen; by name."""
     from geofovea.errors import GeoFoveaError
     from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
-    from geofovea.pipeline.hosts.load import EMBEDDED
+    from geofovea.pipeline.hosts.load import EMBEDDED, EMBEDDED_MODELS
     from geofovea.pipeline.system.configuration import read_configuration
 
-    names = dict.fromkeys((EMBEDDED, model or read_configuration().get("model") or EMBEDDED))
+    chosen = model or read_configuration().get("model") or EMBEDDED
+    names = dict.fromkeys((*EMBEDDED_MODELS, chosen))
     states = {}
     for name in names:
         if name.startswith(ENDPOINT_PREFIX):

@@ -14,7 +14,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.focus.clip_pair import load_clip_pair
 from geofovea.pipeline.focus.token_pair import TokenPair, token_pair_beside
 from geofovea.pipeline.hosts.learned.part_files import read_cards
-from geofovea.pipeline.hosts.load import EMBEDDED, folder_of, load_host
+from geofovea.pipeline.hosts.load import EMBEDDED_MODELS, folder_of, load_host
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 from geofovea.tiling.machine.paths import is_file
 from geofovea.tiling.scene import Scene
@@ -81,7 +81,7 @@ def load_dual_encoder(name: str) -> DualEncoder:
 def _load(name: str) -> DualEncoder:
     # here and not at each question: it reads a file
     folder = folder_of(name)
-    if name == EMBEDDED or (is_file(folder / "config.json") and _PART in read_cards(folder)):
+    if name in EMBEDDED_MODELS or (is_file(folder / "config.json") and _PART in read_cards(folder)):
         return _token_pair(name)
     with models_at_rest():
         return load_clip_pair(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -27,16 +28,32 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["EMBEDDED", "embedded_model_path", "folder_of", "load_host", "model_digest"]
+__all__ = [
+    "EMBEDDED",
+    "EMBEDDED_EARTH",
+    "EMBEDDED_MODELS",
+    "demo_model_of",
+    "embedded_model_path",
+    "folder_of",
+    "load_host",
+    "model_digest",
+]
 
 _LOG = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
-"""The name of the model that travels with the package."""
+"""The demo model, which knows version 1 of the synthetic world; other parts are trained beside it.
+"""
+EMBEDDED_EARTH = "embedded-earth"
+"""The demo model that knows version 2 as well, whose land looks like the Earth's."""
+
+_FOLDERS = {EMBEDDED: "embedded_model", EMBEDDED_EARTH: "embedded_earth"}
+EMBEDDED_MODELS = tuple(_FOLDERS)
+"""Names of the models that travel with the package."""
 
 _HOW_TO_NAME = (
-    f"say {EMBEDDED!r}, a folder with a supported model in safetensors, a hub id such as "
-    "'llava-hf/llava-1.5-7b-hf', or openai:NAME for a model behind an endpoint"
+    f"say {EMBEDDED!r} or {EMBEDDED_EARTH!r}, a folder with a supported model in safetensors, a "
+    "hub id such as 'llava-hf/llava-1.5-7b-hf', or openai:NAME for a model behind an endpoint"
 )
 
 
@@ -60,7 +77,8 @@ def load_host(
     Questions to one model wait for each other. While one is loaded, questions to others wait too.
 
     Args:
-        name: ``"embedded"``, a local folder, a hub id ``owner/name``, or ``openai:NAME``.
+        name: One of `EMBEDDED_MODELS`, a local folder, a hub id ``owner/name``, or
+            ``openai:NAME``.
         device: A torch device; ``auto`` is the first GPU that torch can use, or else the CPU.
         endpoint: Where ``openai:NAME`` is; what may be spent there holds for all its questions.
         dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto`` for that of the weights. None is
@@ -141,12 +159,11 @@ def _loaded(name: str, options: LoadOptions) -> Host:
     from geofovea.pipeline.hosts.published.weights import is_published
 
     _check_device(options.device)
-    if name == EMBEDDED:
-        folder = embedded_model_path()
+    folder = folder_of(name)
+    if name in EMBEDDED_MODELS:
         # it was trained in float32 and is small
         exact = replace(options, dtype=options.dtype or "float32")
-        return load_lvlm(str(folder), _read_config(folder), exact, EMBEDDED)
-    folder = Path(name)
+        return load_lvlm(str(folder), _read_config(folder), exact, name)
     if is_folder(folder):
         config = _read_config(folder)
     elif is_file(folder) or name.count("/") != 1:
@@ -225,14 +242,19 @@ def _check_device(device: str) -> None:
         raise ModelError(f"the device {device!r} cannot be used: {first_line(error)}") from error
 
 
-def embedded_model_path() -> Path:
-    """The folder of the weights that travel with the package."""
-    return Path(__file__).parents[1] / "embedded_model"
+def embedded_model_path(name: str = EMBEDDED) -> Path:
+    """The folder of a model that travels with the package, one of `EMBEDDED_MODELS`."""
+    return Path(__file__).parents[1] / _FOLDERS[name]
+
+
+def demo_model_of(versions: Iterable[int]) -> str:
+    """The name of the demo model for scenes of some versions of the synthetic world."""
+    return EMBEDDED if set(versions) <= {1} else EMBEDDED_EARTH
 
 
 def folder_of(name: str) -> Path:
     """The folder that the name of a local model means: that in the package, or the path itself."""
-    return embedded_model_path() if name == EMBEDDED else Path(name)
+    return embedded_model_path(name) if name in EMBEDDED_MODELS else Path(name)
 
 
 def model_digest(name: str | None) -> str:

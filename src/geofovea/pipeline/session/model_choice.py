@@ -1,4 +1,4 @@
-"""Which model answers where none is named, and which scenes the demo model knows."""
+"""Which model answers where none is named, and which scenes the demo models know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from geofovea.datasets.synthetic.vocabulary import is_in_domain, version_of
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import NoModelError
-from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
+from geofovea.pipeline.hosts.load import (
+    EMBEDDED_MODELS,
+    demo_model_of,
+    embedded_model_path,
+)
 from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.system.configuration import FILE_NAME, read_configuration, variable_of
 from geofovea.pipeline.system.model_catalog import smallest_download
@@ -34,7 +38,8 @@ def chosen_model(name: str, scenes: Iterable[Scene]) -> str:
 
     Args:
         name: As it was given; ``"auto"`` leaves the choice to `named_model`, or else to the
-            scenes: those that are synthetic are answered by the embedded model.
+            scenes: those that are synthetic are answered by a demo model, ``embedded`` where it
+            knows the versions of all of them, else ``embedded-earth``.
         scenes: The scenes, looked at in turn until one is not synthetic.
 
     Raises:
@@ -42,10 +47,13 @@ def chosen_model(name: str, scenes: Iterable[Scene]) -> str:
     """
     if (named := named_model(name)) is not None:
         return named
+    versions: set[int] = set()
     for scene in scenes:
-        if not is_synthetic(scene):
+        version = version_of(scene.description)
+        if version is None:
             raise NoModelError(_ways_to_a_model(scene.path))
-    return EMBEDDED
+        versions.add(version)
+    return demo_model_of(versions)
 
 
 def named_model(name: str) -> str | None:
@@ -63,12 +71,12 @@ def named_model(name: str) -> str | None:
 def usual_tile_size(scene: Scene) -> int:
     """Side of the tiles in which a scene is likely to be asked about, without loading a model.
 
-    It is that of the demo model where that would answer, else that of LLaVA and Qwen-VL.
+    It is that of the demo models where one would answer, else that of LLaVA and Qwen-VL.
 
     Raises:
         ConfigurationError: If a configuration file says what cannot be meant.
     """
-    if named_model(AUTO) not in (None, EMBEDDED) or not is_synthetic(scene):
+    if named_model(AUTO) not in (None, *EMBEDDED_MODELS) or not is_synthetic(scene):
         return _USUAL_TILE
     config = json_of(embedded_model_path() / "config.json")
     side: int = config["vision_config"]["image_size"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from geofovea import __version__
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
-from geofovea.pipeline.hosts.load import EMBEDDED, load_host, model_digest
+from geofovea.pipeline.hosts.load import EMBEDDED_MODELS, load_host, model_digest
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.model_choice import chosen_model, named_model
 from geofovea.pipeline.session.options import AnswerOptions
@@ -142,8 +142,9 @@ class AskSettings:
         return described_hash(self.described())
 
     def _dtype(self) -> str:
-        # as `load_host` has it, wherever the embedded model runs
-        return (self.load.dtype or "float32") if self.model == EMBEDDED else self.load.numbers
+        # as `load_host` has it, wherever an embedded model runs
+        is_embedded = self.model in EMBEDDED_MODELS
+        return (self.load.dtype or "float32") if is_embedded else self.load.numbers
 
     def _index_digest(self) -> str:
         from geofovea.pipeline.index.store import IndexStore

@@ -72,7 +72,7 @@ def get(hub_id: str, as_json: bool) -> None:
 
 
 def _print(examination: Examination) -> None:
-    echo("embedded: the demo model in this package; it knows synthetic scenes only")
+    echo("embedded, embedded-earth: demo models in this package; they know synthetic scenes only")
     print_models(examination)
     families = ", ".join(sorted(loadable_families())) or "none: see geofovea doctor"
     paragraph(f"Any model of these families loads from a hub id or a folder: {families}.")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from geofovea.pipeline.cli.options.grouped import in_group, with_options
-from geofovea.pipeline.hosts.load import EMBEDDED
+from geofovea.pipeline.hosts.load import EMBEDDED, EMBEDDED_EARTH, demo_model_of
 from geofovea.pipeline.hosts.load_options import (
     AUTO,
     DEVICE_MAPS,
@@ -61,16 +61,18 @@ def model_options(command: Command) -> Any:
 
 
 def synthetic_model_options(command: Command) -> Any:
-    """The same for verbs that ask about synthetic scenes alone, which the demo model knows."""
-    return _with_model(command, EMBEDDED)
+    """The same for verbs that ask about synthetic scenes alone, which the demo models know."""
+    return _with_model(command, None)
 
 
-def _with_model(command: Command, default: str) -> Any:
-    # what measures the synthetic world is about the demo model unless its own options say otherwise
-    is_configured = default == AUTO
+def _with_model(command: Command, default: str | None) -> Any:
+    # what measures the synthetic world is about a demo model unless its own options say otherwise
+    is_configured = default is not None
 
     @wraps(command)
     def run(**values: Any) -> Any:
+        if values["model"] is None:
+            values["model"] = demo_model_of((values.get("world", 1),))
         loading = {name: values.pop(option) for option, name in _NAMES.items()}
         return command(loading=loading, **values)
 
@@ -80,7 +82,7 @@ def _with_model(command: Command, default: str) -> Any:
             "--model",
             default=default,
             envvar=variable_of("model") if is_configured else None,
-            show_default=True,
+            show_default=default or f"{EMBEDDED}; for world 2 {EMBEDDED_EARTH}",
             is_common=True,
             help="A folder, a hub id or openai:NAME; 'geofovea models' lists some.",
         ),

@@ -45,8 +45,8 @@ world_option = click.option(
     default=1,
     show_default=True,
     type=click.IntRange(1, 2),
-    help="Version of the synthetic world. 1: cells of one terrain each, which the demo model has "
-    "learned. 2: land, towns and water as on the Earth; the demo model has not learned it.",
+    help="Version of the synthetic world. 1: cells of one terrain each. 2: land, towns and water "
+    "as on the Earth.",
 )
 
 
