@@ -20,6 +20,7 @@ from repository import ROOT
 import geofovea as gf
 from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.versions import world_of
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.load import embedded_model_path
@@ -61,6 +62,7 @@ def materials(tmp_path_factory):
     """What pages speak of, made once."""
     folder = tmp_path_factory.mktemp("materials")
     write_scene(make_world(34, 2048, 2048), folder / "scene.tif")
+    write_scene(world_of(2, 7, 1024, 1024), folder / "earth.tif")
     for number, name in enumerate(("2020.tif", "2024.tif")):
         write_scene(make_dated_world(3, 2048, 2048, number), folder / name)
     (folder / "scenes").mkdir()
