@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.tiling.cache.folder import levels_folder
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.overviews.cache import are_prepared
 from geofovea.tiling.overviews.level_files import (
@@ -244,12 +246,26 @@ def _layout_notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> Iterator
             f"tiles of level {', '.join(map(str, costly))} decode many pixels each; add overviews "
             "for the missing factors with gdaladdo, or rewrite as COG: gdal_translate -of COG"
         )
+    if _are_picked(scene):
+        yield (
+            "the overviews hold every n-th pixel (RESAMPLING=NEAREST), so small things may be "
+            "missing on coarse levels; build them again with gdaladdo -r average"
+        )
     native_is_sequential = not scene.has_random_access and access_mode(scene) == "direct"
     if native_is_sequential and scene.width * scene.height > 2**24:
         yield (
             "rows are stored one after another, so a small tile decodes much more than it shows; "
             "rewrite as COG: gdal_translate -of COG"
         )
+
+
+def _are_picked(scene: Scene) -> bool:
+    """Whether the finest overview holds single pixels, where an average would show more."""
+    if scene.driver != "GTiff" or not scene.overviews or "palette" in scene.colorinterp:
+        return False
+    with gdal_settings(), read_errors(scene.source):
+        tags = open_handle(scene.source, 0, for_pixels=False).tags(1)
+    return str(tags.get("RESAMPLING", "")).startswith("NEAR")
 
 
 def _missing_notes(scene: Scene) -> Iterator[str]:
