@@ -218,8 +218,8 @@ def ask_hub_once(name: str) -> None:
             HfApi().model_info(name, timeout=_HUB_SECONDS)
     except Exception as error:  # its client raises those of several libraries
         raise OSError(
-            f"{extent} on this machine, and the hub did not give it: {first_line(error)}; check the "
-            "name, the connection and HF_HUB_OFFLINE, and set HF_TOKEN for a gated model"
+            f"{extent} on this machine, and the hub did not give it: {first_line(error)}; check "
+            "the name, the connection and HF_HUB_OFFLINE, and set HF_TOKEN for a gated model"
         ) from error
 
 
