@@ -21,6 +21,7 @@ from geofovea.tiling.overviews.level_files import (
     level_files_of,
 )
 from geofovea.tiling.pixels.bands import band_descriptions, choose_bands
+from geofovea.tiling.pixels.hidden_nodata import mask_beside_nodata
 from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -279,10 +280,7 @@ def _missing_notes(scene: Scene) -> Iterator[str]:
     if scene.alpha and scene.mask_kind in ("nodata", "internal"):
         other = "a nodata value" if scene.mask_kind == "nodata" else "a mask"
         yield f"an alpha band and {other} both mark missing pixels"
-    if scene.mask_kind == "internal" and scene.nodata is not None:
-        yield (
-            f"the file has a mask and says nodata={scene.nodata:g}; its mask alone marks missing "
-            f"pixels (declare the value with {scene.source.nodata_name}= to leave out both)"
-        )
+    if both := mask_beside_nodata(scene):
+        yield both
     if scene.source.size_bytes and Path(scene.source.path + ".aux.xml").exists():
         yield "the .aux.xml beside the file is not read, because it can name other files"

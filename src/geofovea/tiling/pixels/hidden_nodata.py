@@ -12,7 +12,7 @@ from geofovea.tiling.pixels.sample import sample_windows
 from geofovea.tiling.pixels.validity import read_valid
 from geofovea.tiling.scene import Scene
 
-__all__ = ["hidden_nodata_warnings"]
+__all__ = ["hidden_nodata_warnings", "mask_beside_nodata"]
 
 # a mask is there so that a dark pixel may hold the number that is nodata elsewhere
 _LEAST_SHARE = 0.001
@@ -21,7 +21,8 @@ _LEAST_SHARE = 0.001
 def hidden_nodata_warnings(scene: Scene, bands: tuple[int, ...]) -> tuple[str, ...]:
     """Warns where the mask of a file leaves in what its nodata value would leave out.
 
-    GDAL takes the mask alone. Reads a bounded, fixed sample, once, and only of a file with both.
+    GDAL takes the mask alone. Reads a bounded, fixed sample, once, and only of a file with both. Of
+    one far away it reads nothing, and warns that there are both.
 
     Args:
         scene: The scene.
@@ -31,9 +32,11 @@ def hidden_nodata_warnings(scene: Scene, bands: tuple[int, ...]) -> tuple[str, .
         SceneReadError: If the sample cannot be read.
     """
     values = scene.nodata_of(bands)
-    has_both = scene.mask_kind == "internal" and any(value is not None for value in values)
-    if not has_both or scene.missing is not None or scene.source.has_exact_masks:
+    both = mask_beside_nodata(scene)
+    if not both or scene.source.has_exact_masks or all(value is None for value in values):
         return ()
+    if scene.source.remote is not None:
+        return (both,)
     share: float = measured_once(
         scene.source,
         scene.width * scene.height,
@@ -48,6 +51,16 @@ def hidden_nodata_warnings(scene: Scene, bands: tuple[int, ...]) -> tuple[str, .
         f"{share:.1%} of the pixels that the mask of the file leaves in hold its nodata value "
         f"{value:g} and count as picture; declare it with {scene.source.nodata_name}={value:g} to "
         "leave out both",
+    )
+
+
+def mask_beside_nodata(scene: Scene) -> str:
+    """Says that a file has a mask and a nodata value, and which of them counts; else empty."""
+    if scene.mask_kind != "internal" or scene.nodata is None or scene.missing is not None:
+        return ""
+    return (
+        f"the file has a mask and says nodata={scene.nodata:g}; its mask alone marks missing "
+        f"pixels (declare the value with {scene.source.nodata_name}= to leave out both)"
     )
 
 
