@@ -192,6 +192,31 @@ def test_a_nodata_value_that_a_mask_hides_is_noted_and_counts_if_it_is_declared(
         assert (reader.read_box(scene.box, (SIDE, SIDE))[1] == right).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "masked", "told"),
+    [
+        ("uint8", 7, 16, ""),
+        ("uint8", 7, 8, "14.3% of the pixels that the mask of the file leaves in hold its nodata"),
+        ("int16", -9, 0, "25.0% of the pixels that the mask of the file leaves in hold its nodata"),
+        ("float32", -9, 8, "declare it with nodata=-9 to leave out both"),
+    ],
+)
+def test_how_pixels_are_shown_warns_of_nodata_that_a_mask_leaves_in(
+    make_raster, dtype, value, masked, told
+):
+    values = np.full((1, SIDE, SIDE), 200, dtype)
+    values[:, :16] = value
+    known = np.ones((SIDE, SIDE), bool)
+    known[:masked] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = make_raster(values, nodata=value)
+        with rasterio.open(path, "r+") as file:
+            file.write_mask(known)
+    warnings = " ".join(plan_radiometry(open_scene(path)).warnings)
+    assert told in warnings if told else "mask" not in warnings
+    assert "mask" not in " ".join(plan_radiometry(open_scene(path, nodata=value)).warnings)
+
+
 def test_blocks_that_were_never_written_are_said(tmp_path):
     path = tmp_path / "sparse.tif"
     profile = {"driver": "GTiff", "width": 256, "height": 256, "count": 1, "dtype": "uint8"}

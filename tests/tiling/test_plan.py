@@ -7,6 +7,7 @@ import pytest
 import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.enums import Resampling
 
 from geofovea.errors import GeometryError
 from geofovea.tiling import Box, Scene, Tile, inspect_scene, open_scene, plan_box, plan_tile
@@ -142,6 +143,16 @@ def test_an_inspection_names_levels_costs_and_remedies(make_raster, make_tiled, 
     sources = [level["source"] for level in report["levels"]]
     assert sources == ["native", "overview 1/2", "overview 1/4", "overview 1/4"]
     assert (report["crs"], report["gsd_m"]) == ("EPSG:32633", 0.5)
+
+
+@pytest.mark.parametrize("how", [Resampling.nearest, Resampling.average])
+def test_an_inspection_says_that_overviews_hold_picked_pixels(make_raster, texture, how):
+    path = make_raster(texture(256, 256))
+    with rasterio.open(path, "r+") as file:
+        file.build_overviews([2, 4], how)
+    scene = open_scene(path)
+    notes = inspect_scene(scene, scene.pyramid(64)).notes
+    assert ("RESAMPLING=NEAREST" in " ".join(notes)) == (how is Resampling.nearest)
 
 
 def test_an_inspection_of_a_large_scene_without_overviews_says_what_will_be_built(tmp_path):

@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def serve_range(handler, cut=0, shift=0):
+def serve_range(handler, cut=0, shift=0, more=b"", **headers):
     server = handler.server
     first, last = handler.headers["Range"].removeprefix("bytes=").split("-")
     part = server.content[int(first) + shift : int(last) + 1 + shift]
@@ -62,10 +62,12 @@ def serve_range(handler, cut=0, shift=0):
     handler.send_response(206)
     end = int(first) + shift + len(part) - 1
     handler.send_header("Content-Range", f"bytes {int(first) + shift}-{end}/{len(server.content)}")
-    handler.send_header("Content-Length", str(len(part)))
+    handler.send_header("Content-Length", str(len(part) + len(more)))
     handler.send_header("ETag", server.etag)
+    for name, value in headers.items():
+        handler.send_header(name, value)
     handler.end_headers()
-    handler.wfile.write(part[: len(part) - cut])
+    handler.wfile.write(part[: len(part) - cut] + more)
     handler.close_connection = handler.close_connection or cut > 0
 
 

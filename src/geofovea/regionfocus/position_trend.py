@@ -44,6 +44,7 @@ def strong_trends(logits: Tensor, tokens: TokenSet) -> Tensor:
     if spare < 1:
         return torch.zeros_like(logits, dtype=torch.float32)
     weights = torch.ones_like(values)
+    fitted = torch.zeros_like(values)
     for _ in range(_ROUNDS):
         fitted = _weighted_fit(values, features, weights)
         weights = _huber_weights(values - fitted)

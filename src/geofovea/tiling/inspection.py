@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.tiling.cache.folder import levels_folder
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.overviews.cache import are_prepared
 from geofovea.tiling.overviews.level_files import (
@@ -19,6 +21,7 @@ from geofovea.tiling.overviews.level_files import (
     level_files_of,
 )
 from geofovea.tiling.pixels.bands import band_descriptions, choose_bands
+from geofovea.tiling.pixels.hidden_nodata import mask_beside_nodata
 from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -244,12 +247,26 @@ def _layout_notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> Iterator
             f"tiles of level {', '.join(map(str, costly))} decode many pixels each; add overviews "
             "for the missing factors with gdaladdo, or rewrite as COG: gdal_translate -of COG"
         )
+    if _are_picked(scene):
+        yield (
+            "the overviews hold every n-th pixel (RESAMPLING=NEAREST), so small things may be "
+            "missing on coarse levels; build them again with gdaladdo -r average"
+        )
     native_is_sequential = not scene.has_random_access and access_mode(scene) == "direct"
     if native_is_sequential and scene.width * scene.height > 2**24:
         yield (
             "rows are stored one after another, so a small tile decodes much more than it shows; "
             "rewrite as COG: gdal_translate -of COG"
         )
+
+
+def _are_picked(scene: Scene) -> bool:
+    """Whether the finest overview holds single pixels, where an average would show more."""
+    if scene.driver != "GTiff" or not scene.overviews or "palette" in scene.colorinterp:
+        return False
+    with gdal_settings(), read_errors(scene.source):
+        tags = open_handle(scene.source, 0, for_pixels=False).tags(1)
+    return str(tags.get("RESAMPLING", "")).startswith("NEAR")
 
 
 def _missing_notes(scene: Scene) -> Iterator[str]:
@@ -263,10 +280,7 @@ def _missing_notes(scene: Scene) -> Iterator[str]:
     if scene.alpha and scene.mask_kind in ("nodata", "internal"):
         other = "a nodata value" if scene.mask_kind == "nodata" else "a mask"
         yield f"an alpha band and {other} both mark missing pixels"
-    if scene.mask_kind == "internal" and scene.nodata is not None:
-        yield (
-            f"the file has a mask and says nodata={scene.nodata:g}; its mask alone marks missing "
-            f"pixels (declare the value with {scene.source.nodata_name}= to leave out both)"
-        )
+    if both := mask_beside_nodata(scene):
+        yield both
     if scene.source.size_bytes and Path(scene.source.path + ".aux.xml").exists():
         yield "the .aux.xml beside the file is not read, because it can name other files"

@@ -190,3 +190,14 @@ def test_a_whole_process_writes_nothing_but_the_answer(tiny_folder, scene_path):
     )
     assert json.loads(done.stdout)["question"] == QUESTION
     assert done.stderr == ""
+
+
+def test_a_current_folder_that_was_removed_is_told(run, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = run("info", "scene.tif")
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+    assert "the current folder was removed; change into one" in result.stderr

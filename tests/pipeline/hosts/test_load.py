@@ -14,7 +14,9 @@ from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host, model_digest
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.training.curriculum import default_config
 from geofovea.pipeline.training.embedded_model import build_tokenizer
+from geofovea.pipeline.training.train import train
 
 
 @pytest.fixture
@@ -336,10 +338,23 @@ def test_a_vision_tower_that_is_used_in_another_way_is_refused(key, value):
         llava_host(model)
 
 
-@pytest.mark.parametrize("device", ["nowhere", "cuda:99"])
-def test_a_device_that_is_not_there_is_a_model_error(device):
-    with pytest.raises(ModelError, match="cannot be used"):
-        load_host("embedded", device)
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [
+        ("nowhere", "is no device of torch; give"),
+        ("", "is no device of torch; give"),
+        ("cuda:99", "cannot be used on this machine; give"),
+        ("meta", "holds no numbers; give"),
+    ],
+)
+def test_a_device_that_is_not_there_is_a_model_error(device, told, tmp_path):
+    for use in (lambda: load_host("embedded", device), lambda: _trained_on(device, tmp_path)):
+        with pytest.raises(ModelError, match=f"^device='{device}' {told} .*cpu$"):
+            use()
+
+
+def _trained_on(device, folder):
+    return list(train(default_config(0.01), folder / "run", device=device))
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "owner/" + "x" * 300, "nul\0name"])

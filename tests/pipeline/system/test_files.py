@@ -250,10 +250,9 @@ def test_folders_are_made_with_their_parents(tmp_path):
     assert make_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert make_folder(tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot be made"):
-        make_folder(tmp_path / "file")
-    for name in ("file/b", "x" * 300, "a\0b"):
-        with pytest.raises(OutputError, match="cannot be made"):
+    reasons = dict.fromkeys(("file", "file/b"), "a file is in its place") | {"x" * 300: "too long"}
+    for name, reason in (reasons | {"a\0b": "null"}).items():
+        with pytest.raises(OutputError, match=f"cannot be made: .*{reason}.*; name another folder"):
             make_folder(tmp_path / name)
 
 

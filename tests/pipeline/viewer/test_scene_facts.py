@@ -10,10 +10,11 @@ from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
 from geofovea.pipeline.answers.page.data import scene_name
-from geofovea.pipeline.answers.page.facts import lonlat_grid
+from geofovea.pipeline.answers.page.facts import lonlat_grid, shown_facts
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.opening import open_scene
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 
 
 def interpolated(grid, scene, x, y):
@@ -129,9 +130,15 @@ def test_without_georeference_there_is_no_grid(make_png):
     assert lonlat_grid(open_scene(make_png(100, 100))) is None
 
 
-@pytest.mark.parametrize("crs", [None, "+proj=longlat +a=3396190 +b=3376200"])
-def test_on_no_planet_or_another_there_is_no_grid(make_tiff, crs):
-    assert lonlat_grid(open_scene(make_tiff(texture(100, 100), crs=crs))) is None
+@pytest.mark.parametrize(
+    ("crs", "told"),
+    [(None, "is not named"), ("+proj=longlat +a=3396190 +b=3376200", "is not on the Earth")],
+)
+def test_on_no_planet_or_another_there_is_no_grid_and_the_facts_say_why(make_tiff, crs, told):
+    scene = open_scene(make_tiff(texture(100, 100), crs=crs))
+    facts = shown_facts(scene, plan_radiometry(scene))
+    assert lonlat_grid(scene) is facts["lonlat"] is None
+    assert told in facts["warnings"][-1]
 
 
 def test_facts_are_those_of_the_scene_and_hold_no_path(serve_scene, scene_path):

@@ -349,6 +349,7 @@ def test_pixels_counted_without_a_crs_are_no_place(texture):
 
 
 IMAGE = np.ones((3, 8, 9), "uint8")
+SELECTED = dask.array.from_array(IMAGE[0], chunks=16)
 TIMES = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "datetime64[ns]")
 REFUSED = {
     "one dimension": (xr.DataArray(np.ones(5), dims="x"), "rows called y"),
@@ -372,6 +373,10 @@ REFUSED = {
     ),
     "no rows": (xr.DataArray(IMAGE[:, :0], dims=("band", "y", "x")), "is empty"),
     "no bands": (xr.DataArray(IMAGE[:0], dims=("band", "y", "x")), "is empty"),
+    "rows by their values": (
+        xr.DataArray(SELECTED[SELECTED[:, 0] > 9], dims=("y", "x")),
+        r"compute_chunk_sizes\(\)",
+    ),
     "words": (xr.DataArray(np.full((4, 4), "a"), dims=("y", "x")), "must be integers"),
     "objects": (xr.DataArray(np.full((4, 4), None), dims=("y", "x")), "must be integers"),
     "days": (xr.DataArray(np.zeros((4, 4), "M8[ns]"), dims=("y", "x")), "must be integers"),

@@ -93,7 +93,12 @@ def test_a_file_url_is_answered_with_the_path_that_opens(make_raster, texture, t
 
 
 @pytest.mark.parametrize(
-    "name", ["/vsizip/a.zip/b.tif", "/vsitar/a.tar/b.tif", "/vsigzip/a.tif.gz", "/vsi7z/a.7z/b.tif"]
+    "name",
+    [
+        *("/vsizip/a.zip/b.tif", "/vsitar/a.tar/b.tif", "/vsigzip/a.tif.gz", "/vsi7z/a.7z/b.tif"),
+        # as rasterio writes them
+        *("zip://a.zip!b.tif", "zip+https://example.org/a.zip!b.tif", "TAR:///data/a.tar!b.tif"),
+    ],
 )
 @pytest.mark.parametrize("allow_remote", [True, False])
 def test_a_member_of_an_archive_is_to_be_extracted(name, allow_remote):

@@ -141,6 +141,24 @@ def test_latitude_and_longitude_in_each_other_s_place_are_told(make_raster, text
     assert place_notes(scene) == ()
 
 
+@pytest.mark.parametrize(
+    ("crs", "corner", "is_told"),
+    [
+        ("EPSG:3857", (13.4, 52.5), True),
+        ("EPSG:32633", (13.4, -52.5), True),
+        ("EPSG:2263", (286.2, 40.7), True),
+        ("EPSG:4326", (13.4, 52.5), False),
+        ("EPSG:3857", (13.4, 152.5), False),
+        # made for one site
+        ("+proj=tmerc +lat_0=52.5 +lon_0=13.4 +datum=WGS84", (13.4, 52.5), False),
+    ],
+)
+def test_degrees_in_a_system_of_meters_or_feet_are_told(make_raster, texture, crs, corner, is_told):
+    place = Affine(1e-4, 0, corner[0], 0, -1e-4, corner[1])
+    scene = open_scene(make_raster(texture(40, 40), crs=crs, transform=place))
+    assert ("look like degrees" in " ".join(place_notes(scene))) == is_told
+
+
 NORTH = {
     "north up": (Affine(10, 0, 5e5, 0, -10, 58e5), None),
     "turned a little": (Affine(10, 0, 5e5, 0, -10, 58e5) @ Affine.rotation(20), None),

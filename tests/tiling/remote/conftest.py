@@ -6,14 +6,20 @@ from rasterio.shutil import copy as copy_raster
 
 from geofovea.tiling.remote import client
 
+# the same file for all tests, made once
+_SERVED: list[bytes] = []
+
 
 @pytest.fixture
 def served(make_tiled, texture, tmp_path):
     """A server of a COG, and the same file on disk."""
-    plain = make_tiled(texture(1000, 1200), "plain.tif")
     path = tmp_path / "scene.tif"
-    copy_raster(plain, path, driver="COG", BLOCKSIZE=128, COMPRESS="DEFLATE")
-    with serving(path.read_bytes()) as server:
+    if not _SERVED:
+        plain = make_tiled(texture(1000, 1200), "plain.tif")
+        copy_raster(plain, path, driver="COG", BLOCKSIZE=128, COMPRESS="DEFLATE")
+        _SERVED.append(path.read_bytes())
+    path.write_bytes(_SERVED[0])
+    with serving(_SERVED[0]) as server:
         server.local = path
         yield server
 

@@ -60,6 +60,7 @@ def test_a_redirect_carries_no_password_along(served):
     assert "Authorization" not in served.headers[1]
 
 
+GZIP = {"Content-Encoding": "gzip"}
 NEXT_CENTURY = "Wed, 21 Oct 2122 07:28:00 GMT"
 
 
@@ -77,7 +78,10 @@ NEXT_CENTURY = "Wed, 21 Oct 2122 07:28:00 GMT"
         (answer_status(302, Location="file:///etc/passwd"), SceneRefusedError, "'file:///etc", 1),
         (answer_status(302, Location="http://[::1"), SceneReadError, "is not an address", 1),
         (answer_status(200), SceneReadError, "does not serve ranges", 1),
-        (answer_status(206), SceneReadError, "answered 206", 1),
+        (answer_status(206), SceneReadError, "does not say which part.*download it", 1),
+        (answer_status(206, **{"Content-Range": "bytes 0-9/*"}), SceneReadError, "how large", 1),
+        (lambda h: serve_range(h, more=b"x"), SceneReadError, "more than it said", 1),
+        (lambda h: serve_range(h, **GZIP), SceneReadError, "compresses what it sends", 1),
         (lambda h: serve_range(h, cut=100), SceneReadError, r"\(3 attempts\)", 3),
         (lambda h: serve_range(h, shift=1), SceneReadError, "sent another range", 1),
     ],

@@ -19,7 +19,7 @@ from geofovea.datasets.tables.json_lines import json_lines
 from geofovea.datasets.tables.list_files import open_lines
 from geofovea.datasets.tables.text_files import BadLineError
 from geofovea.errors import DataError, GeometryError, OutputError
-from geofovea.tiling.machine.system_errors import why_unwritten
+from geofovea.tiling.machine.system_errors import reason_of, why_unwritten
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["INSTRUCTION", "Record", "read_records", "write_records"]
@@ -142,7 +142,9 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     except BadLineError as error:
         raise DataError(f"{path}, line {error.line}: not a JSON object ({error})") from error
     except (OSError, UnicodeError) as error:
-        raise DataError(f"{path} cannot be read as an annotation file: {error}") from error
+        raise DataError(
+            f"{path} cannot be read as an annotation file: {reason_of(error)}"
+        ) from error
 
 
 def _record(values: Any, place: str) -> Record:

@@ -102,4 +102,4 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         # bytes: the encoding is told from them
         return unambiguous_json(content)
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file} cannot be read as JSON: {error}") from error
+        raise DataError(f"{file} cannot be read as JSON: {reason_of(error)}") from error

@@ -16,6 +16,7 @@ from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["digest_of", "install_calibration", "record_of", "settings_text"]
 
@@ -68,7 +69,7 @@ def settings_text(mode: AttentionMode, record: CalibrationRecord, before: Path |
         try:
             values = dict(json_of(before))
         except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise ModelError(f"{before} is not a JSON object: {error}") from error
+            raise ModelError(f"{before} is not a JSON object: {reason_of(error)}") from error
     # one of them says where the focus is
     values.pop("focus_layer", None)
     return json.dumps(

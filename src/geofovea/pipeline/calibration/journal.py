@@ -9,7 +9,7 @@ from typing import Any
 
 from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.system.files import write_text
-from geofovea.tiling.machine.system_errors import why_unwritten
+from geofovea.tiling.machine.system_errors import reason_of, why_unwritten
 
 __all__ = ["Journal"]
 
@@ -75,7 +75,7 @@ class Journal:
         try:
             text = self._path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise OutputError(f"{self._path} cannot be read: {error}") from error
+            raise OutputError(f"{self._path} cannot be read: {reason_of(error)}") from error
         lines = text.splitlines()
         if lines and not text.endswith("\n"):
             # a calibration that was killed may have left half a line

@@ -21,7 +21,7 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from geofovea.errors import DemoModelWarning, GeoFoveaError, NoModelError
+from geofovea.errors import ConfigurationError, DemoModelWarning, GeoFoveaError, NoModelError
 from geofovea.pipeline.cli.ask import ask
 from geofovea.pipeline.cli.batch import batch
 from geofovea.pipeline.cli.cache import cache
@@ -139,6 +139,7 @@ class _Program(click.Group):
             # an answer's own lines say it
             warnings.simplefilter("ignore", DemoModelWarning)
             with _visible_usage(), interruptible():
+                _check_folder()
                 return super().invoke(ctx)
         except click.UsageError as error:
             if isinstance(error, click.BadParameter) and error.ctx:
@@ -168,6 +169,17 @@ class _Program(click.Group):
             interrupt = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
             echo(_line("", interrupt), err=True)
             sys.exit(interrupt.exit_code)
+
+
+def _check_folder() -> None:
+    """Refuse to work in a folder that was removed, which libraries answer with tracebacks."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            "the current folder was removed; change into one that is there, and run the same "
+            "command again"
+        ) from error
 
 
 def _forget_output() -> None:

@@ -22,6 +22,7 @@ from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.metrics import resampled_scenes
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "Bin",
@@ -109,7 +110,7 @@ def read_confidences(path: Path, method: str) -> list[SureAnswer]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {reason_of(error)}") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

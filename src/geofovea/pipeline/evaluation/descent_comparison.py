@@ -41,6 +41,7 @@ from geofovea.pipeline.session.settings import described_hash
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["POLICIES", "PolicyItem", "run_policies"]
 
@@ -120,7 +121,9 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {error}; choose an empty folder") from error
+            raise DataError(
+                f"{path} cannot be read: {reason_of(error)}; choose an empty folder"
+            ) from error
         if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
             raise DataError(
                 f"{path.parent} holds a run with {earlier}, not with {settings}: choose an empty "

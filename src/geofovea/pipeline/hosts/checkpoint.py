@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE
+from geofovea.tiling.machine.system_errors import reason_of, without_number
 
 __all__ = [
     "WeightCount",
@@ -87,7 +88,7 @@ class WeightCount:
 
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, or its kind where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return next(iter(without_number(str(error).strip()).splitlines()), type(error).__name__)
 
 
 def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
@@ -216,10 +217,9 @@ def ask_hub_once(name: str) -> None:
         if not isinstance(config, str) or not _has_weights(Path(config).parent):
             HfApi().model_info(name, timeout=_HUB_SECONDS)
     except Exception as error:  # its client raises those of several libraries
-        reason = first_line(error)
         raise OSError(
-            f"{extent} on this machine, and the hub did not give it: {reason}; check the name, "
-            "the connection and HF_HUB_OFFLINE, and set HF_TOKEN for a gated model"
+            f"{extent} on this machine, and the hub did not give it: {first_line(error)}; check "
+            "the name, the connection and HF_HUB_OFFLINE, and set HF_TOKEN for a gated model"
         ) from error
 
 
@@ -267,7 +267,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value: object = json_of(path)
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a JSON object: {error}") from error
+        raise ModelError(f"{path} is not a JSON object: {reason_of(error)}") from error
     return value if isinstance(value, dict) else {}
 
 
@@ -370,7 +370,8 @@ def _count(files: list[Path]) -> WeightCount:
                 dtypes = {key: part.get_dtype() for key, part in parts.items()}
         except (OSError, SafetensorError) as error:
             raise ModelError(
-                f"the weights in {path} could not be loaded ({error}); copy or download them again"
+                f"the weights in {path} could not be loaded ({reason_of(error)}); copy or "
+                "download them again"
             ) from error
         tensors += len(shapes)
         numbers += sum(math.prod(shape) for shape in shapes)

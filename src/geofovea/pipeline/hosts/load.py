@@ -14,7 +14,7 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 from geofovea.pipeline.hosts.file_digests import folder_digest
-from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
+from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions, check_device
 from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
 from geofovea.pipeline.hosts.original.layout import (
     is_original,
@@ -158,7 +158,7 @@ def _loaded(name: str, options: LoadOptions) -> Host:
     from geofovea.pipeline.hosts.pretrained import load_lvlm
     from geofovea.pipeline.hosts.published.weights import is_published
 
-    _check_device(options.device)
+    check_device(options.device)
     folder = folder_of(name)
     if name in EMBEDDED_MODELS:
         # it was trained in float32 and is small
@@ -229,17 +229,6 @@ def _read_config_on_hub(name: str) -> dict[str, Any]:
     except Exception as error:  # its client raises those of several libraries
         raise could_not_load(name, error) from error
     return _read_config(folder)
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        from geofovea.pipeline.hosts.checkpoint import first_line
-
-        raise ModelError(f"the device {device!r} cannot be used: {first_line(error)}") from error
 
 
 def embedded_model_path(name: str = EMBEDDED) -> Path:

@@ -20,6 +20,7 @@ __all__ = [
     "THINKING",
     "LoadOptions",
     "Loading",
+    "check_device",
 ]
 
 AUTO = "auto"
@@ -186,9 +187,34 @@ class LoadOptions:
 
 
 def _best_device() -> str:
+    return _devices()[0]
+
+
+def _devices() -> list[str]:
+    """The devices that torch can use here, the best first."""
     # brings torch, which the list of options does without
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    graphics = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    others = ["mps"] if torch.backends.mps.is_available() else []
+    return [*(["cuda"] if torch.cuda.is_available() else []), *graphics[1:], *others, "cpu"]
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch cannot use here.
+
+    Raises:
+        ModelError: If it does not exist, or holds no numbers, as ``meta``.
+    """
+    import torch
+
+    reason = "is no device of torch"
+    try:
+        kind = torch.device(device).type
+        reason = "holds no numbers" if kind == "meta" else "cannot be used on this machine"
+        if kind != "meta":
+            torch.empty(0, device=device)
+            return
+    except (RuntimeError, AssertionError):
+        pass
+    raise ModelError(f"device={device!r} {reason}; give {' or '.join(_devices())}")

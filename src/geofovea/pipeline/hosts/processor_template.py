@@ -13,6 +13,7 @@ from pathlib import Path
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import companion, read_json
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["processor_template"]
 
@@ -95,5 +96,5 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{path} is not text in UTF-8 ({error}); copy or download it again"
+            f"{path} is not text in UTF-8 ({reason_of(error)}); copy or download it again"
         ) from error

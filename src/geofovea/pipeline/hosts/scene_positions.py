@@ -13,6 +13,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles
+from geofovea.tiling.machine.system_errors import reason_of
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 __all__ = ["SCENE_POSITION_FILE", "read_scene_position", "shown_alone", "token_places"]
@@ -70,5 +71,5 @@ def read_scene_position(path: Path | None, device: torch.device) -> Tensor | Non
     try:
         weight: Tensor = load_file(path)["weight"]
     except (OSError, KeyError, SafetensorError) as error:
-        raise ModelError(f"{path} does not hold scene positions: {error}") from error
+        raise ModelError(f"{path} does not hold scene positions: {reason_of(error)}") from error
     return weight.float().to(device)

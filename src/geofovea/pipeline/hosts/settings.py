@@ -19,6 +19,7 @@ from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colors
 from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 from geofovea.tiling.machine.paths import is_file, is_folder
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "SETTINGS_FILE",
@@ -41,7 +42,7 @@ def settings_record(path: Path) -> dict[str, Any]:
     try:
         record = json_of(path)
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a JSON object: {error}") from error
+        raise ModelError(f"{path} is not a JSON object: {reason_of(error)}") from error
     if not isinstance(record, dict):
         raise ModelError(f"{path} is not a JSON object but {record!r:.40}")
     return record

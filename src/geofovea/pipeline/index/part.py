@@ -19,6 +19,7 @@ from geofovea.errors import DataError
 from geofovea.pipeline.index.settings import FORMAT
 from geofovea.pipeline.index.vectors import StoredVectors
 from geofovea.pipeline.system.files import write_file
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["Part", "PartName", "read_part", "write_part"]
 
@@ -127,7 +128,8 @@ def read_part(folder: Path, name: PartName, owner: str) -> Part:
         return Part(name, vectors, arrays["shown"], arrays["lonlat"])
     except (DataError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"the index file {path} is damaged ({error}); run geofovea index with the same scenes "
+            f"the index file {path} is damaged ({reason_of(error)}); run geofovea index with "
+            "the same scenes "
             "and folder, which reads these tiles again, or remove the folder of this file if the "
             "scene is gone"
         ) from error

@@ -107,8 +107,9 @@ def open_scene_index(folder: str | os.PathLike[str], scene: Scene) -> SceneIndex
         return SceneIndex(store, None, warnings=(_instead(store, "holds no whole level of it"),))
     if len(levels) == len(entry.levels):
         return SceneIndex(store, entry, levels)
-    named = ", ".join(map(str, levels))
-    what = f"the index in {store.folder} holds this scene in part, only levels {named} are whole"
+    are_whole = "level {} is" if len(levels) == 1 else "levels {} are"
+    named = are_whole.format(", ".join(map(str, levels)))
+    what = f"the index in {store.folder} holds this scene in part, only {named} whole"
     return SceneIndex(store, entry, levels, (f"{what}; {_AGAIN}",))
 
 

@@ -317,4 +317,6 @@ def _read(path: Path, parse: Callable[[Any], Value], remedy: str) -> Value:
             raise DataError("it is larger than 1 MiB")
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except (DataError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"the index file {path} is damaged ({error}); {remedy}") from error
+        raise DataError(
+            f"the index file {path} is damaged ({reason_of(error)}); {remedy}"
+        ) from error

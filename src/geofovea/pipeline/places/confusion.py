@@ -16,6 +16,7 @@ from geofovea.datasets.tables.text_files import unambiguous_json
 from geofovea.errors import DataError
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.system.files import write_text
+from geofovea.tiling.machine.system_errors import reason_of
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["Confusion", "match_boxes", "match_places", "read_confusion"]
@@ -99,7 +100,7 @@ def read_confusion(path: str | os.PathLike[str]) -> Confusion:
             raise DataError(f"{file} is too large for a confusion of four counts")
         record = unambiguous_json(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file} cannot be read as a confusion: {error}") from error
+        raise DataError(f"{file} cannot be read as a confusion: {reason_of(error)}") from error
     names = ("hits", "misses", "false_alarms", "tiles")
     if not isinstance(record, dict) or not set(names) <= set(record):
         raise DataError(f"{file} is not a confusion matrix: it needs the counts {', '.join(names)}")

@@ -14,6 +14,7 @@ from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.runs.journal_entry import COLUMNS, OLD_COLUMNS, sound_row
 from geofovea.pipeline.runs.journal_tables import TABLES
 from geofovea.pipeline.runs.sqlite_pages import MAGIC, records
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["Salvaged", "has_content", "is_damaged", "keep_rows", "rows_of_log", "salvage"]
 
@@ -106,7 +107,8 @@ def salvage(path: Path) -> Salvaged:
         mended.replace(path)
     except (OSError, sqlite3.Error) as error:
         raise OutputError(
-            f"the damaged journal {path} cannot be mended: {error}; make room in its folder, and "
+            f"the damaged journal {path} cannot be mended: {reason_of(error)}; make room in its "
+            "folder, and "
             "run the same command again"
         ) from error
     finally:

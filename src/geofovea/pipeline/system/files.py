@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from geofovea.errors import GeoFoveaError, OutputError
-from geofovea.tiling.machine.system_errors import why_unwritten
+from geofovea.tiling.machine.system_errors import NO_ROOM, reason_of, why_unwritten
 
 __all__ = ["check_writable", "make_folder", "write_file", "write_text"]
 
@@ -71,7 +71,7 @@ def _is_special(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError) as error:
-        raise OutputError(f"{str(path)!r} cannot be written: {error}") from error
+        raise OutputError(f"{str(path)!r} cannot be written: {reason_of(error)}") from error
     if stat.S_ISDIR(mode):
         raise OutputError(f"{path} is a folder: name a file in it")
     if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
@@ -125,9 +125,10 @@ def make_folder(path: str | os.PathLike[str], *, private: bool = False) -> Path:
             folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700 if private else 0o777, parents=not private, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise OutputError(
-            f"the folder {str(folder)!r} cannot be made: {why_unwritten(error)}"
-        ) from error
+        is_file = isinstance(error, (FileExistsError, NotADirectoryError))
+        reason = "a file is in its place" if is_file else why_unwritten(error)
+        advice = "" if getattr(error, "errno", None) in NO_ROOM else "; name another folder"
+        raise OutputError(f"the folder {str(folder)!r} cannot be made: {reason}{advice}") from error
     with suppress(OSError):
         for path in folder.glob(".geofovea-*"):
             if _is_abandoned(path):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from geofovea.pipeline.hosts.load import folder_of
+from geofovea.pipeline.hosts.load_options import check_device
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import (
     SAVE_EVERY_SECONDS,
@@ -95,11 +96,13 @@ def train(
         stop_after: Seconds after which to stop with a checkpoint, to be resumed later.
 
     Raises:
-        ModelError: If the config starts from a folder without a model of its shape and its words.
+        ModelError: If the config starts from a folder without a model of its shape and its words,
+            or there is no such device.
         DataError: If the folder holds the state of a run with another seed, start or shape.
         TrainingError: If a loss is not a number; the last state stays.
         OutputError: If the folder cannot be written.
     """
+    check_device(device)
     make_folder(folder)
     log = training_log(folder)
     # must come before the first parallel region, for its threads inherit the setting: attention

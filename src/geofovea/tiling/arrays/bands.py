@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,12 @@ class ArrayBands:
     band_dim: str | None = None
 
     def __post_init__(self) -> None:
+        sizes = [size for layer in self.layers for size in layer.shape]
+        if any(math.isnan(size) for size in sizes):
+            raise SceneError(
+                f"{self.name} does not know how many rows and columns it has, as dask does after a "
+                "selection by values: call compute_chunk_sizes() of the dask array, or compute()"
+            )
         if min(self.width, self.height, self.count) < 1:
             raise SceneError(
                 f"{self.name} is empty: it has {self.count} bands of {self.width} x {self.height} "

@@ -89,7 +89,7 @@ def find_images(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> dict[str, Array
 
 
 def _image_of_array(array: xr.DataArray) -> ArrayImage:
-    name = f"the DataArray {array.name!r}" if array.name else "the DataArray"
+    name = f"the DataArray {array.name!r}" if array.name not in (None, "") else "the DataArray"
     dims = _spatial_dims(array.sizes, name)
     bands_dims = [dim for dim in array.dims if dim not in dims and _is_band_dim(array, dim)]
     flat = {dim: 0 for dim in array.dims if dim not in (*dims, *bands_dims)}

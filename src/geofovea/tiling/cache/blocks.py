@@ -73,8 +73,8 @@ class BlockCache:
             if block_kept is not None:
                 return block_kept
             theirs = self._decoding.get(key)
+            ours: Future[Pixels] = Future()
             if theirs is None:
-                ours: Future[Pixels] = Future()
                 self._decoding[key] = ours
         if theirs is not None:
             return theirs.result()

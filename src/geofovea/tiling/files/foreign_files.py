@@ -50,7 +50,10 @@ _BY_MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"NSIF", "a NITF file", _TRANSLATE),
     (b"SIMPLE  =", "a FITS file", _TRANSLATE),
 )
-_ARCHIVES = re.compile(r"/vsi(?:zip|tar|gzip|7z|rar|subfile|sparse|crypt)\b", re.IGNORECASE)
+_ARCHIVES = re.compile(
+    r"/vsi(?:zip|tar|gzip|7z|rar|subfile|sparse|crypt)\b|(?:zip|tar|gzip)(?:\+\w+)?://",
+    re.IGNORECASE,
+)
 _STORES = (".zgroup", ".zarray", ".zmetadata", ".zattrs", "zarr.json")
 
 

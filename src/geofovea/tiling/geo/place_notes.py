@@ -15,6 +15,7 @@ __all__ = ["place_notes"]
 
 _PARTS = 8
 _POLE = 90.0
+_MOST_DEGREES = (360.0, _POLE)
 # beyond half a step of the eight points of the compass, the top is no longer called north
 _MOST_TURNED = 22.5
 # systems of a building site or an engine, in WKT 1 and in WKT 2
@@ -45,11 +46,34 @@ def place_notes(scene: HasGeoreference) -> tuple[str, ...]:
     else:
         if georeference.kind in _MODELS:
             notes.append(f"positions come from {_MODELS[georeference.kind]} and are approximate")
-        notes += _off_map(georeference, scene.box) or _not_north_up(georeference, scene.box)
+        notes += (
+            _in_degrees(georeference, scene.box)
+            or _off_map(georeference, scene.box)
+            or _not_north_up(georeference, scene.box)
+        )
     return tuple(notes)
 
 
 # every answer about a scene asks again
+@lru_cache(maxsize=64)
+def _in_degrees(georeference: Georeference, box_scene: Box) -> tuple[str, ...]:
+    """That the numbers are longitudes and latitudes, where the system counts in meters or feet.
+
+    A registered system has its origin far from all that is mapped in it, or in the sea. Others are
+    made for one site, with the origin in it.
+    """
+    name, crs = georeference.crs_name or "", georeference.crs
+    if crs is None or not crs.is_projected or not name.startswith("EPSG:"):
+        return ()
+    points_crs = georeference.crs_from_scene(ring_scene(box_scene, _PARTS))
+    if points_crs is None or not (np.abs(points_crs) <= _MOST_DEGREES).all():
+        return ()
+    return (
+        f"its coordinates look like degrees, and {name} counts in {crs.linear_units}: check its "
+        "georeference, for its places are likely wrong",
+    )
+
+
 @lru_cache(maxsize=64)
 def _off_map(georeference: Georeference, box_scene: Box) -> tuple[str, ...]:
     name = georeference.crs_name

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 
-__all__ = ["NO_ROOM", "advice_on_process", "reason_of", "room_error", "why_unwritten"]
+__all__ = [
+    "NO_ROOM",
+    "advice_on_process",
+    "reason_of",
+    "room_error",
+    "why_unwritten",
+    "without_number",
+]
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of errors that say that a disk, a share of it or a file has no more room."""
 
 _PROBE_BYTES = 2**20
+# those of a resolver of names are below zero
+_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 # what is said of a file and is about the process, by the words of the system
 _OF_THE_PROCESS = {
     os.strerror(errno.EMFILE): "this process may open no more files; close some, or raise the "
@@ -23,7 +33,12 @@ _OF_THE_PROCESS = {
 
 def reason_of(error: Exception) -> str:
     """What an error says, without the number that Python writes before the words of the system."""
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or without_number(str(error))
+
+
+def without_number(message: str) -> str:
+    """A message of a library that repeats one of the system, without the number before it."""
+    return _NUMBER.sub("", message)
 
 
 def advice_on_process(reason: str) -> str:

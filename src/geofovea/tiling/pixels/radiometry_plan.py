@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from geofovea.tiling.files.gdal_settings import gdal_settings
 from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.files.layout import palette_of
 from geofovea.tiling.pixels.bands import BandChoice, choose_bands
+from geofovea.tiling.pixels.hidden_nodata import hidden_nodata_warnings
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pixels.stretch import measure_stretch
 from geofovea.tiling.scene import Scene
@@ -43,8 +45,9 @@ def plan_radiometry(
     """
     choice = choose_bands(scene, bands, composite, band_map)
     planned = _without_stretch(scene, choice)
+    hidden_nodata = hidden_nodata_warnings(scene, choice.bands)
     if planned is not None:
-        return planned
+        return replace(planned, warnings=(*planned.warnings, *hidden_nodata))
     band_numbers = choice.bands
     with gdal_settings(), read_errors(scene.source):
         is_complex = _is_complex(open_handle(scene.source, for_pixels=False), band_numbers)
@@ -60,6 +63,7 @@ def plan_radiometry(
         warnings=(
             *_warnings(scene, choice),
             *_sample_warnings(scene, sample, is_complex=is_complex),
+            *hidden_nodata,
         ),
     )
 

@@ -48,6 +48,7 @@ LONGEST_WAIT = 4.0
 
 MAX_REDIRECTS = 5
 _PAUSE_SECONDS = 0.2
+_DOWNLOAD = "download it and give its path"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
 
 
@@ -168,22 +169,31 @@ class RangeClient:
         self.status = response.status
         self._check_status(response)
         content_range = _CONTENT_RANGE.match(response.getheader("Content-Range", ""))
-        if response.status != 206 or content_range is None:
+        if response.status != 206:
             raise self._error(
                 f"the server answered {response.status}", "check the URL and the rights to read it"
             )
+        if content_range is None:
+            raise self._error(
+                "the server does not say which part of how large a file it sent", _DOWNLOAD
+            )
+        if response.getheader("Content-Encoding", "identity").strip().lower() != "identity":
+            raise self._error("the server compresses what it sends", _DOWNLOAD)
         first, last, size_bytes = (int(number) for number in content_range.groups())
         validators = (response.getheader("ETag", ""), response.getheader("Last-Modified", ""))
         remote = self.remote
         if remote.size_bytes and (size_bytes, validators) != (remote.size_bytes, remote.validators):
             raise self._error("it changed on the server", "open the scene again")
         if first != start or last != min(stop, size_bytes) - 1:
-            raise self._error("the server sent another range", "download it and give its path")
+            raise self._error("the server sent another range", _DOWNLOAD)
         assert self._connection is not None  # noqa: S101  (for the type checker)
         with _Deadline(self._connection):
-            content = response.read(last - first + 1)
-        if len(content) != last - first + 1:
+            # one byte more than there is, for a longer reply may be of something else
+            content = response.read(last - first + 2)
+        if len(content) < last - first + 1:
             raise _Transient("the reply was cut short")
+        if len(content) > last - first + 1:
+            raise self._error("the server sent more than it said", _DOWNLOAD)
         return Reply(content, size_bytes, validators)
 
     def _check_status(self, response: http.client.HTTPResponse) -> None:
@@ -198,9 +208,7 @@ class RangeClient:
                 "check the URL"
             )
         if status == 200:
-            raise self._error(
-                "the server does not serve ranges of bytes", "download it and give its path"
-            )
+            raise self._error("the server does not serve ranges of bytes", _DOWNLOAD)
         if status == 416:
             raise self._error(
                 "the server has no such part of it (it answered 416)",

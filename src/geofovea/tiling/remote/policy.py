@@ -82,6 +82,15 @@ def _host_key(parts: SplitResult) -> str:
     return f"s3://{host}" if parts.scheme == "s3" else host
 
 
+def _parts_of(url: str) -> SplitResult | None:
+    """The parts of a URL; None if it is not well formed."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.hostname and (parts.port or 1) > 0 else None
+    except ValueError:
+        return None
+
+
 def split_url(url: str) -> SplitResult:
     """The parts of a URL that can be asked for.
 
@@ -89,12 +98,8 @@ def split_url(url: str) -> SplitResult:
         SceneRefusedError: If it is of another kind or not well formed.
     """
     public_url = redacted(url)
-    try:
-        parts = urlsplit(url)
-        well_formed = bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        well_formed = False
-    if not well_formed or parts.scheme not in _SCHEMES:
+    parts = _parts_of(url)
+    if parts is None or parts.scheme not in _SCHEMES:
         raise SceneRefusedError(
             f"{public_url!r} cannot be opened over the network; give an http://, https:// or s3:// "
             "URL, or download the file and give its path"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
@@ -39,7 +40,7 @@ def shown_facts(scene: Scene, radiometry: Radiometry) -> dict[str, Any]:
         "shown": radiometry.reason,
         "shown_bands": list(radiometry.bands),
         # those of the scene are among them
-        "warnings": list(radiometry.warnings),
+        "warnings": [*radiometry.warnings, *place_notes(scene)],
         "lonlat": lonlat_grid(scene),
     }
 

@@ -76,6 +76,7 @@ def synth(
             f"--output {output.with_suffix('')}"
         )
     looks: dict[str, Any] = {"version": world, "bands": 4 if nir else 3, "green_roofs": green_roofs}
+    records, path = [], output
     with progress_bar(f"writing {_scenes(scenes, side, dates)}") as advance:
         if is_file:
             records = synthetic_scenes.write_one_scene(

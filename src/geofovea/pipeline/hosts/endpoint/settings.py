@@ -9,7 +9,7 @@ import re
 import sys
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from geofovea._arguments import is_number, is_whole, shown
 from geofovea.errors import BudgetError, ModelError
@@ -216,16 +216,22 @@ class EndpointSettings:
         return key
 
 
+def _parts_of(url: str) -> SplitResult | None:
+    """The parts of an address; None if it is not whole."""
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return None
+    # a space from the clipboard would be asked for as part of the path
+    return parts if is_whole and not re.search(r"\s", url) else None
+
+
 def _check_url(url: str) -> None:
     if not isinstance(url, str):
         raise ModelError(f"an endpoint is an http or https address, got {shown(url)}; {_EXAMPLES}")
-    try:
-        parts = urlsplit(url)
-        # a space from the clipboard would be asked for as part of the path
-        is_whole = bool(parts.hostname) and (parts.port or 1) > 0 and not re.search(r"\s", url)
-    except ValueError:
-        is_whole = False
-    if not is_whole or parts.scheme not in ("http", "https"):
+    parts = _parts_of(url)
+    if parts is None or parts.scheme not in ("http", "https"):
         # an address with one of these may hold a secret
         got = "another text" if re.search("[@?#]", url) else shown(url)
         raise ModelError(f"an endpoint is an http or https address, got {got}; {_EXAMPLES}")

@@ -51,7 +51,8 @@ def part_tensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"{path} does not hold the part that {SETTINGS_FILE} speaks of ({error}): train it "
+            f"{path} does not hold the part that {SETTINGS_FILE} speaks of "
+            f"({reason_of(error)}): train it "
             "again with geofovea train --with"
         ) from error
     return tensors

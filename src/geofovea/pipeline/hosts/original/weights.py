@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "EMBEDDINGS",
@@ -138,4 +139,6 @@ def tensors_in(path: Path) -> Iterator[tuple[str, Tensor]]:
             for name in reader.keys():  # noqa: SIM118
                 yield name, reader.get_tensor(name)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} is damaged ({error}); copy or download it again") from error
+        raise ModelError(
+            f"{path} is damaged ({reason_of(error)}); copy or download it again"
+        ) from error

@@ -18,6 +18,7 @@ from torch import Tensor
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, PublishedPlan, plan_published
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["MOST_PIXELS", "PublishedImage", "normalized", "read_whole", "refuse_huge"]
 
@@ -100,7 +101,9 @@ def read_whole(path: str | Path) -> NDArray[np.uint8]:
     except SceneReadError:
         raise  # our own is an OSError, too
     except (OSError, SyntaxError, ValueError) as error:
-        raise SceneReadError(f"{path} could not be read as a picture: {error}") from error
+        raise SceneReadError(
+            f"{path} could not be read as a picture: {reason_of(error)}"
+        ) from error
     finally:
         Image.MAX_IMAGE_PIXELS = most
 

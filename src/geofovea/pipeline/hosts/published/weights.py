@@ -38,6 +38,7 @@ from geofovea.pipeline.hosts.checkpoint import (
 )
 from geofovea.regionfocus.rfm.module import RegionFocusModule, RegionFocusSettings
 from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["PublishedParts", "is_published", "load_parts"]
 
@@ -193,11 +194,13 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
             f"{folder} holds no safetensors; pickled weights are never opened: convert them first"
         )
     weights: dict[str, Tensor] = {}
-    try:
-        for file in files:
+    for file in files:
+        try:
             weights |= load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{file} is damaged ({error}); copy or download it again") from error
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"{file} is damaged ({reason_of(error)}); copy or download it again"
+            ) from error
     return weights
 
 

@@ -28,6 +28,7 @@ from geofovea.pipeline.training.lessons.scene_tiles import ChooseTiles, choose_t
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.samples import SampleSpec, TrainingSample, training_samples
+from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = [
     "HELD_OUT",
@@ -161,7 +162,7 @@ class LessonStore:
             record = load_file(path)
             return self.kind(**{f.name: _wide(record[f.name]) for f in fields(self.kind)})
         except (OSError, KeyError, SafetensorError) as error:
-            raise DataError(f"{path} holds no lessons ({error}): remove it") from error
+            raise DataError(f"{path} holds no lessons ({reason_of(error)}): remove it") from error
 
     def has(self, number: int) -> bool:
         """Whether a shard has been made."""

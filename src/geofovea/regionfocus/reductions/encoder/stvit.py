@@ -81,11 +81,9 @@ def associate(
     # (cells, d, tokens of a cell), with zeros where the last cells reach over the map
     x = _by_cell(features.float(), cell)
     real = _by_cell(torch.ones(1, height, width, device=features.device), cell)
-    if is_masked:
-        supers = x.sum(2) / real.sum(2)
-        exists = _around(torch.ones(1, rows, cols, device=features.device))[:, 0] > 0
-    else:
-        supers = x.mean(2)
+    exists = _around(torch.ones(1, rows, cols, device=features.device))[:, 0] > 0
+    supers = x.sum(2) / real.sum(2) if is_masked else x.mean(2)
+    shares = torch.zeros_like(real)
     supers = supers.T.reshape(d, rows, cols)
     for _ in range(rounds):
         logits = x.transpose(1, 2) @ _around(supers) * scale  # (cells, tokens, 9)
