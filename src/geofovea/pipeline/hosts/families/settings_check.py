@@ -71,8 +71,8 @@ def _check_numbers(name: str, text: Any) -> None:
     windows = {getattr(text, "sliding_window", None)} if has_window else set()
     found = {"sliding_window": windows, "rope_theta": turns}
     for key, values in found.items():
-        for value in values - {None}:
-            if not value > 0:
+        for value in values:
+            if value is not None and not value > 0:
                 raise ModelError(
                     f"the config.json of {name} has {key} = {value} for its text model, which has "
                     "to be more than 0; correct it, or download it again"

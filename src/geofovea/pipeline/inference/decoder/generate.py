@@ -285,11 +285,11 @@ class AnswerGenerator:
         thought = think(state, advance, likeliest, self.embed, marks, self.stop)
         words = (*words, *thought.ids)
         generation = self._answer(thought.state, advance, prompt.choices, words, peek)
-        warnings = (thought_warning(marks.most),) if thought.was_cut else ()
-        warnings += (LEFT_THOUGHT,) if thought.was_left else ()
+        cut = (thought_warning(marks.most),) if thought.was_cut else ()
+        left = (LEFT_THOUGHT,) if thought.was_left else ()
         return replace(
             generation,
-            warnings=(*generation.warnings, *warnings),
+            warnings=(*generation.warnings, *cut, *left),
             thought_tokens=len(thought.ids),
         )
 
