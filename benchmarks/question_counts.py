@@ -150,6 +150,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=576, help="budget (default %(default)s)")
     parser.add_argument("--answer", type=int, default=8, help="tokens (default %(default)s)")
     options = parser.parse_args()
+    families = options.families.split(",")
+    if unknown := sorted({*families} - {*THIN}):
+        parser.error(f"no family {unknown[0]!r}; there are {', '.join(THIN)}")
 
     from geofovea.datasets.synthetic.scene_files import write_scene
     from geofovea.datasets.synthetic.world import make_world
@@ -159,7 +162,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, PretendDevice() as device:
         path = Path(folder) / "scene.tif"
         write_scene(make_world(1, options.side, options.side), path)
-        for family in options.families.split(","):
+        for family in families:
             launches, sizes = count_questions(device, family, path, options)
             rows += launches
             moved += sizes

@@ -26,6 +26,27 @@ _TEXT = {
     "eos_token_id": None,
     "pad_token_id": None,
 }
+_DEEP_VISION = {
+    "depth": 27,
+    "hidden_size": 32,
+    "num_heads": 2,
+    "intermediate_size": 64,
+    "patch_size": 16,
+    "spatial_merge_size": 2,
+    "deepstack_visual_indexes": [8, 16, 24],
+    "num_position_embeddings": 2304,
+    "out_hidden_size": _TEXT["hidden_size"],
+}
+_DEEP_TEXT = _TEXT | {
+    "head_dim": 16,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 5e6,
+        "mrope_section": [2, 3, 3],
+        "mrope_interleaved": True,
+    },
+    "max_position_embeddings": 262_144,
+}
 _MARKS = ("<|vision_start|>", "<|vision_end|>", "<img>", "</img>")
 
 
@@ -45,6 +66,35 @@ def _qwen25_vl(answer: int) -> tuple[Any, Any]:
         image_token_id=4,
     )
     return _host(Qwen2_5_VLForConditionalGeneration(config), Qwen25VLFamily, answer)
+
+
+def _qwen3_vl(answer: int) -> tuple[Any, Any]:
+    """Qwen3-VL 8B: 27 layers, three of which go on into the decoder, 144 tokens a tile."""
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    from geofovea.pipeline.hosts.families.qwen_vl import Qwen3VLFamily
+
+    config = Qwen3VLConfig(
+        vision_config=_DEEP_VISION,
+        text_config=_DEEP_TEXT | {"num_hidden_layers": 36},
+        image_token_id=4,
+    )
+    return _host(Qwen3VLForConditionalGeneration(config), Qwen3VLFamily, answer)
+
+
+def _qwen3_vl_moe(answer: int) -> tuple[Any, Any]:
+    """Qwen3-VL 30B-A3B: the same tower, 48 layers of 128 experts, 8 of which work on a token."""
+    from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
+
+    from geofovea.pipeline.hosts.families.qwen_vl import Qwen3VLMoeFamily
+
+    experts = {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 16}
+    config = Qwen3VLMoeConfig(
+        vision_config=_DEEP_VISION,
+        text_config=_DEEP_TEXT | experts | {"num_hidden_layers": 48},
+        image_token_id=4,
+    )
+    return _host(Qwen3VLMoeForConditionalGeneration(config), Qwen3VLMoeFamily, answer)
 
 
 def _internvl(answer: int) -> tuple[Any, Any]:
@@ -67,7 +117,13 @@ def _llava(answer: int) -> tuple[Any, Any]:
     return model, lambda: make_host(model, SHAPES["thin"], answer)[0]
 
 
-THIN = {"llava": _llava, "qwen2_5_vl": _qwen25_vl, "internvl": _internvl}
+THIN = {
+    "llava": _llava,
+    "qwen2_5_vl": _qwen25_vl,
+    "qwen3_vl": _qwen3_vl,
+    "qwen3_vl_moe": _qwen3_vl_moe,
+    "internvl": _internvl,
+}
 """By ``model_type``."""
 
 

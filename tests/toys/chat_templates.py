@@ -1,5 +1,7 @@
 """Chat templates as the repositories of the hub hold them, shortened."""
 
+from geofovea.pipeline.inference.prompts import chat_template_worker
+
 IMAGES_FIRST = (
     "{% for c in m['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}"
     "{% endfor %}{% for c in m['content'] | selectattr('type', 'equalto', 'text') %}"
@@ -74,3 +76,10 @@ MISTRAL_3 = (
     "{{ '[IMG]' }}{% elif c['type'] == 'text' %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}"
     "{{ '[/INST]' }}{% endfor %}"
 )
+
+
+def rendered_here(template, words, contents, switches=({},)):
+    """What `rendered_chats` gives, by the code of its child, in this process."""
+    request = {"template": template, "longest": 10**6}
+    told = [request | {"words": dict(words) | switch} for switch in switches]
+    return tuple(chat_template_worker._rendered(each, c) for each in told for c in contents)

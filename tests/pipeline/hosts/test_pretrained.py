@@ -363,9 +363,32 @@ def in_whole_numbers(folder):
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
+def with_text(name):
+    def damage(folder):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes("größer".encode("latin-1"))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
+        *(
+            (with_text(name), f"{name} is not text in UTF-8.*copy or download it again")
+            for name in (
+                "additional_chat_templates/tool.jinja",
+                "chat_template.jinja",
+                "special_tokens_map.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+            )
+        ),
+        (lambda folder: rewritten(folder, dtype="evil"), "dtype = 'evil'.*write float32"),
+        (
+            lambda folder: rewritten(folder, text_config={"hidden_size": "many"}),
+            "config.json of .*does not describe a model.*correct it",
+        ),
         (in_whole_numbers, "whole numbers for weights.*q_proj.*says nothing of a quantization"),
         (without_tokenizer, "no tokenizer: copy its tokenizer.json"),
         (without_index, "no model.safetensors.index.json, which lists the files.*00001-of-00002"),

@@ -32,6 +32,7 @@ __all__ = [
     "check_files",
     "check_size",
     "companion",
+    "entries",
     "first_line",
     "quiet_transformers",
     "read_json",
@@ -65,10 +66,9 @@ _CONFIGS = (
     SETTINGS_FILE,
 )
 _HUB_SECONDS = 20
-# a head that is tied to the embeddings has no weights of its own
-_TIED = 2
-# eight numbers of four bits in one of thirty-two
-_PACKED = 8
+# a head that is tied to the embeddings has no weights of its own, and eight numbers of four bits
+# are in one of thirty-two
+_TIED, _PACKED = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,9 @@ class WeightCount:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
-    return next(iter(without_number(str(error).strip()).splitlines()), type(error).__name__)
+    """The first line of an error, and the next where that only announces it; else its kind."""
+    lines = [line.strip() for line in without_number(str(error)).splitlines() if line.strip()]
+    return " ".join(lines[: 1 + lines[0].endswith(":")]) if lines else type(error).__name__
 
 
 def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
@@ -105,7 +106,7 @@ def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
         ModelError: If its weights are pickled or damaged, it names code of the hub, it is an
             adapter, cannot have so many layers, or a text of it is larger than any real one.
     """
-    for key, value in _entries(config):
+    for key, value in entries(config):
         if key in _CODE and isinstance(value, str) and "/" in value:
             raise ModelError(
                 f"config.json of {name} wants code of the hub run ({key}: {value!r}), which is "
@@ -146,7 +147,7 @@ def check_depth(name: str, config: Mapping[str, Any], count: WeightCount) -> Non
     Raises:
         ModelError: If there are fewer tensors than layers, or no layer.
     """
-    for key, depth in _entries(config):
+    for key, depth in entries(config):
         if key in _DEPTHS and isinstance(depth, (int, float)) and not 1 <= depth <= count.tensors:
             raise ModelError(
                 f"the config.json of {name} asks for {depth} layers ({key}), and its files hold "
@@ -271,11 +272,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """All keys with their plain values, those of nested objects under the outermost's key too."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _entries(value)
+            yield from entries(value)
             if key in _CODE:
                 yield from ((key, inner) for inner in value.values())
         else:

@@ -20,9 +20,10 @@ from geofovea.pipeline.inference.decoder.outputs import check_finite
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
 
-__all__ = ["parts_that_fit", "try_model"]
+__all__ = ["QUESTION", "parts_that_fit", "try_model"]
 
-_QUESTION = "What is here?"
+QUESTION = "What is here?"
+"""What a model is asked that nobody has asked anything yet."""
 
 
 def try_model(host: LvlmHost) -> None:
@@ -44,9 +45,9 @@ def try_model(host: LvlmHost) -> None:
         token = tokens_of_tiles(features, host.grid, tiles, pyramid).select(torch.tensor([0]))
         sees_all = attention_window(host.decoder, host.focus_layer) is None
         if host.capabilities.attention and sees_all:
-            host.scores(_QUESTION, token)
+            host.scores(QUESTION, token)
         else:
-            host.generate(_QUESTION, token, choices=("A", "B"))
+            host.generate(QUESTION, token, choices=("A", "B"))
 
 
 @contextmanager

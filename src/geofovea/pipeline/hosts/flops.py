@@ -6,6 +6,8 @@ encoder and the answer are left out, so figures compare with that paper's and wi
 
 *Full*: two operations a multiply-accumulate, encoder and projector included, keys and values of
 grouped heads, a causal half of the attention, text, the answer token by token, and the vocabulary.
+
+Of a decoder with experts both count those that a token runs through.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
-from geofovea.pipeline.hosts.shapes import HostShape
+from geofovea.pipeline.hosts.shapes import DecoderShape, HostShape
 from geofovea.pipeline.hosts.usage import MemoryUse
 from geofovea.pipeline.inference.decoder.layer_work import LayerWork
 
@@ -126,34 +128,39 @@ def count_flops(
     """
     decoder, before = shape.decoder, shape.focus_layer
     text = max((run.text_tokens for run in runs), default=0)
-    sizes = (decoder.width, decoder.intermediate)
     published = focus = prefill = decode = 0.0
     if memory is not None:
         focus, prefill = _memory_work(shape, memory, text)
-        published = memory.tiles_stored * published_tera(
-            decoder.layers, memory.tokens_stored // max(1, memory.tiles_stored), *sizes
-        )
+        mean = memory.tokens_stored // max(1, memory.tiles_stored)
+        published = memory.tiles_stored * _published(decoder, mean, decoder.layers)
     for tokens in scored if memory is None else ():
-        published += published_tera(before, tokens, *sizes)
+        published += _published(decoder, tokens, before)
         focus += decoder.prefill(tokens + text, before) + decoder.keys(tokens + text)
     for run in runs:
         # the last token of the prompt gives the first of the answer
         further = max(0, run.thought_tokens + run.answer_tokens - 1)
         prefill += decoder.logits(1)
         decode += decoder.logits(further)
-        for vision in run.tokens_by_layer or (run.vision_tokens,) * decoder.layers:
-            decode += decoder.decode_layer(vision + run.text_tokens, further)
+        by_layer = run.tokens_by_layer or (run.vision_tokens,) * decoder.layers
+        for layer, vision in enumerate(by_layer):
+            decode += decoder.layer_behind(layer, vision + run.text_tokens, further)
             if run.is_from_memory:
-                prefill += decoder.prefill_behind(vision, run.text_tokens, 1)
+                prefill += decoder.layer_behind(layer, vision, run.text_tokens)
             elif not run.layer_work:
-                published += published_tera(1, vision, *sizes)
-                prefill += decoder.prefill(vision + run.text_tokens, 1)
-        for work in run.layer_work:
-            published += _published_work(work, *sizes)
-            prefill += decoder.prefill_layer(work, run.text_tokens)
+                published += published_tera(1, vision, decoder.width, decoder.units(layer))
+                prefill += decoder.layer_behind(layer, 0, vision + run.text_tokens)
+        for layer, work in enumerate(run.layer_work):
+            published += _published_work(work, decoder.width, decoder.units(layer))
+            prefill += decoder.prefill_layer(layer, work, run.text_tokens)
     encode = shape.encoder.tiles(tiles_encoded, decoder.width)
     full = FullFlops(*(stage / _TERA for stage in (encode, focus, prefill, decode)))
     return FlopCount(published, full)
+
+
+def _published(decoder: DecoderShape, tokens: int, layers: int) -> float:
+    """``T(n, L)`` of the first layers of a decoder, in 10¹²."""
+    units = (decoder.units(layer) for layer in range(layers))
+    return sum(published_tera(1, tokens, decoder.width, each) for each in units)
 
 
 def _memory_work(shape: HostShape, memory: MemoryUse, text: int) -> tuple[float, float]:

@@ -21,23 +21,40 @@ from geofovea.pipeline.hosts.checkpoint import (
     read_json,
     weight_files,
 )
-from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
+from geofovea.pipeline.hosts.dry_run import QUESTION, parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.registry import FAMILIES, family_in
+from geofovea.pipeline.hosts.families.stock_class import meta_model, stock_config
 from geofovea.pipeline.hosts.learned.card import PART_FILES
 from geofovea.pipeline.hosts.learned.trained_parts import TrainedParts
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.hosts.lvlm import LvlmHost
-from geofovea.pipeline.hosts.processor_template import processor_template
+from geofovea.pipeline.hosts.processor_template import processor_template, template_files
 from geofovea.pipeline.hosts.region_focus import FOCUS_FILE
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, read_scene_position
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings, with_calibration
 from geofovea.pipeline.inference.vision.image_processor import ImageProcessor
 from geofovea.pipeline.system.device_memory import is_out_of_memory
 
-__all__ = ["could_not_load", "family_of", "load_lvlm", "why_no_tokenizer"]
+__all__ = [
+    "check_loadable",
+    "could_not_load",
+    "family_of",
+    "load_lvlm",
+    "why_no_tokenizer",
+]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_TEXTS = (
+    "config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
 _WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
 
 
@@ -70,9 +87,7 @@ def load_lvlm(
     device = model.get_input_embeddings().weight.device
     position = read_scene_position(companion(name, SCENE_POSITION_FILE), device)
     with parts_that_fit(name):
-        if settings.tile_size is None:
-            side = kind.usual_tile(model.config, processor.least, processor.most)
-            settings = replace(settings, tile_size=side)
+        settings = _with_tile(settings, kind, model.config, processor)
         family = kind(model.eval(), settings.tile_size)
         host = LvlmHost(called or name, family, tokenizer, settings, position)
     try_model(host)
@@ -91,6 +106,53 @@ def load_lvlm(
         files = {part: companion(name, PART_FILES[part]) for part in settings.parts}
         host.parts = TrainedParts(name, settings.parts, files, rebuild)
     return host
+
+
+def _with_tile(
+    settings: HostSettings, kind: type[Family], config: Any, processor: ImageProcessor
+) -> HostSettings:
+    """Settings that know the side of a tile, where it is not the tower that says it."""
+    if settings.tile_size is not None:
+        return settings
+    return replace(settings, tile_size=kind.usual_tile(config, processor.least, processor.most))
+
+
+def check_loadable(folder: Path, called: str) -> None:
+    """Refuse a folder that no load would take, without its weights: the model has no memory.
+
+    Numbers of weights are not tried, and what they make of a tile.
+
+    Args:
+        folder: Of a model of a supported family, which needs no network.
+        called: What messages call it.
+
+    Raises:
+        ModelError: If its files do not describe a model of its family that can be asked.
+    """
+    from transformers import GenerationConfig
+
+    name, config = str(folder), read_json(folder / "config.json")
+    kind = family_of(called, config)
+    processor = _image_processor(name, kind.defaults)
+    settings = _settings(name, kind.defaults, processor, LoadOptions(), ())
+    model = meta_model(called, kind.model_class, config)
+    try:
+        tokenizer = _tokenizer(name)
+        if (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(name)
+    except ModelError:
+        raise
+    except Exception as error:  # a file that somebody else wrote may confuse it in any way
+        raise could_not_load(called, error) from error
+    with parts_that_fit(called):
+        settings = _with_tile(settings, kind, model.config, processor)
+        family = kind(model.eval(), settings.tile_size)
+        host = LvlmHost(called, family, tokenizer, settings)
+        if host.room(QUESTION, 1) < 1:
+            raise ModelError(
+                f"{called} takes {host.capabilities.context} places (max_position_embeddings), and "
+                "a question with a tile and an answer needs more"
+            )
 
 
 def family_of(name: str, config: dict[str, Any]) -> type[Family]:
@@ -196,7 +258,7 @@ def _load(
     try:
         with quiet_transformers():
             if weight_count is not None:
-                check_size(name, make, make.config_class.from_dict(config), weight_count)
+                check_size(name, make, stock_config(name, make.config_class, config), weight_count)
             model, report = make.from_pretrained(
                 name,
                 use_safetensors=True,
@@ -246,6 +308,8 @@ def why_no_tokenizer(name: str, error: BaseException) -> str:
         name: A local folder or a hub id.
         error: What its loading raised.
     """
+    if isinstance(error, UnicodeDecodeError) and (damaged := _not_utf8(name)):
+        return f"{damaged} is not text in UTF-8: copy or download it again"
     path = companion(name, "tokenizer.model")
     # without the packages for it transformers takes the file for one of tiktoken
     if path is not None and "tiktoken" in str(error) and path.read_bytes()[:1] == b"\n":
@@ -253,6 +317,18 @@ def why_no_tokenizer(name: str, error: BaseException) -> str:
     if not any(companion(name, file) for file in _TOKENIZER_FILES):
         return "it has no tokenizer: copy its tokenizer.json and tokenizer_config.json too"
     return first_line(error)
+
+
+def _not_utf8(name: str) -> Path | None:
+    """The first file with words of a tokenizer that is not text in UTF-8."""
+    files = [companion(name, file) for file in _TEXTS] + template_files(name)
+    for path in files:
+        try:
+            if path is not None:
+                path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return path
+    return None
 
 
 def _check_layers(name: str, report: Mapping[str, Any]) -> None:
@@ -267,13 +343,11 @@ def _check_layers(name: str, report: Mapping[str, Any]) -> None:
 
 def could_not_load(name: str, error: Exception) -> ModelError:
     """The first line of what ``transformers`` or the hub has to say, and what to do."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # some say in the first line only that the next one tells what is wrong
-    message = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    message = first_line(error)
     if "ignore_mismatched_sizes" in message:
         # it says so of a report that it would have printed
         message = "its weights have other shapes than its config.json says: copy both again"
     return ModelError(
-        f"the model {name!r} could not be loaded ({message or type(error).__name__}); name a "
+        f"the model {name!r} could not be loaded ({message}); name a "
         "folder or hub id of a supported model in safetensors, or use model='embedded'"
     )

@@ -15,7 +15,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import companion, read_json
 from geofovea.tiling.machine.system_errors import reason_of
 
-__all__ = ["processor_template"]
+__all__ = ["processor_template", "template_files"]
 
 _KEY = "chat_template"
 _LEGACY_FILE = "chat_template.json"
@@ -51,6 +51,16 @@ def processor_template(name: str) -> str | dict[str, str] | None:
         if path is not None:
             return _text_of(path)
     return None
+
+
+def template_files(name: str) -> list[Path]:
+    """The files of a model that hold a template and nothing else.
+
+    Args:
+        name: A local folder or a hub id.
+    """
+    names = ("chat_template.jinja", *(f"{_FOLDER}/{file}" for file in _names_in_folder(name)))
+    return [path for file in names if (path := companion(name, file))]
 
 
 def _refuse_two_places(name: str) -> None:

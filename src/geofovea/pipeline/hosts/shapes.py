@@ -11,7 +11,7 @@ from geofovea.pipeline.inference.decoder.layer_work import LayerWork
 
 __all__ = ["DecoderShape", "EncoderShape", "HostShape", "host_shape"]
 
-# decoders with three matrices in every layer's MLP; of experts it is not known which ones run
+# decoders with three matrices in every layer's MLP, or in each of its experts
 _GATED = frozenset(
     {
         "gemma",
@@ -25,6 +25,16 @@ _GATED = frozenset(
         "qwen2_vl_text",
         "qwen3",
         "qwen3_vl_text",
+    }
+)
+_EXPERTS = frozenset(
+    {
+        "glm4_moe",
+        "glm4v_moe_text",
+        "mixtral",
+        "qwen2_moe",
+        "qwen3_moe",
+        "qwen3_vl_moe_text",
     }
 )
 
@@ -41,6 +51,9 @@ class DecoderShape:
         head_width: Of one head.
         intermediate: ``m``, between the two halves of the MLP.
         vocabulary: Rows of the output matrix.
+        mlp_units: ``m`` by layer, where layers differ or have experts: of those experts that a
+            token runs through, with those that all of them share; empty for ``m`` everywhere.
+        routed: Experts by layer that a token is compared with before; empty where there are none.
 
     Raises:
         ModelError: If a number is not positive.
@@ -53,58 +66,60 @@ class DecoderShape:
     head_width: int
     intermediate: int
     vocabulary: int
+    mlp_units: tuple[int, ...] = ()
+    routed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_positive(self)
+        _check_positive(self, but=("routed",))
 
-    @property
-    def macs_a_token(self) -> int:
-        """Multiply-accumulates of the matrices of one layer for one token."""
+    def units(self, layer: int) -> int:
+        """``m`` of a layer: units of its MLP that a token runs through."""
+        return self.mlp_units[layer] if self.mlp_units else self.intermediate
+
+    def macs_a_token(self, layer: int) -> int:
+        """Multiply-accumulates of the matrices of a layer for one token."""
         attention = 2 * self.width * self.head_width * (self.heads + self.kv_heads)
-        return attention + 3 * self.width * self.intermediate
+        router = self.width * self.routed[layer] if self.routed else 0
+        return attention + 3 * self.width * self.units(layer) + router
 
     def prefill(self, tokens: int, layers: int | None = None) -> float:
-        """Operations of ``tokens`` through some layers (all by default), causally."""
-        count = self.layers if layers is None else layers
-        # of n × n pairs a causal mask leaves n (n + 1) / 2, each for scores and for values
-        pairs = tokens * (tokens + 1) / 2
-        attention = 2 * pairs * self.heads * self.head_width
-        return 2.0 * count * (tokens * self.macs_a_token + attention)
+        """Operations of ``tokens`` through the first layers (all by default), causally."""
+        return self.prefill_behind(0, tokens, layers)
 
     def prefill_behind(self, stored: int, tokens: int, layers: int | None = None) -> float:
         """Operations of ``tokens`` behind others whose keys and values are stored."""
         count = self.layers if layers is None else layers
+        return sum(self.layer_behind(layer, stored, tokens) for layer in range(count))
+
+    def layer_behind(self, layer: int, stored: int, tokens: int) -> float:
+        """Operations of one layer on ``tokens`` behind others whose keys and values are stored."""
+        # of n × n pairs a causal mask leaves n (n + 1) / 2, each for scores and for values
         pairs = tokens * stored + tokens * (tokens + 1) / 2
         attention = 2 * pairs * self.heads * self.head_width
-        return 2.0 * count * (tokens * self.macs_a_token + attention)
+        return 2.0 * (tokens * self.macs_a_token(layer) + attention)
 
-    def prefill_layer(self, work: LayerWork, text: int) -> float:
+    def prefill_layer(self, layer: int, work: LayerWork, text: int) -> float:
         """Operations of one layer on a prompt whose vision tokens skip some of it.
 
         What decides about skipping, such as a row of attention that is read, is not counted.
 
         Args:
+            layer: Its number.
             work: What the layer did.
             text: Tokens of the prompt besides those of vision, which skip nothing.
         """
-        units = self.intermediate if work.units is None else work.units
+        units = self.units(layer) if work.units is None else work.units
         keys = work.present * self.kv_heads
         queries = work.attended * self.heads
         own = (
             2 * self.width * self.head_width * (keys + queries) + 3 * work.fed * self.width * units
         )
         attention = 2 * work.pairs * self.heads * self.head_width
-        return 2.0 * (text * self.macs_a_token + own + attention)
+        return 2.0 * (text * self.macs_a_token(layer) + own + attention)
 
     def decode(self, context: int, answer: int) -> float:
         """Operations of ``answer`` further tokens after ``context``, their logits included."""
-        return self.layers * self.decode_layer(context, answer) + self.logits(answer)
-
-    def decode_layer(self, context: int, answer: int) -> float:
-        """Operations of one layer on ``answer`` further tokens, of whose context it keeps some."""
-        pairs = answer * context + answer * (answer + 1) / 2
-        attention = 2 * pairs * self.heads * self.head_width
-        return 2.0 * (answer * self.macs_a_token + attention)
+        return self.prefill_behind(context, answer) + self.logits(answer)
 
     def logits(self, rows: int) -> float:
         """Operations of the output matrix for some tokens."""
@@ -202,7 +217,9 @@ class HostShape:
 
 def _check_positive(shape: DecoderShape | EncoderShape, but: Sequence[str] = ()) -> None:
     for name, value in asdict(shape).items():
-        if value is not None and value < (0 if name in but else 1):
+        numbers = value if isinstance(value, tuple) else (value,)
+        least = 0 if name in but else 1
+        if any(number is not None and number < least for number in numbers):
             raise ModelError(f"a model cannot have {name}={value}")
 
 
@@ -214,12 +231,13 @@ def host_shape(encoder: EncoderShape, text: Any, focus_layer: int) -> HostShape 
         text: The configuration of its decoder.
         focus_layer: See ``HostShape``.
     """
-    if text.model_type not in _GATED:
+    if text.model_type not in _GATED | _EXPERTS:
         return None
     return HostShape(encoder, _decoder(text), focus_layer)
 
 
 def _decoder(text: Any) -> DecoderShape:
+    mlps = _experts(text) if text.model_type in _EXPERTS else ()
     return DecoderShape(
         layers=text.num_hidden_layers,
         width=text.hidden_size,
@@ -228,4 +246,25 @@ def _decoder(text: Any) -> DecoderShape:
         head_width=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
         intermediate=text.intermediate_size,
         vocabulary=text.vocab_size,
+        mlp_units=tuple(units for units, _ in mlps),
+        routed=tuple(experts for _, experts in mlps),
+    )
+
+
+def _experts(text: Any) -> tuple[tuple[int, int], ...]:
+    """Of each layer: units that a token runs through, and experts that it is compared with."""
+    # releases and families have two names for most of this, and leave out what they lack
+    experts: int = getattr(text, "num_experts", None) or text.num_local_experts
+    width: int = getattr(text, "moe_intermediate_size", None) or text.intermediate_size
+    shared = (getattr(text, "n_shared_experts", None) or 0) * width
+    gate = getattr(text, "shared_expert_intermediate_size", None) or 0
+    units = text.num_experts_per_tok * width + shared + gate
+    # the shared expert of some has a gate of its own
+    sparse = (units, experts + (1 if gate else 0))
+    dense_first: int = getattr(text, "first_k_dense_replace", None) or 0
+    dense = {*range(dense_first), *(getattr(text, "mlp_only_layers", None) or ())}
+    step: int = getattr(text, "decoder_sparse_step", None) or 1
+    return tuple(
+        (text.intermediate_size, 0) if i in dense or (i + 1) % step else sparse
+        for i in range(text.num_hidden_layers)
     )

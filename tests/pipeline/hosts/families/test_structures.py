@@ -14,13 +14,14 @@ import pytest
 import torch
 import transformers
 from byte_tokenizers import tokenizer_with
+from chat_templates import rendered_here
 from checkpoint_structures import STRUCTURES
 from family_toys import QUESTION, WITH_ROWS
 
 from geofovea.pipeline.hosts.families.registry import FAMILIES, family_in
 from geofovea.pipeline.hosts.prompt_builder import PromptBuilder
 from geofovea.pipeline.hosts.settings import HostSettings
-from geofovea.pipeline.inference.prompts import chat_prompt, chat_template_worker
+from geofovea.pipeline.inference.prompts import chat_prompt
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
 
@@ -46,12 +47,7 @@ def model_of(name):
 @pytest.fixture(autouse=True)
 def render_here(monkeypatch):
     """Let templates run in this process, by the code of their child, which is tested elsewhere."""
-
-    def rendered(template, words, contents):
-        request = {"template": template, "words": dict(words), "longest": 10**6}
-        return tuple(chat_template_worker._rendered(request, content) for content in contents)
-
-    monkeypatch.setattr(chat_prompt, "rendered_chats", rendered)
+    monkeypatch.setattr(chat_prompt, "rendered_chats", rendered_here)
 
 
 TOKENIZERS = {}

@@ -198,6 +198,22 @@ def test_resized_positions_keep_corners_and_the_class_token():
         ({"model_type": "llava_phi"}, "'llava_phi' is none that can be converted .*openai:NAME"),
         ({"vision_config": {}}, "not a LLaVA in the layout"),
         ({"mm_vision_tower": "nowhere"}, "no folder nowhere with a vision tower"),
+        # what a stock class can be made with and no host can be made of
+        ({"mm_vision_select_layer": -9}, "mm_vision_select_layer -9 is not one .* openai:NAME"),
+        ({"max_position_embeddings": 0}, "says no max_position_embeddings"),
+        ({"max_position_embeddings": 16}, r"takes 16 places .*needs more"),
+        ({"repetition_penalty": "high"}, "repetition_penalty = 'high'"),
+        ({"rope_theta": 0}, "rope_theta = 0.*correct it"),
+        ({"model_type": "llava_mistral", "sliding_window": 0}, "sliding_window = 0.*correct it"),
+        (
+            {"vision": "Siglip", "side": 42, "mm_patch_merge_type": "unires"},
+            "pool of 2 does not divide the 3 tokens",
+        ),
+        # what the tokenizer would be blamed for, beside which it lies
+        ({"torch_dtype": "nonsense"}, "config.json of .*torch_dtype = 'nonsense'.*write float32"),
+        ({"rope_scaling": "linear"}, "config.json of .*does not describe a model.*correct it"),
+        ({"eos_token_id": "</s>"}, "Field 'eos_token_id' with value '</s>'"),
+        ({"model_type": ["llava"]}, "names no model_type"),
     ],
 )
 def test_a_build_that_cannot_be_converted_is_refused(tmp_path, changes, words):

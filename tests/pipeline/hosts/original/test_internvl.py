@@ -253,6 +253,8 @@ def test_a_head_that_a_tied_internvl_left_in_its_files_is_not_taken(tmp_path):
         ({"llm_config": {"model_type": "gpt_oss"}}, "llm_config.model_type = 'gpt_oss'"),
         ({"llm_config": None}, "lacks the llm_config"),
         ({"select_layer": "last"}, "select_layer"),
+        ({"select_layer": -9}, "the select_layer -9 is not one .* openai:NAME"),
+        ({"torch_dtype": "nonsense"}, "torch_dtype = 'nonsense'"),
     ],
 )
 def test_an_internvl_that_cannot_be_converted_is_refused(tmp_path, changes, words):

@@ -39,6 +39,7 @@ def test_thoughts_are_out_whether_their_marks_are_special_words_or_not(special, 
     assert (endless.text, endless.log_probabilities) == ("", ())
     assert "cut at 5 tokens" in endless.warnings[0]
     assert "never came to an answer" in endless.warnings[1]
+    assert "thinking='room'" in endless.warnings[2]
 
 
 def test_an_answer_without_marks_is_what_the_tokenizer_decodes():

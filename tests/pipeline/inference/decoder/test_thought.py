@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from chat_templates import rendered_here
 from family_toys import QUESTION, WORDS, model_of, tokens_of
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from geofovea.errors import ModelError
@@ -16,11 +17,14 @@ from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.generate import UNTHOUGHT, thought_warning
+from geofovea.pipeline.inference.decoder.generate import LEFT_THOUGHT, UNTHOUGHT, thought_warning
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.logit_rules import LogitRules
 from geofovea.pipeline.inference.decoder.run import DecoderRun
+from geofovea.pipeline.inference.prompts import chat_prompt
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.inference.prompts.markers import ImageMarkers, PromptStyle
+from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 from geofovea.tiling.opening import open_scene
@@ -34,6 +38,12 @@ SWITCHES = TURN + "{% if enable_thinking is false %}<think></think>\n{% endif %}
 # words of other families, which this one never says, stand for the marks
 MARKS = {"<think>": WORDS["<global-img>"], "</think>": WORDS["<fake_token_around_image>"]}
 LONGEST = 6
+
+
+@pytest.fixture(autouse=True)
+def render_here(monkeypatch):
+    """Let templates run in this process, by the code of their child, which is tested elsewhere."""
+    monkeypatch.setattr(chat_prompt, "rendered_chats", rendered_here)
 
 
 def thinker(chat=OPENS, marks=MARKS, family="llava", **settings):
@@ -163,6 +173,57 @@ def test_a_model_that_opens_its_thoughts_itself_is_free_not_to():
     assert generation.thought_tokens == 1 + LONGEST + 1
 
 
+def test_a_model_that_thinks_though_no_template_says_so_gets_room():
+    host = thinker(TURN)
+    tokens = tokens_of(host)
+    (first,) = greedy(host, tokens, [], 1)
+    assert host.generate(QUESTION, tokens).thought_tokens == 0
+    thinks = thinker(TURN, marks=MARKS | {"<think>": first})
+    assert thinks.generate(QUESTION, tokens).thought_tokens == 1 + LONGEST + 1
+
+
+def test_a_thought_that_the_model_left_open_is_not_called_too_long():
+    host = thinker()
+    tokens = tokens_of(host)
+    thought = greedy(host, tokens, [], 2)
+    host._writer = replace(host._writer, stop=frozenset(thought[1:]))
+    left = host.generate(QUESTION, tokens)
+    assert LEFT_THOUGHT in left.warnings
+    assert thought_warning(LONGEST) not in left.warnings
+    assert left.thought_tokens == len(thought[:1]) + 1
+    # a word that ends an answer may be the one that closes a thought
+    host, tokens, thought = natural_end()
+    host._writer = replace(host._writer, stop=host._writer.stop | {thought[-1]})
+    ended = host.generate(QUESTION, tokens)
+    assert ended.thought_tokens == len(thought)
+    assert LEFT_THOUGHT not in ended.warnings
+
+
+@pytest.mark.parametrize(
+    ("written", "behind"),
+    [
+        ("I look.</thought>", ""),
+        ("I look.</thought>\n\n", "\n\n"),
+        ("I look.</thought", None),
+        ("</thought>", ""),
+        ("", None),
+    ],
+)
+def test_the_end_of_a_thought_is_seen_within_a_longer_token(written, behind):
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    # as vocabularies have it: a bracket and line ends are one token
+    merged = [("Ċ", "Ċ"), (">", "ĊĊ")]
+    vocabulary = [*letters, *("".join(pair) for pair in merged)]
+    made = Tokenizer(models.BPE({c: i for i, c in enumerate(vocabulary)}, merged))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    made.decoder = decoders.ByteLevel()
+    words = PreTrainedTokenizerFast(tokenizer_object=made)
+    style = PromptStyle(ImageMarkers(), "{image}{question}<thought>\n", 999)
+    marks = PromptTemplate(words, style, None, "", thought_tokens=9).thought
+    assert len(marks.closing) == len("</thought>")
+    assert marks.text_behind(words.encode(written)) == behind
+
+
 def test_room_for_a_thought_is_kept_in_the_context():
     thinks, does_not = thinker(), thinker(thinking="off")
     assert does_not.room(QUESTION, 2) - thinks.room(QUESTION, 2) >= LONGEST
@@ -171,7 +232,7 @@ def test_room_for_a_thought_is_kept_in_the_context():
 @pytest.mark.parametrize(
     ("chat", "marks", "words"),
     [
-        (TURN, MARKS, "neither opens a thought nor can switch one off"),
+        (TURN, {}, "neither opens a thought nor can switch one off"),
         (OPENS, {"<think>": MARKS["<think>"]}, "has no words <think> and </think>"),
     ],
 )

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
-from family_toys import QUESTION, host_of, tokenizer, tokens_of
+from chat_templates import rendered_here
+from family_toys import QUESTION, WORDS, host_of, tokenizer, tokens_of
 
+from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 from geofovea.pipeline.inference.decoder.generate import BEFORE_THOUGHT, UNTHOUGHT, UNUSED_CHAT
 from geofovea.pipeline.inference.decoder.run import DecoderRun
+from geofovea.pipeline.inference.prompts import chat_prompt
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.chat_prompt import without_open_thought
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers, PromptStyle
@@ -26,6 +29,61 @@ SWITCHES_OPEN = TURN + (
     "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
     "{% else %}<think>\n{% endif %}"
 )
+
+
+@pytest.fixture(autouse=True)
+def render_here(monkeypatch):
+    """Let templates run in this process, by the code of their child, which is tested elsewhere."""
+    monkeypatch.setattr(chat_prompt, "rendered_chats", rendered_here)
+
+
+CLOSES = "<think>\n\n</think>\n\n"
+WITH_SWITCHES = {
+    # what stands behind the question where the model may not think, and where it may
+    "on unless told": (SWITCHES_OPEN, CLOSES, "<think>\n"),
+    "opened by the model": (SWITCHES, "<think></think>\n", ""),
+    "off unless told": (
+        TURN + "{% if enable_thinking %}<think>\n{% else %}<think>\n\n</think>\n\n{% endif %}",
+        CLOSES,
+        "<think>\n",
+    ),
+    "neither unless told": (
+        TURN + "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+        "{% if enable_thinking is true %}<think>\n{% endif %}",
+        CLOSES,
+        "<think>\n",
+    ),
+    "by another name": (
+        TURN + "{% if thinking is defined and thinking is false %}<think></think>"
+        "{% else %}<think>{% endif %}",
+        "<think></think>",
+        "<think>",
+    ),
+    "another name, off unless told": (
+        TURN + "{% if thinking %}<think>{% else %}<think></think>{% endif %}",
+        "<think></think>",
+        "<think>",
+    ),
+    "a word in the question": (
+        TURN + "{% if enable_thinking is false %}/no_think {% else %}<think>\n{% endif %}",
+        "/no_think ",
+        "<think>\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("chat", "off", "room"), WITH_SWITCHES.values(), ids=WITH_SWITCHES)
+def test_a_template_that_can_switch_thinking_is_told_what_is_wanted(chat, off, room):
+    made = tokenizer(chat)
+    made.add_tokens(["<think>", "</think>"])
+    style = PromptStyle(FAMILIES["qwen3_vl"].words, "none", 999, WORDS["<image>"])
+    closed = PromptTemplate(made, style, None, "")
+    assert closed._template.endswith(f" is {off}")
+    assert closed.closes_thought
+    opened = PromptTemplate(made, style, None, "", thought_tokens=9)
+    assert opened._template.endswith(f" is {room}")
+    assert opened.thought.opening == (() if room else (made.convert_tokens_to_ids("<think>"),))
+    assert opened.thought.closing == (made.convert_tokens_to_ids("</think>"),)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from geofovea.errors import ModelError
@@ -24,9 +27,9 @@ def check_settings(
         scene_position: Linear map ``(d, 3)`` of a token's place, or None.
 
     Raises:
-        ModelError: If the decoder is of another build, the context is unknown, the pool does not
-            divide a tile's tokens, the family has no such positions, or the map is of another
-            width.
+        ModelError: If the decoder is of another build, the context is unknown, a number of its
+            configuration is not positive, the pool does not divide a tile's tokens, the family has
+            no such positions, or the map is of another width.
     """
     text, (rows, cols) = family.decoder.config, family.grid
     if not hasattr(family.decoder, "layers"):
@@ -40,6 +43,7 @@ def check_settings(
             f"the config.json of {name} says no max_position_embeddings of its text model, so "
             "it is not known what fits; add it"
         )
+    _check_numbers(name, text)
     if rows % settings.pool or cols % settings.pool:
         raise ModelError(
             f"a pool of {settings.pool} does not divide the {rows} tokens along a side of a tile; "
@@ -55,3 +59,21 @@ def check_settings(
             f"{SCENE_POSITION_FILE} of {name} holds a matrix {tuple(scene_position.shape)}, "
             f"the model needs {(text.hidden_size, 3)}"
         )
+
+
+def _check_numbers(name: str, text: Any) -> None:
+    """Refuse numbers with which every class can be made, and that make nonsense of a prompt."""
+    rope = getattr(text, "rope_parameters", None) or {}
+    # decoders with layers of several kinds have some of each
+    turns = {each.get("rope_theta") for each in (rope, *rope.values()) if isinstance(each, Mapping)}
+    # of decoders that do not use it, some have a window of 0
+    has_window = getattr(text, "use_sliding_window", True)
+    windows = {getattr(text, "sliding_window", None)} if has_window else set()
+    found = {"sliding_window": windows, "rope_theta": turns}
+    for key, values in found.items():
+        for value in values:
+            if value is not None and not value > 0:
+                raise ModelError(
+                    f"the config.json of {name} has {key} = {value} for its text model, which has "
+                    "to be more than 0; correct it, or download it again"
+                )

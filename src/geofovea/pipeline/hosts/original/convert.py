@@ -11,8 +11,11 @@ from geofovea.pipeline.hosts.original.internvl_configuration import check_intern
 from geofovea.pipeline.hosts.original.layout import check_convertible
 from geofovea.pipeline.hosts.original.llava import write_llava
 from geofovea.pipeline.hosts.original.written_folder import new_folder
+from geofovea.pipeline.hosts.pretrained import check_loadable
 
 __all__ = ["convert_checkpoint"]
+
+_LAYER = "mm_vision_select_layer"
 
 
 def convert_checkpoint(source: Path, output: Path, tower: str | None = None) -> Path:
@@ -40,6 +43,11 @@ def convert_checkpoint(source: Path, output: Path, tower: str | None = None) -> 
             "and saved with save_pretrained first"
         )
     config = read_json(source / "config.json")
+    if not isinstance(config.get("model_type"), str):
+        raise ModelError(
+            f"{source / 'config.json'} names no model_type, so nobody can tell what model it is "
+            "of; copy or download it again"
+        )
     if is_internvl(config):
         check_internvl(str(source), config)
         if tower is not None:
@@ -56,4 +64,26 @@ def convert_checkpoint(source: Path, output: Path, tower: str | None = None) -> 
             write_internvl(files, config, source, part)
         else:
             write_llava(files, config, source, part, tower)
+        _check_loadable(part, source, "select_layer" if is_internvl(config) else _LAYER)
     return output
+
+
+def _check_loadable(part: Path, source: Path, layer: str) -> None:
+    """Refuse what no load would take.
+
+    Args:
+        part: The folder that was written.
+        source: What was converted.
+        layer: How its configuration calls the layer of the tower that the tokens are made of.
+
+    Raises:
+        ModelError: If a value that was passed on is one that the stock model cannot have.
+    """
+    try:
+        check_loadable(part, str(source))
+    except ModelError as error:
+        reason = str(error).replace("vision_feature_layer", layer)
+        raise ModelError(
+            f"{source} would make a model that cannot be loaded: {reason}; if all of its files are "
+            "as its authors published them, serve it with their code and name it by openai:NAME"
+        ) from error

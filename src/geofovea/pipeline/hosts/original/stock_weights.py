@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.checkpoint import first_line
+from geofovea.pipeline.hosts.families.stock_class import meta_model
 
 __all__ = ["check_weights"]
 
@@ -40,9 +40,10 @@ def check_weights(
     Raises:
         ModelError: If weights are missing, unknown, or of other shapes.
     """
+    model = meta_model(str(source), config["architectures"][0], config)
     expected = {
         name_in_file(name): tuple(weight.shape)
-        for name, weight in _stock_model(config).state_dict().items()
+        for name, weight in model.state_dict().items()
         if not (config["tie_word_embeddings"] and name.startswith("lm_head."))
     }
     found = {name: tuple(shape) for name, shape in shapes.items()}
@@ -68,19 +69,3 @@ def check_weights(
 
 def _alike(names: set[str]) -> list[str]:
     return sorted(name for name in names if _EXPERTS not in name)
-
-
-def _stock_model(config: Mapping[str, Any]) -> Any:
-    import transformers
-
-    make = getattr(transformers, config["architectures"][0])
-    try:
-        made = make.config_class.from_dict(dict(config))
-        with torch.device("meta"):
-            return make(made)
-    except Exception as error:  # a file that somebody else wrote may confuse it in any way
-        reason = first_line(error)
-        raise ModelError(
-            f"the config.json of this model does not describe one ({reason}); copy or download it "
-            "again"
-        ) from error

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError, OutputError
-from geofovea.pipeline.hosts.checkpoint import quiet_transformers
+from geofovea.pipeline.hosts.checkpoint import quiet_transformers, read_json
+from geofovea.pipeline.hosts.families.stock_class import stock_config
 from geofovea.pipeline.hosts.pretrained import why_no_tokenizer
 from geofovea.pipeline.system.tensor_files import full_disk_told, write_tensors
 from geofovea.tiling.machine.system_errors import why_unwritten
@@ -88,8 +89,26 @@ def tokenizer_of(source: Path) -> Any:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
+        _check_config(source)
         reason = why_no_tokenizer(str(source), error)
         raise ModelError(
             f"the tokenizer in {source} could not be loaded ({reason}); copy or download it "
             "again, and if it needs code of its own, put a tokenizer.json of a conversion beside it"
         ) from error
+
+
+def _check_config(source: Path) -> None:
+    """Refuse a ``config.json`` that no tokenizer can be loaded beside.
+
+    ``transformers`` reads it for the name of a tokenizer's class, and all of it.
+
+    Raises:
+        ModelError: If it is at fault.
+    """
+    from transformers import PreTrainedConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    config = read_json(source / "config.json")
+    known = config["model_type"] in CONFIG_MAPPING
+    kind = CONFIG_MAPPING[config["model_type"]] if known else PreTrainedConfig
+    stock_config(str(source), kind, config)

@@ -13,6 +13,7 @@ __all__ = ["CUT", "cut_warning", "decoded_answer"]
 
 CUT = "was cut at"
 """In every warning of a cut, so that a run can count them."""
+_NO_ROOM = "a thought has room of its own, with the answer behind it, where thinking='room' is set"
 
 
 def decoded_answer(
@@ -37,6 +38,8 @@ def decoded_answer(
         text, logs = freed, _logs_of(tokenizer, ids, logs, freed) if freed else ()
     doubts = replace(spoken, text=text, mark=spoken_answer(text).mark).doubts
     warnings = doubts if has_ended else (cut_warning(most), *doubts)
+    if spoken.thought_aloud and not text:
+        warnings += (_NO_ROOM,)
     marked = spoken.unthought if spoken.thought_aloud else whole
     return Generation(text, tuple(logs), warnings=warnings, marked="" if marked == text else marked)
 

@@ -30,6 +30,7 @@ from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
     "BEFORE_THOUGHT",
+    "LEFT_THOUGHT",
     "TEXT_CHAT",
     "UNTHOUGHT",
     "UNUSED_CHAT",
@@ -39,7 +40,7 @@ __all__ = [
 
 BEFORE_THOUGHT = (
     "the model would have begun with a thought, and the choices were scored in its place: the "
-    "scores say little; ask without choices and with more --answer-tokens"
+    "scores say little; give it room with thinking='room'"
 )
 """What is said of choices where the likeliest first word opens a thought."""
 
@@ -64,6 +65,10 @@ TEXT_CHAT = (
     "put a 'template' of your own into its geofovea.json"
 )
 """What is said of an answer to a prompt whose chat template knows no images."""
+
+
+LEFT_THOUGHT = "the model ended inside its thought, which was closed for the answer: doubt it"
+"""What is said of an answer behind a thought that the model left without closing it."""
 
 
 def thought_warning(most: int) -> str:
@@ -280,10 +285,11 @@ class AnswerGenerator:
         thought = think(state, advance, likeliest, self.embed, marks, self.stop)
         words = (*words, *thought.ids)
         generation = self._answer(thought.state, advance, prompt.choices, words, peek)
-        warnings = (thought_warning(marks.most),) if thought.was_cut else ()
+        cut = (thought_warning(marks.most),) if thought.was_cut else ()
+        left = (LEFT_THOUGHT,) if thought.was_left else ()
         return replace(
             generation,
-            warnings=(*generation.warnings, *warnings),
+            warnings=(*generation.warnings, *cut, *left),
             thought_tokens=len(thought.ids),
         )
 

@@ -25,12 +25,14 @@ class Thought:
     Attributes:
         state: Of the last token before the answer, ``(1, d)``.
         ids: Of the tokens that it thought, its marks included.
-        was_cut: Whether the limit ended the thought, or the model without closing it.
+        was_cut: Whether the limit ended the thought.
+        was_left: Whether the model ended its whole text without closing the thought.
     """
 
     state: Tensor
     ids: tuple[int, ...] = ()
     was_cut: bool = False
+    was_left: bool = False
 
 
 def think(
@@ -63,13 +65,17 @@ def think(
             return Thought(state)
         state = through(state, marks.opening)
     ids: list[int] = []
-    closing = list(marks.closing)
-    while len(ids) < marks.most and ids[-len(closing) :] != closing:
+    was_left = False
+    while (behind := marks.text_behind(ids)) is None and len(ids) < marks.most:
         number = likeliest(state, (*marks.opening, *ids))
-        if number in stop:
+        # some close a thought with a word that ends an answer, too
+        if number in stop and (number,) != marks.closing:
+            was_left = True
             break
         ids.append(number)
         state = through(state, [number])
-    was_cut = ids[-len(closing) :] != closing
-    written = (*(closing if was_cut else ()), *marks.behind)
-    return Thought(through(state, written), (*marks.opening, *ids, *written), was_cut)
+    is_open = behind is None
+    # a line end that the model wrote with its mark is not written again
+    written = (*(marks.closing if is_open else ()), *(() if behind else marks.behind))
+    thought = (*marks.opening, *ids, *written)
+    return Thought(through(state, written), thought, is_open and not was_left, was_left)

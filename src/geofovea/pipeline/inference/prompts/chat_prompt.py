@@ -8,7 +8,7 @@ order.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,9 @@ __all__ = [
 _STAND_IN = "GEOFOVEAQUESTION"
 # what writes more is not a prompt, and left out
 _LONGEST_CHAT = 20_000
-_SWITCH = "enable_thinking"
+# names by which templates of several makers ask whether a model may think
+_SWITCHES = ("enable_thinking", "thinking")
+_SWITCH = re.compile(r"\b(?:" + "|".join(_SWITCHES) + r")\b")
 _MARK = f"(?P<mark>{THOUGHT_OPENS})"
 # some templates write the first words of a thought, or of the thought that they close
 _BEGUN = r"[^<{}:\[◁]{0,80}"
@@ -48,11 +50,14 @@ class ChatPrompt:
             text of the question.
         is_bare: Whether nothing stands around the image, though templates of the family have its
             marks there.
+        is_switched_off: Whether the template was told to write it for a model that would think and
+            shall not.
     """
 
     text: str
     knows_images: bool
     is_bare: bool
+    is_switched_off: bool = False
 
 
 def chat_prompt(
@@ -86,15 +91,19 @@ def chat_prompt(
     if not isinstance(template, str):
         return None
     words = tokenizer.special_tokens_map
-    chats = rendered_chats(template, words, contents)
-    for rendered, knows_images in zip(chats, (True, False), strict=True):
+    # a template is a process of its own, so all that may be wanted is written at once
+    switches = (False, True) if _SWITCH.search(template) else ()
+    told = ({}, *(dict.fromkeys(_SWITCHES, switch) for switch in switches))
+    chats = rendered_chats(template, words, contents, told)
+    plain, switched = chats[:2], chats[4:] if thinks else chats[2:4]
+    for rendered, knows_images in zip(plain, (True, False), strict=True):
         if prompt := _with_places(rendered, [around, image]):
             is_bare = style.marks_in_chats and around not in rendered
-            if not thinks:
-                prompt = _answering_at_once(prompt, template, words, contents, [around, image])
+            told_so = _switched(switched, [around, image], thinks=thinks) or prompt
+            is_off = not thinks and told_so != prompt
             if style.chat_image is not None:
-                prompt = prompt.replace("{image}", style.chat_image[1])
-            return ChatPrompt(prompt, knows_images, is_bare)
+                told_so = told_so.replace("{image}", style.chat_image[1])
+            return ChatPrompt(told_so, knows_images, is_bare, is_off)
     return None
 
 
@@ -107,25 +116,16 @@ def _between(usual: str, style: PromptStyle) -> str:
     return between if not between.strip() else "\n"
 
 
-def _answering_at_once(
-    prompt: str,
-    template: str,
-    words: Mapping[str, Any],
-    contents: Sequence[Any],
-    images: Sequence[str],
-) -> str:
-    """A prompt as a template that can switch thinking off writes it then, if that ends a thought.
+def _switched(chats: Sequence[str], images: Sequence[str], *, thinks: bool) -> str | None:
+    """A prompt as a template writes it that is told whether its model may think; None without.
 
-    Models with such templates think unless they are told not to, whether or not their prompts open
-    the thought for them, and a short answer has no room for it.
+    Models with such templates think, or do not, unless they are told, whether or not their prompts
+    open the thought for them, and a short answer has no room for it.
     """
-    if _SWITCH not in template:
-        return prompt
-    for rendered in rendered_chats(template, {**words, _SWITCH: False}, contents):
-        closed = _with_places(rendered, images)
-        if closed and _CLOSED_THOUGHT.search(closed):
-            return closed
-    return prompt
+    # what is written for a model that thinks has no closed thought, and for others no open one
+    wrong = _CLOSED_THOUGHT if thinks else _OPEN_THOUGHT
+    prompts = (_with_places(rendered, images) for rendered in chats)
+    return next((prompt for prompt in prompts if prompt and not wrong.search(prompt)), None)
 
 
 def without_open_thought(prompt: str, words: Collection[str] = ()) -> tuple[str, bool]:
@@ -153,7 +153,7 @@ def opened_thought(prompt: str, template: object) -> tuple[str, bool] | None:
     """
     if opened := _OPEN_THOUGHT.search(prompt):
         return opened["mark"], True
-    if not isinstance(template, str) or _SWITCH not in template:
+    if not isinstance(template, str) or not _SWITCH.search(template):
         return None
     named = re.search(THOUGHT_OPENS, template, re.IGNORECASE)
     return (named[0], False) if named else None

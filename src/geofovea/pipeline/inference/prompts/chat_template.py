@@ -39,7 +39,10 @@ _ADVICE = (
 
 
 def rendered_chats(
-    template: str, words: Mapping[str, Any], contents: Sequence[Any]
+    template: str,
+    words: Mapping[str, Any],
+    contents: Sequence[Any],
+    switches: Sequence[Mapping[str, bool]] = ({},),
 ) -> tuple[str, ...]:
     """What a template writes for messages of a user, each by itself.
 
@@ -47,9 +50,11 @@ def rendered_chats(
         template: Jinja, as ``transformers`` takes it.
         words: The special words of the tokenizer by name, which a template may use.
         contents: Of each message: a text, or a list of parts.
+        switches: What the template is told besides; all messages are written with each of them.
 
     Returns:
-        One text for each; empty where the template raises an error.
+        One text for each message and switch, those of one switch after those of the other; empty
+        where the template raises an error.
 
     Raises:
         ModelError: If the template is longer than any real one, takes too much time or memory, or
@@ -57,7 +62,12 @@ def rendered_chats(
     """
     if len(template) > _LONGEST_TEMPLATE:
         raise _refused(f"is {len(template):,} characters long, at most {_LONGEST_TEMPLATE:,} are")
-    request = {"template": template, "words": dict(words), "contents": list(contents)}
+    request = {
+        "template": template,
+        "words": dict(words),
+        "contents": list(contents),
+        "switches": [dict(switch) for switch in switches],
+    }
     return _rendered(json.dumps(request | {"longest": LONGEST_CHAT}, default=str))
 
 

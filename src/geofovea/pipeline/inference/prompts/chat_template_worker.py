@@ -66,7 +66,11 @@ def _main() -> int:
     request = json.loads(sys.stdin.buffer.read())
     _bound()
     try:
-        texts = [_rendered(request, content) for content in request["contents"]]
+        texts = [
+            _rendered(request | {"words": request["words"] | switch}, content)
+            for switch in request["switches"]
+            for content in request["contents"]
+        ]
         sys.stdout.write(json.dumps(texts))
     except MemoryError:
         return TOO_MUCH_MEMORY

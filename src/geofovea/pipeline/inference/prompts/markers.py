@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["CHAT_ML", "ImageMarkers", "MarkerIds", "PromptStyle", "ThoughtMarks"]
@@ -53,12 +53,15 @@ class ThoughtMarks:
         closing: Ids that close it.
         behind: Ids between a closed thought and the answer.
         most: Tokens of the longest thought.
+        text_behind: What ids of a thought write behind the mark that closes it; None where they do
+            not close it. A mark of several tokens may end within a token that writes more.
     """
 
     opening: tuple[int, ...]
     closing: tuple[int, ...]
     behind: tuple[int, ...]
     most: int
+    text_behind: Callable[[Sequence[int]], str | None]
 
     @property
     def reach(self) -> int:

@@ -8,9 +8,9 @@ print is used only if the image and the question stand in it once, in this order
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from geofovea.datasets.scoring.spoken_answer import THOUGHT_OPENS, closing_mark
@@ -110,6 +110,7 @@ class PromptTemplate:
         self._template, self.closes_thought = (
             (full, False) if thinks else without_open_thought(full, self._possible_marks)
         )
+        self.closes_thought |= found is not None and found.is_switched_off
         self.thought = self._thought_marks(full, thought_tokens) if thinks else None
         # some templates write the word that begins a text by themselves, PaliGemma's behind images
         begin = str(tokenizer.bos_token or "")
@@ -143,11 +144,12 @@ class PromptTemplate:
     def _thought_marks(self, prompt: str, most: int) -> ThoughtMarks:
         """How the model writes the thought that its prompt, or its template, speaks of."""
         thought = opened_thought(prompt, getattr(self._tokenizer, "chat_template", None))
+        thought = thought or self._own_thought()
         if thought is None:
             raise ModelError(
                 "the chat template of this model neither opens a thought nor can switch one off, "
-                "so there is nothing to give room to: load it with thinking='off', or take a "
-                "checkpoint that thinks"
+                "and its tokenizer has no words around one, so there is nothing to give room to: "
+                "load it with thinking='off', or take a checkpoint that thinks"
             )
         mark, is_open = thought
         close = closing_mark(mark, self._possible_marks)
@@ -163,7 +165,28 @@ class PromptTemplate:
             closing,
             tuple(self._encode("\n\n", special=False)),
             most,
+            partial(self._behind_mark, close, list(closing)),
         )
+
+    def _own_thought(self) -> tuple[str, bool] | None:
+        """The mark of a thought that the tokenizer has words for, of which no template speaks.
+
+        Some models open their thoughts by themselves, and no word of a prompt keeps them from it.
+        """
+        words = {number: word for word, number in self._possible_marks.items()}
+        marks = (words[number] for number in sorted(self.thought_ids))
+        known = self._possible_marks
+        return next(((mark, False) for mark in marks if closing_mark(mark, known) in known), None)
+
+    def _behind_mark(self, close: str, closing: list[int], ids: Sequence[int]) -> str | None:
+        """See `ThoughtMarks`."""
+        if list(ids[-len(closing) :]) == closing:
+            return ""
+        if len(closing) == 1 or not ids:
+            return None
+        # each token of the mark writes a letter of it at least
+        _, found, behind = self._tokenizer.decode(ids[-len(close) :]).partition(close)
+        return behind if found else None
 
     def ids(self, question: str, instruction: str | None = None) -> PromptIds:
         """The prompt of a question; special words in it are left out.
