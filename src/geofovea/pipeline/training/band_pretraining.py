@@ -31,7 +31,9 @@ from geofovea.pipeline.training.checkpoint import (
     SAVE_EVERY_SECONDS,
     SaveClock,
     damaged_run,
+    load_means,
     load_moments,
+    means_of,
     moments_of,
     other_recipe,
     read_run,
@@ -39,7 +41,7 @@ from geofovea.pipeline.training.checkpoint import (
 )
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.losses import check_finite
-from geofovea.pipeline.training.run_log import RunLog
+from geofovea.pipeline.training.run_log import RunLog, StepMeans
 
 __all__ = [
     "BAND_CHANNELS",
@@ -144,7 +146,7 @@ def pretrain_bands(
     make_folder(folder)
     model = _model(tower, recipe)
     optimizer = torch.optim.AdamW(model.parameters(), recipe.rate, (0.9, 0.95), weight_decay=0.01)
-    step = _resumed(model, optimizer, recipe, folder)
+    step, means = _resumed(model, optimizer, recipe, folder)
     log = RunLog(folder / "bands_log.jsonl")
     log.forget_beyond(step)
     clock, is_over = SaveClock(save_every), step >= recipe.steps
@@ -158,11 +160,12 @@ def pretrain_bands(
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
         optimizer.step()
         step += 1
+        means.add({"loss": loss.item()})
         is_over = step >= recipe.steps or time.monotonic() - started > stop_after
         if step % _LOG_EVERY == 0 or is_over:
-            yield log.append({"step": step, "loss": round(float(loss.detach()), 4)})
+            yield log.append({"step": step} | means.taken())
         if clock.is_due or is_over:
-            _save(model, optimizer, recipe, step, folder)
+            _save(model, optimizer, recipe, step, folder, means)
             clock.restart()
     yield log.append({"step": step, "held_out": held_out_losses(model, recipe.world)})
 
@@ -245,24 +248,25 @@ def _save(
     recipe: BandRecipe,
     step: int,
     folder: Path,
+    means: StepMeans,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= moments_of(optimizer, "optimizer") | {"step": torch.tensor(step)}
+    tensors |= moments_of(optimizer, "optimizer") | means_of(means) | {"step": torch.tensor(step)}
     write_run(folder, _RECIPE_FILE, _STATE_FILE, asdict(recipe), tensors)
 
 
 def _resumed(
     model: MaskedBands, optimizer: torch.optim.Optimizer, recipe: BandRecipe, folder: Path
-) -> int:
+) -> tuple[int, StepMeans]:
     if not (folder / _RECIPE_FILE).exists():
-        return 0
+        return 0, StepMeans()
     theirs, tensors = read_run(folder, _RECIPE_FILE, _STATE_FILE)
     if theirs | {"steps": 0} != asdict(recipe) | {"steps": 0}:
         raise other_recipe(folder)
     try:
         _load_weights(model, tensors)
         load_moments(optimizer, "optimizer", tensors)
-        return int(tensors["step"])
+        return int(tensors["step"]), load_means(tensors)
     except (KeyError, ValueError, RuntimeError) as error:
         raise damaged_run(folder, _RECIPE_FILE, error) from error
 

@@ -146,14 +146,14 @@ def distill(
     started = last_time = time.monotonic()
     last_step = run.step
     while run.step < config.steps:
-        losses = _take_step(teacher, run, config, samples.sample(run.step))
+        run.means.add(_take_step(teacher, run, config, samples.sample(run.step)))
         out_of_time = time.monotonic() - started > stop_after
         ends = run.step == config.steps or out_of_time
         if run.step % log_every == 0 or ends:
             now = time.monotonic()
             seconds = (now - last_time) / max(1, run.step - last_step)
             last_time, last_step = now, run.step
-            record = {"step": run.step, "steps": config.steps, **losses}
+            record = {"step": run.step, "steps": config.steps} | run.means.taken()
             yield log.append(record | {"seconds_per_step": round(seconds, 3)})
         if (run.step % measure_every == 0 or ends) and (held_out := samples.held_out()):
             measurement = measure(run.module, teacher, held_out)
