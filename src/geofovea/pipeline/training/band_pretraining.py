@@ -33,6 +33,7 @@ from geofovea.pipeline.training.checkpoint import (
     damaged_run,
     load_means,
     load_moments,
+    locked_run,
     means_of,
     moments_of,
     other_recipe,
@@ -140,10 +141,18 @@ def pretrain_bands(
     Raises:
         DataError: If the folder holds a run with another recipe, or a damaged state.
         TrainingError: If a loss is not a number; the last state stays.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another training is running there.
     """
-    started = time.monotonic()
     make_folder(folder)
+    with locked_run(folder):
+        yield from _records(tower, recipe, folder, stop_after, save_every)
+
+
+def _records(
+    tower: Any, recipe: BandRecipe, folder: Path, stop_after: float, save_every: float
+) -> Iterator[dict[str, Any]]:
+    """See ``pretrain_bands``; nobody else trains in the folder."""
+    started = time.monotonic()
     model = _model(tower, recipe)
     optimizer = torch.optim.AdamW(model.parameters(), recipe.rate, (0.9, 0.95), weight_decay=0.01)
     step, means = _resumed(model, optimizer, recipe, folder)

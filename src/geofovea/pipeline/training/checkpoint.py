@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from geofovea.errors import DataError
+from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.tensor_files import write_tensors
 from geofovea.pipeline.training.curriculum import TrainingConfig, config_from_json
 from geofovea.pipeline.training.run_log import StepMeans
 from geofovea.pipeline.training.student import Student
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 __all__ = [
     "PROGRESS_FILE",
@@ -29,6 +32,7 @@ __all__ = [
     "load_means",
     "load_moments",
     "load_student",
+    "locked_run",
     "means_of",
     "moments_of",
     "other_recipe",
@@ -41,6 +45,7 @@ __all__ = [
 STATE_FILE = "training_state.safetensors"
 PROGRESS_FILE = "training_state.json"
 _STEP = "step"
+_LOCK = "training.lock"
 _MEANS = "means."
 SAVE_EVERY_SECONDS = 60.0
 
@@ -66,6 +71,35 @@ class SaveClock:
     def restart(self) -> None:
         """Count from now on, for a state has just been written."""
         self._last = time.monotonic()
+
+
+@contextmanager
+def locked_run(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder of a run.
+
+    Two of them would write over each other's states, and a model could be written from that of the
+    other one.
+
+    Raises:
+        OutputError: If one is running there now, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another training is running in {folder}; wait for its end, or name another folder"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise OutputError(
+            f"{folder} cannot be locked for a training: {why_unwritten(error)}"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_run(

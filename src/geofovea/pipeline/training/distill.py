@@ -33,7 +33,7 @@ from geofovea.pipeline.hosts.region_focus import (
     with_decoder_access,
 )
 from geofovea.pipeline.system.files import make_folder, write_file
-from geofovea.pipeline.training.checkpoint import SAVE_EVERY_SECONDS, SaveClock
+from geofovea.pipeline.training.checkpoint import SAVE_EVERY_SECONDS, SaveClock, locked_run
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.distill_state import (
     STATE_FILE,
@@ -134,11 +134,28 @@ def distill(
         ModelError: If the host exposes no attention, or has no such layers.
         DataError: If the folder holds another run, or a damaged one.
         TrainingError: If a loss is not a number; the last state stays.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another training is running there.
     """
     teacher = with_decoder_access(host)
     config = replace(config, layers=config.layers or default_layers(teacher))
     make_folder(folder)
+    with locked_run(folder):
+        yield from _records(
+            teacher, samples, config, folder, log_every, measure_every, save_every, stop_after
+        )
+
+
+def _records(
+    teacher: SupportsDecoderAccess,
+    samples: FocusSamples,
+    config: DistillationConfig,
+    folder: Path,
+    log_every: int,
+    measure_every: int,
+    save_every: float,
+    stop_after: float,
+) -> Iterator[dict[str, Any]]:
+    """See ``distill``; nobody else trains in the folder."""
     log = distillation_log(folder)
     run = _start(teacher, samples, config, folder)
     log.forget_beyond(run.step)

@@ -24,6 +24,7 @@ from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import (
     SAVE_EVERY_SECONDS,
     SaveClock,
+    locked_run,
     resume,
     save_state,
 )
@@ -98,9 +99,35 @@ def train(
         ModelError: If the config starts from a folder without a model of its shape and its words.
         DataError: If the folder holds the state of a run with another seed, start or shape.
         TrainingError: If a loss is not a number; the last state stays.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another training is running there.
     """
     make_folder(folder)
+    with locked_run(folder):
+        yield from _records(
+            config,
+            folder,
+            device,
+            workers,
+            compiled,
+            log_every,
+            measure_every,
+            save_every,
+            stop_after,
+        )
+
+
+def _records(
+    config: TrainingConfig,
+    folder: Path,
+    device: str,
+    workers: int,
+    compiled: bool,
+    log_every: int,
+    measure_every: int,
+    save_every: float,
+    stop_after: float,
+) -> Iterator[dict[str, Any]]:
+    """See ``train``; nobody else trains in the folder."""
     log = training_log(folder)
     # must come before the first parallel region, for its threads inherit the setting: attention
     # that has learned to ignore most tokens is full of numbers too small for a CPU's fast path

@@ -234,6 +234,8 @@ def test_a_run_that_was_killed_before_its_first_state_begins_its_log_again(
     model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
     records = train_part(model, recipe("m3"), tmp_path, **how)
     next(record for record in records if "held_out" in record)
+    # as the death of a process does
+    records.close()
     list(train_part(model, recipe("m3", steps=1), tmp_path, **how))
     assert [record["step"] for record in part_log(tmp_path).read()] == [0, 1, 1]
 
@@ -253,6 +255,19 @@ def test_a_damaged_state_says_how_to_begin_again(
         next(train_part(model, recipe("m3"), tmp_path / "run", **how))
     with pytest.raises(DataError, match=r"damaged .* remove part_state.json"):
         write_part(tmp_path / "run", recipe("m3"), host, folder)
+
+
+def test_a_second_training_in_a_folder_is_refused_while_the_first_is_running(
+    host, folder, store, tmp_path
+):
+    model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
+    first = train_part(model, recipe("m3"), tmp_path, **how)
+    next(first)
+    # before the first state only the lock tells that this one is another
+    with pytest.raises(OutputError, match=r"another training is running in .* another folder"):
+        next(train_part(model, recipe("mqt"), tmp_path, **how))
+    list(first)
+    assert training.trained_tensors(tmp_path)[2] == 3
 
 
 def test_another_recipe_does_not_go_on_with_a_run(host, folder, store, trained):

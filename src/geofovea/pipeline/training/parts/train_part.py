@@ -25,6 +25,7 @@ from geofovea.pipeline.training.checkpoint import (
     damaged_run,
     load_means,
     load_moments,
+    locked_run,
     means_of,
     moments_of,
     other_recipe,
@@ -142,10 +143,24 @@ def train_part(
     Raises:
         DataError: If the folder holds the state of another run, or a damaged one.
         TrainingError: If a loss is not a number; the last state stays.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another training is running there.
     """
-    started = time.monotonic()
     make_folder(folder)
+    with locked_run(folder):
+        yield from _records(model, recipe, folder, lessons, spec, stop_after, save_every)
+
+
+def _records(
+    model: FrozenModel,
+    recipe: PartRecipe,
+    folder: Path,
+    lessons: Path | None,
+    spec: SampleSpec,
+    stop_after: float,
+    save_every: float,
+) -> Iterator[dict[str, Any]]:
+    """See ``train_part``; nobody else trains in the folder."""
+    started = time.monotonic()
     torch.set_flush_denormal(True)
     run = _Run(_make_part(model, recipe), recipe, folder)
     spec = replace(spec, world=recipe.world)
