@@ -24,7 +24,7 @@ from geofovea.datasets.synthetic.versions import world_of
 from geofovea.errors import DataError
 from geofovea.pipeline.inference.bands.channels import CHANNELS, sampled_channels
 from geofovea.pipeline.inference.bands.encoder import BandEncoder
-from geofovea.pipeline.inference.bands.masking import Masking, drawn_mask
+from geofovea.pipeline.inference.bands.masking import Masking, drawn_mask, published_ratio
 from geofovea.pipeline.inference.bands.pretraining import MaskedBands
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import (
@@ -75,7 +75,8 @@ class BandRecipe:
         seed: Of weights, batches and what is hidden.
         steps: Of the whole run; one that is resumed may have another number.
         tiles: A step.
-        ratio: Share of the patches that is hidden where patches are.
+        ratio: Share of the patches that is hidden where patches are; the published one of its
+            masking if None is given.
         masking: See `drawn_mask`.
         memory: Tokens of no place in the encoder.
         rate: Peak learning rate.
@@ -88,7 +89,7 @@ class BandRecipe:
     seed: int = 0
     steps: int = 2000
     tiles: int = 4
-    ratio: float = 0.75
+    ratio: float | None = None
     masking: Masking = "alternating"
     memory: int = 4
     rate: float = 5e-4
@@ -97,6 +98,9 @@ class BandRecipe:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.tiles < 1:
             raise DataError(f"a run has steps of tiles, got {self.steps} of {self.tiles}")
+        if self.ratio is None:
+            # a state names the share itself, whatever is published later
+            object.__setattr__(self, "ratio", published_ratio(self.masking))
 
 
 def band_tiles(
