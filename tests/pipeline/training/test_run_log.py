@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from geofovea.errors import OutputError
-from geofovea.pipeline.training.run_log import RunLog, distillation_log, training_log
+from geofovea.pipeline.training.run_log import RunLog, StepMeans, distillation_log, training_log
 
 
 @pytest.fixture
@@ -53,3 +53,14 @@ def test_a_log_of_which_all_is_forgotten_has_no_file(log):
 
 def test_the_logs_of_the_two_kinds_of_runs_do_not_mix(tmp_path):
     assert training_log(tmp_path).path != distillation_log(tmp_path).path
+
+
+def test_a_line_has_the_means_of_the_steps_since_the_line_before():
+    means = StepMeans()
+    for step in ({"loss": 1.0, "band": 0.2}, {"loss": 2.0}, {"loss": 6.0, "band": 0.6}):
+        means.add(step)
+    # hidden bands have no loss, and lower no mean
+    assert means.taken() == {"loss": 3.0, "band": 0.4}
+    means.add({"loss": 1 / 3})
+    assert means.taken() == {"loss": 0.3333}
+    assert means.taken() == {}

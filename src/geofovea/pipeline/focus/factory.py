@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea._arguments import shown
+from geofovea.datasets.synthetic.vocabulary import sites_in
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import EngineCalls
@@ -32,7 +34,14 @@ from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["FocusFactory", "check_focus", "check_meant", "default_focus", "focus_model_of"]
+__all__ = [
+    "FocusFactory",
+    "check_focus",
+    "check_meant",
+    "default_focus",
+    "focus_model_of",
+    "place_question",
+]
 
 _EMBEDDING_BYTES = 32 * 2**20
 
@@ -42,6 +51,24 @@ def default_focus(host: Host, index: SceneIndex | None = None) -> str:
     if index is not None:
         return "similarity"
     return "prompted" if isinstance(host, SupportsImages) else "attention"
+
+
+def place_question(place: str) -> str:
+    """What a focus follows to a place that is named."""
+    return f"What is the {place}?"
+
+
+def _followed(question: str, unsought: frozenset[str]) -> str:
+    """What the attention of a model follows: the place of a question about what it cannot seek.
+
+    Args:
+        question: What is asked.
+        unsought: See `Capabilities`.
+    """
+    sites = sites_in(question)
+    if len(sites) != 1 or unsought.isdisjoint(re.findall(r"\w+", question.lower())):
+        return question
+    return place_question(sites[0])
 
 
 def focus_model_of(focus: str, named: str | None, index: SceneIndex | None) -> str | None:
@@ -135,7 +162,8 @@ class FocusFactory:
         if name == "oracle":
             return OracleFocus(boxes)
         if name == "attention":
-            score = self._attention(question, calls, usage)
+            followed = _followed(question, self._host.capabilities.unsought)
+            score = self._attention(followed, calls, usage)
             return AttentionFocus(lambda tokens: score([tokens])[0], score)
         if name == "rfm":
             return RegionFocus(

@@ -10,7 +10,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.watching import WatchedFocus, Watcher
-from geofovea.pipeline.focus.factory import FocusFactory, check_focus, check_meant
+from geofovea.pipeline.focus.factory import FocusFactory, check_focus, check_meant, place_question
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.system.memory import MemoryStop
 from geofovea.regionfocus.budget import Budget
@@ -29,7 +29,7 @@ from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DESCENT_NAMES
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["BASELINES", "SearchOptions", "SearchResult", "VisualSearch", "place_question"]
+__all__ = ["BASELINES", "SearchOptions", "SearchResult", "VisualSearch"]
 
 _PLACES_OF_AN_AREA = 4
 BASELINES: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
@@ -37,11 +37,6 @@ BASELINES: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
     "uniform": look_uniform,
     "full": look_full,
 }
-
-
-def place_question(place: str) -> str:
-    """What a focus follows to a place that is named."""
-    return f"What is the {place}?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Capabilities:
         layer_plans: ``generate`` takes a layer method, ``skip``, which says what vision tokens do
             inside its layers.
         dates: ``generate`` takes `DatedTokens`, so that it can be asked about several dates.
+        unsought: Words that it answers about and never learned to look for.
     """
 
     attention: bool
@@ -82,6 +83,7 @@ class Capabilities:
     choices: bool = False
     dates: bool = False
     layer_plans: bool = False
+    unsought: frozenset[str] = frozenset()
 
 
 @runtime_checkable

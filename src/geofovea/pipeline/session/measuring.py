@@ -13,13 +13,13 @@ from geofovea.errors import ModelError, NothingShownError, QuestionError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.focus.factory import place_question
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.focus.visual_search import (
     BASELINES,
     SearchOptions,
     SearchResult,
     VisualSearch,
-    place_question,
 )
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.decoder.outputs import Generation

@@ -24,14 +24,17 @@ from geofovea.datasets.synthetic.versions import world_of
 from geofovea.errors import DataError
 from geofovea.pipeline.inference.bands.channels import CHANNELS, sampled_channels
 from geofovea.pipeline.inference.bands.encoder import BandEncoder
-from geofovea.pipeline.inference.bands.masking import Masking, drawn_mask
+from geofovea.pipeline.inference.bands.masking import Masking, drawn_mask, published_ratio
 from geofovea.pipeline.inference.bands.pretraining import MaskedBands
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import (
     SAVE_EVERY_SECONDS,
     SaveClock,
     damaged_run,
+    load_means,
     load_moments,
+    locked_run,
+    means_of,
     moments_of,
     other_recipe,
     read_run,
@@ -39,7 +42,7 @@ from geofovea.pipeline.training.checkpoint import (
 )
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.losses import check_finite
-from geofovea.pipeline.training.run_log import RunLog
+from geofovea.pipeline.training.run_log import RunLog, StepMeans
 
 __all__ = [
     "BAND_CHANNELS",
@@ -72,7 +75,8 @@ class BandRecipe:
         seed: Of weights, batches and what is hidden.
         steps: Of the whole run; one that is resumed may have another number.
         tiles: A step.
-        ratio: Share of the patches that is hidden where patches are.
+        ratio: Share of the patches that is hidden where patches are; the published one of its
+            masking if None is given.
         masking: See `drawn_mask`.
         memory: Tokens of no place in the encoder.
         rate: Peak learning rate.
@@ -85,7 +89,7 @@ class BandRecipe:
     seed: int = 0
     steps: int = 2000
     tiles: int = 4
-    ratio: float = 0.75
+    ratio: float | None = None
     masking: Masking = "alternating"
     memory: int = 4
     rate: float = 5e-4
@@ -94,6 +98,9 @@ class BandRecipe:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.tiles < 1:
             raise DataError(f"a run has steps of tiles, got {self.steps} of {self.tiles}")
+        if self.ratio is None:
+            # a state names the share itself, whatever is published later
+            object.__setattr__(self, "ratio", published_ratio(self.masking))
 
 
 def band_tiles(
@@ -138,13 +145,21 @@ def pretrain_bands(
     Raises:
         DataError: If the folder holds a run with another recipe, or a damaged state.
         TrainingError: If a loss is not a number; the last state stays.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another training is running there.
     """
-    started = time.monotonic()
     make_folder(folder)
+    with locked_run(folder):
+        yield from _records(tower, recipe, folder, stop_after, save_every)
+
+
+def _records(
+    tower: Any, recipe: BandRecipe, folder: Path, stop_after: float, save_every: float
+) -> Iterator[dict[str, Any]]:
+    """See ``pretrain_bands``; nobody else trains in the folder."""
+    started = time.monotonic()
     model = _model(tower, recipe)
     optimizer = torch.optim.AdamW(model.parameters(), recipe.rate, (0.9, 0.95), weight_decay=0.01)
-    step = _resumed(model, optimizer, recipe, folder)
+    step, means = _resumed(model, optimizer, recipe, folder)
     log = RunLog(folder / "bands_log.jsonl")
     log.forget_beyond(step)
     clock, is_over = SaveClock(save_every), step >= recipe.steps
@@ -158,11 +173,12 @@ def pretrain_bands(
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
         optimizer.step()
         step += 1
+        means.add({"loss": loss.item()})
         is_over = step >= recipe.steps or time.monotonic() - started > stop_after
         if step % _LOG_EVERY == 0 or is_over:
-            yield log.append({"step": step, "loss": round(float(loss.detach()), 4)})
+            yield log.append({"step": step} | means.taken())
         if clock.is_due or is_over:
-            _save(model, optimizer, recipe, step, folder)
+            _save(model, optimizer, recipe, step, folder, means)
             clock.restart()
     yield log.append({"step": step, "held_out": held_out_losses(model, recipe.world)})
 
@@ -245,24 +261,25 @@ def _save(
     recipe: BandRecipe,
     step: int,
     folder: Path,
+    means: StepMeans,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= moments_of(optimizer, "optimizer") | {"step": torch.tensor(step)}
+    tensors |= moments_of(optimizer, "optimizer") | means_of(means) | {"step": torch.tensor(step)}
     write_run(folder, _RECIPE_FILE, _STATE_FILE, asdict(recipe), tensors)
 
 
 def _resumed(
     model: MaskedBands, optimizer: torch.optim.Optimizer, recipe: BandRecipe, folder: Path
-) -> int:
+) -> tuple[int, StepMeans]:
     if not (folder / _RECIPE_FILE).exists():
-        return 0
+        return 0, StepMeans()
     theirs, tensors = read_run(folder, _RECIPE_FILE, _STATE_FILE)
     if theirs | {"steps": 0} != asdict(recipe) | {"steps": 0}:
         raise other_recipe(folder)
     try:
         _load_weights(model, tensors)
         load_moments(optimizer, "optimizer", tensors)
-        return int(tensors["step"])
+        return int(tensors["step"]), load_means(tensors)
     except (KeyError, ValueError, RuntimeError) as error:
         raise damaged_run(folder, _RECIPE_FILE, error) from error
 

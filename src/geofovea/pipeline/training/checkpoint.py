@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from geofovea.errors import DataError
+from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.tensor_files import write_tensors
 from geofovea.pipeline.training.curriculum import TrainingConfig, config_from_json
+from geofovea.pipeline.training.run_log import StepMeans
 from geofovea.pipeline.training.student import Student
+from geofovea.tiling.machine.system_errors import why_unwritten
 
 __all__ = [
     "PROGRESS_FILE",
@@ -25,8 +29,11 @@ __all__ = [
     "STATE_FILE",
     "SaveClock",
     "damaged_run",
+    "load_means",
     "load_moments",
     "load_student",
+    "locked_run",
+    "means_of",
     "moments_of",
     "other_recipe",
     "read_run",
@@ -38,6 +45,8 @@ __all__ = [
 STATE_FILE = "training_state.safetensors"
 PROGRESS_FILE = "training_state.json"
 _STEP = "step"
+_LOCK = "training.lock"
+_MEANS = "means."
 SAVE_EVERY_SECONDS = 60.0
 
 
@@ -62,6 +71,35 @@ class SaveClock:
     def restart(self) -> None:
         """Count from now on, for a state has just been written."""
         self._last = time.monotonic()
+
+
+@contextmanager
+def locked_run(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder of a run.
+
+    Two of them would write over each other's states, and a model could be written from that of the
+    other one.
+
+    Raises:
+        OutputError: If one is running there now, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another training is running in {folder}; wait for its end, or name another folder"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise OutputError(
+            f"{folder} cannot be locked for a training: {why_unwritten(error)}"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_run(
@@ -153,12 +191,33 @@ def load_moments(optimizer: torch.optim.Optimizer, prefix: str, tensors: dict[st
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
+def means_of(means: StepMeans) -> dict[str, Tensor]:
+    """What the steps since the last line of the log had to say, under names ``means.NAME``."""
+    return {
+        f"{_MEANS}{name}": torch.tensor(pair, dtype=torch.float64)
+        for name, pair in means.sums.items()
+    }
+
+
+def load_means(tensors: dict[str, Tensor]) -> StepMeans:
+    """What `means_of` had; nothing of a state that was written before there were means.
+
+    Raises:
+        ValueError: If a tensor is no sum with its number of steps.
+    """
+    pairs = {k.removeprefix(_MEANS): v for k, v in tensors.items() if k.startswith(_MEANS)}
+    if any(pair.shape != (2,) or pair[1] < 1 for pair in pairs.values()):
+        raise ValueError("means of steps are sums with numbers of steps")
+    return StepMeans({name: (float(pair[0]), int(pair[1])) for name, pair in pairs.items()})
+
+
 def save_state(
     student: Student,
     optimizers: tuple[torch.optim.Optimizer, ...],
     config: TrainingConfig,
     step: int,
     folder: Path,
+    means: StepMeans,
 ) -> None:
     """Write the state into the folder of a run, in place of the one before.
 
@@ -169,6 +228,7 @@ def save_state(
     tensors[_STEP] = torch.tensor(step)
     # two names of one tensor cannot both be written; loading ties them again
     tensors.pop("model.llava.lm_head.weight", None)
+    tensors |= means_of(means)
     for which, optimizer in enumerate(optimizers):
         tensors |= moments_of(optimizer, f"optimizer.{which}")
     progress = {"step": step, "recipe": asdict(config)}
@@ -206,14 +266,17 @@ def resume(
     optimizers: tuple[torch.optim.Optimizer, ...],
     config: TrainingConfig,
     folder: Path,
-) -> int:
-    """Load the state in a folder, if there is one, and return the step to go on from.
+) -> tuple[int, StepMeans]:
+    """Load the state in a folder, if there is one.
+
+    Returns:
+        The step to go on from, and what the steps since the last line of the log had to say.
 
     Raises:
         DataError: If it is that of a run with another seed, start or shape, or damaged.
     """
     if not (folder / PROGRESS_FILE).exists():
-        return 0
+        return 0, StepMeans()
     progress, tensors = read_run(folder, PROGRESS_FILE, STATE_FILE)
     recipe, ours = progress.get("recipe"), asdict(config)
     if not isinstance(recipe, dict):
@@ -238,6 +301,6 @@ def resume(
         _load_weights(student, tensors)
         for which, optimizer in enumerate(optimizers):
             load_moments(optimizer, f"optimizer.{which}", tensors)
-        return int(tensors[_STEP])
+        return int(tensors[_STEP]), load_means(tensors)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise damaged_run(folder, PROGRESS_FILE, error) from error

@@ -33,7 +33,7 @@ from geofovea.pipeline.hosts.region_focus import (
     with_decoder_access,
 )
 from geofovea.pipeline.system.files import make_folder, write_file
-from geofovea.pipeline.training.checkpoint import SAVE_EVERY_SECONDS, SaveClock
+from geofovea.pipeline.training.checkpoint import SAVE_EVERY_SECONDS, SaveClock, locked_run
 from geofovea.pipeline.training.curriculum import cosine_pace
 from geofovea.pipeline.training.distill_state import (
     STATE_FILE,
@@ -134,11 +134,28 @@ def distill(
         ModelError: If the host exposes no attention, or has no such layers.
         DataError: If the folder holds another run, or a damaged one.
         TrainingError: If a loss is not a number; the last state stays.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another training is running there.
     """
     teacher = with_decoder_access(host)
     config = replace(config, layers=config.layers or default_layers(teacher))
     make_folder(folder)
+    with locked_run(folder):
+        yield from _records(
+            teacher, samples, config, folder, log_every, measure_every, save_every, stop_after
+        )
+
+
+def _records(
+    teacher: SupportsDecoderAccess,
+    samples: FocusSamples,
+    config: DistillationConfig,
+    folder: Path,
+    log_every: int,
+    measure_every: int,
+    save_every: float,
+    stop_after: float,
+) -> Iterator[dict[str, Any]]:
+    """See ``distill``; nobody else trains in the folder."""
     log = distillation_log(folder)
     run = _start(teacher, samples, config, folder)
     log.forget_beyond(run.step)
@@ -146,14 +163,14 @@ def distill(
     started = last_time = time.monotonic()
     last_step = run.step
     while run.step < config.steps:
-        losses = _take_step(teacher, run, config, samples.sample(run.step))
+        run.means.add(_take_step(teacher, run, config, samples.sample(run.step)))
         out_of_time = time.monotonic() - started > stop_after
         ends = run.step == config.steps or out_of_time
         if run.step % log_every == 0 or ends:
             now = time.monotonic()
             seconds = (now - last_time) / max(1, run.step - last_step)
             last_time, last_step = now, run.step
-            record = {"step": run.step, "steps": config.steps, **losses}
+            record = {"step": run.step, "steps": config.steps} | run.means.taken()
             yield log.append(record | {"seconds_per_step": round(seconds, 3)})
         if (run.step % measure_every == 0 or ends) and (held_out := samples.held_out()):
             measurement = measure(run.module, teacher, held_out)

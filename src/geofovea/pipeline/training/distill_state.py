@@ -18,7 +18,13 @@ from geofovea.pipeline.hosts.region_focus import (
     with_decoder_access,
 )
 from geofovea.pipeline.system.tensor_files import write_tensors
-from geofovea.pipeline.training.checkpoint import load_moments, moments_of
+from geofovea.pipeline.training.checkpoint import (
+    load_means,
+    load_moments,
+    means_of,
+    moments_of,
+)
+from geofovea.pipeline.training.run_log import StepMeans
 from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
 
 __all__ = ["STATE_FILE", "Distillation", "load_distillation", "resumed", "save"]
@@ -35,6 +41,7 @@ class Distillation:
         card: What it is made from.
         trend: What is subtracted, if the config says so.
         step: Steps taken.
+        means: Of the steps since the last line of the log.
         optimizer: Its moments.
     """
 
@@ -42,6 +49,7 @@ class Distillation:
     card: FocusCard
     trend: PlaceTrend | None
     step: int = 0
+    means: StepMeans = field(default_factory=StepMeans)
     optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +66,7 @@ def save(run: Distillation, folder: Path) -> None:
         OutputError: If it cannot be written.
     """
     tensors = {f"module.{name}": value for name, value in run.module.state_dict().items()}
-    tensors |= moments_of(run.optimizer, "optimizer")
+    tensors |= moments_of(run.optimizer, "optimizer") | means_of(run.means)
     if run.trend is not None:
         tensors |= {"trend.moments": run.trend.moments, "trend.products": run.trend.products}
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -83,7 +91,7 @@ def resumed(module: DistilledFocus, card: FocusCard, folder: Path) -> Distillati
         if "trend.moments" in tensors:
             trend = PlaceTrend(tensors["trend.products"].shape[1])
             trend.moments, trend.products = tensors["trend.moments"], tensors["trend.products"]
-        run = Distillation(module, card, trend, step)
+        run = Distillation(module, card, trend, step, load_means(tensors))
         prefix = "module."
         weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         module.load_state_dict(weights)

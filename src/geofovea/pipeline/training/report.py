@@ -31,7 +31,7 @@ def draw_curve(run: Path, path: Path) -> None:
     records = training_log(run).read()
     figure = figure_class("the training curve")(figsize=(10, 4.2), layout="constrained")
     loss_axes, accuracy_axes = figure.subplots(1, 2)
-    _plot_losses(loss_axes, [record for record in records if "answer" in record])
+    _plot_losses(loss_axes, [record for record in records if "dense" in record])
     _plot_accuracies(accuracy_axes, [record for record in records if "held_out" in record])
     write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
 
@@ -39,7 +39,7 @@ def draw_curve(run: Path, path: Path) -> None:
 def _plot_losses(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
     steps = [record["step"] for record in records]
     for name in ("answer", "dense", "focus"):
-        axes.plot(steps, [record[name] for record in records], label=name, lw=1)
+        axes.plot(steps, [record.get(name) for record in records], label=name, lw=1)
     axes.set(xlabel="step", ylabel="loss", yscale="log", title="training losses")
     axes.legend()
 
@@ -109,7 +109,7 @@ def write_card(run: Path, path: Path, config: TrainingConfig, keep: float = 0.0)
             shape=asdict(config.shape),
             seed=config.seed,
             steps=last["step"],
-            questions=questions,
+            questions=round(questions),
             hours=hours,
             hardware=_hardware(),
             world=_worlds_in_words(config.worlds),

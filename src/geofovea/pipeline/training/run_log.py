@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from geofovea.errors import OutputError
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.machine.system_errors import why_unwritten
 
-__all__ = ["RunLog", "distillation_log", "training_log"]
+__all__ = ["RunLog", "StepMeans", "distillation_log", "training_log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,32 @@ class RunLog:
             write_text(self.path, "\n".join(lines))
         else:
             self.path.unlink()
+
+
+@dataclass(slots=True)
+class StepMeans:
+    """Means over the steps since the last line of a log.
+
+    Steps differ in what they ask and hide, so that one of them says little about a run.
+
+    Attributes:
+        sums: Of each name, the sum and the number of steps that had it. They belong to the state
+            of a run, so that one that was killed logs what it would have logged.
+    """
+
+    sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Note what a step has to say; one step may have less to say than another."""
+        for name, value in values.items():
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = total + value, count + 1
+
+    def taken(self) -> dict[str, float]:
+        """The mean of each name over the steps that had it, to four digits; begins anew."""
+        means = {name: round(total / count, 4) for name, (total, count) in self.sums.items()}
+        self.sums = {}
+        return means
 
 
 def training_log(run: Path) -> RunLog:

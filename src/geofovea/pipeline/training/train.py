@@ -25,6 +25,7 @@ from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import (
     SAVE_EVERY_SECONDS,
     SaveClock,
+    locked_run,
     resume,
     save_state,
 )
@@ -100,10 +101,36 @@ def train(
             or there is no such device.
         DataError: If the folder holds the state of a run with another seed, start or shape.
         TrainingError: If a loss is not a number; the last state stays.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another training is running there.
     """
     check_device(device)
     make_folder(folder)
+    with locked_run(folder):
+        yield from _records(
+            config,
+            folder,
+            device,
+            workers,
+            compiled,
+            log_every,
+            measure_every,
+            save_every,
+            stop_after,
+        )
+
+
+def _records(
+    config: TrainingConfig,
+    folder: Path,
+    device: str,
+    workers: int,
+    compiled: bool,
+    log_every: int,
+    measure_every: int,
+    save_every: float,
+    stop_after: float,
+) -> Iterator[dict[str, Any]]:
+    """See ``train``; nobody else trains in the folder."""
     log = training_log(folder)
     # must come before the first parallel region, for its threads inherit the setting: attention
     # that has learned to ignore most tokens is full of numbers too small for a CPU's fast path
@@ -113,7 +140,7 @@ def train(
     if config.start:
         start_from(student, folder_of(config.start))
     optimizers = _optimizers(student, config)
-    step = resume(student, optimizers, config, folder)
+    step, means = resume(student, optimizers, config, folder)
     log.forget_beyond(step)
     # every kind of step has a shape of its own, with the vision tower and without
     torch._dynamo.config.recompile_limit = _MOST_SHAPES
@@ -125,6 +152,7 @@ def train(
         student.vision_frozen = config.phase_at(step).vision_frozen
         student.heads_alone = step < config.heads_first
         losses = _step(forward, student, optimizers, config, batch, step, device)
+        means.add(_summary(losses, batch))
         step += 1
         out_of_time = time.monotonic() - started > stop_after
         ends = step == config.steps or out_of_time
@@ -132,14 +160,14 @@ def train(
             now = time.monotonic()
             pace = _pace(step - last_step, now - last_time)
             last_time, last_step = now, step
-            record = {"step": step, "steps": config.steps, **_summary(losses, batch), **pace}
+            record = {"step": step, "steps": config.steps, **means.taken(), **pace}
             yield _logged(log, record)
         asks = any(turn.plan.questions for turn in config.phase_at(step - 1).turns)
         if asks and (step % measure_every == 0 or ends):
             held_out = measure(student, config, step, device)
             yield _logged(log, {"step": step, "held_out": held_out})
         if clock.is_due or ends:
-            save_state(student, optimizers, config, step, folder)
+            save_state(student, optimizers, config, step, folder, means)
             clock.restart()
         if out_of_time:
             return
@@ -270,14 +298,17 @@ def _look_at(
 
 
 def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
+    """What is worth logging of a step; one without questions has the dense loss alone."""
+    questions = batch["words"].shape[0] * batch["words"].shape[1]
+    record = {"dense": losses.dense.item(), "questions": questions}
+    if not questions:
+        return record
     answered = batch["answered"].to(losses.correct.device)
-    return {
-        "answer": round(losses.answer.item(), 4),
-        "dense": round(losses.dense.item(), 4),
-        "focus": round(losses.focus.item(), 4),
-        "heard": round(losses.question_words.item(), 4),
-        "correct": round((losses.correct * answered).sum().item() / max(1, int(answered.sum())), 4),
-        "questions": batch["words"].shape[0] * batch["words"].shape[1],
+    return record | {
+        "answer": losses.answer.item(),
+        "focus": losses.focus.item(),
+        "heard": losses.question_words.item(),
+        "correct": (losses.correct * answered).sum().item() / max(1, int(answered.sum())),
     }
 
 

@@ -123,6 +123,27 @@ def test_words_of_the_part_are_known_to_its_reader_alone(host):
     assert reader.capabilities.domain == "synthetic 2"
 
 
+@pytest.mark.parametrize(
+    ("question", "followed"),
+    [
+        (QUESTION, "What is the depot?"),
+        # words that the model knows are sought as they are, and so is what names no place or two
+        ("Is the grass at the depot green?", None),
+        ("Is the lawn healthy?", None),
+        ("Is the lawn at the depot as healthy as at the harbour?", None),
+    ],
+)
+def test_the_search_for_a_lawn_follows_the_place_that_has_it(host, tmp_path, question, followed):
+    session = SceneSession(scene_of(tmp_path / "a.tif"), host, composite="rgb-nir")
+
+    def scores(text):
+        answer = session.ask(text, geometry="off", route="one", budget=Budget(tiles=4))
+        return np.concatenate([look.token_scores for look in answer.looks])
+
+    of_place = scores("What is the depot?")
+    assert np.array_equal(scores(question), of_place) is (followed is not None)
+
+
 def test_stored_tokens_of_bands_are_not_those_of_colors(host, tmp_path, monkeypatch):
     monkeypatch.setenv("GEOFOVEA_CACHE_DIR", str(tmp_path / "cache"))
     scene = scene_of(tmp_path / "a.tif")

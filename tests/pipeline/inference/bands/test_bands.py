@@ -22,7 +22,7 @@ from geofovea.pipeline.inference.bands.losses import (
     pixel_loss,
 )
 from geofovea.pipeline.inference.bands.masking import drawn_mask, hidden_tokens, kept_patches
-from geofovea.pipeline.inference.bands.patch_embedding import BandEmbedding
+from geofovea.pipeline.inference.bands.patch_embedding import BandEmbedding, resampled_positions
 from geofovea.pipeline.inference.bands.pretraining import MaskedBands, decoder_input
 
 WIDTH, PATCH, SIDE = 16, 4, 3
@@ -99,6 +99,37 @@ def test_tokens_go_channel_by_channel_as_in_the_worked_example():
     # second channel, second row, first column
     differs = (tokens != embedding(torch.zeros(1, 3, 4, 4), torch.arange(3))[0, 1:]).any(1)
     assert differs.nonzero().flatten().tolist() == [4 + 2]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rows", "cols"), [([4], 3, 3), ([6, 0, 3], 3, 3), ([1, 2, 3, 7], 2, 4)]
+)
+@torch.no_grad()
+def test_tokens_of_any_bands_are_the_formula(numbers, rows, cols):
+    torch.manual_seed(0)
+    embedding = BandEmbedding(len(CHANNELS), WIDTH, PATCH, SIDE * SIDE)
+    embedding.channel_vectors.normal_()
+    images = noise(2, len(numbers), rows * PATCH, cols * PATCH, seed=3)
+    found = embedding(images, torch.tensor(numbers)).numpy()
+    kernel, bias, channels, own, first = (
+        value.detach().numpy()
+        for value in (
+            embedding.projection.weight[:, 0],
+            embedding.projection.bias,
+            embedding.channel_vectors,
+            resampled_positions(embedding.places[1:], (rows, cols)),
+            embedding.class_vector + embedding.places[0],
+        )
+    )
+    if rows == cols == SIDE:
+        np.testing.assert_array_equal(own, embedding.places[1:].detach().numpy())
+    np.testing.assert_allclose(found[:, 0], np.broadcast_to(first, (2, WIDTH)), atol=1e-6)
+    for place, (band, row, col) in enumerate(np.ndindex(len(numbers), rows, cols)):
+        y, x = row * PATCH, col * PATCH
+        patch = images[:, band, y : y + PATCH, x : x + PATCH].numpy()
+        token = np.einsum("bij,dij->bd", patch, kernel) + bias
+        token += channels[numbers[band]] + own[row * cols + col]
+        np.testing.assert_allclose(found[:, 1 + place], token, atol=1e-5)
 
 
 @torch.no_grad()
@@ -225,14 +256,44 @@ def test_something_is_shown_and_nothing_is_hidden_at_ratio_0(bands, places, rati
         assert bool(hidden.any()) or (masking == "channels" and bands == 1)
 
 
+@pytest.mark.parametrize(("masking", "hidden_each"), [("patches", 12), ("both", 4)])
+def test_patches_are_hidden_as_published_in_each_band_for_itself(masking, hidden_each):
+    generator = torch.Generator().manual_seed(7)
+    masks = torch.stack([drawn_mask(4, 16, generator, masking=masking) for _ in range(600)])
+    partly = ~masks.all(2)
+    assert bool((masks.sum(2)[partly] == hidden_each).all())
+    # each place as often as any other, and what is hidden of one band says nothing of another
+    share = masks.double()[partly].mean(0)
+    np.testing.assert_allclose(share, hidden_each / 16, atol=0.06)
+    both = partly[:, 0] & partly[:, 1]
+    together = (masks[both][:, 0] & masks[both][:, 1]).double().mean()
+    assert float(together) == pytest.approx((hidden_each / 16) ** 2, abs=0.03)
+
+
+def test_whole_bands_are_hidden_in_any_number_but_all_and_patches_in_half_of_the_draws():
+    generator = torch.Generator().manual_seed(8)
+    masks = torch.stack([drawn_mask(4, 16, generator) for _ in range(3000)])
+    whole = masks.all(2)
+    of_patches = ~whole.any(1)
+    assert float(of_patches.double().mean()) == pytest.approx(0.5, abs=0.03)
+    sizes = torch.bincount(whole[~of_patches].sum(1), minlength=5).double()
+    np.testing.assert_allclose(sizes / sizes.sum(), [0, 1 / 3, 1 / 3, 1 / 3, 0], atol=0.04)
+    np.testing.assert_allclose(whole[~of_patches].double().mean(0), 0.5, atol=0.04)
+    assert not bool((masks & ~whole[..., None])[~of_patches].any())
+
+
 @torch.no_grad()
 def test_losses_are_zero_on_what_is_shown(encoder):
     torch.manual_seed(1)
     model = MaskedBands(encoder, heads=4)
     images, numbers = tiles(2), torch.tensor([3, 5])
     nothing = torch.zeros(2, SIDE * SIDE, dtype=torch.bool)
-    made, _ = model.reconstruct(images, numbers, nothing)
+    made, states = model.reconstruct(images, numbers, nothing)
     target = normalized_patches(images, PATCH)
+    of_channel = numbers.repeat_interleave(SIDE * SIDE)
+    torch.testing.assert_close(
+        model(images, numbers, nothing), 1e-5 * diversity_loss(states, of_channel)
+    )
     assert float(pixel_loss(made, target, nothing.flatten())) == 0
     assert float(fourier_loss(made, target, nothing.flatten())) == 0
 

@@ -25,7 +25,7 @@ from geofovea.pipeline.session.plan import plan_answer
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.export import write_model
-from geofovea.pipeline.training.losses import answer_position
+from geofovea.pipeline.training.losses import answer_position, check_finite
 from geofovea.pipeline.training.parts import lessons as lesson_files
 from geofovea.pipeline.training.parts import train_part as training
 from geofovea.pipeline.training.parts.exits import ExitPart
@@ -179,6 +179,30 @@ def test_a_run_that_was_killed_between_two_states_ends_as_one_that_was_not(
     assert logs[0] == logs[1]
 
 
+def test_a_line_of_the_log_has_the_means_of_its_steps_also_where_a_run_was_killed_among_them(
+    host, folder, store, trained, tmp_path, monkeypatch
+):
+    alone = [r for r in part_log(trained("m3")).read() if "held_out" not in r]
+    monkeypatch.setattr(training, "_LOG_EVERY", 3)
+    model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
+    calls = []
+
+    def killed_at_the_third(*given):
+        calls.append(given)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return check_finite(*given)
+
+    monkeypatch.setattr(training, "check_finite", killed_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        list(train_part(model, recipe("m3"), tmp_path, save_every=0, **how))
+    list(train_part(model, recipe("m3"), tmp_path, **how))
+    (line,) = (r for r in part_log(tmp_path).read() if "held_out" not in r)
+    assert line["step"] == 3
+    for name in ("loss", "answer", "teacher"):
+        assert line[name] == pytest.approx(sum(r[name] for r in alone) / 3, abs=2e-4)
+
+
 def test_a_loss_that_is_no_number_ends_a_run_and_leaves_the_state_before(
     host, folder, store, tmp_path
 ):
@@ -210,6 +234,8 @@ def test_a_run_that_was_killed_before_its_first_state_begins_its_log_again(
     model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
     records = train_part(model, recipe("m3"), tmp_path, **how)
     next(record for record in records if "held_out" in record)
+    # as the death of a process does
+    records.close()
     list(train_part(model, recipe("m3", steps=1), tmp_path, **how))
     assert [record["step"] for record in part_log(tmp_path).read()] == [0, 1, 1]
 
@@ -229,6 +255,19 @@ def test_a_damaged_state_says_how_to_begin_again(
         next(train_part(model, recipe("m3"), tmp_path / "run", **how))
     with pytest.raises(DataError, match=r"damaged .* remove part_state.json"):
         write_part(tmp_path / "run", recipe("m3"), host, folder)
+
+
+def test_a_second_training_in_a_folder_is_refused_while_the_first_is_running(
+    host, folder, store, tmp_path
+):
+    model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
+    first = train_part(model, recipe("m3"), tmp_path, **how)
+    next(first)
+    # before the first state only the lock tells that this one is another
+    with pytest.raises(OutputError, match=r"another training is running in .* another folder"):
+        next(train_part(model, recipe("mqt"), tmp_path, **how))
+    list(first)
+    assert training.trained_tensors(tmp_path)[2] == 3
 
 
 def test_another_recipe_does_not_go_on_with_a_run(host, folder, store, trained):

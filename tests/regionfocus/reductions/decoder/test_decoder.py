@@ -144,6 +144,14 @@ def test_sparsevlm_and_visiondrop_keep_the_published_counts():
     assert VisionDrop().schedule.counts(48, 32) == {8: 35, 16: 26, 24: 19}
 
 
+@pytest.mark.parametrize("name", sorted(set(DECODER_REDUCTION_NAMES) - {"todre_drop_all"}))
+def test_a_schedule_keeps_in_its_last_step_the_share_that_is_asked_for(name):
+    for share, last in ((1.0, 100), (0.5, 50), (1e-9, 1)):
+        counts = list(make_decoder_reduction(name, share).schedule.counts(100, 28).values())
+        assert counts[-1] == last
+        assert share < 1 or set(counts) == {100}
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

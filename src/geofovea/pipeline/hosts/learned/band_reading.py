@@ -4,6 +4,9 @@ It is a host of its own beside the one that it is made from, which stays as it i
 kernels for the further bands, and the tokenizer writes words that the model never learned in some
 that it did. Its decoder has low-rank differences, which were trained both to answer and to attend
 to what a question is about, so it searches and answers. All other weights are shared.
+
+Words that are written as others draw attention to what those others name: *grass* is all over a
+scene, and the lawn of a place is not. So the search for such a question follows the place.
 """
 
 from __future__ import annotations
@@ -131,7 +134,9 @@ def band_reader(rebuild: Rebuild, card: PartCard, tensors: Mapping[str, Tensor])
         own = replace(settings, domain=about.get("domain", settings.domain))
         return _with_part(model, card, tensors), _with_words(tokenizer, about["words"]), own
 
-    return BandReader(rebuild(change), channel_names(about["wavelengths_um"]))
+    host = rebuild(change)
+    host.capabilities = replace(host.capabilities, unsought=frozenset(about["words"]))
+    return BandReader(host, channel_names(about["wavelengths_um"]))
 
 
 def _with_part(model: Any, card: PartCard, tensors: Mapping[str, Tensor]) -> Any:

@@ -16,17 +16,22 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 
-__all__ = ["Masking", "drawn_mask", "hidden_tokens", "kept_patches"]
+__all__ = ["Masking", "drawn_mask", "hidden_tokens", "kept_patches", "published_ratio"]
 
 Masking = Literal["alternating", "both", "patches", "channels"]
 """Patches or whole bands, each in half of the draws; both at once; one of them always."""
+
+
+def published_ratio(masking: Masking) -> float:
+    """Share of the patches that is hidden where patches are; less where whole bands are too."""
+    return 0.25 if masking == "both" else 0.75
 
 
 def drawn_mask(
     channels: int,
     places: int,
     generator: torch.Generator,
-    ratio: float = 0.75,
+    ratio: float | None = None,
     masking: Masking = "alternating",
 ) -> Tensor:
     """What is hidden of a batch, bool ``(channels, places)``; something is always shown.
@@ -36,11 +41,13 @@ def drawn_mask(
         places: Patches of a band.
         generator: Its state decides the draw.
         ratio: Share of the patches that is hidden where patches are; 0 hides nothing anywhere.
+            None for `published_ratio`.
         masking: What is hidden.
 
     Raises:
         ModelError: If the ratio is below 0, or leaves nothing to see.
     """
+    ratio = published_ratio(masking) if ratio is None else ratio
     if not 0 <= ratio < 1:
         raise ModelError(f"a share of the patches from 0 to below 1 is hidden, got {ratio}")
     order = torch.rand(channels, places, generator=generator).argsort(1).argsort(1)

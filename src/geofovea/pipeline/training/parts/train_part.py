@@ -23,7 +23,10 @@ from geofovea.pipeline.training.checkpoint import (
     SAVE_EVERY_SECONDS,
     SaveClock,
     damaged_run,
+    load_means,
     load_moments,
+    locked_run,
+    means_of,
     moments_of,
     other_recipe,
     read_run,
@@ -44,7 +47,7 @@ from geofovea.pipeline.training.parts.saisa import SaisaPart
 from geofovea.pipeline.training.parts.stacked_lessons import StackedLessonStore
 from geofovea.pipeline.training.parts.stacks import StackPart
 from geofovea.pipeline.training.parts.thresholds import ThresholdPart
-from geofovea.pipeline.training.run_log import RunLog
+from geofovea.pipeline.training.run_log import RunLog, StepMeans
 from geofovea.pipeline.training.samples import SampleSpec
 
 __all__ = ["TrainedPart", "has_state", "part_log", "train_part", "trained_tensors"]
@@ -140,10 +143,24 @@ def train_part(
     Raises:
         DataError: If the folder holds the state of another run, or a damaged one.
         TrainingError: If a loss is not a number; the last state stays.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another training is running there.
     """
-    started = time.monotonic()
     make_folder(folder)
+    with locked_run(folder):
+        yield from _records(model, recipe, folder, lessons, spec, stop_after, save_every)
+
+
+def _records(
+    model: FrozenModel,
+    recipe: PartRecipe,
+    folder: Path,
+    lessons: Path | None,
+    spec: SampleSpec,
+    stop_after: float,
+    save_every: float,
+) -> Iterator[dict[str, Any]]:
+    """See ``train_part``; nobody else trains in the folder."""
+    started = time.monotonic()
     torch.set_flush_denormal(True)
     run = _Run(_make_part(model, recipe), recipe, folder)
     spec = replace(spec, world=recipe.world)
@@ -164,11 +181,12 @@ def train_part(
         yield run.measured(held_out)
     last, clock = time.monotonic(), SaveClock(save_every)
     while run.step < recipe.steps:
-        record = run.take_step(known)
+        run.means.add(run.take_step(known))
         is_over = run.step == recipe.steps or time.monotonic() - started > stop_after
         if run.step % _LOG_EVERY == 0 or is_over:
             now = time.monotonic()
-            yield run.log.append({**record, "seconds": round(now - last, 2)})
+            where = {"step": run.step, "steps": recipe.steps}
+            yield run.log.append(where | run.means.taken() | {"seconds": round(now - last, 2)})
             last = now
         if run.step % _MEASURE_EVERY == 0 or is_over:
             yield run.measured(held_out)
@@ -207,6 +225,7 @@ class _Run:
             part.rates(recipe), betas=(0.9, 0.95), weight_decay=recipe.weight_decay
         )
         self._peaks = [group["lr"] for group in self._optimizer.param_groups]
+        self.means = StepMeans()
         self.step = self._resumed()
         self.log = part_log(folder)
         # a run without a state measures again what it has to beat
@@ -218,7 +237,7 @@ class _Run:
         # a part that puts its weights where a first step begins did so before, in the first run
         self.step = self._resumed()
 
-    def take_step(self, known: Any) -> dict[str, Any]:
+    def take_step(self, known: Any) -> dict[str, float]:
         """Learn from the lessons of the next step; what is worth logging of it."""
         recipe, optimizer = self.recipe, self._optimizer
         pace = cosine_pace(self.step, recipe.warmup, recipe.steps)
@@ -226,6 +245,7 @@ class _Run:
             group["lr"] = peak * pace
         draw = torch.Generator().manual_seed((recipe.seed << 32) + self.step)
         chosen = torch.randint(len(known), (recipe.lessons,), generator=draw)
+        record: dict[str, float]
         loss, record = self.part.loss(known.at(chosen), draw)
         check_finite(loss.detach(), self.step + 1, "another --seed or --scale")
         optimizer.zero_grad(set_to_none=True)
@@ -233,9 +253,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
         optimizer.step()
         self.step += 1
-        record = {"loss": loss.item()} | record
-        numbers = {name: round(value, 4) for name, value in record.items()}
-        return {"step": self.step, "steps": recipe.steps, **numbers}
+        return {"loss": loss.item()} | record
 
     def measured(self, held_out: Any) -> dict[str, Any]:
         """What the part does on lessons that it does not learn from, logged."""
@@ -246,7 +264,8 @@ class _Run:
         part = self.part
         tensors = {f"part.{name}": value for name, value in _learned(part).items()}
         tensors |= {f"made.{name}": value for name, value in part.tensors().items()}
-        tensors |= moments_of(self._optimizer, "optimizer") | {"step": torch.tensor(self.step)}
+        tensors |= moments_of(self._optimizer, "optimizer") | means_of(self.means)
+        tensors["step"] = torch.tensor(self.step)
         progress = self.recipe.as_json() | {"made_with": part.settings}
         write_run(self.folder, _PROGRESS_FILE, _STATE_FILE, progress, tensors)
 
@@ -266,6 +285,7 @@ class _Run:
             for name, value in _learned(self.part).items():
                 value.data.copy_(tensors[f"part.{name}"])
             load_moments(self._optimizer, "optimizer", tensors)
+            self.means = load_means(tensors)
             return int(tensors["step"])
         except (KeyError, ValueError, RuntimeError) as error:
             raise damaged_run(self.folder, _PROGRESS_FILE, error) from error

@@ -116,19 +116,24 @@ class Schedule:
         return total / depth
 
     def to_final(self, share: float) -> Schedule:
-        """The same schedule, bent so that its last step keeps ``share``.
+        """The same schedule, bent so that its last step keeps ``share``; 1 drops nothing.
 
         Each share is raised to the power that takes the last one there, so a geometric schedule
         stays geometric.
 
         Raises:
-            BudgetError: If a step keeps a whole number or all, or ``share`` is not in 0..1.
+            BudgetError: If a step keeps a whole number or all, or ``share`` is not above 0 and at
+                most 1.
         """
         last = self.steps[-1].keep
-        if not 0 < share < 1 or any(not isinstance(s.keep, float) for s in self.steps) or last == 1:
+        if (
+            not 0 < share <= 1
+            or any(not isinstance(s.keep, float) for s in self.steps)
+            or last == 1
+        ):
             raise BudgetError(
-                f"only a schedule of shares can be bent, to a share between 0 and 1; got {share} "
-                f"for {[step.keep for step in self.steps]}"
+                "only a schedule of shares can be bent, to a share above 0 and at most 1; got "
+                f"{share} for {[step.keep for step in self.steps]}"
             )
         power = math.log(share) / math.log(last)
         steps = [replace(step, keep=step.keep**power) for step in self.steps]
