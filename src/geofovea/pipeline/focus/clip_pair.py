@@ -27,7 +27,6 @@ from geofovea.pipeline.hosts.checkpoint import (
     check_files,
     check_size,
     companion,
-    first_line,
     quiet_transformers,
     read_json,
 )
@@ -36,6 +35,7 @@ from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
 from geofovea.tiling.machine.paths import is_file, is_folder
+from geofovea.tiling.machine.system_errors import first_line
 from geofovea.tiling.scene import Scene
 
 __all__ = ["ClipPair", "load_clip_pair"]

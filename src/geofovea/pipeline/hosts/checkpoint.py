@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.learned.card import SETTINGS_FILE
-from geofovea.tiling.machine.system_errors import reason_of, without_number
+from geofovea.tiling.machine.system_errors import first_line, reason_of
 
 __all__ = [
     "WeightCount",
@@ -33,7 +33,6 @@ __all__ = [
     "check_size",
     "companion",
     "entries",
-    "first_line",
     "quiet_transformers",
     "read_json",
     "refuse_adapter",
@@ -84,12 +83,6 @@ class WeightCount:
     tensors: int
     numbers: int
     whole: str = ""
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error, and the next where that only announces it; else its kind."""
-    lines = [line.strip() for line in without_number(str(error)).splitlines() if line.strip()]
-    return " ".join(lines[: 1 + lines[0].endswith(":")]) if lines else type(error).__name__
 
 
 def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:

@@ -16,7 +16,6 @@ from geofovea.pipeline.hosts.checkpoint import (
     check_files,
     check_size,
     companion,
-    first_line,
     quiet_transformers,
     read_json,
     weight_files,
@@ -35,6 +34,7 @@ from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, read_sc
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings, with_calibration
 from geofovea.pipeline.inference.vision.image_processor import ImageProcessor
 from geofovea.pipeline.system.device_memory import is_out_of_memory
+from geofovea.tiling.machine.system_errors import first_line
 
 __all__ = [
     "check_loadable",

@@ -10,6 +10,7 @@ import tempfile
 __all__ = [
     "NO_ROOM",
     "advice_on_process",
+    "first_line",
     "reason_of",
     "room_error",
     "why_unwritten",
@@ -39,6 +40,13 @@ def reason_of(error: Exception) -> str:
 def without_number(message: str) -> str:
     """A message of a library that repeats one of the system, without the number before it."""
     return _NUMBER.sub("", message)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error, and the next where that only announces it; else its kind."""
+    said = without_number(str(error).strip())
+    lines = [line for line in map(str.strip, said.splitlines()) if line]
+    return " ".join(lines[: 1 + lines[0].endswith(":")]) if lines else type(error).__name__
 
 
 def advice_on_process(reason: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.checkpoint import entries, first_line
+from geofovea.pipeline.hosts.checkpoint import entries
+from geofovea.tiling.machine.system_errors import first_line
 
 __all__ = ["meta_model", "stock_config"]
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.checkpoint import check_files, first_line, read_json
+from geofovea.pipeline.hosts.checkpoint import check_files, read_json
 from geofovea.pipeline.inference.vision.image_processor import ImageProcessor
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
+from geofovea.tiling.machine.system_errors import first_line
 
 __all__ = ["SIGLIP", "image_colors", "resized_positions", "tower_folder", "vision_config"]
 

@@ -32,13 +32,12 @@ from geofovea.pipeline.hosts.checkpoint import (
     check_files,
     check_size,
     companion,
-    first_line,
     quiet_transformers,
     read_json,
 )
 from geofovea.regionfocus.rfm.module import RegionFocusModule, RegionFocusSettings
 from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
-from geofovea.tiling.machine.system_errors import reason_of
+from geofovea.tiling.machine.system_errors import first_line, reason_of
 
 __all__ = ["PublishedParts", "is_published", "load_parts"]
 
