@@ -378,6 +378,29 @@ def decode_steps_of(model: Any, course: Course, answer: int) -> Steps:
     return time_steps(decoder, embedded, max(3, answer))
 
 
+def refusal(options: argparse.Namespace) -> str | None:
+    """Why these options cannot be measured, before minutes of a device are spent on them."""
+    from geofovea.datasets.synthetic.world import check_size
+    from geofovea.errors import DataError
+
+    for name in ("tiles", "tokens", "answer"):
+        if getattr(options, name) < 1:
+            return f"--{name} is a whole number from 1, got {getattr(options, name)}"
+    try:
+        check_size(options.side, options.side)
+        torch.empty(0, device=options.device)
+        if options.output is not None:
+            options.output.mkdir(parents=True, exist_ok=True)
+    except DataError as error:
+        return f"--side {options.side}: {error}"
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        return f"--device {options.device} cannot be used ({reason}); name another, such as cpu"
+    except OSError as error:
+        return f"--output {options.output} cannot be written: {error.strerror}"
+    return None
+
+
 def main() -> None:
     """Write a scene, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -393,6 +416,8 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, help="a folder for figures.json and pipeline.png")
     options = parser.parse_args()
+    if why := refusal(options):
+        parser.error(why)
 
     import transformers
 

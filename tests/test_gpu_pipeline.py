@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,6 +85,25 @@ def course_of(seconds: float) -> gpu_pipeline.Course:
     course = gpu_pipeline.Course(torch.device("cpu"))
     course.seconds |= {"read": seconds, "total": seconds}
     return course
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"tiles": 0}, "--tiles is a whole number from 1, got 0"),
+        ({"side": 16}, "--side 16: a synthetic scene needs at least 768 pixels"),
+        ({"device": "cuda:99"}, "--device cuda:99 cannot be used"),
+        ({"device": "gpu"}, "--device gpu cannot be used"),
+        ({"output": SCRIPT / "below"}, "cannot be written: Not a directory"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_minutes_are_spent(
+    changes: dict[str, Any], words: str | None
+) -> None:
+    usual = {"tiles": 1, "tokens": 1, "answer": 1, "side": 768, "device": "cpu", "output": None}
+    why = gpu_pipeline.refusal(argparse.Namespace(**usual | changes))
+    assert why is None if words is None else words in str(why)
 
 
 @pytest.mark.slow
