@@ -198,6 +198,6 @@ def test_a_current_folder_that_was_removed_is_told(run, tmp_path, monkeypatch):
     monkeypatch.chdir(gone)
     gone.rmdir()
     result = run("info", "scene.tif")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert is_one_error_line(result)
     assert "the current folder was removed; change into one" in result.stderr
