@@ -10,7 +10,12 @@ import shapely
 from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.errors import BudgetError, QuestionError
-from geofovea.pipeline.dates.change_places import Compared, change_scores, changed_places
+from geofovea.pipeline.dates.change_places import (
+    SEARCHED_TAIL_SHARE,
+    Compared,
+    change_scores,
+    changed_places,
+)
 from geofovea.pipeline.dates.session import StackSession
 from geofovea.pipeline.dates.stack import make_stack
 from geofovea.pipeline.hosts.load import load_host
@@ -201,12 +206,12 @@ def test_cells_that_touch_across_a_seam_are_one_place():
     assert places[0].evidence == (Tile(0, 0, 0), Tile(0, 0, 1))
 
 
-def test_what_a_search_was_led_to_does_not_tell_what_is_usual():
+def test_of_cells_that_a_search_was_led_to_more_may_have_changed():
     compared = Compared()
-    boxes, distances, tiles = row_of_cells(48, high=range(12))
-    compared.add(boxes[:24], distances[:24], tiles[:24], is_usual=False)
-    compared.add(boxes[24:], distances[24:], tiles[24:])
-    assert changed_places(compared, 0.99)[0].box_scene.as_tuple() == (0, 0, 384, 32)
+    compared.add(*row_of_cells(240, high=range(48)))
+    assert changed_places(compared, 0.99) == []
+    found = changed_places(compared, 0.99, tail=SEARCHED_TAIL_SHARE)
+    assert [place.box_scene.as_tuple() for place in found] == [(0, 0, 48 * 32, 32)]
 
 
 def test_the_halo_of_a_change_in_its_tile_is_no_place_of_its_own():

@@ -27,6 +27,40 @@ def test_distances_are_those_of_mahalanobis(n, m, d, seed):
     )
 
 
+@given(st.integers(1, 20), st.integers(2, 40), st.integers(2, 60), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_places_that_are_near_are_left_out_of_the_spread(n, m, d, seed):
+    rng = torch.Generator().manual_seed(seed)
+    seen = torch.randn(m, d, generator=rng, dtype=torch.float64)
+    others = torch.randn(n, d, generator=rng, dtype=torch.float64)
+    differences = torch.cat([others, seen[: m // 2]])
+    near = torch.stack([torch.randperm(m, generator=rng)[:5] for _ in differences])
+    near[torch.rand(near.shape, generator=rng) < 0.3] = -1
+    ridge = 0.3 * seen.square().mean()
+    expected = []
+    for difference, left_out in zip(differences, near.tolist(), strict=True):
+        rest = seen[[row for row in range(m) if row not in left_out]]
+        total = rest.T @ rest + m * ridge * torch.eye(d, dtype=torch.float64)
+        square = difference @ torch.linalg.solve(total, difference)
+        expected.append((len(rest) * square).sqrt())
+    torch.testing.assert_close(mahalanobis(differences, seen, 0.3, near), torch.stack(expected))
+
+
+def test_a_change_among_few_tiles_does_not_hide_behind_itself():
+    """Its four cells would widen the spread: none of them lies farther out than half the root."""
+    rng = torch.Generator().manual_seed(5)
+    cells = torch.cartesian_prod(torch.arange(6), torch.arange(6)).repeat(7, 1)
+    tiles = [number for number in range(7) for _ in range(36)]
+    before = torch.randn(252, 64, generator=rng)
+    # some tiles differ much more than others, so that far out is nothing unusual
+    loud = torch.tensor([0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64]).repeat_interleave(36)
+    after = before + loud[:, None] * torch.randn(252, 64, generator=rng)
+    changed = [0, 1, 6, 7]
+    after[changed] += 4 * torch.nn.functional.normalize(torch.randn(64, generator=rng), dim=0)
+    distances = ChangeScale().distances(before, after, tiles, cells)
+    assert distances[changed].min() > 252**0.5
+
+
 def test_a_change_stands_out_of_noise_that_is_larger_than_it():
     """The noise lies in few directions, as that of an encoder; the change does not."""
     rng = torch.Generator().manual_seed(1)

@@ -15,6 +15,7 @@ from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.places import counting
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.tiling.pyramid import Tile
 
@@ -79,6 +80,24 @@ def test_prompts_of_all_kinds_stay_within_the_tokens(
         by_attention = any(place.outline == "tokens" for place in places)
         told = any("before the model could write boxes" in each for each in places.warnings)
         assert told >= by_attention
+
+
+def test_as_many_tiles_are_drawn_as_their_prompts_leave_tokens_for(monkeypatch):
+    model, drawn = host("qwen2_5_vl", has_numbers=True), []
+
+    def make_strata(*args):
+        strata = strata_of(*args)
+        drawn.extend(index for each in strata for index in each.drawn)
+        return strata
+
+    strata_of = counting.make_strata
+    monkeypatch.setattr(counting, "make_strata", make_strata)
+    per_tile = model.grid[0] * model.grid[1]
+    # each tile takes two prompts: a number, and a choice among all
+    count = scene_of(model).count("plane", tokens=22 * per_tile, tiles=15)
+    looked = count.coverage.tiles_looked
+    assert 22 * per_tile // 3 < count.cost.tokens_llm <= 22 * per_tile
+    assert 0.8 * looked <= len(drawn) <= looked < 15
 
 
 @pytest.mark.parametrize("phrase", ["plane", "white plane"])

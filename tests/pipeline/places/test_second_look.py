@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+import shapely.ops
 import torch
 
 import geofovea as gf
@@ -140,6 +141,29 @@ def test_a_region_is_that_of_the_scene(session_of):
     region = Region(shapely.box(40, 0, 96, 32))
     assert corners(swept(session, region=region)) == [ON_COLUMN]
     assert len(swept(session, region=Region(shapely.box(0, 0, 30, 30)))) == 0
+
+
+@pytest.mark.parametrize("verb", ["find", "count"])
+@pytest.mark.parametrize("thing", [WHOLE, ON_COLUMN, ON_ROW, ON_CORNER])
+@pytest.mark.parametrize(
+    "direction", [(0, 1), (1, 0), (1, 1), (2, 1), (-1, 3)], ids=lambda way: f"{way[0]} to {way[1]}"
+)
+def test_of_two_regions_that_share_an_edge_one_has_what_lies_on_it(
+    session_of, verb, thing, direction
+):
+    session, center = session_of(thing), np.array(Box(*thing).center)
+    way = 2 * SIDE * np.array(direction)
+    edge = shapely.LineString([center - way, center + way])
+    halves = shapely.ops.split(shapely.box(0, 0, SIDE, SIDE), edge).geoms
+    places = []
+    for half in halves:
+        result = getattr(session, verb)("red thing", region=Region(half))
+        found = result if verb == "find" else result.places
+        places += corners(found)
+        cut = [each for each in found.warnings if "at the edge of the area" in each]
+        assert len(cut) == 1 - len(found)
+    assert len(halves) == 2
+    assert places == [thing]
 
 
 def test_a_look_at_one_place_shows_the_region_alone(session_of):

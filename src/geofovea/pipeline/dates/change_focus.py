@@ -78,13 +78,15 @@ class ChangeFocus:
         """
         largest = torch.zeros(len(tokens))
         compared = torch.zeros(len(tokens), dtype=torch.bool)
+        cells = self.stack.cells(tokens)
         before, shows_before = self.stack.at(0, tokens)
         for date, scale in enumerate(self.scales, 1):
             after, shows_after = self.stack.at(date, tokens)
             both = shows_before & shows_after
             where = both.nonzero()[:, 0]
             on_device = where.to(before.device)
-            distances = scale.distances(before[on_device], after[on_device])
+            tiles = [tokens.tiles[number] for number in tokens.tile_index[where].tolist()]
+            distances = scale.distances(before[on_device], after[on_device], tiles, cells[where])
             largest[where] = torch.maximum(largest[where], distances)
             compared |= both
             before, shows_before = after, shows_after

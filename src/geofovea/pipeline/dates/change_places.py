@@ -13,12 +13,22 @@ from numpy.typing import NDArray
 from geofovea.pipeline.places.place import Place
 from geofovea.tiling.pyramid import Box, Tile
 
-__all__ = ["Compared", "change_scores", "changed_places"]
+__all__ = [
+    "SEARCHED_TAIL_SHARE",
+    "TAIL_SHARE",
+    "Compared",
+    "change_scores",
+    "changed_places",
+]
 
 Numbers = NDArray[np.float64]
 
-# where the tail of unchanged cells is taken to begin
-_TAIL_SHARE = 0.25
+TAIL_SHARE = 0.25
+"""Of the cells, where the tail of the unchanged ones is taken to begin."""
+
+SEARCHED_TAIL_SHARE = 0.5
+"""The same where differences led to most of the cells: up to a quarter of them may be changed."""
+
 # what is below this share of a peak beside it is its halo
 _PEAK_SHARE = 0.25
 _FEWEST_CELLS = 100
@@ -33,14 +43,12 @@ class Compared:
         boxes: Parts of float64 ``(n, 4)`` as x0, y0, x1, y1 in scene pixels.
         distances: Parts of float64 ``(n,)``, how far the dates lie apart.
         tiles: The tile of each cell.
-        is_usual: Parts of bool ``(n,)``, which cells tell what is usual.
         cut: Tiles that the border of the scene, or of the data at a date, cuts.
     """
 
     boxes: list[Numbers] = field(default_factory=list)
     distances: list[Numbers] = field(default_factory=list)
     tiles: list[Tile] = field(default_factory=list)
-    is_usual: list[NDArray[np.bool_]] = field(default_factory=list)
     cut: set[Tile] = field(default_factory=set)
 
     @property
@@ -48,37 +56,32 @@ class Compared:
         """How many cells there are."""
         return len(self.tiles)
 
-    def add(
-        self,
-        boxes: Numbers,
-        distances: Numbers,
-        tiles: Sequence[Tile],
-        *,
-        is_usual: bool = True,
-    ) -> None:
-        """Add some cells; those to which differences led do not tell what is usual."""
-        self.is_usual.append(np.full(len(tiles), is_usual))
+    def add(self, boxes: Numbers, distances: Numbers, tiles: Sequence[Tile]) -> None:
+        """Add some cells."""
         self.boxes.append(boxes)
         self.distances.append(distances)
         self.tiles += tiles
 
 
-def change_scores(distances: Numbers, usual: Numbers, family: int | None = None) -> Numbers:
+def change_scores(
+    distances: Numbers, usual: Numbers, family: int | None = None, tail: float = TAIL_SHARE
+) -> Numbers:
     """How likely no cell of a scene without changes lies as far out as each of n, ``(n,)``.
 
     Distances of unchanged cells have a long tail, for materials and light differ from place to
     place. Beyond a high quantile a tail is close to exponential (peaks over threshold; Pickands,
-    Annals of Statistics 3, 1975). Its scale comes from the median of what exceeds the third
-    quartile, so that changes in up to about a tenth of the cells hardly move it. From the tail
-    follows how many of all cells chance would put beyond a distance; the score is the probability
-    that it puts none there. The scale is the largest that the sample leaves likely.
+    Annals of Statistics 3, 1975). Its scale comes from the median of what exceeds where it begins,
+    so that changes in up to about half of the tail hardly move it. From the tail follows how many
+    of all cells chance would put beyond a distance; the score is the probability that it puts none
+    there. The scale is the largest that the sample leaves likely.
 
     Args:
         distances: float64 ``(n,)``.
-        usual: float64 ``(m,)``, those of places that were not looked at for their difference.
+        usual: float64 ``(m,)``, those that tell what is usual.
         family: Cells among which the largest were looked for; n if not given.
+        tail: Share of the usual ones that lie in the tail.
     """
-    start = float(np.quantile(usual, 1 - _TAIL_SHARE))
+    start = float(np.quantile(usual, 1 - tail))
     excess = usual[usual > start] - start
     above = distances - start
     if not len(excess):
@@ -87,30 +90,30 @@ def change_scores(distances: Numbers, usual: Numbers, family: int | None = None)
     rank = min(0.5 + 1 / math.sqrt(len(excess)), 0.9)
     scale = float(np.quantile(excess, rank)) / math.log(2)
     count = len(distances) if family is None else max(family, len(distances))
-    expected = count * _TAIL_SHARE * np.exp(-np.clip(above, 0, None) / scale)
+    expected = count * tail * np.exp(-np.clip(above, 0, None) / scale)
     scores: Numbers = np.exp(-expected) * (above > 0)
     return scores
 
 
-def changed_places(compared: Compared, min_score: float, family: int | None = None) -> list[Place]:
+def changed_places(
+    compared: Compared, min_score: float, family: int | None = None, tail: float = TAIL_SHARE
+) -> list[Place]:
     """The places whose cells stand out, the farthest out first; cells that touch are one place.
 
     Args:
         compared: The cells.
         min_score: The least score of a cell; see `change_scores`.
         family: Cells of all that could have been compared; those that were if not given.
+        tail: Share of the cells that lie in the tail of the unchanged ones.
     """
-    boxes = np.concatenate(compared.boxes)
-    distances, is_usual = np.concatenate(compared.distances), np.concatenate(compared.is_usual)
-    usual = distances[is_usual] if is_usual.any() else distances
+    boxes, distances = np.concatenate(compared.boxes), np.concatenate(compared.distances)
     is_cut = np.array([tile in compared.cut for tile in compared.tiles])
     scores = np.zeros(len(distances))
     for group in (is_cut, ~is_cut):
-        own = group & is_usual
         # padding shines into the tokens beside it: cut tiles have a tail of their own
-        among = distances[own] if int(own.sum()) >= _FEWEST_CELLS else usual
-        scores[group] = change_scores(distances[group], among, family or len(distances))
-    above = distances - np.median(usual)
+        usual = distances[group] if int(group.sum()) >= _FEWEST_CELLS else distances
+        scores[group] = change_scores(distances[group], usual, family or len(distances), tail)
+    above = distances - np.median(distances)
     is_peak = above >= _PEAK_SHARE * _largest_of_tiles(above, compared.tiles)
     which = np.flatnonzero((scores >= min_score) & is_peak)
     if not len(which):

@@ -17,7 +17,12 @@ from geofovea._arguments import is_number, shown
 from geofovea.errors import BudgetError, NothingShownError, QuestionError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocus, ChangeFocuses
-from geofovea.pipeline.dates.change_places import Compared, changed_places
+from geofovea.pipeline.dates.change_places import (
+    SEARCHED_TAIL_SHARE,
+    TAIL_SHARE,
+    Compared,
+    changed_places,
+)
 from geofovea.pipeline.dates.change_words import ask_of_changes
 from geofovea.pipeline.dates.stack_tokens import StackTokens
 from geofovea.pipeline.dates.tile_series import TileSeries
@@ -123,7 +128,8 @@ def find_changes(
             "nothing to compare"
         )
     cells = len(native.tiles) * look.cells_per_tile
-    places = changed_places(look.compared, min_score if words is None else MIN_SCORE, cells)
+    least = min_score if words is None else MIN_SCORE
+    places = changed_places(look.compared, least, cells, look.tail_share)
     coverage = look.coverage(native)
     warnings: tuple[str, ...] = ()
     tokens_llm = 0
@@ -196,12 +202,17 @@ class _Look:
         # what the search has read is compared whatever limit ended it
         read = [tile for tile in tiles if tile in reached]
         for start in range(0, len(read), _TILES_AT_ONCE):
-            self._compare(read[start : start + _TILES_AT_ONCE], is_usual=False)
+            self._compare(read[start : start + _TILES_AT_ONCE])
 
     @property
     def has_compared(self) -> bool:
         """Whether a native tile was compared, whatever it shows."""
         return bool(self._compared_tiles)
+
+    @property
+    def tail_share(self) -> float:
+        """Where the tail of the unchanged cells begins; see ``changed_places``."""
+        return SEARCHED_TAIL_SHARE if self._is_search else TAIL_SHARE
 
     @property
     def cells_per_tile(self) -> int:
@@ -266,7 +277,7 @@ class _Look:
         if tiles:
             self._focus.distances(self.stack.encode(tiles))
 
-    def _compare(self, tiles: Sequence[Tile], *, is_usual: bool = True) -> None:
+    def _compare(self, tiles: Sequence[Tile]) -> None:
         tokens = self.stack.encode(tiles)
         self._compared_tiles |= dict.fromkeys(tiles)
         pyramid = self._series.pyramid
@@ -283,7 +294,6 @@ class _Look:
             tokens.boxes_scene[shows].numpy(),
             distances[shows].numpy().astype(np.float64),
             [tokens.tiles[i] for i in tokens.tile_index[shows].tolist()],
-            is_usual=is_usual,
         )
         # a sweep sees every tile once: what is known of each would fill the memory
         self.stack.forget()

@@ -13,7 +13,7 @@ from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import TokenEntry
 from geofovea.pipeline.engine.watching import current_watcher
 from geofovea.pipeline.hosts.base import Host
-from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles
+from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, token_cells
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 __all__ = ["StackTokens"]
@@ -105,6 +105,10 @@ class StackTokens:
             own = entry.features.to(features.device)[cells[rows].to(features.device)]
             features[rows.to(features.device)] = own.to(features.dtype)
         return features, shows
+
+    def cells(self, tokens: TokenSet) -> Tensor:
+        """Row and column of each of n tokens in the grid of its tile, int64 ``(n, 2)``."""
+        return token_cells(tokens, self._grid, self._pyramid.tile_size)
 
     def set_at(self, date: int, tokens: TokenSet) -> TokenSet:
         """The tokens of one date at the places of some tokens; fewer where it shows no data."""

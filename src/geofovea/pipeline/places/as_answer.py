@@ -18,8 +18,8 @@ from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.count import Count
-from geofovea.pipeline.places.counting import count_places
-from geofovea.pipeline.places.find import find_places
+from geofovea.pipeline.places.counting import count_in_area, count_places
+from geofovea.pipeline.places.find import FindOptions, find_in_area, find_places
 from geofovea.pipeline.places.phrase_area import (
     LaidArea,
     Reference,
@@ -27,7 +27,6 @@ from geofovea.pipeline.places.phrase_area import (
     find_reference,
     limits_of,
     placed,
-    shown_around,
     where_in_scene,
 )
 from geofovea.pipeline.places.place import Place, Places
@@ -36,7 +35,6 @@ from geofovea.pipeline.places.second_look import kept_for_second_look, second_lo
 from geofovea.pipeline.relations.counts import PartCount
 from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
 from geofovea.pipeline.relations.superlatives import Superlative
-from geofovea.pipeline.relations.surroundings import Part
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
@@ -117,20 +115,14 @@ def answer_extreme(
     reserve = kept_for_second_look(session, question.count, limits)
     limits |= {name: limits[name] - kept for name, kept in reserve.items() if name in limits}
     part = None if question.part is None else placed(question.part, found)
-    looked = request.region if part is None else shown_around(session, part, request.region)
-    places = find_places(
-        session,
-        question.thing,
-        region=looked,
-        focus=request.options.focus,
-        focus_model=request.options.focus_model,
-        watch=watch,
-        **limits,
-    )
+    region = request.region if part is None else part.region(session.scene, request.region)
+    options = FindOptions(focus=request.options.focus, focus_model=request.options.focus_model)
+    laid = LaidArea(question.thing, region, limits)
+    places = find_in_area(session, laid, options, watch=watch)
     again = second_look_after(session, places.cost, reserve, question.thing, request.region, watch)
     measurement = compute_extreme(
         question,
-        [located_place(place) for place in _in_part(places, session, part)],
+        [located_place(place) for place in places],
         session.scene,
         Extent(places.coverage.share, places.coverage.recall),
         found.place if question.reference else None,
@@ -164,29 +156,20 @@ def answer_part_count(
         return _missing_answer(session, request, request.question, found)
     part, limits = placed(question.part, found), found.limits
     region, where = part.region(session.scene, request.region), where_in_scene(part)
-    shown = shown_around(session, part, request.region)
-    laid = LaidArea(question.thing, region, limits, shown)
+    laid = LaidArea(question.thing, region, limits)
     if question.is_yes_no:
-        places = find_places(session, question.thing, laid=laid, watch=watch)
+        places = find_in_area(session, laid, watch=watch)
         answer = places_as_answer(session, request, places)
         text = "yes" if places else "no"
         note = f"{len(places) or 'none'} found {where}, which is looked at as by find"
     else:
-        count = count_places(session, question.thing, region_name=part.text, laid=laid, watch=watch)
+        count = count_in_area(session, laid, watch=watch, region_name=part.text)
         answer, text = places_as_answer(session, request, count), f"{count.value:.0f}"
         note = f"the number is an estimate of what has its center {where}: {count.text}"
     notes = (note, *area_notes(part, session.scene, found))
     cost = functools.reduce(Cost.before, [*found.costs, answer.cost])
     warnings = tuple(dict.fromkeys((*notes, *answer.warnings)))
     return replace(answer, text=text, cost=cost, warnings=warnings)
-
-
-def _in_part(places: Places, session: SceneSession, part: Part | None) -> Sequence[Place]:
-    """The places whose centers lie in a part of the scene; all of them where none is named."""
-    if part is None:
-        return places
-    shape = part.region(session.scene).geometry
-    return [place for place in places if shapely.intersects_xy(shape, *place.center)]
 
 
 def _missing_answer(

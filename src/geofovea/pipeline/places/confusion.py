@@ -14,12 +14,20 @@ import shapely
 
 from geofovea.datasets.tables.text_files import unambiguous_json
 from geofovea.errors import DataError
+from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.machine.system_errors import reason_of
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["Confusion", "match_boxes", "match_places", "read_confusion"]
+__all__ = [
+    "Confusion",
+    "box_pairs",
+    "confusion_of",
+    "match_boxes",
+    "match_places",
+    "read_confusion",
+]
 
 _COMMON_SHARE = 0.25
 _MOST_BYTES = 100_000
@@ -88,6 +96,12 @@ class Confusion:
         write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
 
+def confusion_of(host: Host) -> Confusion | None:
+    """The errors that came with a model; None where none did."""
+    counts = host.presence.confusion if isinstance(host, SupportsPresence) else None
+    return None if counts is None else Confusion(*counts, model=host.name)
+
+
 def read_confusion(path: str | os.PathLike[str]) -> Confusion:
     """The confusion in a file that ``Confusion.save`` wrote.
 
@@ -115,13 +129,19 @@ def match_places(places: Sequence[Place], truth: Sequence[Box]) -> tuple[int, in
 
 
 def match_boxes(boxes: Sequence[Box], truth: Sequence[Box]) -> tuple[int, int, int]:
-    """Hits, misses and false alarms of boxes against those of what is there.
+    """Hits, misses and false alarms of boxes against those of what is there; see ``box_pairs``."""
+    hits = len(box_pairs(boxes, truth))
+    return hits, len(truth) - hits, len(boxes) - hits
+
+
+def box_pairs(boxes: Sequence[Box], truth: Sequence[Box]) -> dict[int, int]:
+    """Which box hits which thing, by their numbers.
 
     A box hits a thing if they share a quarter of the smaller box. Each hits one at most, those
     that share most first; a second box on one thing is a false alarm.
     """
     if not boxes or not truth:
-        return 0, len(truth), len(boxes)
+        return {}
     found = shapely.box(*np.array([box.as_tuple() for box in boxes], dtype=float).T)
     there = shapely.box(*np.array([box.as_tuple() for box in truth], dtype=float).T)
     pairs = []
@@ -130,10 +150,8 @@ def match_boxes(boxes: Sequence[Box], truth: Sequence[Box]) -> tuple[int, int, i
         share = common / min(shapely.area(found[i]), shapely.area(there[j]))
         if share >= _COMMON_SHARE:
             pairs.append((-share, int(i), int(j)))
-    used_boxes, used_truth = set[int](), set[int]()
+    thing_of = dict[int, int]()
     for _, i, j in sorted(pairs):
-        if i not in used_boxes and j not in used_truth:
-            used_boxes.add(i)
-            used_truth.add(j)
-    hits = len(used_truth)
-    return hits, len(truth) - hits, len(boxes) - hits
+        if i not in thing_of and j not in thing_of.values():
+            thing_of[i] = j
+    return thing_of

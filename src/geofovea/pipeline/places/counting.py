@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,23 +17,22 @@ from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.watching import Watcher, watched_by, watched_calls
 from geofovea.pipeline.focus.shown_names import ShownNames
-from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.places.confusion import Confusion
+from geofovea.pipeline.places.confusion import Confusion, confusion_of
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.coverage import Coverage, checked_score, checked_seed
 from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
-from geofovea.pipeline.places.find import checked_phrase, find_budget, indexed_places
+from geofovea.pipeline.places.find import checked_phrase, find_budget
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
-from geofovea.pipeline.places.native_tiles import NativeTiles
+from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
 from geofovea.pipeline.places.place import Place, Places
 from geofovea.pipeline.places.presence import presence_words
-from geofovea.pipeline.places.report import places_cost, places_warnings
+from geofovea.pipeline.places.report import places_cost, places_warnings, sweep_coverage
 from geofovea.pipeline.places.second_look import look_again
-from geofovea.pipeline.places.strata import Stratum, make_strata
+from geofovea.pipeline.places.strata import Stratum, draw_order, make_strata
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.answering import Reply
 from geofovea.pipeline.session.model_choice import is_beyond
@@ -46,13 +46,13 @@ from geofovea.regionfocus.scoring import as_masses, mass_collector
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
-from geofovea.tiling.pyramid import Pyramid, Tile
+from geofovea.tiling.pyramid import Tile
 
-__all__ = ["count_places", "count_shown"]
+__all__ = ["count_in_area", "count_places", "count_shown"]
 
 _COARSE_SHARE = 1 / 3
 _NEIGHBOR_SHARE = 0.1
-_SEAM_PX = 1.5
+_FIRST_DRAWN = 8
 
 # most false alarms of the demo model lie between this and one half, and few things do
 _SURE = 0.8
@@ -82,7 +82,6 @@ def count_places(
     min_score: float = 0.5,
     seed: int = 0,
     watch: Watcher | None = None,
-    laid: LaidArea | None = None,
 ) -> Count:
     """Count something over a scene or a region.
 
@@ -99,13 +98,12 @@ def count_places(
         tokens: Most vision tokens for the decoder over all tiles, in place of the budget's.
         seconds: After how many seconds no further tiles are looked at.
         host_ram_mb: The same once the process and its children use this many MiB of memory.
-        region: What alone is counted.
+        region: What alone is counted: what has its center in it.
         region_name: What the region is called in the result.
         confusion: Measured errors of detection; by default those that came with the model.
         min_score: The least probability of a place.
         seed: Of the draw of tiles: equal seeds draw equal tiles.
         watch: Hears what happens while it happens, and may end it.
-        laid: An area that was laid out already; it holds in place of ``region`` and the limits.
 
     Returns:
         The number with a 95 % interval. Without measured errors it is one of detections, and a
@@ -128,19 +126,44 @@ def count_places(
         raise QuestionError(f"confusion is a Confusion, got {shown(errors)}")
     check_current(session.scene.source)
     limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}
-    laid = laid or lay_out(session, words, region, budget, limits, AnswerOptions(), watch)
-    native = NativeTiles.of(session.pyramid, laid.region)
-    allowed = find_budget(session.host, "sweep", len(native.tiles), budget, laid.limits)
-    counting = _Counting(session, laid, native, allowed, min_score, seed)
-    with using_threads(getattr(session.host, "threads", None)):
-        if watch is None:
-            result = counting.run(confusion, region_name, None)
-        else:
-            with watched_by(watch):
-                result = counting.run(confusion, region_name, watch)
+    laid = lay_out(session, words, region, budget, limits, AnswerOptions(), watch)
+    result = count_in_area(
+        *(session, laid, budget, confusion, min_score, seed, watch), region_name=region_name
+    )
     result = replace(result, phrase=words, places=laid.told(result.places, words))
     warn_of_demo(result)
     return result
+
+
+def count_in_area(
+    session: SceneSession,
+    laid: LaidArea,
+    budget: Budget | None = None,
+    confusion: Confusion | None = None,
+    min_score: float = 0.5,
+    seed: int = 0,
+    watch: Watcher | None = None,
+    *,
+    region_name: str | None = None,
+) -> Count:
+    """Count what has its center in an area that was laid out; see `count_places` for the rest.
+
+    Args:
+        session: The scene and the model.
+        laid: What is counted, where, and within which limits.
+        budget: What may be spent where the limits of the area say nothing.
+        confusion: Measured errors of detection.
+        min_score: The least probability of a place.
+        seed: Of the draw of tiles.
+        watch: Hears what happens while it happens, and may end it.
+        region_name: What the area is called in the result.
+    """
+    native = NativeTiles.of(session.pyramid, laid.region)
+    allowed = find_budget(session.host, "sweep", len(native.tiles), budget, laid.limits)
+    counting = _Counting(session, laid, native, allowed, min_score, seed)
+    threads = using_threads(getattr(session.host, "threads", None))
+    with threads, nullcontext() if watch is None else watched_by(watch):
+        return counting.run(confusion, region_name, watch)
 
 
 def count_shown(
@@ -219,11 +242,11 @@ class _Counting:
         looker.check_looked()
         if not looker.stopped:
             look_again(self.session, looker, self.budget.tiles - looker.spent_tiles, watch)
-        places = list(filter(self.laid.holds, merge_places(looker.places)))
-        confusion = confusion or _own_confusion(self.session.host)
+        places, cut = self.laid.held(merge_places(looker.places))
+        confusion = confusion or confusion_of(self.session.host)
         interval = estimate_total(_counts(native, strata, looker, places), confusion, self.seed)
-        notes += [] if confusion else [_OF_DETECTIONS]
-        coverage = _coverage(self.native, looker)
+        notes += [*cut, *(() if confusion else (_OF_DETECTIONS,))]
+        coverage = sweep_coverage(self.native, looker)
         is_sweep = coverage.is_complete
         return Count(
             interval.value,
@@ -248,9 +271,8 @@ class _Counting:
             calls,
             QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now)),
             self.budget,
-            self.laid.shown,
-            self.min_score,
-            ShownNames.of(session.host, session.scene, session.pyramid),
+            min_score=self.min_score,
+            names=ShownNames.of(session.host, session.scene, session.pyramid),
         )
 
     def _everything(self, looker: TileLooker) -> Stratum:
@@ -264,16 +286,21 @@ class _Counting:
         return Stratum(tuple(range(len(order))), tuple(order))
 
     def _affordable(self, looker: TileLooker) -> int:
-        """How many tiles are drawn: at one prompt a tile, which is what most tiles take.
+        """How many tiles are drawn.
 
-        Where they take more, the last draws are not reached. Each stratum is drawn from in random
-        order, so what was reached is a random sample of it.
+        Where the tokens may end first, the first draws tell what a tile takes. Where the others
+        take more, the last draws are not reached. Each stratum is drawn from in random order, so
+        what was reached is a random sample of it.
         """
-        per_tile = looker.host.grid[0] * looker.host.grid[1]
-        of_tiles = self.budget.tiles - looker.spent_tiles
-        of_tokens = (self.budget.tokens - looker.asker.tokens) // per_tile
+        count = self.budget.tiles - looker.spent_tiles
+        if count > _FIRST_DRAWN and not looker.is_affordable(count):
+            native, before = self.native.tiles, looker.asker.tokens
+            looker.look([native[i] for i in draw_order(len(native), self.seed)[:_FIRST_DRAWN]])
+            seen, spent = len(looker.looked), looker.asker.tokens - before
+            left = self.budget.tokens - looker.asker.tokens
+            count = min(count, seen + left * seen // max(1, spent))
         # some are kept for the neighbors of tiles whose things a seam cuts
-        return int(min(of_tiles, of_tokens) * (1 - _NEIGHBOR_SHARE))
+        return int(count * (1 - _NEIGHBOR_SHARE))
 
     def _auxiliary(
         self, looker: TileLooker
@@ -315,7 +342,7 @@ class _Counting:
         )
         looker.look([native[index] for _, _, index in order])
         if not looker.stopped:
-            looker.look(_beyond_seams(looker, self.session.pyramid, set(native)))
+            looker.look(self.native.reached_by(looker.places))
 
     def _places(
         self,
@@ -337,23 +364,6 @@ class _Counting:
             (*warnings, *notes),
             is_demo=is_beyond(session.host, session.scene),
         )
-
-
-def _own_confusion(host: Host) -> Confusion | None:
-    """The errors that came with a model."""
-    counts = host.presence.confusion if isinstance(host, SupportsPresence) else None
-    return None if counts is None else Confusion(*counts, model=host.name)
-
-
-def _coverage(native: NativeTiles, looker: TileLooker) -> Coverage:
-    looked = [tile for tile in native.tiles if tile in looker.looked]
-    return Coverage(
-        "sweep",
-        len(native.tiles),
-        len(looked),
-        share=native.share_of(looked),
-        stopped="complete" if len(looked) == len(native.tiles) else looker.stopped or "tiles",
-    )
 
 
 def _counts(
@@ -379,22 +389,3 @@ def _counts(
                 StratumCounts(last.tiles + len(stratum.members), last.counts, last.expected)
             )
     return counts
-
-
-def _beyond_seams(looker: TileLooker, pyramid: Pyramid, inside: set[Tile]) -> list[Tile]:
-    """Tiles not looked at yet into which a place may reach."""
-    neighbors = dict[Tile, None]()
-    for place in looker.places:
-        if place.outline == "tile":
-            continue
-        box = place.box_scene
-        low_x, low_y = max(0.0, box.x0 - _SEAM_PX), max(0.0, box.y0 - _SEAM_PX)
-        grown = replace(
-            box,
-            x0=low_x,
-            y0=low_y,
-            x1=min(pyramid.width, box.x1 + _SEAM_PX),
-            y1=min(pyramid.height, box.y1 + _SEAM_PX),
-        )
-        neighbors |= dict.fromkeys(pyramid.tiles_over(0, grown))
-    return [t for t in neighbors if t not in looker.looked and t in inside]

@@ -15,18 +15,15 @@ from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.watching import Watcher, watched_by, watched_calls
-from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.focus.factory import default_focus, focus_model_of
-from geofovea.pipeline.focus.indexed import indexed_likeness
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.index.likeness import SceneLikeness
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.coverage import Mode, checked_mode, checked_score, checked_seed
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
-from geofovea.pipeline.places.native_tiles import NativeTiles
+from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.places.presence import presence_words
@@ -53,7 +50,13 @@ from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
 
-__all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places", "indexed_places"]
+__all__ = [
+    "FindOptions",
+    "checked_phrase",
+    "find_budget",
+    "find_in_area",
+    "find_places",
+]
 
 _SEARCH_TILES = 256
 # of the tiles of a search; and what a sweep may take at most, beside all native ones
@@ -118,7 +121,6 @@ def find_places(
     seed: int = 0,
     second_look: bool = True,
     watch: Watcher | None = None,
-    laid: LaidArea | None = None,
 ) -> Places:
     """Find every place of a scene that shows something.
 
@@ -141,7 +143,8 @@ def find_places(
         tokens: Most vision tokens for the decoder over all tiles, in place of the budget's.
         seconds: After how many seconds no further tiles are looked at.
         host_ram_mb: The same once the process and its children use this many MiB of memory.
-        region: What alone is looked at.
+        region: What alone is looked at, by whole tiles. What its edge cuts counts if its center
+            lies in it.
         min_score: The least probability of a place.
         focus: What leads a search; see ``SceneSession.ask``.
         focus_model: See ``SceneSession.ask``.
@@ -150,7 +153,6 @@ def find_places(
         second_look: Whether a place that reaches the edge of its tile is looked at again in a tile
             shifted by half, which counts toward the budget.
         watch: Hears what happens while it happens, and may end it.
-        laid: An area that was laid out already; it holds in place of ``region`` and the limits.
 
     Returns:
         The places, the surest first, with what was covered. A thing that no tile shows has no
@@ -168,14 +170,35 @@ def find_places(
     """
     options = FindOptions(coverage, min_score, focus, focus_model, sampled_share, seed, second_look)
     limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds, "host_ram_mb": host_ram_mb}
-    with using_threads(getattr(session.host, "threads", None)):
-        words = checked_phrase(phrase)
-        how = AnswerOptions(focus=focus, focus_model=focus_model)
-        laid = laid or lay_out(session, words, region, budget, limits, how, watch)
-        found = _watched(session, laid, options, budget, watch)
-        places = laid.told(found, words)
+    words = checked_phrase(phrase)
+    how = AnswerOptions(focus=focus, focus_model=focus_model)
+    laid = lay_out(session, words, region, budget, limits, how, watch)
+    places = laid.told(find_in_area(session, laid, options, budget, watch), words)
     warn_of_demo(places)
     return places
+
+
+def find_in_area(
+    session: SceneSession,
+    laid: LaidArea,
+    options: FindOptions | None = None,
+    budget: Budget | None = None,
+    watch: Watcher | None = None,
+) -> Places:
+    """Find every place of an area that was laid out; see `find_places`.
+
+    Args:
+        session: The scene and the model.
+        laid: What is looked for, where, and within which limits.
+        options: How; None for those of `find_places`.
+        budget: What may be spent where the limits of the area say nothing.
+        watch: Hears what happens while it happens, and may end it.
+    """
+    direct = DirectCalls(session.host, session.tiles)
+    calls = watched_calls(direct, watch, session.pyramid)
+    threads = using_threads(getattr(session.host, "threads", None))
+    with threads, nullcontext() if watch is None else watched_by(watch):
+        return _find(session, laid, options or FindOptions(), budget, calls, watch)
 
 
 def checked_phrase(phrase: str) -> str:
@@ -198,19 +221,6 @@ def checked_phrase(phrase: str) -> str:
     return words
 
 
-def _watched(
-    session: SceneSession,
-    laid: LaidArea,
-    options: FindOptions,
-    budget: Budget | None,
-    watch: Watcher | None,
-) -> Places:
-    direct = DirectCalls(session.host, session.tiles)
-    calls = watched_calls(direct, watch, session.pyramid)
-    with nullcontext() if watch is None else watched_by(watch):
-        return _find(session, laid, options, budget, calls, watch)
-
-
 def _find(
     session: SceneSession,
     laid: LaidArea,
@@ -230,22 +240,21 @@ def _find(
         calls,
         usage,
         allowed,
-        laid.shown,
-        options.min_score,
-        ShownNames.of(session.host, session.scene, session.pyramid),
+        min_score=options.min_score,
+        names=ShownNames.of(session.host, session.scene, session.pyramid),
     )
     look = _Look(session, looker, native, options, watch)
     look.sweep() if options.coverage == "sweep" else look.search()
-    places = tuple(filter(laid.holds, merge_places(looker.places)))
+    places, notes = laid.held(merge_places(looker.places))
     coverage = search_coverage(options.coverage, looker, native, places, look.passing)
     return Places(
-        places,
+        tuple(places),
         laid.thing,
         session.host.name,
         session.scene,
         coverage,
         places_cost(session, looker, look.coarse),
-        places_warnings(session, looker, coverage),
+        (*places_warnings(session, looker, coverage), *notes),
         is_demo=is_beyond(session.host, session.scene),
     )
 
@@ -274,31 +283,6 @@ def find_budget(
             f"{per_tile} tokens: allow at least as many"
         )
     return result
-
-
-def indexed_places(
-    session: SceneSession, looker: TileLooker, focus: str | None, focus_model: str | None = None
-) -> SceneLikeness | None:
-    """How like a phrase each place is by the index of a session; None where it does not lead.
-
-    Args:
-        session: The scene, the model and the index.
-        looker: Whose phrase it is, and what it spends.
-        focus: What the caller named; another one than ``similarity`` leads in place of the index.
-        focus_model: The dual encoder that the caller named.
-
-    Raises:
-        ModelError: If the encoder is not that of the index, or cannot be loaded.
-        DataError: If the index is damaged.
-    """
-    index = session.index
-    focus = focus or default_focus(session.host, index)
-    encoder_name = focus_model_of(focus, focus_model, index)
-    if index is None or focus != "similarity" or encoder_name is None:
-        return None
-    encoder = load_dual_encoder(encoder_name)
-    with looker.usage.clock.stage("focus"):
-        return indexed_likeness(index, encoder, looker.phrase, looker.usage)
 
 
 @dataclass(slots=True)

@@ -11,13 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from geofovea.errors import BudgetError
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.focus.factory import default_focus, focus_model_of
+from geofovea.pipeline.focus.indexed import indexed_likeness
 from geofovea.pipeline.index.likeness import SceneLikeness
+from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.merging import SEAM_PX
+from geofovea.pipeline.places.place import Place
+from geofovea.pipeline.session.session import SceneSession
 from geofovea.regionfocus.scoring import mass_collector
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.geo.region import Region, checked_region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["NativeTiles", "RankedTiles", "native_count"]
+__all__ = ["NativeTiles", "RankedTiles", "indexed_places", "native_count"]
 
 MOST_TILES = 4_000_000
 """Native tiles that are listed in memory; a scene of more is asked about by region."""
@@ -98,6 +105,23 @@ class NativeTiles:
                 return level
         return None
 
+    def reached_by(self, places: Sequence[Place]) -> list[Tile]:
+        """Those that places reach into, or touch; whole tiles reach nowhere."""
+        reached = dict[Tile, None]()
+        for place in places:
+            if place.outline == "tile":
+                continue
+            box = place.box_scene
+            grown = Box(
+                max(0.0, box.x0 - SEAM_PX),
+                max(0.0, box.y0 - SEAM_PX),
+                min(self.pyramid.width, box.x1 + SEAM_PX),
+                min(self.pyramid.height, box.y1 + SEAM_PX),
+            )
+            reached |= dict.fromkeys(self.pyramid.tiles_over(0, grown))
+        inside = set(self.tiles)
+        return [tile for tile in reached if tile in inside]
+
     def over(self, level: int) -> list[Tile]:
         """The tiles of a coarse level that lie over these."""
         rows_cols = dict.fromkeys((tile.row >> level, tile.col >> level) for tile in self.tiles)
@@ -163,3 +187,28 @@ class NativeTiles:
         known = {(tile.row, tile.col) for tile in looked}
         level = looked[0].level if looked else 0
         return np.array([(t.row >> level, t.col >> level) in known for t in self.tiles], dtype=bool)
+
+
+def indexed_places(
+    session: SceneSession, looker: TileLooker, focus: str | None, focus_model: str | None = None
+) -> SceneLikeness | None:
+    """How like a phrase each place is by the index of a session; None where it does not lead.
+
+    Args:
+        session: The scene, the model and the index.
+        looker: Whose phrase it is, and what it spends.
+        focus: What the caller named; another one than ``similarity`` leads in place of the index.
+        focus_model: The dual encoder that the caller named.
+
+    Raises:
+        ModelError: If the encoder is not that of the index, or cannot be loaded.
+        DataError: If the index is damaged.
+    """
+    index = session.index
+    focus = focus or default_focus(session.host, index)
+    encoder_name = focus_model_of(focus, focus_model, index)
+    if index is None or focus != "similarity" or encoder_name is None:
+        return None
+    encoder = load_dual_encoder(encoder_name)
+    with looker.usage.clock.stage("focus"):
+        return indexed_likeness(index, encoder, looker.phrase, looker.usage)

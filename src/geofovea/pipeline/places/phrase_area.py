@@ -35,7 +35,6 @@ __all__ = [
     "lay_out",
     "limits_of",
     "placed",
-    "shown_around",
     "where_in_scene",
 ]
 
@@ -44,20 +43,22 @@ LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 
 # of a budget, at most, for the place that distances or directions are taken from
 _SHARE = 4
-# centers of tokens often lie on the line between two halves, and belong to one of them
-_BESIDE = 1e-6
+# centers of tokens often lie on the edge that two areas share, and belong to one of them: the one
+# to the lower right, in a direction that hardly any edge has
+_BESIDE = (1e-6, 0.618e-6)
 _LEAST = {"tiles": 1, "tokens": 1, "seconds": 1e-3}
 
 
 @dataclass(frozen=True, slots=True)
 class LaidArea:
-    """An area of a phrase on a scene.
+    """The area in which a phrase is looked for: one that it names, a region, or both.
+
+    The model sees whole tiles, so that what the edge of the area cuts is seen as a whole. It counts
+    where its center lies. So areas that share an edge never count a thing twice.
 
     Attributes:
         thing: What is looked for in it.
         region: In scene pixels; None for the whole scene.
-        shown: The same with a tile around the area, so that the model sees as a whole what its
-            edge cuts; what has its center outside of the area is left out.
         limits: What looking for its place left of the limits, by name.
         named: How the phrase was read; None where it names no area.
         notes: The same in words, and what is to be known of its place.
@@ -67,18 +68,31 @@ class LaidArea:
     thing: str
     region: Region | None
     limits: dict[str, Any]
-    shown: Region | None = None
     named: NamedArea | None = None
     notes: tuple[str, ...] = ()
     cost: Cost | None = None
 
     def holds(self, place: Place) -> bool:
-        """Whether the center of a place lies in the area; where none is named, all do."""
-        # a region that was given shows the model nothing beyond it, so nothing has to be left out
-        if self.region is None or self.shown is self.region:
+        """Whether the center of a place lies in the area; all do in the whole scene."""
+        if self.region is None:
             return True
-        x, y = place.center
-        return bool(shapely.intersects_xy(self.region.geometry, x + _BESIDE, y + _BESIDE / 2))
+        (x, y), (aside_x, aside_y) = place.center, _BESIDE
+        return bool(shapely.intersects_xy(self.region.geometry, x + aside_x, y + aside_y))
+
+    def held(self, places: Sequence[Place]) -> tuple[list[Place], tuple[str, ...]]:
+        """Those whose centers lie in the area, and what to say of those that only reach into it."""
+        kept = [place for place in places if self.holds(place)]
+        if self.region is None or len(kept) == len(places):
+            return kept, ()
+        outside = [place for place in places if not self.holds(place)]
+        cut = sum(self.region.overlaps(place.box_scene) for place in outside)
+        if not cut:
+            return kept, ()
+        have, was = ("has its center", "is") if cut == 1 else ("have their centers", "are")
+        return kept, (
+            f"{counted(cut, 'place')} at the edge of the area {have} outside of it, and {was} left "
+            "out",
+        )
 
     def told(self, places: Places, phrase: str) -> Places:
         """Places that were found in it, with the whole phrase, the notes, and the whole cost."""
@@ -155,7 +169,7 @@ def lay_out(
         BudgetError: If the budget cannot hold a tile for the place and one for the thing.
     """
     if (area := parse_area_phrase(phrase)) is None:
-        return LaidArea(phrase, within, limits, within)
+        return LaidArea(phrase, within, limits)
     request = AskRequest(area.thing, options=options, region=within)
     found = find_reference(session, request, area.part, "", limits_of(budget, limits), watch)
     if found.missing is not None:
@@ -173,13 +187,7 @@ def lay_out(
     notes = (note, *area_notes(part, session.scene, found))
     named = NamedArea(area.thing, where, part.rule, region)
     cost = next(iter(found.costs), None)
-    shown = shown_around(session, part, within)
-    return LaidArea(area.thing, region, found.limits, shown, named, notes, cost)
-
-
-def shown_around(session: SceneSession, part: Part, within: Region | None) -> Region:
-    """An area with a tile around it, in which what its edge cuts is seen as a whole."""
-    return part.region(session.scene, within, session.pyramid.tile_size)
+    return LaidArea(area.thing, region, found.limits, named, notes, cost)
 
 
 def _took(costs: Sequence[Cost]) -> str:

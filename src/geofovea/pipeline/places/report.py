@@ -29,6 +29,7 @@ __all__ = [
     "sampled_recall",
     "search_coverage",
     "second_look_cost",
+    "sweep_coverage",
 ]
 
 
@@ -85,6 +86,23 @@ def search_coverage(
         sum(looker.looked[tile] > 0 for tile in tested),
         passing.by_index,
         looker.looked_again,
+    )
+
+
+def sweep_coverage(native: NativeTiles, looker: TileLooker) -> Coverage:
+    """How many of all native tiles were looked at.
+
+    Args:
+        native: All tiles.
+        looker: What was looked at.
+    """
+    looked = [tile for tile in native.tiles if tile in looker.looked]
+    return Coverage(
+        "sweep",
+        len(native.tiles),
+        len(looked),
+        share=native.share_of(looked),
+        stopped="complete" if len(looked) == len(native.tiles) else looker.stopped or "tiles",
     )
 
 

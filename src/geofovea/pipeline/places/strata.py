@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geofovea.errors import BudgetError
 
-__all__ = ["Stratum", "make_strata"]
+__all__ = ["Stratum", "draw_order", "make_strata"]
 
 _CERTAIN_SHARE = 0.5
 _STRATA = 3
@@ -65,6 +65,20 @@ class Stratum:
         return len(self.members) / len(self.drawn)
 
 
+def draw_order(count: int, seed: int = 0) -> list[int]:
+    """The order in which ``make_strata`` draws tiles, of each stratum and of all together.
+
+    What was looked at of its beginning is a random sample of all tiles, and counts as drawn.
+
+    Args:
+        count: Of tiles.
+        seed: Equal seeds draw equal tiles.
+    """
+    order = list(range(count))
+    random.Random(f"geofovea-strata-{seed}").shuffle(order)
+    return order
+
+
 def make_strata(scores: ArrayLike, count: int, seed: int = 0) -> list[Stratum]:
     """Strata over tiles with ``count`` tiles drawn in all.
 
@@ -79,10 +93,11 @@ def make_strata(scores: ArrayLike, count: int, seed: int = 0) -> list[Stratum]:
     known = np.nan_to_num(np.asarray(scores, dtype=np.float64), nan=0.0).clip(min=0)
     if count < 1:
         raise BudgetError(f"a sample needs at least 1 tile, got {count}")
-    rng = random.Random(f"geofovea-strata-{seed}")
-    # of equal scores, in random order: no corner of the scene is preferred
+    rank = {index: number for number, index in enumerate(draw_order(len(known), seed))}
+    # of equal scores, in random order: no corner of the scene is preferred. It is not that of the
+    # draw, or those beyond the edge of a stratum would be drawn last
     order = list(range(len(known)))
-    rng.shuffle(order)
+    random.Random(f"geofovea-ties-{seed}").shuffle(order)
     order.sort(key=lambda index: -known[index])
     if count >= len(order):
         everything = tuple(order)
@@ -93,11 +108,11 @@ def make_strata(scores: ArrayLike, count: int, seed: int = 0) -> list[Stratum]:
     if certain:
         surest = tuple(order[:certain])
         # in random order: what a budget ends is a random sample of them
-        drawn = tuple(rng.sample(surest, certain))
+        drawn = tuple(sorted(surest, key=rank.__getitem__))
         strata.append(Stratum(surest, drawn, _expected(known, surest)))
     groups = _groups(known, order[certain:], count - certain)
     for group, number in zip(groups, _allotted(known, groups, count - certain), strict=True):
-        drawn = tuple(rng.sample(group, number))
+        drawn = tuple(sorted(group, key=rank.__getitem__)[:number])
         strata.append(Stratum(tuple(group), drawn, _expected(known, group)))
     return strata
 

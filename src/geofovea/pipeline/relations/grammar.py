@@ -165,7 +165,10 @@ def _bearing(match: re.Match[str]) -> PlaceQuestion:
     rf"how many {_UNIT} is it (?:between|from) {_A} (?:to|and) {_B}",
     rf"how many {_UNIT} (?:away |apart )?(?:is|are) {_A} "
     rf"(?:(?:away )?from|to|and) {_B}(?: apart)?",
-    rf"how many {_UNIT} (?:lie|are there) between {_A} and {_B}",
+    rf"how many {_UNIT} (?:lie|are|are there) between {_A} and {_B}",
+    rf"(?:(?:in|at) )?how many {_UNIT} (?:away )?(?:does|do|is|are) {_A} (?:lie )?"
+    rf"(?:away )?from {_B}",
+    rf"(?:in|at) (?:how many {_UNIT}|(?:what|which) distance)(?: away)? from {_A} {_LIES} {_B}",
     rf"how many {_UNIT} separate {_A} (?:from|and) {_B}",
 )
 def _distance(match: re.Match[str]) -> PlaceQuestion:

@@ -107,7 +107,7 @@ class ScenePart:
         is_corner = self.share == "third" and len(_main_axes(self.directions)) > 1
         return f"{self.text} is taken to be a third of both sides" if is_corner else ""
 
-    def region(self, scene: Scene, within: Region | None = None, around: float = 0.0) -> Region:
+    def region(self, scene: Scene, within: Region | None = None) -> Region:
         """The part in scene pixels: what lies in its directions from the middle of the scene.
 
         North is that of the ground where the scene says where it lies, else the top of the picture.
@@ -115,7 +115,6 @@ class ScenePart:
         Args:
             scene: The scene.
             within: What alone is asked about; None for the whole scene.
-            around: How many pixels around the part are taken in.
 
         Raises:
             GeometryError: If it shares no area with what is asked about.
@@ -124,12 +123,12 @@ class ScenePart:
         if not self.directions:
             x, y = frame.width / 3, frame.height / 3
             shape = shapely.box(frame.x0 + x, frame.y0 + y, frame.x1 - x, frame.y1 - y)
-            return cut_region(shape, f"{self.text} of the scene", scene, within, around)
+            return cut_region(shape, f"{self.text} of the scene", scene, within)
         shape = shapely.box(*frame.as_tuple())
         for slope in slopes(scene, frame.center, self.directions):
             start = _start_of_third(frame, slope) if self.share == "third" else frame.center
             shape = shapely.intersection(shape, half_plane(frame, start, slope))
-        return cut_region(shape, f"{self.text} of the scene", scene, within, around)
+        return cut_region(shape, f"{self.text} of the scene", scene, within)
 
 
 def _main_axes(directions: Sequence[str]) -> list[tuple[float, float]]:
@@ -143,23 +142,18 @@ def _main_axes(directions: Sequence[str]) -> list[tuple[float, float]]:
     return axes
 
 
-def cut_region(
-    shape: shapely.Geometry, name: str, scene: Scene, within: Region | None, around: float
-) -> Region:
-    """A shape of scene pixels, grown and cut to the scene and to what is asked about.
+def cut_region(shape: shapely.Geometry, name: str, scene: Scene, within: Region | None) -> Region:
+    """A shape of scene pixels, cut to the scene and to what is asked about.
 
     Args:
         shape: In scene pixels.
         name: What it is called in an error.
         scene: The scene.
         within: What alone is asked about; None for the whole scene.
-        around: How many pixels around the shape are taken in.
 
     Raises:
         GeometryError: If nothing is left of it.
     """
-    if around:
-        shape = shapely.buffer(shape, around, join_style="mitre")
     shape = shapely.intersection(shape, shapely.box(*scene.box.as_tuple()))
     if within is not None:
         shape = shapely.intersection(shape, within.geometry)

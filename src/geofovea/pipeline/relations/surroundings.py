@@ -162,7 +162,7 @@ class Surroundings:
         """Whether a scene shows where it lies: north and meters are of the ground."""
         return self.direction in PICTURE or is_on_ground(scene)
 
-    def region(self, scene: Scene, within: Region | None = None, around: float = 0.0) -> Region:
+    def region(self, scene: Scene, within: Region | None = None) -> Region:
         """The area in scene pixels.
 
         A direction between two main ones is both: what is northeast of a place is north of its
@@ -172,7 +172,6 @@ class Surroundings:
         Args:
             scene: The scene.
             within: What alone is asked about; None for the whole scene.
-            around: How many pixels around the area are taken in.
 
         Raises:
             GeometryError: If the place was not found yet, the scene does not say how long a meter
@@ -181,13 +180,13 @@ class Surroundings:
         if self.place is None:
             raise GeometryError(f"{self.text}: the {self.reference} was not looked for yet")
         if not self.direction:
-            return cut_region(self._grown(scene, self.place), self.text, scene, within, around)
+            return cut_region(self._grown(scene, self.place), self.text, scene, within)
         frame, center = scene.box, self.place.center
         shape = shapely.box(*frame.as_tuple())
         for slope in slopes(scene, center, self.directions):
             shape = shapely.intersection(shape, half_plane(frame, center, slope))
         shape = shapely.difference(shape, self.place.region)
-        return cut_region(shape, self.text, scene, within, around)
+        return cut_region(shape, self.text, scene, within)
 
     def _grown(self, scene: Scene, place: LocatedPlace) -> shapely.Geometry:
         """The place and what is within the distance of its outline; a pixel need be no square."""

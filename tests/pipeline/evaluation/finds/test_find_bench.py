@@ -10,6 +10,7 @@ from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.finds import bench
 from geofovea.pipeline.evaluation.finds.bench import run_find_bench, sweep_confusion
 from geofovea.pipeline.evaluation.finds.item import FindItem
+from geofovea.pipeline.evaluation.finds.misses import misses_of, misses_table
 from geofovea.pipeline.evaluation.finds.rows import find_rows
 from geofovea.pipeline.evaluation.finds.table import finds_table
 from geofovea.pipeline.evaluation.finds.ways import SWEEP, search_way, ways_of
@@ -63,6 +64,31 @@ def test_the_table_fits_a_terminal_and_sets_colors_apart():
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
     assert ["sweep", "0.67 [n/a]", "0.67 [n/a]", "4 of 6", "2"] in cells
     assert ["search 256", "50%", "3600", "129600", "0.50", "0.67", "2 of 2"] in cells
+
+
+def test_each_miss_is_told_with_what_stands_there():
+    # tiles of 100 pixels: the first three things share one, and one lies across two
+    first, second, third = (0, 0, 20, 20), (30, 0, 50, 20), (70, 70, 90, 90)
+    across, alone, found = (190, 0, 210, 20), (330, 30, 350, 50), (430, 30, 450, 50)
+    item = replace(
+        SWEPT,
+        truth=(first, second, third, across, alone, found),
+        # around two things, and on the last one
+        boxes=((0, 0, 50, 20), (430, 30, 450, 50)),
+    )
+    misses = misses_of([item], 100)
+    assert [(miss.box, miss.cause) for miss in misses] == [
+        (second, "in another's place"),
+        (third, "beside another"),
+        (across, "across a seam"),
+        (alone, "alone"),
+    ]
+    cells = [
+        [c.strip() for c in line.strip("|").split("|")]
+        for line in misses_table(misses, ways_of([8])).splitlines()
+    ]
+    assert cells[2] == ["sweep", "1", "1", "1", "1"]
+    assert ["1", "truck", "sweep", "190", "0", "210", "20", "across a seam"] in cells
 
 
 def test_errors_of_sweeps_without_a_color_become_a_confusion():

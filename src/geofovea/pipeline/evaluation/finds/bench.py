@@ -11,6 +11,7 @@ from typing import Any
 from geofovea.datasets.synthetic.vocabulary import THINGS
 from geofovea.datasets.synthetic.world import World
 from geofovea.pipeline.evaluation.finds.item import FindItem
+from geofovea.pipeline.evaluation.finds.misses import misses_of, misses_table
 from geofovea.pipeline.evaluation.finds.rows import FindRow, find_rows
 from geofovea.pipeline.evaluation.finds.table import finds_table
 from geofovea.pipeline.evaluation.finds.ways import SWEEP, find_by, ways_of
@@ -38,8 +39,9 @@ def run_find_bench(
 ) -> list[FindRow]:
     """Look for every kind in every way; write the results, and return a row for each way.
 
-    The folder gets ``items.jsonl``, ``table.md`` and ``confusion.json``, the errors of the sweeps
-    for phrases without a color, as ``geofovea count --confusion`` takes them. Scenes and searches
+    The folder gets ``items.jsonl``, ``table.md``, ``misses.md`` with each thing that was missed and
+    a cause, and ``confusion.json``, the errors of the sweeps for phrases without a color, as
+    ``geofovea count --confusion`` takes them. Scenes and searches
     that are already in the folder are used again.
 
     Args:
@@ -65,6 +67,8 @@ def run_find_bench(
         confusion.save(folder / "confusion.json")
     rows = find_rows(items, ways_of(budgets))
     write_text(folder / "table.md", finds_table(rows, host.name))
+    misses = misses_of(items, host.tile_size)
+    write_text(folder / "misses.md", misses_table(misses, ways_of(budgets)))
     return rows
 
 
