@@ -192,6 +192,32 @@ def test_sides_and_gaps_are_those_of_the_ground_where_pixels_are_no_squares(on_s
     assert gap.value == pytest.approx(pier.distance(mill), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "warns"),
+    [
+        # 347 m between the centers, and 233 m between the nearest edges
+        ("Is the pier within 400 m of the mill?", "yes", False),
+        ("Is the pier within 0.2 km of the mill?", "no", False),
+        ("Is the pier within 300 m of the mill?", "yes", True),
+        ("Is the pier more than 300 m from the mill?", "no", True),
+        ("Are the pier and the mill at least 200 m apart?", "yes", False),
+    ],
+)
+def test_whether_places_lie_within_a_distance_goes_by_their_nearest_edges(
+    scenes, question, answer, warns
+):
+    ground = scenes["north up"]
+    measured = answered(ground, question, PIER, MILL)
+    assert measured.text == answer
+    meters = [number.value * UNITS[number.unit].size for number in measured.quantities]
+    pier, mill = PIER.region, MILL.region
+    pixels = [pier.distance(mill), pier.centroid.distance(mill.centroid)]
+    assert meters == pytest.approx([0.5 * length for length in pixels], rel=1e-3)
+    assert ["by the centers" in warning for warning in measured.warnings] == [True] * warns
+    nowhere = answered(scenes["nowhere"], question, PIER, MILL)
+    assert (nowhere.text, "does not say where it lies" in nowhere.sentence) == ("", True)
+
+
 def test_without_a_place_on_the_ground_numbers_are_pixels_and_north_is_up(scenes):
     measured = answered(scenes["nowhere"], "How many meters is the pond from the mill?", POND, MILL)
     assert measured.quantities[0].unit == "px"

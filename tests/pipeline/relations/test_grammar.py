@@ -65,6 +65,26 @@ SENTENCES = {
 }
 
 
+LENGTHS = {
+    "Is the pond within 1 km of the school?": (1000, True, "km"),
+    "Is the pond less than 1,500 metres away from the school?": (1500, True, "m"),
+    "Does the pond lie closer than 2.5 km to the school?": (2500, True, "km"),
+    "Are the pond and the school within 300 m of each other?": (300, True, "m"),
+    "Are the pond and the school more than 2 miles apart?": (3218.688, False, "mi"),
+    "Is the pond farther than 500 m from the school?": (500, False, "m"),
+    "Is the pond at least 500 m from the school?": (500, False, "m"),
+}
+
+
+@pytest.mark.parametrize("question", LENGTHS)
+def test_a_distance_that_two_places_are_to_be_within_or_beyond_is_read(question):
+    parsed = parse_question(question)
+    assert parsed is not None
+    assert (parsed.kind, parsed.places) == ("within", POND)
+    meters, is_within, unit = LENGTHS[question]
+    assert (parsed.meters, parsed.is_most, parsed.unit) == (pytest.approx(meters), is_within, unit)
+
+
 @pytest.mark.parametrize("question", SENTENCES)
 def test_a_sentence_about_places_is_read(question):
     kind, places, *direction = SENTENCES[question]

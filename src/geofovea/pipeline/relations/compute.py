@@ -19,6 +19,7 @@ __all__ = ["compute"]
 _BETWEEN_DEGREES = 120.0
 """Seen from what lies between two places, they are at least this far apart."""
 
+_WITHOUT_NORTH = ("distance", "nearer", "nearest", "size", "larger", "largest", "within")
 _SAME_SHARE = 0.5
 # how often a number lies within its error: what errors are made for, and what was measured
 _NOMINAL = 0.9
@@ -60,7 +61,7 @@ def compute(
     plane = Plane.of(scene, there)
     result = _refusal(missing, there) or _RULES[question.kind](question, there, plane)
     confidence = math.prod(min(1.0, place.score) for place in there) * result.certainty
-    uses_north = question.kind not in ("distance", "nearer", "nearest", "size", "larger", "largest")
+    uses_north = question.kind not in _WITHOUT_NORTH
     warnings = list(result.warnings)
     if result.text and not plane.is_on_ground and uses_north and question.direction not in PICTURE:
         warnings.append(NORTH_AT_TOP)
@@ -153,9 +154,7 @@ def _distance_rule(
     one, two = places
     warnings = _unit_warnings(question, plane)
     distance = plane.in_unit(_distance(plane, places), question.unit)
-    error = math.hypot(*(plane.length_of(place, place.token_side / 2) for place in places))
-    gap = Quantity("gap", plane.gap(one, two), error, plane.unit)
-    gap = plane.in_unit(gap, question.unit)
+    gap = plane.in_unit(_gap(plane, places), question.unit)
     return _Result(
         distance.text,
         f"the {one.label} is {distance.text} from the {two.label}, center to center; their nearest "
@@ -164,6 +163,30 @@ def _distance_rule(
         (distance, gap, _bearing_of(plane, (two, one))),
         ((one.center, two.center),),
         warnings,
+    )
+
+
+def _within(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> _Result:
+    """By the nearest edges and not the centers, as geometry engines have it (``ST_DWithin``)."""
+    if not plane.is_on_ground:
+        why = "the scene does not say where it lies, so its pixels cannot be compared with a length"
+        return _Result("", why, 0.0)
+    one, two = places
+    gap, distance = _gap(plane, places), _distance(plane, places)
+    margins = [question.meters - number.value for number in (gap, distance)]
+    by_edges, by_centers = ((margin >= 0) == question.is_most for margin in margins)
+    shown = [plane.in_unit(number, question.unit) for number in (gap, distance)]
+    warning = (
+        f"the answer goes by the nearest edges; by the centers, it would be {_yes_no(by_centers)}"
+    )
+    return _Result(
+        _yes_no(by_edges),
+        f"the nearest edges of the {one.label} and the {two.label} are {shown[0].text} apart, "
+        f"their centers {shown[1].text}",
+        certainty(margins[0], gap.error),
+        (shown[0], shown[1]),
+        ((one.center, two.center),),
+        () if by_edges == by_centers else (warning,),
     )
 
 
@@ -316,6 +339,12 @@ def _distance(plane: Plane, places: Sequence[LocatedPlace], name: str = "distanc
     return Quantity(name, value, plane.error(one, two), plane.unit)
 
 
+def _gap(plane: Plane, places: Sequence[LocatedPlace]) -> Quantity:
+    one, two = places
+    error = math.hypot(*(plane.length_of(place, place.token_side / 2) for place in places))
+    return Quantity("gap", plane.gap(one, two), error, plane.unit)
+
+
 def _bearing_of(plane: Plane, places: Sequence[LocatedPlace]) -> Quantity:
     """From the second place to the first, in degrees clockwise from north."""
     subject, reference = places
@@ -364,4 +393,5 @@ _RULES: dict[Kind, _Rule] = {
     "farther": _farther,
     "farthest": _farthest,
     "order": _order,
+    "within": _within,
 }

@@ -13,7 +13,13 @@ from collections.abc import Callable
 from geofovea.errors import QuestionError
 from geofovea.pipeline.relations.names import NUMBERS, is_cover, is_line, is_name, names_in
 from geofovea.pipeline.relations.place_question import PlaceQuestion
-from geofovea.pipeline.relations.vocabulary import SIZES, plain_direction, unit_called
+from geofovea.pipeline.relations.vocabulary import (
+    LENGTH,
+    SIZES,
+    length_called,
+    plain_direction,
+    unit_called,
+)
 from geofovea.pipeline.relations.wording import plain_question
 from geofovea.regionfocus.search.router import DIRECTION
 
@@ -57,6 +63,8 @@ _DISTANCE = (
 _GROUND = r"(?:area|footprint|land|ground|space|surface(?: area)?)"
 _ARTICLE = re.compile(r"\b(?:the|an?) $")
 _COMPASS = r"(?:compass |cardinal )?"
+_CLOSER = r"(?:within|less than|(?:no|not) more than|at most|closer than|nearer than)"
+_BEYOND = r"(?P<far>more than|at least|(?:no|not) less than|(?:farther|further) than|over)"
 _RELATIVE = r"(?:from|of|relative to|in relation to|with respect to|(?:as )?seen from)"
 
 
@@ -173,6 +181,22 @@ def _bearing(match: re.Match[str]) -> PlaceQuestion:
 )
 def _distance(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("distance", (match["a"], match["b"]), unit=_unit(match, 1))
+
+
+@_sentence(
+    rf"{_ONE_IS}(?:{_CLOSER}|{_BEYOND}) {LENGTH} (?:away )?(?:of|from|to) {_B}",
+    rf"(?:are|do) {_A} and {_B} (?:lie )?(?:{_CLOSER}|{_BEYOND}) {LENGTH} "
+    rf"(?:apart|(?:away )?(?:of|from) {_EACH_OTHER})",
+)
+def _within(match: re.Match[str]) -> PlaceQuestion:
+    length = length_called(match["number"], match["unit"])
+    if length is None:
+        raise LookupError(match["unit"])
+    meters, unit = length
+    is_within = not _group(match, "far")
+    return PlaceQuestion(
+        "within", (match["a"], match["b"]), is_most=is_within, unit=unit.symbol, meters=meters
+    )
 
 
 @_sentence(

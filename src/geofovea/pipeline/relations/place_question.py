@@ -25,6 +25,7 @@ Kind = Literal[
     "farther",
     "farthest",
     "order",
+    "within",
 ]
 
 
@@ -39,15 +40,18 @@ class PlaceQuestion:
             the first), ``size`` (of one), ``larger`` (is the first larger than the second),
             ``largest`` (which), ``between`` (is the first between two others), ``farther`` (is the
             first farther in a direction than the second), ``farthest`` (which), ``order`` (of all,
-            along a direction).
+            along a direction), ``within`` (are two within a distance of each other).
         places: What the question calls its places, without articles.
         direction: As the vocabulary spells it; empty where none is asked about.
         measure: ``area``, ``length`` or ``width``, of sizes.
-        is_most: Whether the nearest or largest is meant, and not the farthest or smallest.
+        is_most: Whether the nearest or largest is meant, and not the farthest or smallest; whether
+            two are to be within a distance, and not beyond it.
         unit: The unit that was asked for, by its symbol; empty where none was.
+        meters: The distance that two are within, or beyond; 0 for other kinds.
 
     Raises:
-        QuestionError: If there are too few or too many places for its kind.
+        QuestionError: If there are too few or too many places for its kind, or no distance where it
+            needs one.
     """
 
     kind: Kind
@@ -56,6 +60,7 @@ class PlaceQuestion:
     measure: str = ""
     is_most: bool = True
     unit: str = ""
+    meters: float = 0.0
 
     def __post_init__(self) -> None:
         least, most = _COUNTS[self.kind]
@@ -63,6 +68,10 @@ class PlaceQuestion:
             raise QuestionError(
                 f"a question about {self.kind} names {least} to {most} places, got "
                 f"{len(self.places)}: {', '.join(self.places)}"
+            )
+        if (self.kind == "within") != (self.meters > 0):
+            raise QuestionError(
+                f"a question whether two places are within a distance names one, got {self}"
             )
 
     @property
@@ -73,7 +82,7 @@ class PlaceQuestion:
     @property
     def is_yes_no(self) -> bool:
         """Whether it is answered by yes or no."""
-        return self.kind in ("direction", "nearer", "larger", "between", "farther")
+        return self.kind in ("direction", "nearer", "larger", "between", "farther", "within")
 
 
 _COUNTS: dict[Kind, tuple[int, int]] = {
@@ -89,6 +98,7 @@ _COUNTS: dict[Kind, tuple[int, int]] = {
     "farther": (2, 2),
     "farthest": (2, _MOST_PLACES),
     "order": (2, _MOST_PLACES),
+    "within": (2, 2),
 }
 
 

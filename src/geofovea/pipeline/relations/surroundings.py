@@ -27,10 +27,10 @@ from geofovea.pipeline.relations.parts import (
 )
 from geofovea.pipeline.relations.vocabulary import (
     COMPASS,
+    LENGTH,
     PICTURE,
-    UNITS,
+    length_called,
     plain_direction,
-    unit_called,
 )
 from geofovea.pipeline.relations.wording import plain_question
 from geofovea.regionfocus.search.router import DIRECTION
@@ -42,14 +42,12 @@ __all__ = ["Part", "Surroundings", "split_area", "unbounded_area", "unread_area"
 _PLACE = r"(?P<article>the |an? )?(?P<place>[^\W_][\w' -]*?)"
 # "in the north of it" is within it
 _TO_THE = r"(?:(?:to|on) the )?"
-_NUMBER = r"(?P<number>\d+(?:,\d{3})*(?:\.\d+)?)"
-_UNIT = r"(?P<unit>(?:nautical )?[a-z]+)"
 _CLOSER = r"(?:within|less than|(?:no|not) more than|at most|up to|closer than)"
 _AREA = (
     r"(?:(?:in|on|inside|within) the (?:area|region|zone|land|part) )?"
     r"(?:(?:that|which) (?:is|are|lies?|stands?) |(?:located|situated|lying|standing) )?"
     rf"(?:{_TO_THE}(?P<dir>{DIRECTION})(?P<of> of)? {_PLACE}"
-    rf"|{_CLOSER} (?:an? )?{_NUMBER}[ -]?{_UNIT}(?: radius)? (?:of|from|around|to) "
+    rf"|{_CLOSER} {LENGTH}(?: radius)? (?:of|from|around|to) "
     rf"{_PLACE.replace('<article>', '<near_article>').replace('<place>', '<near_place>')})"
 )
 _SENTENCES = (
@@ -257,9 +255,9 @@ def _surroundings(groups: dict[str, str | None]) -> Surroundings | None:
         # above and below need no preposition, and nothing else does without one
         is_said_so = (direction in ("above", "below")) != bool(groups["of"])
         return Surroundings(place, direction) if is_said_so else None
-    number = (groups["number"] or "").replace(",", "")
-    unit = unit_called(groups["unit"] or "")
-    if unit is None or unit.power != 1 or not float(number) > 0:
+    number = groups["number"] or ""
+    length = length_called(number, groups["unit"] or "")
+    if length is None:
         return None
-    meters = float(number) * UNITS[unit.symbol].size
-    return Surroundings(place, "", meters, f"{number} {unit.symbol}")
+    meters, unit = length
+    return Surroundings(place, "", meters, f"{number.replace(',', '')} {unit.symbol}")

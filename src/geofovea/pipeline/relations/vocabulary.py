@@ -15,12 +15,14 @@ from typing import Literal
 
 __all__ = [
     "COMPASS",
+    "LENGTH",
     "PICTURE",
     "SIZES",
     "UNITS",
     "SizeWord",
     "Unit",
     "compass_word",
+    "length_called",
     "plain_direction",
     "unit_called",
 ]
@@ -127,6 +129,22 @@ def unit_called(words: str) -> Unit | None:
     text, powers = re.subn(r"(?:\^?2|²)$", "", text)
     symbol = text if text in _METERS or text in UNITS else _symbol_of(text)
     return UNITS.get(f"{symbol}²" if squares or powers else symbol)
+
+
+LENGTH = r"(?:an? )?(?P<number>\d+(?:,\d{3})*(?:\.\d+)?)[ -]?(?P<unit>(?:nautical )?[a-z]+)"
+"""A pattern of lengths such as ``500 m`` and ``1,200-metre``."""
+
+
+def length_called(number: str, unit: str) -> tuple[float, Unit] | None:
+    """A length in meters and the unit that it is given in, by the groups of `LENGTH`.
+
+    Returns:
+        None where the unit is not one of lengths, or the number is 0.
+    """
+    value, called = float(number.replace(",", "")), unit_called(unit)
+    if called is None or called.power != 1 or not value > 0:
+        return None
+    return value * called.size, called
 
 
 def _symbol_of(name: str) -> str:
