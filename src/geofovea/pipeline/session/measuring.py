@@ -240,7 +240,11 @@ def measure_places(
     measurement = compute(question, plan.request.question, located.places, scene)
     doubts = _doubts(measurement, presence, located.looks, search.pyramid)
     descent = Descent(located.looks, "native" if located.looks[-1].level == 0 else "outlined")
-    route = Route("several" if len(question.places) > 1 else "one", f"it asks for {question.kind}")
+    route = (
+        Route("several", "it asks where named places lie")
+        if len(question.places) > 1
+        else Route("one", "it asks how large a place is")
+    )
     result = SearchResult(descent, descent, route=route)
     check_shown(scene, result, options.region)
     generation = _generation(measurement, plan.choices)
