@@ -149,12 +149,17 @@ class WatchedFocus:
 
 
 @contextmanager
-def watched_by(watcher: Watcher) -> Iterator[None]:
+def watched_by(watcher: Watcher | None) -> Iterator[None]:
     """Let a watcher hear of level files that this thread builds, and end its long work.
+
+    None leaves whoever hears of them already.
 
     Raises:
         QuestionError: If it is not a watcher.
     """
+    if watcher is None:
+        yield
+        return
     if not isinstance(watcher, Watcher):
         raise QuestionError(
             f"watch={shown(watcher)} is not a watcher; derive its class from geofovea.Watcher"

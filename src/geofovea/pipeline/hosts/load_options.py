@@ -206,15 +206,21 @@ def check_device(device: str) -> None:
     Raises:
         ModelError: If it does not exist, or holds no numbers, as ``meta``.
     """
+    if (reason := _why_unusable(device)) is not None:
+        raise ModelError(f"device={device!r} {reason}; give {' or '.join(_devices())}")
+
+
+def _why_unusable(device: str) -> str | None:
     import torch
 
-    reason = "is no device of torch"
     try:
         kind = torch.device(device).type
-        reason = "holds no numbers" if kind == "meta" else "cannot be used on this machine"
-        if kind != "meta":
-            torch.empty(0, device=device)
-            return
+    except RuntimeError:
+        return "is no device of torch"
+    if kind == "meta":
+        return "holds no numbers"
+    try:
+        torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
-        pass
-    raise ModelError(f"device={device!r} {reason}; give {' or '.join(_devices())}")
+        return "cannot be used on this machine"
+    return None

@@ -13,7 +13,7 @@ from geofovea.errors import DataError, ModelError, OutputError
 from geofovea.pipeline.index.indexed_scene import IndexedScene, key_of
 from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
 from geofovea.pipeline.index.settings import FORMAT, IndexSettings
-from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.files import make_folder, sole_user, write_text
 from geofovea.tiling.machine.paths import is_file
 from geofovea.tiling.machine.system_errors import reason_of
 
@@ -112,26 +112,16 @@ class IndexStore:
         Raises:
             OutputError: If one does so now, or the folder cannot be written.
         """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.folder / _LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"another process writes the index in {self.folder}; wait for its end, or name "
-                "another folder"
-            ) from error
-        except (OSError, NotImplementedError) as error:
-            reason = reason_of(error)
-            raise OutputError(
-                f"the index in {self.folder} cannot be written: {reason}; name a folder that you "
-                "may write to"
-            ) from error
-        try:
+        with sole_user(
+            self.folder / _LOCK,
+            f"another process writes the index in {self.folder}; wait for its end, or name another "
+            "folder",
+            lambda error: (
+                f"the index in {self.folder} cannot be written: {reason_of(error)}; name a folder "
+                "that you may write to"
+            ),
+        ):
             yield
-        finally:
-            lock.release()
 
     def scenes(self) -> list[IndexedScene]:
         """All scenes, by name.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -162,7 +161,7 @@ def count_in_area(
     allowed = find_budget(session.host, "sweep", len(native.tiles), budget, laid.limits)
     counting = _Counting(session, laid, native, allowed, min_score, seed)
     threads = using_threads(getattr(session.host, "threads", None))
-    with threads, nullcontext() if watch is None else watched_by(watch):
+    with threads, watched_by(watch):
         return counting.run(confusion, region_name, watch)
 
 

@@ -6,7 +6,6 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -197,7 +196,7 @@ def find_in_area(
     direct = DirectCalls(session.host, session.tiles)
     calls = watched_calls(direct, watch, session.pyramid)
     threads = using_threads(getattr(session.host, "threads", None))
-    with threads, nullcontext() if watch is None else watched_by(watch):
+    with threads, watched_by(watch):
         return _find(session, laid, options or FindOptions(), budget, calls, watch)
 
 

@@ -14,6 +14,7 @@ from geofovea.errors import QuestionError
 from geofovea.pipeline.relations.names import NUMBERS, is_cover, is_line, is_name, names_in
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.vocabulary import (
+    CLOSER,
     LENGTH,
     SIZES,
     length_called,
@@ -63,7 +64,7 @@ _DISTANCE = (
 _GROUND = r"(?:area|footprint|land|ground|space|surface(?: area)?)"
 _ARTICLE = re.compile(r"\b(?:the|an?) $")
 _COMPASS = r"(?:compass |cardinal )?"
-_CLOSER = r"(?:within|less than|(?:no|not) more than|at most|closer than|nearer than)"
+_CLOSER = rf"(?:{CLOSER}|nearer than)"
 _BEYOND = r"(?P<far>more than|at least|(?:no|not) less than|(?:farther|further) than|over)"
 _RELATIVE = r"(?:from|of|relative to|in relation to|with respect to|(?:as )?seen from)"
 

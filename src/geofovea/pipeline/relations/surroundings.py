@@ -26,6 +26,7 @@ from geofovea.pipeline.relations.parts import (
     split_part,
 )
 from geofovea.pipeline.relations.vocabulary import (
+    CLOSER,
     COMPASS,
     LENGTH,
     PICTURE,
@@ -42,7 +43,7 @@ __all__ = ["Part", "Surroundings", "split_area", "unbounded_area", "unread_area"
 _PLACE = r"(?P<article>the |an? )?(?P<place>[^\W_][\w' -]*?)"
 # "in the north of it" is within it
 _TO_THE = r"(?:(?:to|on) the )?"
-_CLOSER = r"(?:within|less than|(?:no|not) more than|at most|up to|closer than)"
+_CLOSER = rf"(?:{CLOSER}|up to)"
 _AREA = (
     r"(?:(?:in|on|inside|within) the (?:area|region|zone|land|part) )?"
     r"(?:(?:that|which) (?:is|are|lies?|stands?) |(?:located|situated|lying|standing) )?"

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Literal
 
 __all__ = [
+    "CLOSER",
     "COMPASS",
     "LENGTH",
     "PICTURE",
@@ -130,6 +131,9 @@ def unit_called(words: str) -> Unit | None:
     symbol = text if text in _METERS or text in UNITS else _symbol_of(text)
     return UNITS.get(f"{symbol}²" if squares or powers else symbol)
 
+
+CLOSER = r"within|less than|(?:no|not) more than|at most|closer than"
+"""Alternatives of a pattern: what stands before a length that bounds a distance from above."""
 
 LENGTH = r"(?:an? )?(?P<number>\d+(?:,\d{3})*(?:\.\d+)?)[ -]?(?P<unit>(?:nautical )?[a-z]+)"
 """A pattern of lengths such as ``500 m`` and ``1,200-metre``."""

@@ -17,15 +17,15 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from geofovea.errors import GeoFoveaError, OutputError
 from geofovea.tiling.machine.system_errors import NO_ROOM, reason_of, why_unwritten
 
-__all__ = ["check_writable", "make_folder", "write_file", "write_text"]
+__all__ = ["check_writable", "make_folder", "sole_user", "write_file", "write_text"]
 
 _OWN_DESCRIPTOR = re.compile(r"/proc/(?:self|(\d+))(?:/task/\d+)?/fd/(\d+)")
 _MOST_LINKS = 40
@@ -105,6 +105,33 @@ def _behind_links(path: Path) -> Path:
             return path
         path = path.parent / path.readlink()
     raise OutputError(f"{path} cannot be written: its links go in a circle")
+
+
+@contextmanager
+def sole_user(lock: Path, busy: str, unwritable: Callable[[Exception], str]) -> Iterator[None]:
+    """Hold a lock file, so that no other process does the same work.
+
+    Args:
+        lock: The file, which is made.
+        busy: What is said where another process holds it.
+        unwritable: What is said of the error where the file cannot be made.
+
+    Raises:
+        OutputError: With one of them.
+    """
+    from filelock import FileLock, Timeout
+
+    held = FileLock(lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout as error:
+        raise OutputError(busy) from error
+    except (OSError, NotImplementedError) as error:
+        raise OutputError(unwritable(error)) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def make_folder(path: str | os.PathLike[str], *, private: bool = False) -> Path:

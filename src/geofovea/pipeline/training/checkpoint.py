@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from geofovea.errors import DataError, OutputError
-from geofovea.pipeline.system.files import write_text
+from geofovea.errors import DataError
+from geofovea.pipeline.system.files import sole_user, write_text
 from geofovea.pipeline.system.tensor_files import write_tensors
 from geofovea.pipeline.training.curriculum import TrainingConfig, config_from_json
 from geofovea.pipeline.training.run_log import StepMeans
@@ -83,23 +83,12 @@ def locked_run(folder: Path) -> Iterator[None]:
     Raises:
         OutputError: If one is running there now, or the folder cannot be written.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"another training is running in {folder}; wait for its end, or name another folder"
-        ) from error
-    except (OSError, NotImplementedError) as error:
-        raise OutputError(
-            f"{folder} cannot be locked for a training: {why_unwritten(error)}"
-        ) from error
-    try:
+    with sole_user(
+        folder / _LOCK,
+        f"another training is running in {folder}; wait for its end, or name another folder",
+        lambda error: f"{folder} cannot be locked for a training: {why_unwritten(error)}",
+    ):
         yield
-    finally:
-        lock.release()
 
 
 def read_run(
