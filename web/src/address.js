@@ -35,10 +35,14 @@ export function keepView(side) {
   }, 300);
 }
 
-/** @returns {{x, y, resolution, scene}|null} what the address says, if it says something possible */
-export function viewOfAddress() {
+/**
+ * What an address says, if it says something possible.
+ * @param {string} address
+ * @returns {{x, y, resolution, scene}|null}
+ */
+export function viewOfAddress(address) {
   clearTimeout(timer);
-  const [x, y, resolution, scene] = location.hash.slice(1).split(",");
+  const [x, y, resolution, scene] = new URL(address).hash.slice(1).split(",");
   const numbers = [x, y, resolution].map(Number);
   if (!scene || !numbers.every(Number.isFinite) || numbers[2] <= 0) return null;
   return { x: numbers[0], y: numbers[1], resolution: numbers[2], scene: decoded(scene) };

@@ -9,7 +9,7 @@ import { render, showAnswer } from "./widget.js";
 
 async function startPage(root) {
   const transport = new HttpTransport(takeToken());
-  const place = viewOfAddress();
+  const place = viewOfAddress(location.href);
   let overview;
   try {
     overview = await transport.overview();
@@ -22,8 +22,9 @@ async function startPage(root) {
   const page = new Page(root, transport, overview, { moved: keepView, sent: keepJob });
   root.dataset.ready = "1";
   if (place) page.restore(place);
-  window.addEventListener("hashchange", () => {
-    const other = viewOfAddress();
+  window.addEventListener("hashchange", ({ newURL }) => {
+    // a view that came to rest meanwhile may have been written over the address itself
+    const other = viewOfAddress(newURL);
     if (other) page.restore(other);
   });
   await page.resume(keptJobs());

@@ -91,6 +91,19 @@ def test_the_address_brings_the_view_back(visit: Callable[..., Any]) -> None:
     assert page.get_by_label("Scene", exact=True).input_value() == "2"
 
 
+def test_a_view_that_comes_to_rest_does_not_undo_an_address_that_was_just_given(
+    visit: Callable[..., Any],
+) -> None:
+    page = visit()
+    with drawn_after(page, "hashchange"):
+        # the browser tells of an address later than it takes it; the page may write in between
+        page.evaluate(
+            "() => { location.hash = '#500,400,0.5,3';"
+            " history.replaceState(null, '', '#1024,1024,3,1'); }"
+        )
+    assert place_of(page) == [500, 400, 0.5]
+
+
 def test_the_mouse_reads_pixel_and_place(
     visit: Callable[..., Any], sessions: dict[str, SceneSession]
 ) -> None:
