@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 from pipeline_toys import QUESTION
+from shapely import box
 
 from geofovea.datasets.inputs.manifest import ManifestRow
+from geofovea.datasets.inputs.region_files import NamedRegion
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import RunError
@@ -21,6 +23,9 @@ from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.journal import Journal
 from geofovea.pipeline.runs.scene_worker import PLANNED
 from geofovea.pipeline.session.settings import AskSettings
+from geofovea.tiling import opening
+from geofovea.tiling.files.stamp import scene_identity
+from geofovea.tiling.opening import open_scene
 
 QUESTIONS = [QUESTION, "How many trucks are at the quarry?"]
 
@@ -121,6 +126,24 @@ def test_the_next_run_plans_the_present_file(two, settings_of, tmp_path):
     shutil.copy2(two[1], tmp_path / "second.tif")
     truth = Planned(settings_of, tmp_path / "clean", tmp_path / "second.tif")
     assert [r["confidence"] for r in now] == [r["confidence"] for r in truth.run(truth.plan())]
+
+
+def test_what_changes_while_polygons_are_laid_on_a_scene_is_noticed(two, tmp_path, monkeypatch):
+    path = tmp_path / "scene.tif"
+    shutil.copy2(two[0], path)
+    before = scene_identity(str(path))
+
+    def opened(name, **access):
+        """The scene, whose file becomes another one meanwhile."""
+        scene = open_scene(name, **access)
+        by_copy(path, two[1])
+        return scene
+
+    monkeypatch.setattr(opening, "open_scene", opened)
+    region = NamedRegion("field", box(0, 0, 64, 64), "pixels", "given")
+    plan = plan_batch([ManifestRow(str(path), str(path), None)], QUESTIONS, [region], "hash", {})
+    assert scene_identity(str(path)) != before
+    assert {item.payload[PLANNED] for item in plan.items} == {before}
 
 
 @pytest.mark.parametrize("work_of", ["batch", "eval"])

@@ -97,15 +97,14 @@ def plan_batch(
         for number, question in enumerate([row.question] if row.question else questions, 1):
             name = f"{row.id}#{number}" if several else row.id
             placed.append((replace(row, id=name, question=question), None))
+    unasked = {row.scene for row in rows if row.problem}
+    scenes = dict.fromkeys(row.scene for row in rows)
     # before any of them is opened: what changes from here on is noticed by who asks
-    identities = {row.scene: scene_identity(row.scene) for row, _ in placed}
+    identities = {s: s if s in unasked else scene_identity(s) for s in scenes}
     notes: tuple[str, ...] = ()
     if regions:
         placed, notes = _with_regions([row for row, _ in placed], regions, access)
     check_ids(row for row, _ in placed)
-    unasked = {row.scene for row, _ in placed if row.problem}
-    scenes = dict.fromkeys(row.scene for row, _ in placed)
-    identities = {s: s if s in unasked else scene_identity(s) for s in scenes}
     # scene by scene, in the order of their first rows
     order = {identity: place for place, identity in enumerate(dict.fromkeys(identities.values()))}
     placed.sort(key=lambda pair: order[identities[pair[0].scene]])
