@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import threading
 
+import numpy as np
 import pytest
 import rasterio
 from pipeline_toys import QUESTION
@@ -98,6 +101,21 @@ def test_cancel_ends_the_question_that_is_asked(widget, monkeypatch):
         widget.ask(QUESTION)
     stopper.join()
     assert widget.answer is None
+
+
+@pytest.mark.parametrize("box", [(0, 0, 64, 32), np.array([0, 0, 64, 32]), gf.Box(0, 0, 64, 32)])
+def test_a_cell_moves_the_map(widget, monkeypatch, box):
+    sent = []
+    monkeypatch.setattr(widget, "send", lambda content, buffers: sent.append(content))
+    widget.zoom_to(box)
+    assert sent == [{"kind": "zoom", "box": [0.0, 0.0, 64.0, 32.0]}]
+    json.dumps(sent)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 64), 7, "here", (0, 0, math.nan, 1), (9, 0, 3, 4), None])
+def test_what_is_no_box_moves_no_map(widget, box):
+    with pytest.raises(GeometryError, match="box"):
+        widget.zoom_to(box)
 
 
 def test_a_saved_notebook_shows_the_answers(widget, monkeypatch):

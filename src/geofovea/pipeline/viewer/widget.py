@@ -12,7 +12,8 @@ from typing import Any
 import anywidget
 import traitlets
 
-from geofovea.errors import QuestionError
+from geofovea._arguments import shown
+from geofovea.errors import GeometryError, QuestionError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
 from geofovea.pipeline.answers.page.document import MOST_PAGE_BYTES, page_content
@@ -134,9 +135,20 @@ class SceneWidget(anywidget.AnyWidget):
                 self._desk.cancel(job.id)
 
     def zoom_to(self, box: Box | Sequence[float]) -> None:
-        """Put a box of scene pixels (x0, y0, x1, y1) into the middle of the first map."""
-        corners = box.as_tuple() if isinstance(box, Box) else tuple(map(float, box))
-        self._deliver({"kind": "zoom", "box": list(corners)}, ())
+        """Put a box of scene pixels (x0, y0, x1, y1) into the middle of the first map.
+
+        Raises:
+            GeometryError: If it is no box.
+        """
+        if not isinstance(box, Box):
+            try:
+                box = Box(*box)
+            except TypeError:
+                raise GeometryError(
+                    "box= is a geofovea.Box or four numbers x0, y0, x1, y1 in scene pixels, got "
+                    f"{shown(box)}"
+                ) from None
+        self._deliver({"kind": "zoom", "box": list(map(float, box.as_tuple()))}, ())
 
     def close(self) -> None:
         """End the questions and the threads of the widget."""

@@ -223,17 +223,6 @@ def _is_loading(text: str) -> bool:
     return bool(_LOADS.search(text)) and not _CANNOT_LOAD.search(text)
 
 
-def _adapted(payload: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
-    """A request without what an endpoint does not take."""
-    adapted = dict(payload)
-    for name in refused & adapted.keys():
-        value = adapted.pop(name)
-        if name == "max_tokens":
-            # the newer word of the same API
-            adapted["max_completion_tokens"] = value
-    return adapted
-
-
 def _detail(content: bytes, key: str | None) -> str:
     """What an endpoint says of an error, without any part of the key; often nothing."""
     return without_key(error_of(content).text, key, min(_KEY_RUN, len(key or "")))
