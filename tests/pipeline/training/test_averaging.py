@@ -41,8 +41,7 @@ def run(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     config = replace(CONFIG, start=str(start), phases=CONFIG.phases[1:] * 2, learning_rate=0.1)
     with pytest.MonkeyPatch.context() as patch:
-        whole = training.measure
-        patch.setattr(training, "measure", lambda *args: whole(*args, batches=1))
+        patch.setattr(training, "_HELD_OUT_BATCHES", 1)
         list(training.train(config, folder, workers=0, compiled=False, measure_every=100))
     return folder
 

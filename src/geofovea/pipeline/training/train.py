@@ -43,6 +43,9 @@ __all__ = ["train"]
 _HELD_OUT = 10**9
 """Batches from this number on are for measuring; training never gets there."""
 
+_HELD_OUT_BATCHES = 6
+"""As many measure each turn of a phase."""
+
 _MOST_SHAPES = 32
 
 
@@ -164,7 +167,9 @@ def _records(
             yield _logged(log, record)
         asks = any(turn.plan.questions for turn in config.phase_at(step - 1).turns)
         if asks and (step % measure_every == 0 or ends):
-            held_out = measure(student, config, step, device)
+            # a trial of a few steps is not measured for longer than it learned
+            batches = min(_HELD_OUT_BATCHES, config.steps)
+            held_out = measure(student, config, step, device, batches)
             yield _logged(log, {"step": step, "held_out": held_out})
         if clock.is_due or ends:
             save_state(student, optimizers, config, step, folder, means)
@@ -250,7 +255,7 @@ def _step(
 
 
 def measure(
-    student: Student, config: TrainingConfig, step: int, device: str, batches: int = 6
+    student: Student, config: TrainingConfig, step: int, device: str, batches: int
 ) -> dict[str, Any]:
     """Measure a student on ``batches`` held-out batches of each turn of the phase of a step.
 
