@@ -39,41 +39,61 @@ def good(make_tiff):
     return make_tiff(texture(300, 300), "good.tif", transform=(1, 0, 5e5, 0, -1, 5e6), crs="EPSG:32633")  # fmt: skip # noqa: E501
 
 
-def test_a_file_name_that_is_not_utf_8_fails_alone(batch, good, tmp_path):
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    shutil.copy(good, folder / "good.tif")
+def odd_file(good, folder):
+    """A copy of a raster under a name as old cameras and Windows leave it."""
     try:
         shutil.copy(good, folder / os.fsdecode(b"caf\xe9.tif"))
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
-    rows = batch(folder, "--question", QUESTION)
-    assert rows[f"{folder}/good.tif"]["status"] == "answered"
-    odd = rows[f"{folder}/caf\\udce9.tif"]
-    assert odd["status"] == "failed"
-    assert "the name of the scene is not UTF-8 text" in odd["error"]
-    # the same command again finds the same
-    assert batch(folder, "--question", QUESTION) == rows
 
 
-@pytest.mark.parametrize(
-    ("field", "status"),
-    [("question", "failed"), ("scene", "failed"), ("id", "answered")],
-)
-def test_half_characters_of_a_manifest_spoil_one_row(field, status, batch, good, tmp_path):
-    odd = {"id": "odd", "scene": str(good), "question": QUESTION}
-    odd[field] = odd[field].replace("o", "o\ud800", 1)
+@pytest.mark.parametrize("source", ["", "*.tif"])
+def test_a_file_whose_name_no_result_can_hold_is_left_out_with_a_note(
+    source, tiny_folder, good, tmp_path
+):
+    folder, out = tmp_path / "folder", tmp_path / "out"
+    folder.mkdir()
+    shutil.copy(good, folder / "good.tif")
+    odd_file(good, folder)
+    words = [folder / source, "--question", QUESTION, "--model", tiny_folder, *FEW, "--output", out]
+    result = CliRunner().invoke(main, ["batch", *map(str, words)])
+    assert result.exit_code == 0, result.output
+    (row,) = map(json.loads, (out / "answers.jsonl").read_text().splitlines())
+    assert (row["scene"], row["status"]) == (f"{folder}/good.tif", "answered")
+    note = "left out   1 file with a name that is not UTF-8 text, such as "
+    assert note in result.stderr
+    assert "udce9.tif'; rename it" in result.stderr
+
+
+def test_a_folder_of_such_files_alone_is_refused(tiny_folder, good, tmp_path):
+    (tmp_path / "folder").mkdir()
+    odd_file(good, tmp_path / "folder")
+    words = [
+        tmp_path / "folder",
+        "--question",
+        QUESTION,
+        "--model",
+        tiny_folder,
+        "-o",
+        tmp_path / "out",
+    ]
+    result = CliRunner().invoke(main, ["batch", *map(str, words)])
+    assert result.exit_code == 1
+    assert "nothing but 1 file with a name that is not UTF-8 text" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("field", ["question", "scene", "id"])
+def test_half_a_character_in_a_manifest_is_refused_with_row_and_column(field, good, tmp_path):
     fine = {"id": "fine", "scene": str(good), "question": QUESTION}
+    odd = fine | {"id": "odd"}
+    odd[field] = odd[field].replace("o", "o\ud800", 1)
     path = tmp_path / "m.jsonl"
-    path.write_text("\n".join(map(json.dumps, (odd, fine))))
-    rows = batch(path)
-    assert rows.pop("fine")["status"] == "answered"
-    (row,) = rows.values()
-    assert row["status"] == status
-    if status == "failed":
-        assert "not UTF-8 text at character" in row["error"]
-        assert row["answer"] is None
-        assert row["tries"] == 0
+    path.write_text("\n".join(map(json.dumps, (fine, odd))))
+    result = CliRunner().invoke(main, ["batch", str(path), "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert f"row 2, column {field!r}:" in result.stderr
+    assert "is not UTF-8 text at character" in result.stderr
 
 
 def test_a_stac_item_without_a_scene_fails_alone(batch, good, tmp_path):

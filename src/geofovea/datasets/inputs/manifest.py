@@ -181,6 +181,14 @@ def _text(origin: str, column: str, value: Any) -> str | None:
         raise DataError(f"{origin}, column {column!r}: {value!r:.60} is not text")
     if "\0" in value:
         raise DataError(f"{origin}, column {column!r}: {value!r:.60} has a NUL in it")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        # JSON spells half of a pair of characters; neither a file nor a result can hold it
+        raise DataError(
+            f"{origin}, column {column!r}: {value!r:.60} is not UTF-8 text at character "
+            f"{error.start + 1}; write it again"
+        ) from error
     return value.strip()
 
 

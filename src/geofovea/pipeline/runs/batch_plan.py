@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from geofovea._plurals import counted
 from geofovea.datasets.inputs.manifest import ManifestRow, check_ids
 from geofovea.datasets.inputs.region_files import NamedRegion
 from geofovea.errors import DataError, GeometryError, SceneError
@@ -67,8 +68,10 @@ def plan_batch(
 ) -> BatchPlan:
     """Cross rows with questions and polygons.
 
-    Questions are asked of rows that bring none. Polygons restrict rows that bring none; each scene
-    is asked about those that it shows, and a polygon that no scene shows is noted.
+    Files whose names are not UTF-8 text are left out with a note, unless a table or a catalog names
+    them: no result could name them either. Questions are asked of rows that bring none. Polygons
+    restrict rows that bring none; each scene is asked about those that it shows, and a polygon that
+    no scene shows is noted.
 
     Args:
         rows: Scenes, perhaps with questions.
@@ -78,9 +81,10 @@ def plan_batch(
         access: What ``open_scene`` may open.
 
     Raises:
-        DataError: If a row has no question, no scene shows any polygon, or every row brings what is
-            given for rows without it.
+        DataError: If a row has no question, no scene shows any polygon, every row brings what is
+            given for rows without it, or no name of a file is UTF-8 text.
     """
+    rows, name_notes = _with_text_names(rows)
     for name, given, own in (("question", questions, "question"), ("regions", regions, "region")):
         if given and all(getattr(row, own) is not None for row in rows):
             raise DataError(
@@ -110,7 +114,33 @@ def plan_batch(
     placed.sort(key=lambda pair: order[identities[pair[0].scene]])
     texts = _RegionTexts()
     planned = [_planned(r, name, identities[r.scene], configuration, texts) for r, name in placed]
-    return BatchPlan(tuple(planned), (*notes, *_same_name_notes(rows)))
+    return BatchPlan(tuple(planned), (*name_notes, *notes, *_same_name_notes(rows)))
+
+
+def _with_text_names(rows: Sequence[ManifestRow]) -> tuple[list[ManifestRow], tuple[str, ...]]:
+    """Rows without files whose names no result could hold, and a note on these."""
+    odd: list[ManifestRow] = []
+    kept: list[ManifestRow] = []
+    for row in rows:
+        is_listed = row.origin or row.problem
+        (kept if is_listed or _is_text(row.scene) else odd).append(row)
+    if not odd:
+        return kept, ()
+    note = (
+        f"{counted(len(odd), 'file')} with a name that is not UTF-8 text, such as "
+        f"{odd[0].scene!r:.200}; rename {'it' if len(odd) == 1 else 'them'}"
+    )
+    if not kept:
+        raise DataError(f"there is nothing but {note}")
+    return kept, (note,)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _same_name_notes(rows: Sequence[ManifestRow]) -> Iterator[str]:
