@@ -92,7 +92,8 @@ def test_a_tile_is_pooled_once_whichever_names_are_looked_for(reader, embedded_h
     # those of one shape go together, and nothing is pooled twice
     assert sum(pooled) == len(tiles)
     assert len(pooled) <= 2 + len({int(n) for n in tokens.tile_index.bincount()[2:]})
-    assert torch.equal(both[0][:2], first)
+    # the last bits of a product hang on how many rows it has and on the processor
+    torch.testing.assert_close(both[0][:2], first, rtol=1e-5, atol=0)
     place = dict(embedded_host.weights()).get(SCENE_POSITION_FILE)
     alone = shown_alone(tokens, reader.pyramid, embedded_host.grid[0], place)
     with torch.inference_mode():
