@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-import rioxarray  # noqa: F401 registers .rio
+import rioxarray
 import xarray as xr
 from exact_levels import gdal_levels
 from rasterio.enums import ColorInterp
@@ -275,6 +275,90 @@ def test_control_points_are_carried(make_raster, texture):
     assert {(p.row, p.col) for p in half.rio.get_gcps()} == {
         (row / 2, col / 2) for row in (0, 100, 200) for col in (0, 150, 300)
     }
+
+
+def turned_raster(make_tiled, texture):
+    turned = Affine.translation(500_000, 5_400_000) @ Affine.rotation(30) @ Affine.scale(2, -2)
+    return make_tiled(texture(200, 300), transform=turned, crs="EPSG:32633")
+
+
+def raster_by_points(make_raster, texture):
+    points = [
+        rasterio.control.GroundControlPoint(row, col, 10 + col / 1000, 50 - row / 1000, 0)
+        for row in (0, 100, 200)
+        for col in (0, 150, 300)
+    ]
+    return make_raster(texture(200, 300), "points.tif", gcps=(points, "EPSG:4326"))
+
+
+def raster_by_rpcs(make_raster, texture):
+    path = make_raster(texture(200, 300), "rpcs.tif")
+    one, none = [1] + [0] * 19, [0] * 17
+    with rasterio.open(path, "r+") as dataset:
+        dataset.rpcs = rasterio.rpc.RPC(
+            height_off=0, height_scale=100, lat_off=48, lat_scale=0.1, long_off=12, long_scale=0.1,
+            line_off=100, line_scale=100, samp_off=150, samp_scale=150,
+            line_num_coeff=[0, 0, -1, *none], line_den_coeff=one,
+            samp_num_coeff=[0, 1, 0, *none], samp_den_coeff=one, err_bias=0, err_rand=0,
+        )  # fmt: skip
+    return path
+
+
+@pytest.fixture(params=["turned", "gcps", "rpcs"])
+def placed_by_numbers(request, make_tiled, make_raster, texture):
+    """A raster whose place no coordinates of axes can hold."""
+    if request.param == "turned":
+        return turned_raster(make_tiled, texture)
+    make = {"gcps": raster_by_points, "rpcs": raster_by_rpcs}[request.param]
+    return make(make_raster, texture)
+
+
+@pytest.mark.parametrize(
+    ("cut", "grid_from_part"),
+    [
+        (lambda d: d.isel(x=slice(70, 210), y=slice(40, 130)), (70, 40, 1, 1)),
+        (lambda d: d.isel(x=slice(70, 71), y=slice(40, 130)), (70, 40, 1, 1)),
+        # pixels that are left keep their centers
+        (lambda d: d.isel(x=slice(1, None, 3), y=slice(None, None, 2)), (0, -0.5, 3, 2)),
+        (lambda d: d.isel(x=slice(None, None, -1)), (300, 0, -1, 1)),
+        (lambda d: d.coarsen(x=4, y=2).mean(), (0, 0, 4, 2)),
+        (lambda d: d.transpose("y", "x", "band").isel(y=slice(9, 99)), (0, 9, 1, 1)),
+    ],
+    ids=["window", "one column", "thinned", "mirrored", "means", "other order"],
+)
+def test_a_part_of_an_array_lies_where_it_lies_in_the_raster(
+    placed_by_numbers, cut, grid_from_part
+):
+    whole, part = open_scene(placed_by_numbers), open_scene(cut(dataset_of(placed_by_numbers)))
+    left, top, step_x, step_y = grid_from_part
+    points_part = np.array([[0.0, 0.0], [0.5, 30.0], [40.0, 80.0]])
+    points_grid = points_part * (step_x, step_y) + (left, top)
+    found = part.georeference.lonlat_from_scene(points_part)
+    expected = whole.georeference.lonlat_from_scene(points_grid)
+    assert np.isfinite(expected).all()
+    # a hundredth of a pixel of about 100 m; control points are fitted anew
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert not [text for text in part.warnings if "isel()" in text]
+
+
+def test_columns_that_are_not_evenly_spaced_have_no_place(placed_by_numbers):
+    with pytest.raises(SceneError, match=r"\[0, 5, 6\] ... in its coordinate 'col', which"):
+        open_scene(dataset_of(placed_by_numbers).isel(x=[0, 5, 6]))
+
+
+def test_a_place_that_does_not_move_with_the_array_is_doubted(placed_by_numbers):
+    bare = dataset_of(placed_by_numbers).drop_vars(["col", "row"])
+    (doubt,) = [text for text in open_scene(bare).warnings if "isel()" in text]
+    assert "cut it with rio.isel_window" in doubt
+
+
+def test_a_window_that_rioxarray_cut_beside_control_points_lies_in_its_place(make_raster, texture):
+    path = raster_by_points(make_raster, texture)
+    array = rioxarray.open_rasterio(path)
+    part = open_scene(array.rio.isel_window(Window(70, 40, 140, 90)))
+    found = part.georeference.lonlat_from_scene(np.array([[10.0, 20.0]]))
+    expected = open_scene(path).georeference.lonlat_from_scene(np.array([[80.0, 60.0]]))
+    assert found == pytest.approx(expected, abs=1e-7)
 
 
 def test_a_level_that_is_not_there_is_an_error_that_lists_them(cog):

@@ -291,18 +291,16 @@ def _packing_attrs(scene: Scene) -> dict[str, Any]:
 
 def _coords(scene: Scene, level: Level) -> dict[str, Any]:
     """Bands, the georeference, and centers of columns and rows where the level is not turned."""
-    from geofovea.tiling.arrays.georeference import grid_mapping_attrs
+    from geofovea.tiling.arrays.grid_coords import grid_coords
 
-    transform = level.transform(scene)
     coords: dict[str, Any] = {
         "band": np.arange(1, scene.count + 1),
         "colorinterp": ("band", list(scene.colorinterp)),
-        "spatial_ref": ((), 0, grid_mapping_attrs(_at_level(scene, level), transform)),
     }
-    if transform is not None and transform[1] == transform[3] == 0:
-        a, _, c, _, e, f = transform
-        coords["x"] = ("x", c + a * (np.arange(level.width) + 0.5), _axis_attrs(scene, "x"))
-        coords["y"] = ("y", f + e * (np.arange(level.height) + 0.5), _axis_attrs(scene, "y"))
+    place = _at_level(scene, level), level.transform(scene)
+    coords |= grid_coords(*place, level.width, level.height)
+    for axis in {"x", "y"} & coords.keys():
+        coords[axis] = (*coords[axis], _axis_attrs(scene, axis))
     return coords
 
 

@@ -10,7 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from geofovea.errors import GeometryError
-from geofovea.tiling.arrays.georeference import grid_mapping_attrs
+from geofovea.tiling.arrays.grid_coords import grid_coords
+from geofovea.tiling.arrays.grid_part import GridPart
 from geofovea.tiling.geo.georeference import Georeference
 
 if TYPE_CHECKING:
@@ -98,18 +99,12 @@ def _painted(look: Look, shape: tuple[int, int], step: int) -> NDArray[np.float3
 def _coords(scene: Scene, level: int, width: int, height: int) -> dict[str, Any]:
     step = 1 << level
     transform, georeference = None, scene.georeference
-    coords: dict[str, Any] = {}
     if georeference.transform is not None:
-        a, b, c, d, e, f = georeference.transform
-        transform = (a * step, b * step, c, d * step, e * step, f)
-        if b == d == 0:
-            coords["x"] = c + a * step * (np.arange(width) + 0.5)
-            coords["y"] = f + e * step * (np.arange(height) + 0.5)
+        transform = GridPart(step_x=step, step_y=step).transform(georeference.transform)
     if georeference.kind == "gcps":
         gcps = georeference.gcps_at(step, step)
         georeference = Georeference("gcps", georeference.crs_wkt, gcps=gcps)
     elif georeference.kind == "rpcs":
         # they hold for native pixels only
         georeference = Georeference("none", None)
-    coords["spatial_ref"] = ((), 0, grid_mapping_attrs(georeference, transform))
-    return coords
+    return grid_coords(georeference, transform, width, height)

@@ -1,8 +1,8 @@
 """Where an xarray object lies on the ground, by its coordinates and its CF grid mapping.
 
-It is read and written as rioxarray and odc-geo do: a scalar coordinate ``spatial_ref`` has
-attributes that hold the CRS as ``crs_wkt`` and the affine as ``GeoTransform``. Control points and
-RPCs are stored there as JSON.
+It is read as rioxarray and odc-geo write it: a scalar coordinate ``spatial_ref`` has attributes
+that hold the CRS as ``crs_wkt`` and the affine as ``GeoTransform``. Control points and RPCs are
+stored there as JSON. ``grid_coords`` writes the same.
 """
 
 from __future__ import annotations
@@ -23,16 +23,22 @@ from geofovea.tiling.arrays.axes import (
     is_lonlat,
     unit_of,
 )
+from geofovea.tiling.arrays.grid_part import ControlPoint, GridPart, Transform
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.geo.grid_mapping import crs_from_grid_mapping, names_crs, parse_crs
 from geofovea.tiling.geo.ground import place_wkt
 
-__all__ = ["grid_mapping_attrs", "read_georeference"]
+__all__ = ["read_georeference"]
 
 # A transform that agrees with the coordinates this closely is the exact form of the same numbers.
 _SAME_WITHIN = 0.01
 
-Transform = tuple[float, float, float, float, float, float]
+_NO_PLACE = (1, 0, 0, 0, 1, 0)
+_STAYS = (
+    "the place comes from {what} alone, which isel() and sel() leave as they are: if this array "
+    "was cut with them, its place is wrong; cut it with rio.isel_window, or open the file with the "
+    "engine 'geofovea'"
+)
 
 
 def read_georeference(
@@ -42,6 +48,7 @@ def read_georeference(
     size: tuple[int, int],
     mapping: Mapping[str, Any] | None,
     attrs: Mapping[str, Any],
+    numbers: tuple[Any, Any] | None = None,
 ) -> tuple[Georeference, tuple[str, ...]]:
     """Place an array on the ground.
 
@@ -55,6 +62,8 @@ def read_georeference(
         size: ``(width, height)`` in pixels.
         mapping: Attributes of the grid mapping, None without one.
         attrs: Attributes of the object, which may hold a CRS and a transform as well.
+        numbers: Those of its columns and of its rows in the grid that transform, control points or
+            RPCs place; None where it has none.
 
     Returns:
         The georeference, and notes on what was not understood.
@@ -67,52 +76,61 @@ def read_georeference(
     mapping = mapping or {}
     crs_wkt = None if crs is None else place_wkt(crs) or None
     declared = _geotransform(name, mapping) or _affine(attrs)
-    transform = declared
+    has_model = "gcps" in mapping or "rpcs" in mapping
+    transform, part = declared, None
     if x is not None and y is not None:
         transform = _from_axes(in_unit_of(x, crs), in_unit_of(y, crs), size, declared)
-        if transform is not None and crs_wkt is None and _counts_pixels(transform):
+        is_counted = transform is not None and _counts_pixels(transform)
+        if is_counted and has_model:
+            transform, part = None, GridPart()
+        elif is_counted and crs_wkt is None:
             transform = None
-    if transform is not None and transform != (1, 0, 0, 0, 1, 0):
-        try:
-            return Georeference("affine", crs_wkt, transform), notes
-        except GeometryError:
-            return Georeference("none", crs_wkt), notes
-    if "gcps" in mapping:
-        return Georeference.by_gcps(_gcps(name, mapping["gcps"]), crs_wkt), notes
-    if "rpcs" in mapping:
-        return Georeference.by_rpcs(_rpcs(name, mapping["rpcs"])), notes
-    return Georeference("none", crs_wkt), notes
+    elif numbers is not None and (has_model or declared is not None):
+        part = GridPart.of_numbers(name, *numbers)
+        transform = None if declared is None else part.transform(declared)
+    elif declared is not None and declared != _NO_PLACE and not has_model:
+        notes = (*notes, _STAYS.format(what="the numbers of an affine transform"))
+    if has_model:
+        placed = _by_model(name, mapping, crs_wkt, transform, part)
+        if placed is not None:
+            return placed[0], (*notes, *placed[1])
+    if transform is None or transform == _NO_PLACE:
+        return Georeference("none", crs_wkt), notes
+    try:
+        return Georeference("affine", crs_wkt, transform), notes
+    except GeometryError:
+        return Georeference("none", crs_wkt), notes
 
 
-def grid_mapping_attrs(
-    georeference: Georeference, transform: Transform | None = None
-) -> dict[str, str]:
-    """Attributes of ``spatial_ref`` that say where a grid lies.
+def _by_model(
+    name: str,
+    mapping: Mapping[str, Any],
+    crs_wkt: str | None,
+    transform: Transform | None,
+    part: GridPart | None,
+) -> tuple[Georeference, tuple[str, ...]] | None:
+    """The place by control points or RPCs, with notes; None where the transform is the place."""
+    points = _gcps(name, mapping["gcps"]) if "gcps" in mapping else ()
+    if part is None and transform is not None and transform != _NO_PLACE:
+        part = _part_in_pixels(transform, points)
+        if part is None:
+            return None
+    kept, what = part or GridPart(), "control points" if points else "RPCs"
+    notes = () if part else (_STAYS.format(what=what),)
+    if points:
+        return Georeference.by_gcps(kept.gcps(points), crs_wkt), notes
+    return Georeference.by_rpcs(kept.rpcs(_rpcs(name, mapping["rpcs"]))), notes
 
-    Args:
-        georeference: Of the scene.
-        transform: Affine of the grid as ``(a, b, c, d, e, f)``, None without one.
-    """
-    attrs: dict[str, str] = {}
-    if georeference.crs_wkt:
-        # two names for one thing: CF and rioxarray read the first, GDAL the second
-        attrs |= {"crs_wkt": georeference.crs_wkt, "spatial_ref": georeference.crs_wkt}
-    if transform is not None:
-        a, b, c, d, e, f = transform
-        attrs["GeoTransform"] = " ".join(repr(float(v)) for v in (c, a, b, f, d, e))
-    if georeference.gcps:
-        features = [
-            {
-                "type": "Feature",
-                "properties": {"id": str(i), "info": "", "row": y_scene, "col": x_scene},
-                "geometry": {"type": "Point", "coordinates": [x, y, z]},
-            }
-            for i, (x_scene, y_scene, x, y, z) in enumerate(georeference.gcps)
-        ]
-        attrs["gcps"] = json.dumps({"type": "FeatureCollection", "features": features})
-    if georeference.rpcs:
-        attrs["rpcs"] = json.dumps(dict(georeference.rpcs))
-    return attrs
+
+def _part_in_pixels(transform: Transform, points: tuple[ControlPoint, ...]) -> GridPart | None:
+    """The part that a transform in pixels of control points names, as rio.isel_window leaves it."""
+    a, b, c, d, e, f = transform
+    counts = b == d == 0 and a >= 1 and e >= 1 and a.is_integer() and e.is_integer()
+    if not counts or not points:
+        return None
+    # meters on the ground begin far beyond the pixels
+    begins = 0 <= c <= max(p[0] for p in points) and 0 <= f <= max(p[1] for p in points)
+    return GridPart(c, f, a, e) if begins else None
 
 
 def _crs(
@@ -238,11 +256,11 @@ def _from_axes(
 def _moved_by_count(declared: Transform, x: Axis, y: Axis) -> Transform | None:
     """The transform from the first pixel on, if the axes count pixels of the grid it places."""
     col, row = _first_counted(x), _first_counted(y)
-    a, b, c, d, e, f = declared
+    a, b, _, d, e, _ = declared
     has_place = (abs(a), abs(e)) != (1.0, 1.0) and a * e - b * d != 0
     if col is None or row is None or not has_place:
         return None
-    return a, b, c + a * col + b * row, d, e, f + d * col + e * row
+    return GridPart(col, row).transform(declared)
 
 
 def _grids(
@@ -279,7 +297,7 @@ def _is_same(first: Transform, second: Transform, size: tuple[int, int]) -> bool
     return bool((np.abs(apart) <= _SAME_WITHIN * pixel).all())
 
 
-def _gcps(name: str, text: Any) -> tuple[tuple[float, float, float, float, float], ...]:
+def _gcps(name: str, text: Any) -> tuple[ControlPoint, ...]:
     try:
         points = []
         for feature in json.loads(text)["features"]:

@@ -16,6 +16,7 @@ from geofovea.tiling.arrays.axes import Axis
 from geofovea.tiling.arrays.bands import ArrayBands
 from geofovea.tiling.arrays.fill_values import fill_values, unusable_fill_values
 from geofovea.tiling.arrays.georeference import read_georeference
+from geofovea.tiling.arrays.grid_part import COL, ROW
 from geofovea.tiling.arrays.images import ArrayImage, find_images
 from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
 from geofovea.tiling.arrays.overviews import levels_of_images
@@ -167,7 +168,9 @@ def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
         mapping = image.coord(usual) if mapping is None else mapping
     x, y = _axis(image, x_dim, "x"), _axis(image, y_dim, "y")
     of_mapping = None if mapping is None else mapping.attrs
-    placed, notes = read_georeference(image.bands.name, x, y, image.size, of_mapping, attrs)
+    placed, notes = read_georeference(
+        image.bands.name, x, y, image.size, of_mapping, attrs, _grid_numbers(image)
+    )
     if placed.kind == "none" and (names := _places_of_pixels(image)):
         notes = (
             *notes,
@@ -175,6 +178,15 @@ def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
             "which is not used, so there is no lon/lat; resample to a regular grid for one",
         )
     return placed, notes
+
+
+def _grid_numbers(image: ArrayImage) -> tuple[Any, Any] | None:
+    """The numbers of its columns and rows in the grid that it was cut from, where it has both."""
+    y_dim, x_dim = image.bands.dims
+    cols, rows = image.coord(COL), image.coord(ROW)
+    if cols is None or rows is None or (cols.dims, rows.dims) != ((x_dim,), (y_dim,)):
+        return None
+    return cols.to_numpy(), rows.to_numpy()
 
 
 def _places_of_pixels(image: ArrayImage) -> tuple[str, ...]:
