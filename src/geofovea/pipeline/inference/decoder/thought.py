@@ -71,7 +71,7 @@ def think(
         """States behind each token of the opening mark but the last."""
         first = marks.opening[:-1]
         if first and peek is not None:
-            yield from peek(embed(torch.tensor(first))[None]).split(1)
+            yield from peek(embed(torch.tensor(first))[None])[:, None].unbind()
             return
         for number in first:
             ran.append(through(ran[-1] if ran else state, [number]))
