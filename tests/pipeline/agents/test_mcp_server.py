@@ -152,7 +152,7 @@ def test_errors_are_told_in_words_and_name_no_path(make_desk, scene_path):
 
 
 def test_warnings_name_the_arguments_of_the_tool_and_the_options_of_the_server(make_desk):
-    desk = make_desk(words=lambda text: "raise tokens=, or thinking")
+    desk = make_desk(worded=lambda text: "raise tokens=, or thinking")
     (result,) = called(desk, ("ask_scene", {"question": "Is there a zebra?"}))
     assert set(result.structured_content["warnings"]) == {"raise max_tokens=, or thinking"}
 

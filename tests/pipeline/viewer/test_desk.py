@@ -102,7 +102,7 @@ def test_a_job_that_has_ended_is_forgotten_when_it_is_canceled_again(make_desk):
 def test_an_error_of_ours_is_told_in_words_of_who_serves_and_the_next_question_is_answered(
     make_desk, scene_path
 ):
-    desk = make_desk(words=lambda text: text.replace("route=", "--route "))
+    desk = make_desk(worded=lambda text: text.replace("route=", "--route "))
     session = desk.scenes["1"].session
     good = session.reader.read
 
@@ -122,7 +122,7 @@ def test_an_error_of_ours_is_told_in_words_of_who_serves_and_the_next_question_i
 
 @pytest.mark.parametrize("task", ["ask", "find"])
 def test_warnings_are_in_the_words_of_who_serves(make_desk, task):
-    desk = make_desk(words=str.upper)
+    desk = make_desk(worded=str.upper)
     question = asked("truck" if task == "find" else "Is there a zebra?", task=task)
     _, data = last_of(ended(desk.submit(question)))
     assert data["answer"]["warnings"]

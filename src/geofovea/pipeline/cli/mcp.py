@@ -55,7 +55,7 @@ def mcp(
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
         allowed_hosts=allowed_hosts,
-        words=words_of_server(JOB_FIELDS),
+        worded=words_of_server(JOB_FIELDS),
     )
     try:
         run_on_stdio(desk)

@@ -75,7 +75,7 @@ def serve(
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
         allowed_hosts=allowed_hosts,
-        words=words_of_server(JOB_FIELDS),
+        worded=words_of_server(JOB_FIELDS),
     )
     app = make_open_app(desk, listening.token, listening.served_at)
 

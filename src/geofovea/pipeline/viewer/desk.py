@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from geofovea.pipeline.places.as_answer import places_as_answer
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.terminal import echo
-from geofovea.pipeline.viewer.job import Job, Words
+from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.place_work import (
     TASKS,
@@ -72,7 +72,7 @@ class Desk:
         search_tiles: int | None = None,
         options: AnswerOptions | None = None,
         most_waiting: int = _MOST_WAITING,
-        words: Words = str,
+        worded: Callable[[str], str] = str,
     ) -> None:
         """Start the thread that asks, and one that prepares scenes, one after the other.
 
@@ -83,7 +83,7 @@ class Desk:
             search_tiles: Most tiles of finding or counting; see ``search_budget``.
             options: How questions are answered.
             most_waiting: Questions that may wait beside the one that is answered.
-            words: Names the options of whoever serves the scenes in warnings and errors, which
+            worded: Names the options of whoever serves the scenes in warnings and errors, which
                 have them as arguments of Python.
         """
         self.scenes = {scene.id: scene for scene in scenes}
@@ -92,7 +92,7 @@ class Desk:
         self.search_budget = search_budget(host, self.budget, search_tiles)
         self._options = options or AnswerOptions()
         self._most_waiting = most_waiting
-        self._words = words
+        self._worded = worded
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._waiting: list[Job] = []
         self._running: Job | None = None
@@ -134,7 +134,7 @@ class Desk:
         is_question = sent.task in ("ask", "compare")
         most = self.budget if is_question else self.search_budget
         request = sent.request(scene.session.scene, most, self._options)
-        job = Job(scene, request, sent.task, sweep=sent.sweep, before=before, words=self._words)
+        job = Job(scene, request, sent.task, sweep=sent.sweep, before=before, worded=self._worded)
         with self._changed:
             if self._is_closed or len(self._waiting) >= self._most_waiting:
                 raise DeskFullError(

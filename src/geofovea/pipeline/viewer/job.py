@@ -21,12 +21,9 @@ from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.machine.forks import ForkSafeLock
 
-__all__ = ["AnswerError", "Job", "JobState", "Words"]
+__all__ = ["AnswerError", "Job", "JobState"]
 
 JobState = Literal["queued", "running", "answered", "failed", "cancelled"]
-
-Words = Callable[[str], str]
-"""Writes a message of the package in the words of whoever serves it."""
 
 _ENDED: dict[str, JobState] = {"answer": "answered", "error": "failed", "cancelled": "cancelled"}
 
@@ -59,7 +56,7 @@ class Job:
         *,
         sweep: bool = False,
         before: ServedScene | None = None,
-        words: Words = str,
+        worded: Callable[[str], str] = str,
     ) -> None:
         """Take what is asked; nothing is done yet.
 
@@ -69,7 +66,7 @@ class Job:
             task: What is done with the question.
             sweep: Whether finding looks at every native tile.
             before: The earlier scene of two that are compared.
-            words: See ``Desk``.
+            worded: See ``Desk``.
         """
         self.id = secrets.token_urlsafe(12)
         self.scene = scene
@@ -79,7 +76,7 @@ class Job:
         self.answer: Answer | None = None
         self.places: Places | Count | None = None
         self.watcher = JobWatcher(self.post)
-        self._words = words
+        self._worded = worded
         self._since = time.monotonic()
         self._state: JobState = "queued"
         self._lock = ForkSafeLock()
@@ -110,7 +107,7 @@ class Job:
         """A text for whoever asked, with names in place of paths, and options of the server."""
         for scene in self.scenes:
             text = scene.without_path(text)
-        return self._words(text)
+        return self._worded(text)
 
     @property
     def has_ended(self) -> bool:
