@@ -151,6 +151,12 @@ def test_errors_are_told_in_words_and_name_no_path(make_desk, scene_path):
         assert str(scene_path.parent) not in text_of(result)
 
 
+def test_warnings_name_the_arguments_of_the_tool_and_the_options_of_the_server(make_desk):
+    desk = make_desk(worded=lambda text: "raise tokens=, or thinking")
+    (result,) = called(desk, ("ask_scene", {"question": "Is there a zebra?"}))
+    assert set(result.structured_content["warnings"]) == {"raise max_tokens=, or thinking"}
+
+
 def test_an_unknown_tool_is_an_error_and_no_crash(make_desk):
     (result,) = called(make_desk(), ("rm", {"path": "/"}))
     assert result.is_error

@@ -86,8 +86,14 @@ def test_a_calibration_that_is_out_of_time_says_how_to_go_on(host, tmp_path):
 
 def test_a_journal_of_another_model_is_refused(measured, host):
     _, folder = measured
-    with pytest.raises(DataError, match="another calibration"):
+    with pytest.raises(DataError, match="another calibration") as refused:
         calibrate(host, folder, SMALL, {"model": "other"})
+    # what differs, and nothing else
+    assert "(model toy there, other here): name another folder" in str(refused.value)
+    with pytest.raises(
+        DataError, match=r"\(looks 2 there, 3 here; dtype none there, bfloat16 here"
+    ):
+        calibrate(host, folder, CalibrationBudget(looks=3), ABOUT | {"dtype": "bfloat16"})
 
 
 @pytest.mark.parametrize("text", ["[]\n", "{}\n7\n", "x\n{}\n", '{}\n{"hits": 1}\n'])

@@ -13,11 +13,15 @@ from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.calibration.calibrate import CalibrationBudget
 from geofovea.pipeline.calibration.focuses import focuses_of, measure_focuses
 from geofovea.pipeline.calibration.idle_layers import write_with_idle_layers
-from geofovea.pipeline.calibration.installation import digest_of
+from geofovea.pipeline.calibration.installation import (
+    digest_of,
+    install_calibration,
+    record_of,
+)
 from geofovea.pipeline.calibration.report import run_calibration, write_report
 from geofovea.pipeline.cli.doctor import examine_here
 from geofovea.pipeline.hosts.families.focus_state import focus_state
-from geofovea.pipeline.hosts.load import embedded_model_path, load_host
+from geofovea.pipeline.hosts.load import embedded_model_path, load_host, load_uncalibrated
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 
 PLACE = 3
@@ -72,6 +76,46 @@ def test_other_settings_of_the_model_stay(calibrated):
     assert "focus_layer" not in settings
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"weights": "0" * 64}, "was measured on weights 000000000000"),
+        ({"accuracy": 1.7}, "1.7 cannot be the accuracy of a calibration"),
+    ],
+)
+def test_what_a_calibration_that_does_not_fit_says_to_do_can_be_done(
+    calibrated, tmp_path, spoilt, words
+):
+    for path in calibrated.folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    settings = json.loads((tmp_path / SETTINGS_FILE).read_text("utf-8"))
+    settings["calibration"] |= spoilt
+    (tmp_path / SETTINGS_FILE).unlink()
+    (tmp_path / SETTINGS_FILE).write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=words) as refused:
+        load_anew(tmp_path)
+    assert "geofovea calibrate" in str(refused.value)
+    again = load_uncalibrated(str(tmp_path), device="cpu")
+    assert again.focus_origin == "default"
+    assert again.capabilities.domain == "synthetic"
+    calibration = calibrated.result.calibration
+    install_calibration(
+        str(tmp_path), calibration.mode, record_of(calibration, digest_of(str(tmp_path)))
+    )
+    assert load_anew(tmp_path).focus_origin == "calibrated"
+
+
+def test_an_interval_that_is_not_known_is_not_told_as_a_number(calibrated):
+    path = calibrated.folder / SETTINGS_FILE
+    before = path.read_text("utf-8")
+    settings = json.loads(before)
+    settings["calibration"] |= {"accuracy": 0.5, "interval": [0.5, 0.5]}
+    path.write_text(json.dumps(settings))
+    told = focus_state(str(calibrated.folder))
+    path.write_text(before)
+    assert "points at 0.50 [n/a] of" in told
+
+
 def test_the_card_names_what_was_chosen_and_shows_a_picture(calibrated):
     card = (calibrated.report / "calibration.md").read_text("utf-8")
     assert f"**{calibrated.result.calibration.chosen}**" in card
@@ -85,8 +129,6 @@ def test_the_card_names_what_was_chosen_and_shows_a_picture(calibrated):
 def test_a_model_of_the_package_is_calibrated_in_the_users_folder(
     calibrated, tmp_path, monkeypatch
 ):
-    from geofovea.pipeline.calibration.installation import install_calibration, record_of
-
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     before = (embedded_model_path() / SETTINGS_FILE).read_bytes()
     calibration = calibrated.result.calibration

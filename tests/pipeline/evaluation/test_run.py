@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.evaluation.reports import zoom_pages
 from geofovea.pipeline.evaluation.reports.zoom_pages import MOST_ZOOM_PAGE_BYTES
+from geofovea.pipeline.runs.journal import Journal
 
 
 @pytest.fixture
@@ -59,6 +61,29 @@ def test_a_run_scores_what_is_there_and_names_what_is_not(finished):
     assert len(manifest["annotations"]["sha256"]) == 64
     assert manifest["configuration"]["limits"]["tiles"] == 12
     assert manifest["versions"]["torch"]
+
+
+def test_what_is_said_of_most_answers_is_said_of_the_score_in_words_of_the_shell(
+    finished, monkeypatch
+):
+    folder, _, command = finished
+    entries = Journal.entries
+
+    def doubted(journal, configuration):
+        found = entries(journal, configuration)
+        for i, (key, entry) in enumerate(found.items()):
+            warnings = ["give it room with thinking='room'", *(["seen badly"] if not i else [])]
+            record = json.loads(entry.record) | {"warnings": warnings}
+            found[key] = replace(entry, record=json.dumps(record))
+        return found
+
+    monkeypatch.setattr(Journal, "entries", doubted)
+    scores = json.loads(run(*command, "--json").stdout)
+    assert "3 of 3 answers: give it room with --thinking room" in scores["notes"]
+    assert not any("seen badly" in note for note in scores["notes"])
+    assert json.loads((folder / "scores.json").read_text())["notes"] == scores["notes"]
+    rows = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+    assert all(row["warnings"][0] == "give it room with --thinking room" for row in rows)
 
 
 def test_the_same_command_again_calls_no_model(finished, tiny_folder, monkeypatch):

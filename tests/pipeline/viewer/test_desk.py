@@ -99,22 +99,34 @@ def test_a_job_that_has_ended_is_forgotten_when_it_is_canceled_again(make_desk):
     assert not desk.cancel("nothing")
 
 
-def test_an_error_of_ours_is_told_without_a_path_and_the_next_question_is_answered(
+def test_an_error_of_ours_is_told_in_words_of_who_serves_and_the_next_question_is_answered(
     make_desk, scene_path
 ):
-    desk = make_desk()
+    desk = make_desk(worded=lambda text: text.replace("route=", "--route "))
     session = desk.scenes["1"].session
     good = session.reader.read
 
     def broken(tile):
-        raise SceneReadError(f"{scene_path} is damaged")
+        raise SceneReadError(f"{scene_path} is damaged: leave out route=one")
 
     session.reader.read = broken
     name, data = last_of(ended(desk.submit(asked())))
     assert name == "error"
-    assert (data["type"], data["message"]) == ("SceneReadError", "scene.tif is damaged")
+    assert (data["type"], data["message"]) == (
+        "SceneReadError",
+        "scene.tif is damaged: leave out --route one",
+    )
     session.reader.read = good
     assert ended(desk.submit(asked())).state == "answered"
+
+
+@pytest.mark.parametrize("task", ["ask", "find"])
+def test_warnings_are_in_the_words_of_who_serves(make_desk, task):
+    desk = make_desk(worded=str.upper)
+    question = asked("truck" if task == "find" else "Is there a zebra?", task=task)
+    _, data = last_of(ended(desk.submit(question)))
+    assert data["answer"]["warnings"]
+    assert all(text == text.upper() for text in data["answer"]["warnings"])
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, SystemExit, MemoryError])

@@ -110,8 +110,14 @@ def test_the_answer_has_its_looks_and_tokens_and_no_path(make_session, scene_pat
     assert str(scene_path.parent) not in json.dumps(data)
 
 
-def test_an_error_speaks_of_the_fields_of_the_page_and_nothing_else_changes():
+def test_errors_and_warnings_speak_of_the_fields_of_the_page_and_nothing_else_changes():
     data = {"type": "BudgetError", "message": "tiles=0, tokens=3 cannot hold it; leave out route="}
+    answer = {"answer": "tiles=3", "warnings": ["tokens=3 are few: raise tokens=", "see route="]}
+    shown = Event(5, "answer", json.dumps({"answer": answer})).to_sse().decode()
+    told = json.loads(shown.splitlines()[2].removeprefix("data: "))
+    assert told == {
+        "answer": answer | {"warnings": ["tokens 3 are few: raise tokens", "see route="]}
+    }
     error = Event(4, "error", json.dumps(data)).to_sse().decode()
     assert error.startswith("id: 4\nevent: error\ndata: ")
     told = json.loads(error.splitlines()[2].removeprefix("data: "))

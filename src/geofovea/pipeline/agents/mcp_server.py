@@ -10,7 +10,7 @@ import inspect
 import json
 import logging
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any, get_args
@@ -127,7 +127,7 @@ def _offered(tool: Tool, desk: Desk) -> Callable[..., Any]:
             await ctx.report_progress(next(steps), None, plain_text(text, 200))
 
         try:
-            return _content(await tool(desk, tell, **values))
+            return _content(await tool(desk, tell, **values), signature.parameters)
         except GeoFoveaError as error:
             raise ToolError(in_tool_words(plain_text(error), signature.parameters)) from error
         except Exception as error:
@@ -151,9 +151,11 @@ def _described(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY)
 
 
-def _content(result: dict[str, Any] | WindowPicture) -> Any:
+def _content(result: dict[str, Any] | WindowPicture, parameters: Collection[str]) -> Any:
     if not isinstance(result, WindowPicture):
-        return plain_values(result)
+        facts = plain_values(result)
+        told = [in_tool_words(warning, parameters) for warning in facts.get("warnings", ())]
+        return facts | {"warnings": told} if told else facts
     facts = {
         "box": [round(side) for side in result.box.as_tuple()],
         "width": result.width,

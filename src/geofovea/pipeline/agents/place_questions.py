@@ -114,7 +114,7 @@ def _facts(job: Job, rest: str) -> dict[str, Any]:
     path = (job.places.places if isinstance(job.places, Count) else job.places).scene.path
     scene = job.scene_at(path)
     facts = job.places.to_dict() | {"scene": scene.id, "scene_name": scene.name}
-    facts["warnings"] = [job.without_path(warning) for warning in facts["warnings"]]
+    facts["warnings"] = [job.told(warning) for warning in facts["warnings"]]
     if "places" in facts:
         facts["places"], notes = first_of(facts["places"], _MOST_PLACES, "places", rest)
         facts["warnings"] += notes

@@ -144,7 +144,7 @@ def answer_facts(job: Job) -> dict[str, Any]:
         "question": facts["question"],
         "answer": facts["answer"],
         "confidence": facts["confidence"] if facts.get("confidence_known") else None,
-        "warnings": [*map(job.without_path, facts["warnings"]), *notes],
+        "warnings": [*map(job.told, facts["warnings"]), *notes],
         "evidence": [
             {name: row[name] for name in ("level", "box_scene", "score", "geometry") if name in row}
             for row in listed

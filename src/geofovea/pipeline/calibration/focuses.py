@@ -99,7 +99,7 @@ def measure_focuses(
                 seconds_of[name] += time.monotonic() - began
                 # a picture of all tiles goes with each request
                 is_shown_all = name == "prompted"
-                tokens_of[name] += len(tokens) if is_shown_all else sum(usage.tokens_scored)
+                tokens_of[name] += len(tokens) if is_shown_all else usage.tokens_scored
                 of_scene.append(int(hits_of(scores, _touching(tokens, box))))
             hits[name].append(tuple(of_scene))
     counts = {name: sum(map(len, groups)) for name, groups in hits.items()}

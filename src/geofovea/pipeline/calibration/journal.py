@@ -43,10 +43,11 @@ class Journal:
             self.records = {str(record["key"]): record for record in records}
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(f"{path} is damaged ({error}); remove it to measure again") from error
-        if first != json.loads(json.dumps(dict(settings))):
+        ours = json.loads(json.dumps(dict(settings)))
+        if first != ours:
             raise DataError(
-                f"{path} belongs to another calibration ({first}), this one has {dict(settings)}; "
-                "name another folder, or remove the file"
+                f"{path} belongs to another calibration ({_difference(first, ours)}): name another "
+                "folder, or remove the file"
             )
 
     def add(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,3 +83,16 @@ class Journal:
             lines.pop()
             write_text(self._path, "".join(f"{line}\n" for line in lines))
         return lines
+
+
+def _difference(there: object, here: Mapping[str, Any]) -> str:
+    """What a file and this run do not have alike, in a few words."""
+    if not isinstance(there, Mapping):
+        return "it does not say of what"
+    names = [n for n in dict.fromkeys((*there, *here)) if there.get(n) != here.get(n)]
+    pairs = (f"{n} {_short(there.get(n))} there, {_short(here.get(n))} here" for n in names)
+    return "; ".join(pairs)
+
+
+def _short(value: object) -> str:
+    return "none" if value is None else f"{value!s:.60}"

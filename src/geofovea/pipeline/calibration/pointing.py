@@ -171,7 +171,7 @@ class LookReader:
         if self.spent + tokens > self._most:
             raise BudgetError(
                 f"the next look takes {tokens} tokens, and {self._most - self.spent} of "
-                f"{self._most} are left: allow more with tokens=, or ask fewer questions"
+                f"{self._most} are left: allow more with tokens="
             )
         self.spent += tokens
         rows = self._host.attention_rows([(prompt, look.tokens) for prompt in prompts])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,9 +180,11 @@ def _ask_model(
     from geofovea.pipeline.runs.scene_worker import openable_scenes
 
     settings = settings.for_scenes(openable_scenes(_scenes_of(root, collection), {}))
+    command = click.get_current_context().command
 
     def write(run: FinishedRun) -> None:
-        write_run(run, output, benchmark, settings, root, annotations)
+        worded = partial(in_shell_words, verb=command)
+        write_run(run, output, benchmark, settings, root, annotations, worded)
 
     run = run_eval(benchmark, root, collection, dictionary, output, settings, early=write, **how)
     write(run)
@@ -293,10 +296,12 @@ def _digest(answers: Path) -> str:
 
 
 def _show(benchmark: Benchmark, scores: Scores, as_json: bool) -> None:
+    record, command = scores.to_json(), click.get_current_context().command
+    record["notes"] = [in_shell_words(note, command) for note in record["notes"]]
     if as_json:
-        echo(json.dumps(scores.to_json()))
+        echo(json.dumps(record))
     else:
-        _print_scores(benchmark, scores.to_json())
+        _print_scores(benchmark, record)
 
 
 def _print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from geofovea.errors import MissingExtraError
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.shell_words import words_of_server
 
 if TYPE_CHECKING:
     from geofovea.pipeline.session.settings import AskSettings
@@ -45,6 +46,7 @@ def mcp(
         from geofovea.pipeline.agents.mcp_server import run_on_stdio
     except ImportError as error:
         raise MissingExtraError("mcp", "mcp", "geofovea mcp") from error
+    from geofovea.pipeline.viewer.job_request import JOB_FIELDS
     from geofovea.pipeline.viewer.opened_desk import open_desk
 
     desk = open_desk(
@@ -53,6 +55,7 @@ def mcp(
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
         allowed_hosts=allowed_hosts,
+        worded=words_of_server(JOB_FIELDS),
     )
     try:
         run_on_stdio(desk)

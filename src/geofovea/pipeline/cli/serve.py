@@ -9,6 +9,7 @@ import click
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.shell_words import words_of_server
 from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def serve(
     (the model is scene:1, scene:2, ...), and agents over the Model Context Protocol at /mcp.
     """
     from geofovea.pipeline.agents.application import make_open_app
+    from geofovea.pipeline.viewer.job_request import JOB_FIELDS
     from geofovea.pipeline.viewer.opened_desk import open_desk
     from geofovea.pipeline.viewer.serving import listen, run_server
 
@@ -73,6 +75,7 @@ def serve(
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
         allowed_hosts=allowed_hosts,
+        worded=words_of_server(JOB_FIELDS),
     )
     app = make_open_app(desk, listening.token, listening.served_at)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from geofovea.pipeline.engine.token_store import TokenEntry
 from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.hosts.flops import ShownTokens
 from geofovea.pipeline.hosts.usage import EndpointUse, MemoryUse
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.system.memory import MemoryStop
@@ -95,7 +96,7 @@ class QuestionUsage:
         tiles_encoded: Tiles that went through the encoder, not those remembered.
         tiles_indexed: Tiles that an index compared by their vectors, without their pixels.
         entries: What is known of each tile that was looked at; it stays even if a cache is full.
-        tokens_scored: Tokens of each look that the host's attention scored.
+        looks_scored: What was shown in each look that the host's attention scored.
         warnings: What a careful reader of the answer should know.
         endpoint_before: What was spent at the host's endpoint before the question.
         memory: What it took from a scene memory, if there is one.
@@ -107,7 +108,7 @@ class QuestionUsage:
     tiles_encoded: int = 0
     tiles_indexed: int = 0
     entries: dict[Tile, TokenEntry] = field(default_factory=dict)
-    tokens_scored: list[int] = field(default_factory=list)
+    looks_scored: list[ShownTokens] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     endpoint_before: EndpointUse | None = None
     memory: MemoryUse | None = None
@@ -117,6 +118,11 @@ class QuestionUsage:
         """Patches that entered the encoder, and that left it."""
         entries = self.entries.values()
         return sum(e.patches for e in entries), sum(e.patches_left for e in entries)
+
+    @property
+    def tokens_scored(self) -> int:
+        """Vision tokens of all looks that the host's attention scored."""
+        return sum(look.count for look in self.looks_scored)
 
     @classmethod
     def of(cls, host: Host, encoding: EncodePlan, clock: StageClock) -> QuestionUsage:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geofovea.pipeline.engine.calls import EngineCalls
-from geofovea.pipeline.hosts.flops import DecoderPass
+from geofovea.pipeline.hosts.flops import DecoderPass, ShownTokens
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.dated_tokens import DatedTokens
@@ -66,7 +66,7 @@ class MeteredGenerator:
         prompt = Prompt(question, tokens, *how, is_off_grid=is_off_grid)
         generation = self.calls.generate(prompt)
         self.seconds += time.perf_counter() - started
-        run = pass_of(generation, 0 if tokens is None else len(tokens))
+        run = pass_of(generation, tokens)
         self.runs.append(run)
         by_layer, work = generation.tokens_by_layer, generation.layer_work
         self.tokens_end += by_layer[-1] if by_layer else run.vision_tokens
@@ -75,14 +75,16 @@ class MeteredGenerator:
         return generation
 
 
-def pass_of(generation: Generation, vision_tokens: int) -> DecoderPass:
-    """The run of the decoder that an answer to so many vision tokens took."""
+def pass_of(generation: Generation, tokens: TokenSet | DatedTokens | None) -> DecoderPass:
+    """The run of the decoder that an answer to some vision tokens took; None shows no picture."""
+    shown = ShownTokens.of(tokens)
     return DecoderPass(
-        vision_tokens,
+        shown.count,
         generation.text_tokens,
         len(generation.log_probabilities),
         generation.tokens_by_layer,
         generation.thought_tokens,
         generation.layer_work,
         generation.is_from_memory,
+        shown.tile_pairs,
     )

@@ -30,6 +30,7 @@ from geofovea.pipeline.evaluation.metrics import hit_rate
 from geofovea.pipeline.evaluation.worker import FIRST_ALONE, EvalWork, configuration_of, make_items
 from geofovea.pipeline.hosts.endpoint.shared_ledger import make_ledger_file, spent
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
+from geofovea.pipeline.runs.batch_summary import warnings_alike
 from geofovea.pipeline.runs.item import ItemKey
 from geofovea.pipeline.runs.journal import JOURNAL, Entry, Journal
 from geofovea.pipeline.runs.runner import RunCounts, run_items
@@ -187,6 +188,7 @@ def _scored(
             *collection.notes,
             *_notes(collection, images, records, errors),
             *_cut(records),
+            *_said_of_most(records),
             *unfinished,
             *notes,
         ),
@@ -222,8 +224,18 @@ def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """How many answers the limit on their length ended."""
     doubts = (record.get("warnings") or () for record in records.values())
     count = sum(any(CUT in doubt for doubt in warnings) for warnings in doubts)
-    answers = counted(count, "answer")
-    return [f"{answers} {CUT} the limit; allow more with answer_tokens="] if count else []
+    answers = counted(count, "answer was", "answers were")
+    return [f"{answers} cut at the limit; allow more with answer_tokens="] if count else []
+
+
+def _said_of_most(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Warnings of more than half of the answers, which a reader of the score should know, too."""
+    whole = len(records)
+    return [
+        f"{count} of {counted(whole, 'answer')}: {text}"
+        for text, count in warnings_alike(list(records.values()))
+        if 2 * count > whole and CUT not in text and _FIRST_ALONE not in text
+    ]
 
 
 def write_run(
@@ -233,9 +245,20 @@ def write_run(
     settings: AskSettings,
     root: Path,
     annotations: Path,
+    worded: Callable[[str], str] = str,
 ) -> None:
-    """Write ``items.jsonl``, ``scores.json`` and ``manifest.json`` into the folder of a run."""
-    rows = [
+    """Write ``items.jsonl``, ``scores.json`` and ``manifest.json`` into the folder of a run.
+
+    Args:
+        run: What was measured.
+        folder: Of the run.
+        benchmark: What was asked.
+        settings: How the model was asked.
+        root: Folder of the benchmark.
+        annotations: Its file of questions.
+        worded: Rewrites warnings and errors in the words of whoever runs it.
+    """
+    rows: list[dict[str, Any]] = [
         answer.to_json()
         | {"image": answer.sample.images[0], "prompt": benchmark.prompt(answer.sample)}
         | {"boxes": [list(box.as_tuple()) for box in answer.sample.boxes]}
@@ -243,7 +266,12 @@ def write_run(
         | {"error": run.errors.get(answer.sample.id)}
         for answer in run.answers
     ]
+    for row in rows:
+        row["error"] = row["error"] and worded(row["error"])
+        if row.get("warnings"):
+            row["warnings"] = list(map(worded, row["warnings"]))
     scores = run.scores.to_json() | {"hit rate": run.hit_rate}
+    scores["notes"] = list(map(worded, scores["notes"]))
     use = spent(folder)
     counts = {
         "planned": run.counts.planned,

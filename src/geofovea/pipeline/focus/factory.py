@@ -26,6 +26,7 @@ from geofovea.pipeline.hosts.base import (
     SupportsRegionFocus,
 )
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
+from geofovea.pipeline.hosts.flops import ShownTokens
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.strategies import FOCUS_NAMES
@@ -182,7 +183,8 @@ class FocusFactory:
 
         def score(looks: Sequence[TokenSet]) -> list[Tensor]:
             for tokens in looks:
-                usage.tokens_scored += [len(tokens)] * (1 + passes) + [0] * words_alone
+                usage.looks_scored += [ShownTokens.of(tokens)] * (1 + passes)
+                usage.looks_scored += [ShownTokens(0)] * words_alone
             # every descent begins with these tiles, whatever is asked
             again = all(tile.level >= base for tokens in looks for tile in tokens.tiles)
             with usage.clock.stage("focus"):

@@ -5,9 +5,11 @@ vision tokens alone. These are multiply-accumulates; grouped heads, causality, t
 encoder and the answer are left out, so figures compare with that paper's and with nothing else.
 
 *Full*: two operations a multiply-accumulate, encoder and projector included, keys and values of
-grouped heads, a causal half of the attention, text, the answer token by token, and the vocabulary.
+grouped heads, pairs of tokens that see each other, text, the answer token by token, and the
+vocabulary.
 
-Of a decoder with experts both count those that a token runs through.
+Of a decoder with experts both count those that a token runs through. Layers with a state in place
+of keys have no ``n²`` in either.
 """
 
 from __future__ import annotations
@@ -20,8 +22,18 @@ from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
 from geofovea.pipeline.hosts.shapes import DecoderShape, HostShape
 from geofovea.pipeline.hosts.usage import MemoryUse
 from geofovea.pipeline.inference.decoder.layer_work import LayerWork
+from geofovea.regionfocus.dated_tokens import DatedTokens
+from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["DecoderPass", "FlopCount", "FullFlops", "answer_flops", "count_flops", "published_tera"]
+__all__ = [
+    "DecoderPass",
+    "FlopCount",
+    "FullFlops",
+    "ShownTokens",
+    "answer_flops",
+    "count_flops",
+    "published_tera",
+]
 
 _TERA = 1e12
 
@@ -70,6 +82,29 @@ class FlopCount:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownTokens:
+    """Vision tokens of one prompt, as numbers that operations follow from.
+
+    Attributes:
+        count: All of them.
+        tile_pairs: Pairs of two of one tile, which see each other both ways in some decoders.
+    """
+
+    count: int
+    tile_pairs: int = 0
+
+    @classmethod
+    def of(cls, tokens: TokenSet | DatedTokens | None) -> ShownTokens:
+        """Those of a prompt; None shows no picture."""
+        if tokens is None:
+            return cls(0)
+        sets = tokens.sets if isinstance(tokens, DatedTokens) else (tokens,)
+        by_tile = [each.tile_index.bincount() for each in sets]
+        pairs = sum(int((counts * (counts - 1)).sum()) // 2 for counts in by_tile)
+        return cls(len(tokens), pairs)
+
+
+@dataclass(frozen=True, slots=True)
 class DecoderPass:
     """One time that the decoder answered.
 
@@ -83,6 +118,7 @@ class DecoderPass:
         layer_work: What each layer did in the prefill, where work was skipped inside layers; else
             empty.
         is_from_memory: Whether the words of its prompt alone ran, behind stored tiles.
+        tile_pairs: See `ShownTokens`.
     """
 
     vision_tokens: int
@@ -92,6 +128,7 @@ class DecoderPass:
     thought_tokens: int = 0
     layer_work: tuple[LayerWork, ...] = ()
     is_from_memory: bool = False
+    tile_pairs: int = 0
 
 
 def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> float:
@@ -111,7 +148,7 @@ def count_flops(
     shape: HostShape,
     *,
     tiles_encoded: int,
-    scored: Sequence[int],
+    scored: Sequence[ShownTokens],
     runs: Sequence[DecoderPass],
     memory: MemoryUse | None = None,
 ) -> FlopCount:
@@ -120,8 +157,8 @@ def count_flops(
     Args:
         shape: The host.
         tiles_encoded: Tiles that went through the encoder, not those remembered.
-        scored: Vision tokens of each look that the host's own attention scored; counted whole, even
-            where the host still knew what its first layers made of them.
+        scored: What was shown in each look that the host's own attention scored; counted whole,
+            even where the host still knew what its first layers made of them.
         runs: Of the decoder; what choices cost beyond one token is not in them.
         memory: What looks took from a scene memory: words alone ran behind what was stored, and
             tiles that were stored now count as prefill.
@@ -133,9 +170,10 @@ def count_flops(
         focus, prefill = _memory_work(shape, memory, text)
         mean = memory.tokens_stored // max(1, memory.tiles_stored)
         published = memory.tiles_stored * _published(decoder, mean, decoder.layers)
-    for tokens in scored if memory is None else ():
-        published += _published(decoder, tokens, before)
-        focus += decoder.prefill(tokens + text, before) + decoder.keys(tokens + text)
+    for look in scored if memory is None else ():
+        published += _published(decoder, look.count, before)
+        length = look.count + text
+        focus += decoder.prefill(length, before, look.tile_pairs) + decoder.keys(length)
     for run in runs:
         # the last token of the prompt gives the first of the answer
         further = max(0, run.thought_tokens + run.answer_tokens - 1)
@@ -147,8 +185,8 @@ def count_flops(
             if run.is_from_memory:
                 prefill += decoder.layer_behind(layer, vision, run.text_tokens)
             elif not run.layer_work:
-                published += published_tera(1, vision, decoder.width, decoder.units(layer))
-                prefill += decoder.layer_behind(layer, 0, vision + run.text_tokens)
+                published += _published_layer(decoder, layer, vision)
+                prefill += decoder.prompt_layer(layer, vision + run.text_tokens, run.tile_pairs)
         for layer, work in enumerate(run.layer_work):
             published += _published_work(work, decoder.width, decoder.units(layer))
             prefill += decoder.prefill_layer(layer, work, run.text_tokens)
@@ -159,8 +197,14 @@ def count_flops(
 
 def _published(decoder: DecoderShape, tokens: int, layers: int) -> float:
     """``T(n, L)`` of the first layers of a decoder, in 10¹²."""
-    units = (decoder.units(layer) for layer in range(layers))
-    return sum(published_tera(1, tokens, decoder.width, each) for each in units)
+    return sum(_published_layer(decoder, layer, tokens) for layer in range(layers))
+
+
+def _published_layer(decoder: DecoderShape, layer: int, tokens: int) -> float:
+    """``T(n, 1)`` of one layer of a decoder, in 10¹²."""
+    tera = published_tera(1, tokens, decoder.width, decoder.units(layer))
+    squares = 2 * tokens**2 * decoder.width if layer in decoder.linear_layers else 0
+    return tera - squares / _TERA
 
 
 def _memory_work(shape: HostShape, memory: MemoryUse, text: int) -> tuple[float, float]:
@@ -189,7 +233,7 @@ def answer_flops(
     host: Host,
     *,
     tiles_encoded: int,
-    scored: Sequence[int],
+    scored: Sequence[ShownTokens],
     runs: Sequence[DecoderPass],
     memory: MemoryUse | None = None,
 ) -> FlopCount | None:

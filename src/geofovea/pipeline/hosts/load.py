@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 from geofovea.pipeline.hosts.file_digests import folder_digest
-from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions, check_device
+from geofovea.pipeline.hosts.load_options import AUTO, Loading, LoadOptions, check_device
 from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
 from geofovea.pipeline.hosts.original.layout import (
     is_original,
@@ -36,6 +36,7 @@ __all__ = [
     "embedded_model_path",
     "folder_of",
     "load_host",
+    "load_uncalibrated",
     "model_digest",
 ]
 
@@ -116,8 +117,38 @@ def load_host(
         thought_tokens=thought_tokens,
         compile_decode=compile_decode,
     )
+    return _host(name, endpoint, options, threads, _load)
+
+
+def load_uncalibrated(
+    name: str = EMBEDDED, endpoint: EndpointSettings | None = None, **loading: Unpack[Loading]
+) -> Host:
+    """Load a model to measure it: a calibration that it has is not read, and need not fit it.
+
+    Args:
+        name: See `load_host`, which keeps what it loads; this does not.
+        endpoint: Likewise.
+        loading: Likewise.
+
+    Raises:
+        ModelError: Likewise.
+        MissingExtraError: Likewise.
+    """
+    options = LoadOptions(**loading)
+    load = partial(_loaded, reads_calibration=False)
+    return _host(name, endpoint, replace(options, threads=None), options.threads, load)
+
+
+def _host(
+    name: str,
+    endpoint: EndpointSettings | None,
+    options: LoadOptions,
+    threads: int | None,
+    load: Callable[[str, LoadOptions], Host],
+) -> Host:
+    """A model as `load` has it, or as it is behind its endpoint."""
     if name.startswith(ENDPOINT_PREFIX):
-        if replace(options, device=AUTO if device == "cpu" else device) != LoadOptions():
+        if replace(options, device=AUTO) != LoadOptions() or options.device not in (AUTO, "cpu"):
             raise ModelError(
                 f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
                 "quantization, positions, thinking and answer_tokens (EndpointSettings has its own)"
@@ -129,7 +160,7 @@ def load_host(
             f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
         )
     with LOADING:
-        host = _load(name, options.placed())
+        host = load(name, options.placed())
     from geofovea.pipeline.system.torch_threads import set_threads
 
     set_threads(host, threads)
@@ -154,7 +185,7 @@ def _load(name: str, options: LoadOptions) -> Host:
     return host
 
 
-def _loaded(name: str, options: LoadOptions) -> Host:
+def _loaded(name: str, options: LoadOptions, *, reads_calibration: bool = True) -> Host:
     from geofovea.pipeline.hosts.pretrained import load_lvlm
     from geofovea.pipeline.hosts.published.weights import is_published
 
@@ -163,7 +194,8 @@ def _loaded(name: str, options: LoadOptions) -> Host:
     if name in EMBEDDED_MODELS:
         # it was trained in float32 and is small
         exact = replace(options, dtype=options.dtype or "float32")
-        return load_lvlm(str(folder), _read_config(folder), exact, name)
+        config = _read_config(folder)
+        return load_lvlm(str(folder), config, exact, name, reads_calibration=reads_calibration)
     if is_folder(folder):
         config = _read_config(folder)
     elif is_file(folder) or name.count("/") != 1:
@@ -177,7 +209,7 @@ def _loaded(name: str, options: LoadOptions) -> Host:
     if is_published(config):
         return _load_published(name, options)
     refuse_unknown_decoder(name, config)
-    return load_lvlm(name, config, options)
+    return load_lvlm(name, config, options, reads_calibration=reads_calibration)
 
 
 def _load_published(name: str, options: LoadOptions) -> Host:

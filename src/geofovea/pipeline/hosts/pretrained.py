@@ -59,7 +59,12 @@ _WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
 
 
 def load_lvlm(
-    name: str, config: dict[str, Any], options: LoadOptions, called: str | None = None
+    name: str,
+    config: dict[str, Any],
+    options: LoadOptions,
+    called: str | None = None,
+    *,
+    reads_calibration: bool = True,
 ) -> LvlmHost:
     """Load a model of any family, from safetensors only, without code of its own.
 
@@ -68,6 +73,7 @@ def load_lvlm(
         config: Its ``config.json``.
         options: How to load it.
         called: What the host calls itself; by default the name.
+        reads_calibration: Whether a calibration that it has is used, and has to fit its weights.
 
     Raises:
         ModelError: If it is of no family, its weights are pickled, missing or damaged, or it needs
@@ -80,7 +86,8 @@ def load_lvlm(
     options.check_installed()
     options.check_recordable()
     processor = _image_processor(name, kind.defaults)
-    settings = _settings(name, kind.defaults, processor, options, weight_files(name, config))
+    measured = weight_files(name, config) if reads_calibration else None
+    settings = _settings(name, kind.defaults, processor, options, measured)
     model, tokenizer = _load(name, kind, config, weight_count, options)
     if not options.places:
         model = model.to(options.device)
@@ -212,17 +219,20 @@ def _settings(
     defaults: HostSettings,
     processor: ImageProcessor,
     options: LoadOptions,
-    weights: Sequence[Path],
+    weights: Sequence[Path] | None,
 ) -> HostSettings:
     """From the most particular to the most general.
 
-    They are options, a calibration of the user's, geofovea.json, the processor, the family.
+    They are options, a calibration of the user's, geofovea.json, the processor, the family. Without
+    weights, no calibration is read.
     """
     path = companion(name, SETTINGS_FILE)
     settings = replace(defaults, image_mean=processor.mean, image_std=processor.std)
     if path is not None:
-        settings = HostSettings.read(path, settings)
-    settings = with_calibration(name, settings, weights)
+        is_measured = weights is not None
+        settings = HostSettings.read(path, settings, reads_calibration=is_measured)
+    if weights is not None:
+        settings = with_calibration(name, settings, weights)
     names = ("positions", "answer_tokens", "thinking", "thought_tokens")
     chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
     return replace(settings, **{name: v for name, v in chosen.items() if v is not None})

@@ -149,8 +149,19 @@ class HostSettings:
         )
 
     @classmethod
-    def read(cls, path: Path, defaults: HostSettings | None = None) -> HostSettings:
+    def read(
+        cls,
+        path: Path,
+        defaults: HostSettings | None = None,
+        *,
+        reads_calibration: bool = True,
+    ) -> HostSettings:
         """Read a settings file; what it does not say is as in the defaults.
+
+        Args:
+            path: Of the file; it need not exist.
+            defaults: Other values.
+            reads_calibration: Whether the file's calibration is taken, with the mode that it chose.
 
         Raises:
             ModelError: If it is not a JSON object, or has a key or a value that cannot be meant.
@@ -162,6 +173,8 @@ class HostSettings:
         record = settings_record(path)
         if unknown := sorted(set(record) - names):
             raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(names)}")
+        if not reads_calibration and "calibration" in record:
+            record = {k: v for k, v in record.items() if k not in ("calibration", "focus")}
         try:
             values = {key: _value(key, value) for key, value in record.items()}
         except ModelError as error:

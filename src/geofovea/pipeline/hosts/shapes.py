@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.inference.attention.support import attention_windows
 from geofovea.pipeline.inference.decoder.layer_work import LayerWork
+from geofovea.pipeline.inference.prompts.sight import Sight
 
-__all__ = ["DecoderShape", "EncoderShape", "HostShape", "host_shape"]
+__all__ = ["DecoderShape", "EncoderShape", "HostShape", "LinearShape", "host_shape"]
 
 # decoders with three matrices in every layer's MLP, or in each of its experts
 _GATED = frozenset(
     {
         "gemma",
+        "gemma2",
+        "gemma3_text",
         "glm4v_text",
         "granite",
         "llama",
+        "ministral",
         "mistral",
         "phi3",
         "qwen2",
         "qwen2_5_vl_text",
         "qwen2_vl_text",
         "qwen3",
+        "qwen3_5_text",
         "qwen3_vl_text",
     }
 )
@@ -31,12 +37,56 @@ _EXPERTS = frozenset(
     {
         "glm4_moe",
         "glm4v_moe_text",
+        "gpt_oss",
         "mixtral",
         "qwen2_moe",
+        "qwen3_5_moe_text",
         "qwen3_moe",
         "qwen3_vl_moe_text",
     }
 )
+
+
+# decoders whose queries come with a gate of their width
+_GATED_QUERIES = frozenset({"qwen3_5_moe_text", "qwen3_5_text"})
+
+
+@dataclass(frozen=True, slots=True)
+class LinearShape:
+    """What a layer computes that keeps a state in place of keys and values: a gated delta rule.
+
+    Attributes:
+        key_heads: Heads of queries and of keys.
+        value_heads: Of values; each has a state.
+        key_width: Of one head of keys.
+        value_width: Of one head of values.
+        kernel: Tokens that the convolution before the rule joins.
+
+    Raises:
+        ModelError: If a number is not positive.
+    """
+
+    key_heads: int
+    value_heads: int
+    key_width: int
+    value_width: int
+    kernel: int
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+
+    def macs_a_token(self, width: int) -> int:
+        """Multiply-accumulates for one token, token by token.
+
+        Kernels that take many tokens at once compute more, to the same end.
+        """
+        values = self.value_heads * self.value_width
+        joined = 2 * self.key_heads * self.key_width + values
+        # the gate is as wide as the values, and each of their heads has a decay and a step
+        matrices = width * (joined + values + 2 * self.value_heads) + values * width
+        # a state is read by the key, written, and read by the query
+        state = 3 * values * self.key_width
+        return matrices + joined * self.kernel + state
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +104,12 @@ class DecoderShape:
         mlp_units: ``m`` by layer, where layers differ or have experts: of those experts that a
             token runs through, with those that all of them share; empty for ``m`` everywhere.
         routed: Experts by layer that a token is compared with before; empty where there are none.
+        windows: Tokens by layer that one sees, itself included, 0 for all; empty where no layer has
+            a window.
+        linear: What layers without attention compute in its place; None where all layers attend.
+        linear_layers: Their numbers.
+        has_query_gate: Whether queries come with a gate of their width.
+        sight: Which tokens of a prompt see tokens behind them.
 
     Raises:
         ModelError: If a number is not positive.
@@ -68,35 +124,76 @@ class DecoderShape:
     vocabulary: int
     mlp_units: tuple[int, ...] = ()
     routed: tuple[int, ...] = ()
+    windows: tuple[int, ...] = ()
+    linear: LinearShape | None = None
+    linear_layers: tuple[int, ...] = ()
+    has_query_gate: bool = False
+    sight: Sight = Sight.CAUSAL
 
     def __post_init__(self) -> None:
-        _check_positive(self, but=("routed",))
+        _check_positive(self, but=("routed", "windows", "linear_layers"))
 
     def units(self, layer: int) -> int:
         """``m`` of a layer: units of its MLP that a token runs through."""
         return self.mlp_units[layer] if self.mlp_units else self.intermediate
 
     def macs_a_token(self, layer: int) -> int:
-        """Multiply-accumulates of the matrices of a layer for one token."""
-        attention = 2 * self.width * self.head_width * (self.heads + self.kv_heads)
+        """Multiply-accumulates of a layer for one token, but for its pairs with others."""
         router = self.width * self.routed[layer] if self.routed else 0
-        return attention + 3 * self.width * self.units(layer) + router
+        mixer = self._mixer_macs(layer)
+        return mixer + 3 * self.width * self.units(layer) + router
 
-    def prefill(self, tokens: int, layers: int | None = None) -> float:
-        """Operations of ``tokens`` through the first layers (all by default), causally."""
-        return self.prefill_behind(0, tokens, layers)
+    def _mixer_macs(self, layer: int) -> int:
+        if self.linear is not None and layer in self.linear_layers:
+            return self.linear.macs_a_token(self.width)
+        gate = self.heads if self.has_query_gate else 0
+        return self.width * self.head_width * (2 * (self.heads + self.kv_heads) + gate)
+
+    def prefill(self, tokens: int, layers: int | None = None, tile_pairs: int = 0) -> float:
+        """Operations of a prompt of ``tokens`` through the first layers (all by default).
+
+        Args:
+            tokens: Of the prompt.
+            layers: How many layers.
+            tile_pairs: Pairs of its vision tokens of one tile.
+        """
+        count = self.layers if layers is None else layers
+        return sum(self.prompt_layer(layer, tokens, tile_pairs) for layer in range(count))
+
+    def prompt_layer(self, layer: int, tokens: int, tile_pairs: int = 0) -> float:
+        """Operations of one layer on a prompt; see `prefill`."""
+        behind = self._pairs_behind(layer, tokens, tile_pairs)
+        return self.layer_behind(layer, 0, tokens) + self._attention(layer, behind)
 
     def prefill_behind(self, stored: int, tokens: int, layers: int | None = None) -> float:
-        """Operations of ``tokens`` behind others whose keys and values are stored."""
+        """Operations of ``tokens`` behind others whose keys and values are stored, causally."""
         count = self.layers if layers is None else layers
         return sum(self.layer_behind(layer, stored, tokens) for layer in range(count))
 
     def layer_behind(self, layer: int, stored: int, tokens: int) -> float:
         """Operations of one layer on ``tokens`` behind others whose keys and values are stored."""
-        # of n × n pairs a causal mask leaves n (n + 1) / 2, each for scores and for values
-        pairs = tokens * stored + tokens * (tokens + 1) / 2
-        attention = 2 * pairs * self.heads * self.head_width
-        return 2.0 * (tokens * self.macs_a_token(layer) + attention)
+        matrices = 2.0 * tokens * self.macs_a_token(layer)
+        return matrices + self._attention(layer, self.pairs(layer, stored, tokens))
+
+    def pairs(self, layer: int, stored: int, tokens: int) -> float:
+        """Pairs of a query of ``tokens`` and a key not behind it that a window does not hide."""
+        window = (self.windows[layer] if self.windows else 0) or stored + tokens
+        # the first queries see all that is before them: of n × n pairs n (n + 1) / 2
+        free = min(max(window - stored, 0), tokens)
+        return free * stored + free * (free + 1) / 2 + (tokens - free) * window
+
+    def _pairs_behind(self, layer: int, tokens: int, tile_pairs: int) -> float:
+        """Pairs of a prompt beyond those of causal attention."""
+        if self.sight is Sight.PROMPT:
+            return tokens**2 - self.pairs(layer, 0, tokens)
+        # a window counts back, and hides nothing of a tile that is behind a token
+        return tile_pairs if self.sight is Sight.TILE else 0
+
+    def _attention(self, layer: int, pairs: float) -> float:
+        """Operations of some pairs of a query and a key, each for a score and for a value."""
+        if layer in self.linear_layers:
+            return 0.0
+        return 4.0 * pairs * self.heads * self.head_width
 
     def prefill_layer(self, layer: int, work: LayerWork, text: int) -> float:
         """Operations of one layer on a prompt whose vision tokens skip some of it.
@@ -129,7 +226,8 @@ class DecoderShape:
         """Operations of one row of attention: the keys of all tokens, and one query."""
         key_width = self.kv_heads * self.head_width
         query_width = self.heads * self.head_width
-        one_row = self.width * query_width + tokens * query_width
+        gated_width = query_width * (2 if self.has_query_gate else 1)
+        one_row = self.width * gated_width + tokens * query_width
         return 2.0 * (tokens * self.width * key_width + one_row)
 
 
@@ -215,39 +313,65 @@ class HostShape:
     focus_layer: int
 
 
-def _check_positive(shape: DecoderShape | EncoderShape, but: Sequence[str] = ()) -> None:
-    for name, value in asdict(shape).items():
+def _check_positive(
+    shape: DecoderShape | EncoderShape | LinearShape, but: Sequence[str] = ()
+) -> None:
+    for field in fields(shape):
+        name, value = field.name, getattr(shape, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
         least = 0 if name in but else 1
-        if any(number is not None and number < least for number in numbers):
+        # a truth value and the shape of a part are no counts
+        if any(type(number) is int and number < least for number in numbers):
             raise ModelError(f"a model cannot have {name}={value}")
 
 
-def host_shape(encoder: EncoderShape, text: Any, focus_layer: int) -> HostShape | None:
+def host_shape(
+    encoder: EncoderShape, text: Any, focus_layer: int, sight: Sight = Sight.CAUSAL
+) -> HostShape | None:
     """The shape of a host; None for a decoder whose layers are of another kind.
 
     Args:
         encoder: Its vision side.
         text: The configuration of its decoder.
         focus_layer: See ``HostShape``.
+        sight: Which tokens of a prompt see tokens behind them.
     """
     if text.model_type not in _GATED | _EXPERTS:
         return None
-    return HostShape(encoder, _decoder(text), focus_layer)
+    return HostShape(encoder, _decoder(text, sight), focus_layer)
 
 
-def _decoder(text: Any) -> DecoderShape:
+def _decoder(text: Any, sight: Sight) -> DecoderShape:
     mlps = _experts(text) if text.model_type in _EXPERTS else ()
+    windows = tuple(window or 0 for window in attention_windows(text))
+    kinds = getattr(text, "layer_types", None) or ()
+    linear = tuple(i for i, kind in enumerate(kinds) if kind == "linear_attention")
     return DecoderShape(
         layers=text.num_hidden_layers,
         width=text.hidden_size,
         heads=text.num_attention_heads,
         kv_heads=getattr(text, "num_key_value_heads", None) or text.num_attention_heads,
         head_width=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-        intermediate=text.intermediate_size,
+        # some with experts alone have no other width
+        intermediate=getattr(text, "intermediate_size", None) or text.moe_intermediate_size,
         vocabulary=text.vocab_size,
         mlp_units=tuple(units for units, _ in mlps),
         routed=tuple(experts for _, experts in mlps),
+        windows=windows if any(windows) else (),
+        linear=_linear(text) if linear else None,
+        linear_layers=linear,
+        has_query_gate=text.model_type in _GATED_QUERIES,
+        sight=sight,
+    )
+
+
+def _linear(text: Any) -> LinearShape:
+    return LinearShape(
+        key_heads=text.linear_num_key_heads,
+        value_heads=text.linear_num_value_heads,
+        key_width=text.linear_key_head_dim,
+        value_width=text.linear_value_head_dim,
+        kernel=text.linear_conv_kernel_dim,
     )
 
 
@@ -264,7 +388,8 @@ def _experts(text: Any) -> tuple[tuple[int, int], ...]:
     dense_first: int = getattr(text, "first_k_dense_replace", None) or 0
     dense = {*range(dense_first), *(getattr(text, "mlp_only_layers", None) or ())}
     step: int = getattr(text, "decoder_sparse_step", None) or 1
+    whole: int = getattr(text, "intermediate_size", None) or width
     return tuple(
-        (text.intermediate_size, 0) if i in dense or (i + 1) % step else sparse
+        (whole, 0) if i in dense or (i + 1) % step else sparse
         for i in range(text.num_hidden_layers)
     )

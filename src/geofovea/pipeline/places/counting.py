@@ -16,6 +16,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.watching import Watcher, watched_by, watched_calls
 from geofovea.pipeline.focus.shown_names import ShownNames
+from geofovea.pipeline.hosts.flops import ShownTokens
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.confusion import Confusion, confusion_of
@@ -195,7 +196,7 @@ def count_shown(
     # right, and 43 so
     looker = TileLooker(host, session.pyramid, phrase, calls, own, limits, request.region)
     looker.look(shown.tiles)
-    usage.tokens_scored += own.tokens_scored
+    usage.looks_scored += own.looks_scored
     usage.tiles_read += own.tiles_read
     usage.tiles_encoded += own.tiles_encoded
     merged = merge_places(looker.places)
@@ -325,7 +326,7 @@ class _Counting:
         question = words.ask(words.parts(self.laid.thing)[0])
         with looker.usage.clock.stage("focus"):
             (scores,) = looker.calls.scores(question, [tokens], again=True)
-        looker.usage.tokens_scored.append(len(tokens))
+        looker.usage.looks_scored.append(ShownTokens.of(tokens))
         masses = as_masses(scores, len(tokens))
         drawn = mass_collector(tokens, self.native.tiles, pyramid)(masses).numpy()
         return drawn, {level: len(looks)}, []

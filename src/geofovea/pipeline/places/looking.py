@@ -14,6 +14,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage, limit_reached
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.flops import ShownTokens
 from geofovea.pipeline.places.grounding import can_ground, spoken_places
 from geofovea.pipeline.places.outline import (
     faint_boxes,
@@ -261,7 +262,7 @@ class TileLooker:
             question = presence_words(self.host).ask(noun)
             with self.usage.clock.stage("focus"):
                 (scores,) = self.calls.scores(question, [tokens], again=False)
-            self.usage.tokens_scored.append(len(tokens))
+            self.usage.looks_scored.append(ShownTokens.of(tokens))
             shape = self.host.grid, self.pyramid.tile_size
             boxes = token_boxes(tokens, scores, *shape, presence.count)
             boxes += self._confirmed(tokens, noun, faint_boxes(tokens, scores, *shape, boxes))

@@ -113,9 +113,8 @@ class PresenceAsker:
 
     def note(self, generations: Sequence[Generation], pictures: Sequence[TokenSet]) -> None:
         """Count what prompts about some pictures took."""
-        sizes = [len(picture) for picture in pictures]
-        self.tokens += sum(sizes)
-        self.runs += [pass_of(each, n) for each, n in zip(generations, sizes, strict=True)]
+        self.tokens += sum(len(picture) for picture in pictures)
+        self.runs += [pass_of(*each) for each in zip(generations, pictures, strict=True)]
 
     @property
     def warnings(self) -> tuple[str, ...]:

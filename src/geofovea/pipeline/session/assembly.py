@@ -135,7 +135,7 @@ def _work_warnings(
     return (
         *dict.fromkeys((*usage.warnings, *reply.warnings, *reply.generation.warnings)),
         *plan.warnings,
-        *(uncalibrated_warnings(host) if usage.tokens_scored else ()),
+        *(uncalibrated_warnings(host) if usage.looks_scored else ()),
         *budget_warnings(plan.budget, seconds, peak_mb),
     )
 
@@ -183,10 +183,10 @@ def _log(text: str, seconds: Mapping[str, float]) -> None:
 
 
 def _focus_cost(host: Host, usage: QuestionUsage) -> FocusCost | None:
-    if not usage.tokens_scored or not isinstance(host, SupportsAttentionMode):
+    if not usage.looks_scored or not isinstance(host, SupportsAttentionMode):
         return None
     mode = host.attention_mode
-    return FocusCost(mode.layers, mode.correction, host.focus_origin, sum(usage.tokens_scored))
+    return FocusCost(mode.layers, mode.correction, host.focus_origin, usage.tokens_scored)
 
 
 def _flops(
@@ -198,7 +198,7 @@ def _flops(
     return answer_flops(
         host,
         tiles_encoded=usage.tiles_encoded,
-        scored=usage.tokens_scored,
+        scored=usage.looks_scored,
         runs=reduced.runs,
         memory=usage.memory,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -72,6 +72,7 @@ class Desk:
         search_tiles: int | None = None,
         options: AnswerOptions | None = None,
         most_waiting: int = _MOST_WAITING,
+        worded: Callable[[str], str] = str,
     ) -> None:
         """Start the thread that asks, and one that prepares scenes, one after the other.
 
@@ -82,6 +83,8 @@ class Desk:
             search_tiles: Most tiles of finding or counting; see ``search_budget``.
             options: How questions are answered.
             most_waiting: Questions that may wait beside the one that is answered.
+            worded: Names the options of whoever serves the scenes in warnings and errors, which
+                have them as arguments of Python.
         """
         self.scenes = {scene.id: scene for scene in scenes}
         self.host = host
@@ -89,6 +92,7 @@ class Desk:
         self.search_budget = search_budget(host, self.budget, search_tiles)
         self._options = options or AnswerOptions()
         self._most_waiting = most_waiting
+        self._worded = worded
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._waiting: list[Job] = []
         self._running: Job | None = None
@@ -130,7 +134,7 @@ class Desk:
         is_question = sent.task in ("ask", "compare")
         most = self.budget if is_question else self.search_budget
         request = sent.request(scene.session.scene, most, self._options)
-        job = Job(scene, request, sent.task, sweep=sent.sweep, before=before)
+        job = Job(scene, request, sent.task, sweep=sent.sweep, before=before, worded=self._worded)
         with self._changed:
             if self._is_closed or len(self._waiting) >= self._most_waiting:
                 raise DeskFullError(
@@ -224,7 +228,7 @@ class Desk:
         except CancelledError:
             job.post("cancelled", {})
         except GeoFoveaError as error:
-            message = job.without_path(str(error))
+            message = job.told(str(error))
             job.post("error", {"type": type(error).__name__, "message": message})
         except BaseException as error:  # whatever a library raises ends its question alone
             failure = failure_of(error)
@@ -269,6 +273,7 @@ def _answered(job: Job) -> tuple[Answer, dict[str, Any]]:
     else:
         job.places = find_or_count(session, job.task, request, job.watcher, sweep=job.sweep)
         answer = places_as_answer(session, request, job.places)
+    answer = _told(answer, job)
     return answer, shown_data(answer, job.scene.name)
 
 
@@ -279,11 +284,14 @@ def _compared(job: Job) -> tuple[Answer, dict[str, Any]]:
     ids = [scene.id for scene in reversed(job.scenes)]
     job.post("aligned", {"scene": ids[stack.reference]})
     answer, job.places = compare_dates(stack, before, after, job.task, job.request, job.watcher)
-    warnings = tuple(job.without_path(warning) for warning in answer.warnings)
-    answer = replace(answer, warnings=warnings)
+    answer = _told(answer, job)
     data = shown_data(answer, job.scene_at(answer.scene.path).name)
     rows = data["answer"]["evidence"] or []
     boxes = boxes_by_scene(stack, ids, [item.box_scene for item in answer.evidence][: len(rows)])
     for row, box in zip(rows, boxes, strict=True):
         row["box_by_scene"] = box
     return answer, data
+
+
+def _told(answer: Answer, job: Job) -> Answer:
+    return replace(answer, warnings=tuple(map(job.told, answer.warnings)))

@@ -18,8 +18,8 @@ from geofovea.tiling.pyramid import Box, Tile
 
 __all__ = ["ENDINGS", "Event", "JobWatcher", "Post", "in_page_words", "to_text"]
 
-# the fields of the page; what else may be given is said by who serves it
-_FIELD = re.compile(r"\b(tiles|tokens)=(?=\S)")
+# the fields of the page; what else may be given is an option of who serves it
+_FIELD = re.compile(r"\b(tiles|tokens|region|choices)=(?P<value>\w)?")
 
 ENDINGS = frozenset({"answer", "error", "cancelled"})
 """Exactly one of these ends a job."""
@@ -49,17 +49,22 @@ class Event:
         return self.name in ENDINGS
 
     def to_sse(self) -> bytes:
-        """The event as ``text/event-stream`` has it, an error in the words of the page."""
+        """The event as ``text/event-stream`` has it, in the words of the page."""
         text = self.text
         if self.name == "error":
             data = json.loads(text)
             text = json_text(data | {"message": in_page_words(str(data.get("message", "")))})
+        elif self.name == "answer":
+            data = json.loads(text)
+            answer = data.get("answer", {})
+            warnings = [in_page_words(warning) for warning in answer.get("warnings", ())]
+            text = json_text(data | {"answer": answer | {"warnings": warnings}})
         return f"id: {self.number}\nevent: {self.name}\ndata: {text}\n\n".encode()
 
 
 def in_page_words(text: str) -> str:
     """A message of the package by the fields of the page: ``tiles=3`` is its limit ``tiles 3``."""
-    return _FIELD.sub(r"\1 ", text)
+    return _FIELD.sub(lambda found: " ".join(filter(None, found.groups())), text)
 
 
 class JobWatcher(Watcher):

@@ -56,8 +56,18 @@ class Job:
         *,
         sweep: bool = False,
         before: ServedScene | None = None,
+        worded: Callable[[str], str] = str,
     ) -> None:
-        """Take what is asked; nothing is done yet."""
+        """Take what is asked; nothing is done yet.
+
+        Args:
+            scene: What is asked about.
+            request: What is asked.
+            task: What is done with the question.
+            sweep: Whether finding looks at every native tile.
+            before: The earlier scene of two that are compared.
+            worded: See ``Desk``.
+        """
         self.id = secrets.token_urlsafe(12)
         self.scene = scene
         self.request = request
@@ -66,6 +76,7 @@ class Job:
         self.answer: Answer | None = None
         self.places: Places | Count | None = None
         self.watcher = JobWatcher(self.post)
+        self._worded = worded
         self._since = time.monotonic()
         self._state: JobState = "queued"
         self._lock = ForkSafeLock()
@@ -92,11 +103,11 @@ class Job:
         """Why a scene of it cannot be asked about; empty if all can."""
         return next((scene.error for scene in self.scenes if scene.error), "")
 
-    def without_path(self, text: str) -> str:
-        """A text in which the path of each scene is its name."""
+    def told(self, text: str) -> str:
+        """A text for whoever asked, with names in place of paths, and options of the server."""
         for scene in self.scenes:
             text = scene.without_path(text)
-        return text
+        return self._worded(text)
 
     @property
     def has_ended(self) -> bool:

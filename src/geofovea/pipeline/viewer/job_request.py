@@ -18,11 +18,13 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import PIXELS, Region, region_from_crs
 from geofovea.tiling.scene import Scene
 
-__all__ = ["BadJobError", "JobRequest"]
+__all__ = ["JOB_FIELDS", "BadJobError", "JobRequest"]
 
 _KEYS = ("scene", "question", "region", "budget", "choices", "task", "sweep", "before")
 _MOST_CORNERS = 1000
 _LIMITS = tuple(field.name for field in fields(Budget))
+JOB_FIELDS = frozenset((*_KEYS, *_LIMITS))
+"""What whoever asks can say, and whoever serves does not."""
 
 
 class BadJobError(QuestionError):

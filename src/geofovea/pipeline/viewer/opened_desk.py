@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.viewer.desk import Desk
@@ -19,6 +19,7 @@ def open_desk(
     allow_vrt: bool,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
+    worded: Callable[[str], str],
 ) -> Desk:
     """Open scenes, load the model, and start the desk; close it at the end.
 
@@ -28,6 +29,7 @@ def open_desk(
         allow_vrt: See ``open_scene``.
         allow_remote: See ``open_scene``.
         allowed_hosts: See ``open_scene``.
+        worded: See ``Desk``.
 
     Raises:
         SceneError: If a scene cannot be opened; before the model is loaded.
@@ -56,4 +58,5 @@ def open_desk(
         budget=budget,
         search_tiles=settings.limits.get("tiles"),
         options=settings.options,
+        worded=worded,
     )

@@ -8,7 +8,8 @@ import pytest
 
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, GroupedOption
-from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.options.shell_words import in_shell_words, words_of_server
+from geofovea.pipeline.viewer.job_request import JOB_FIELDS
 
 GROUPED = ("ask", "batch", "eval")
 NOW = {
@@ -133,6 +134,18 @@ def test_every_verb_shows_examples_that_parse_and_fit_a_terminal(run, words, com
 def test_arguments_of_python_are_said_as_options(message, said):
     assert in_shell_words(message, verb("ask")) == said
     assert in_shell_words(message, None) == message
+
+
+def test_who_asks_a_server_reads_its_options_and_arguments_of_their_own():
+    program = click.Context(main, info_name="geofovea")
+    with click.Context(verb("serve"), info_name="serve", parent=program):
+        words = words_of_server(JOB_FIELDS)
+    said = "give it room with thinking='room', or allow more with answer_tokens=; raise tokens=9"
+    assert words(said) == (
+        "give it room with geofovea serve --thinking room, or allow more with geofovea serve "
+        "--max-new-tokens; raise tokens=9"
+    )
+    assert words("leave out region= and colour=3") == "leave out region= and colour=3"
 
 
 def test_a_group_may_be_made_of_any_options():

@@ -136,6 +136,54 @@ VARIANTS |= {
         {"text": {"final_logit_softcapping": None, "attn_logit_softcapping": None}},
     ),
 }
+VARIANTS |= {
+    "mistral3: one token a tile": ("mistral3", {"tile": 16}),
+    "qwen2_vl: nine odd patches a token, tied words": (
+        "qwen2_vl",
+        {
+            "vision": {"spatial_merge_size": 3, "patch_size": 5},
+            "tile": 45,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "qwen3_vl_moe: experts in each second layer": (
+        "qwen3_vl_moe",
+        {"text": {"decoder_sparse_step": 2, "num_experts": 6, "num_experts_per_tok": 3}, "tile": 8},
+    ),
+    "glm4v: nine patches a token, one key head": (
+        "glm4v",
+        {
+            "vision": {"spatial_merge_size": 3, "image_size": 36},
+            "text": {"num_key_value_heads": 1},
+            "tile": 36,
+        },
+    ),
+    "glm4v_moe: experts in groups": (
+        "glm4v_moe",
+        {
+            "text": {"n_routed_experts": 8, "n_group": 4, "topk_group": 2, "n_shared_experts": 2},
+            "tile": 24,
+        },
+    ),
+    "qwen3_5: other heads of values, a fourth of each head turned": (
+        "qwen3_5",
+        {
+            "text": {
+                "linear_num_value_heads": 6,
+                "linear_conv_kernel_dim": 2,
+                "head_dim": 32,
+                "rope_parameters": {
+                    "rope_type": "default",
+                    "rope_theta": 1e7,
+                    "mrope_section": [2, 1, 1],
+                    "mrope_interleaved": True,
+                    "partial_rotary_factor": 0.25,
+                },
+            },
+            "tile": 24,
+        },
+    ),
+}
 SEES_ALL = {name: built for name, built in VARIANTS.items() if "window" not in name}
 
 

@@ -182,6 +182,39 @@ def test_a_model_that_thinks_though_no_template_says_so_gets_room():
     assert thinks.generate(QUESTION, tokens).thought_tokens == 1 + LONGEST + 1
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"choices": ("red", "blue")},
+        {"choices": ("red", "blue", "green", "plane")},
+        {"reduction": "fastv"},
+    ],
+    ids=["words", "letters", "choices without letters", "tokens dropped"],
+)
+def test_an_opening_mark_of_several_tokens_is_judged_whole(how):
+    plain, host = thinker(TURN, thinking="off"), thinker(TURN)
+    tokens = tokens_of(host)
+    if "reduction" in how:
+        how = {"reduction": make_decoder_reduction("fastv")}
+    said = greedy(host, tokens, [], 3)
+    thought = host._prompts.words.thought
+    # of the likeliest words the last one is another than the model's
+    for opening in ((said[0], said[1] + 1), (*said[:2], said[2] + 1)):
+        host._prompts.words.thought = replace(thought, opening=opening)
+        at_once = host.generate(QUESTION, tokens, **how)
+        assert at_once.thought_tokens == 0
+        expected = plain.generate(QUESTION, tokens, **how)
+        assert (at_once.text, at_once.choices) == (expected.text, expected.choices)
+        assert at_once.log_probabilities == pytest.approx(expected.log_probabilities)
+    if not how:
+        host._prompts.words.thought = replace(thought, opening=tuple(said))
+        generation = host.generate(QUESTION, tokens)
+        behind = [*said, *greedy(host, tokens, said, LONGEST), MARKS["</think>"]]
+        assert generation.thought_tokens == len(behind)
+        assert generation.text.startswith(text_of(host, greedy(host, tokens, behind, 3)))
+
+
 def test_a_thought_that_the_model_left_open_is_not_called_too_long():
     host = thinker()
     tokens = tokens_of(host)

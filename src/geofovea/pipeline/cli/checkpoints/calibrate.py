@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.endpoint import endpoint_of_model, endpoint_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand
@@ -70,14 +71,15 @@ def calibrate(
     """
     from geofovea.pipeline.calibration import report
     from geofovea.pipeline.calibration.calibrate import CalibrationBudget
-    from geofovea.pipeline.hosts.load import load_host
+    from geofovea.pipeline.hosts.load import load_uncalibrated
     from geofovea.pipeline.system.progress import progress_bar
 
     endpoint = endpoint_of_model(loading, endpoint, click.get_current_context())
     if endpoint is None:
         check_absent(("answer_tokens",), "is for a model behind an endpoint, --model openai:NAME")
     budget = CalibrationBudget(looks, tokens, seconds)
-    host = load_host(**loading, endpoint=endpoint)
+    # one of other weights, or a damaged one, is what this run replaces
+    host = load_uncalibrated(**loading, endpoint=endpoint)
     with progress_bar(f"calibrating {host.name}") as advance:
         result = report.run_calibration(
             host, output, budget, unusual(loading), focus_model, advance
@@ -97,12 +99,13 @@ def _print(calibration: Calibration | None, focuses: list[FocusScore]) -> None:
         mode = calibration.mode
         echo(
             f"layers {', '.join(map(str, mode.layers))}, {mode.correction}: points at "
-            f"{accuracy:.2f} [{low:.2f}, {high:.2f}] of {calibration.questions} held-out objects; "
+            f"{accuracy:.2f} {interval_text(low, high)} of {calibration.questions} held-out "
+            f"objects; "
             f"uncalibrated {calibration.uncalibrated[0]:.2f}"
         )
     for score in focuses:
         accuracy, low, high = score.accuracy
         echo(
-            f"focus {score.focus}: {accuracy:.2f} [{low:.2f}, {high:.2f}], {score.seconds:.2f} s "
-            f"and {score.tokens:.0f} vision tokens a question"
+            f"focus {score.focus}: {accuracy:.2f} {interval_text(low, high)}, "
+            f"{score.seconds:.2f} s and {score.tokens:.0f} vision tokens a question"
         )

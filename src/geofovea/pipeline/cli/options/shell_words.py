@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,7 +17,7 @@ import click
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["in_shell_words", "told_in_shell_words"]
+__all__ = ["in_shell_words", "told_in_shell_words", "words_of_server"]
 
 Result = TypeVar("Result", bound="DataclassInstance")
 
@@ -63,6 +63,24 @@ def in_shell_words(message: str, verb: click.Command | None) -> str:
         return _typed(option, match["value"]) + end
 
     return _ARGUMENT.sub(replaced, _OPENER.sub("", message) if verb else message)
+
+
+def words_of_server(others: Collection[str]) -> Callable[[str], str]:
+    """Rewrites messages for those who ask what the running verb serves: ``geofovea serve --crs``.
+
+    Args:
+        others: Arguments that those who ask give by themselves; they stay as they are.
+    """
+    context = click.get_current_context()
+    path, options = context.command_path, dict(_options(context.command))
+
+    def replaced(match: re.Match[str]) -> str:
+        option = options.get(_PARAMETERS.get(match["name"], match["name"]))
+        if option is None or match["name"] in others:
+            return match[0]
+        return f"{path} {_typed(option, match['value'])}{match['comma'] or ''}"
+
+    return lambda text: _ARGUMENT.sub(replaced, text)
 
 
 def told_in_shell_words(result: Result) -> Result:

@@ -177,12 +177,9 @@ class Family:
             focus_layer: See ``HostShape``.
             tile_size: Side of a tile in pixels, for families that take any.
         """
-        if cls.sight is not Sight.CAUSAL:
-            # a causal half of the pairs is what is counted
-            return None
         try:
             encoder = cls.encoder_shape(config, tile_size)
-            return host_shape(encoder, config.text_config, focus_layer)
+            return host_shape(encoder, config.text_config, focus_layer, cls.sight)
         except (ArithmeticError, AttributeError, TypeError, ModelError):
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import read_json, weight_files
 from geofovea.pipeline.hosts.load import folder_of
@@ -30,8 +31,8 @@ def focus_state(name: str) -> str:
     if settings.calibration is not None:
         low, high = settings.calibration.interval
         return (
-            f"calibrated, points at {settings.calibration.accuracy:.2f} [{low:.2f}, {high:.2f}] of "
-            f"{settings.calibration.questions} held-out objects"
+            f"calibrated, points at {settings.calibration.accuracy:.2f} "
+            f"{interval_text(low, high)} of {settings.calibration.questions} held-out objects"
         )
     if settings.focus_origin == "chosen":
         return f"chosen in {SETTINGS_FILE}, not measured"

@@ -69,9 +69,11 @@ class Mistral3Family(Family):
         return torch.stack([self._encode_one(image[None]) for image in images])
 
     def _encode_one(self, image: Tensor) -> Tensor:
-        sizes = torch.tensor([[self.tile_size, self.tile_size]], device=image.device)
+        # of one token alone the stock class drops an axis too many
+        count = 2 if self.grid == (1, 1) else 1
+        sizes = torch.tensor([[self.tile_size, self.tile_size]] * count, device=image.device)
         output = self.model.model.get_image_features(
-            pixel_values=image, image_sizes=sizes, return_dict=True
+            pixel_values=image.expand(count, -1, -1, -1), image_sizes=sizes, return_dict=True
         )
         tokens: Tensor = output.pooler_output[0]
         return tokens

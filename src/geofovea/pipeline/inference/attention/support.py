@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = [
     "attention_window",
+    "attention_windows",
     "can_batch",
     "can_copy_layers",
     "can_read_rows",
@@ -84,7 +85,7 @@ def can_batch(decoder: Any) -> bool:
     from transformers.cache_utils import DynamicLayer
 
     return not has_dynamic_rope(decoder) and all(
-        type(layer_cache) is DynamicLayer for layer_cache in _cache_by_layer(decoder)
+        type(layer_cache) is DynamicLayer for layer_cache in _cache_by_layer(decoder.config)
     )
 
 
@@ -102,13 +103,21 @@ def attention_window(decoder: Any, layer: int | None = None) -> int | None:
         decoder: The text model.
         layer: Number of the layer; None takes the one that sees least.
     """
-    layer_caches = _cache_by_layer(decoder)
-    windows = [
-        int(each.sliding_window)
-        for each in (layer_caches if layer is None else layer_caches[layer : layer + 1])
-        if getattr(each, "is_sliding", False)
+    windows = attention_windows(decoder.config)
+    some = windows if layer is None else windows[layer : layer + 1]
+    return min((window for window in some if window is not None), default=None)
+
+
+def attention_windows(config: Any) -> list[int | None]:
+    """Tokens that each layer sees, itself included; None where it sees all.
+
+    Args:
+        config: Of a text model.
+    """
+    return [
+        int(each.sliding_window) if getattr(each, "is_sliding", False) else None
+        for each in _cache_by_layer(config)
     ]
-    return min(windows, default=None)
 
 
 def layers_that_see_all(decoder: Any) -> list[int]:
@@ -116,12 +125,12 @@ def layers_that_see_all(decoder: Any) -> list[int]:
     layers = range(decoder.config.num_hidden_layers)
     readable = [i for i in layers if can_read_rows(decoder, i)]
     # made once for all layers: a question comes here several times
-    slides = [getattr(each, "is_sliding", False) for each in _cache_by_layer(decoder)]
+    slides = [getattr(each, "is_sliding", False) for each in _cache_by_layer(decoder.config)]
     return [i for i in readable if not slides[i]] or list(layers)
 
 
-def _cache_by_layer(decoder: Any) -> list[Any]:
+def _cache_by_layer(config: Any) -> list[Any]:
     from transformers import DynamicCache
 
-    layers: list[Any] = DynamicCache(config=decoder.config).layers
+    layers: list[Any] = DynamicCache(config=config).layers
     return layers

@@ -282,9 +282,9 @@ class AnswerGenerator:
                 return int(logits.argmax(-1))
             return int(self.rules.likeliest(logits, [[*words, *ids]]))
 
-        thought = think(state, advance, likeliest, self.embed, marks, self.stop)
+        thought = think(state, advance, likeliest, self.embed, marks, self.stop, peek)
         words = (*words, *thought.ids)
-        generation = self._answer(thought.state, advance, prompt.choices, words, peek)
+        generation = self._answer(thought.state, thought.advance, prompt.choices, words, peek)
         cut = (thought_warning(marks.most),) if thought.was_cut else ()
         left = (LEFT_THOUGHT,) if thought.was_left else ()
         return replace(

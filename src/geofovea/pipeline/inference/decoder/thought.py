@@ -7,8 +7,9 @@ trained to answer behind that mark and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -24,12 +25,14 @@ class Thought:
 
     Attributes:
         state: Of the last token before the answer, ``(1, d)``.
+        advance: The state behind one more token of the answer, ``(1, 1, d)``.
         ids: Of the tokens that it thought, its marks included.
         was_cut: Whether the limit ended the thought.
         was_left: Whether the model ended its whole text without closing the thought.
     """
 
     state: Tensor
+    advance: Callable[[Tensor], Tensor]
     ids: tuple[int, ...] = ()
     was_cut: bool = False
     was_left: bool = False
@@ -42,6 +45,7 @@ def think(
     embed: Callable[[Tensor], Tensor],
     marks: ThoughtMarks,
     stop: Collection[int],
+    peek: Callable[[Tensor], Tensor] | None = None,
 ) -> Thought:
     """Let a model think behind a prompt that has run through the decoder.
 
@@ -52,6 +56,8 @@ def think(
         embed: Ids ``(1,)`` to vectors ``(1, d)``.
         marks: How it writes a thought.
         stop: Ids that end an answer.
+        peek: States ``(m, d)`` of tokens ``(1, m, d)`` that are forgotten again; None where the
+            decoder cannot forget any.
     """
 
     def through(state: Tensor, ids: Sequence[int]) -> Tensor:
@@ -59,11 +65,23 @@ def think(
             state = advance(embed(torch.tensor([number]))[:, None])
         return state
 
-    if marks.opening:
-        if likeliest(state, ()) != marks.opening[0]:
-            # it answers at once
-            return Thought(state)
-        state = through(state, marks.opening)
+    ran: list[Tensor] = []
+
+    def behind_mark() -> Iterator[Tensor]:
+        """States behind each token of the opening mark but the last."""
+        first = marks.opening[:-1]
+        if first and peek is not None:
+            yield from peek(embed(torch.tensor(first))[None])[:, None].unbind()
+            return
+        for number in first:
+            ran.append(through(ran[-1] if ran else state, [number]))
+            yield ran[-1]
+
+    said = zip(marks.opening, chain([state], behind_mark()), strict=False)
+    if not all(likeliest(each, marks.opening[:i]) == n for i, (n, each) in enumerate(said)):
+        # it answers at once, with what may begin like the mark
+        return Thought(state, _replayed(ran, advance))
+    state = through(ran[-1] if ran else state, marks.opening[len(ran) :])
     ids: list[int] = []
     was_left = False
     while (behind := marks.text_behind(ids)) is None and len(ids) < marks.most:
@@ -78,4 +96,13 @@ def think(
     # a line end that the model wrote with its mark is not written again
     written = (*(marks.closing if is_open else ()), *(() if behind else marks.behind))
     thought = (*marks.opening, *ids, *written)
-    return Thought(through(state, written), thought, is_open and not was_left, was_left)
+    state = through(state, written)
+    return Thought(state, advance, thought, is_open and not was_left, was_left)
+
+
+def _replayed(
+    states: Sequence[Tensor], advance: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """How to go on behind a prompt whose first further tokens have run already."""
+    left = list(states)
+    return lambda embedded: left.pop(0) if left else advance(embedded)
