@@ -57,6 +57,7 @@ _COVERS = re.compile(
 _NO_NAME = re.compile(
     r"\b(?:number|count|amount|colou?rs?|shapes?|status|kinds?|types?|names?|age|"
     r"state|condition|quality|direction|distance|"
+    r"perimeters?|circumferences?|diagonals?|diamet(?:er|re)s?|radi(?:us|i)|way of|"
     r"what|which|who|whose|where|when|why|how|is|are|was|were|be|been|being|does|do|did|has|have|"
     r"had|can|could|will|would|should|there|than|and|or|nor|not|no|if|it|its|they|them|he|she|this|"
     r"that|these|those|here|each|every|all|any|some|most|many|much|more|less|between|versus|vs|"

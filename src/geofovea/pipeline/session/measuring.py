@@ -61,7 +61,6 @@ _EXAMPLES = (
     "'distance from the pond to the school', 'how large is the pond?', 'is the pond north of the "
     "school?' or 'which is the largest field?'"
 )
-_OF_SIZES = ("size", "larger", "largest")
 _MOST_DENIED = 0.2
 _LOOKS_ALIKE = (
     "{share:.0%} of the outline of the {name} lies in tiles that hardly show one: land that looks "
@@ -238,7 +237,7 @@ def measure_places(
     with builds_within(plan.budget.seconds):
         located = locator.locate(foci, plan.budget, search.walker(options, plan.budget))
     measurement = compute(question, plan.request.question, located.places, scene)
-    doubts = _doubts(measurement, presence, located.looks, search.pyramid)
+    doubts = _doubts(question, measurement, presence, located.looks, search.pyramid)
     descent = Descent(located.looks, "native" if located.looks[-1].level == 0 else "outlined")
     route = (
         Route("several", "it asks where named places lie")
@@ -258,7 +257,11 @@ def measure_places(
 
 
 def _doubts(
-    measurement: Measurement, presence: Presence, looks: Sequence[LevelLook], pyramid: Pyramid
+    question: PlaceQuestion,
+    measurement: Measurement,
+    presence: Presence,
+    looks: Sequence[LevelLook],
+    pyramid: Pyramid,
 ) -> tuple[str, ...]:
     """What tiles say against it: of places that were not outlined, and of outlines too large."""
     warnings = []
@@ -266,7 +269,7 @@ def _doubts(
         if seen := presence.seen_elsewhere(name, looks):
             x, y = pyramid.box_scene(seen[0]).center
             warnings.append(_SEEN.format(name=name, likely=seen[1], x=x, y=y))
-    if measurement.kind in _OF_SIZES and measurement.text:
+    if question.is_of_size and measurement.text:
         # on finer levels a tile shows too little of a site to deny it
         finer = [look for look in looks if 0 < look.level == pyramid.base_level - 1]
         for look, place in itertools.product(finer, measurement.places):
