@@ -50,7 +50,7 @@ from geofovea.pipeline.relations.vocabulary import (
 from geofovea.pipeline.relations.wording import plain_question
 from geofovea.regionfocus.search.router import DIRECTION
 
-__all__ = ["parse_question"]
+__all__ = ["parse_question", "seems_of_places"]
 
 _ONE_OF_TWO = r"[^\W_][\w' -]*? or [^\W_][\w' -]*?"
 _NEAR, _NOT_NEAR = "close|near", "further|farther"
@@ -64,6 +64,17 @@ _COMPASS = r"(?:compass |cardinal )?"
 _CLOSER = rf"(?:{CLOSER}|nearer than)"
 _BEYOND = r"(?P<far>more than|at least|(?:no|not) less than|(?:farther|further) than|over)"
 _RELATIVE = r"(?:from|of|relative to|in relation to|with respect to|(?:as )?seen from)"
+_SEEMING = re.compile(
+    r"\bhow (?:far|distant)\b(?! along)|\bhow (?:close|near)\b.* (?:to|from) the\b"
+    r"|\b(?:distances?|separation|gap) (?:between|from|to|of)\b|\bfarthest apart\b|\bequidistant\b"
+    rf"|\bhow (?:much|many [a-z]+) (?:{'|'.join(SIZES)}|clos|near|furth|farth)er\b"
+    r"|\b(?:twice|half|times) (?:as (?:large|big|long|wide|far)|the (?:size|area|length))\b"
+    r"|\b(?:the )?same (?:size|area|distance)\b|\bas (?:far|large|big|long|wide)\b.* as\b"
+    r"|\b(?:area|size|length|width|perimeter|dimensions|coordinates) of the\b"
+    r"|\bhow (?:large|big|long|wide) (?:is|are) the\b"
+    rf"|\b{DIRECTION}(?: of)? or \w+(?: \w+)* of the\b"
+    rf"|\b(?:{'|'.join(SIZES)}|clos|near)er than\b|\b(?:farther|further) \w+ than\b"
+)
 
 _SENTENCES: list[Sentence] = []
 _sentence = adds_to(_SENTENCES)
@@ -89,6 +100,17 @@ def parse_question(question: str) -> PlaceQuestion | None:
         if are_places and len(set(parsed.places)) == len(parsed.places) and not _means_all(match):
             return parsed
     return None
+
+
+def seems_of_places(question: str) -> bool:
+    """Whether a question seems to ask how far, how large or on which side, in whatever words.
+
+    Where the grammar does not read it, the model answers, and a model cannot measure.
+
+    Args:
+        question: English, in any case and spacing.
+    """
+    return _SEEMING.search(plain_question(question)) is not None
 
 
 def _means_all(match: re.Match[str]) -> bool:

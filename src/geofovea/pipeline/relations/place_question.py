@@ -58,7 +58,8 @@ class PlaceQuestion:
             (how far in a direction of the second is the first), ``side`` (on which of two sides of
             the second is the first), ``gap`` (between the nearest edges of two), ``difference``
             (by how much is the first larger than the second, or farther than it from the third),
-            ``ratio`` (how many times as large), ``equal`` (are two as large, or as far from the third),
+            ``ratio`` (how many times as large), ``equal`` (are two as large, or as far from the
+            third),
             ``exceeds`` (is one larger than an area or a length), ``total`` (area of all),
             ``ranking`` (all, by size or by their distance from the first), ``apart`` (distances of
             all from each other), ``distances`` (from the first to the rest), ``pair`` (which two

@@ -23,6 +23,7 @@ from geofovea.pipeline.session.answer_warnings import (
     budget_warnings,
     uncalibrated_warnings,
 )
+from geofovea.pipeline.session.measuring import unmeasured_warnings
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.place_counts import area_warnings
 from geofovea.pipeline.session.plan import AnswerPlan
@@ -92,6 +93,9 @@ def assemble_answer(
             lambda: absence_warnings(host, plan.question, result, items, scene, pyramid),
             (),
         )
+        unmeasured = after.attempt("the note on measures", lambda: unmeasured_warnings(plan), ())
+        # what the model does not know of such a question matters less than that it answers it
+        warned = (*unmeasured, *warned)
         warned += after.attempt("the note on the area", lambda: area_warnings(plan), ())
     worked = _work_warnings(host, plan, reduced, usage, seconds["total"], peak_mb)
     warnings = (*warned, *doubts, *worked, *notes, *after.warnings)

@@ -25,7 +25,7 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.choosing import choose
 from geofovea.pipeline.relations.compute import compute
-from geofovea.pipeline.relations.grammar import parse_question
+from geofovea.pipeline.relations.grammar import parse_question, seems_of_places
 from geofovea.pipeline.relations.locate import Locator
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.presence import Presence
@@ -54,6 +54,7 @@ __all__ = [
     "measure_places",
     "measurement_of",
     "measuring_request",
+    "unmeasured_warnings",
 ]
 
 _ROW = "measure:"
@@ -62,6 +63,8 @@ _EXAMPLES = (
     "school?' or 'which is the largest field?'"
 )
 _MOST_DENIED = 0.2
+# words of a name that call nothing by themselves
+_LINKS = ("a", "an", "at", "in", "of", "on", "the", "with")
 _LOOKS_ALIKE = (
     "{share:.0%} of the outline of the {name} lies in tiles that hardly show one: land that looks "
     "like it may have joined it, so its size may be too large"
@@ -186,6 +189,18 @@ def measurement_of(answer: Answer) -> Measurement:
     return answer.measurement
 
 
+def unmeasured_warnings(plan: AnswerPlan) -> tuple[str, ...]:
+    """A sentence about a question for a measure that is not read, so that the model answered it."""
+    if leaves_all_to_model(plan) or not seems_of_places(plan.question):
+        return ()
+    if parse_question(plan.question) or parse_superlative(plan.question):
+        return ()
+    return (
+        "nothing was measured: in these words the question was left to the model, which guesses "
+        f"distances and sizes; ask, for example, {_EXAMPLES}",
+    )
+
+
 def check_measurable(words: str) -> Measurable:
     """What some words ask of the geometry of places.
 
@@ -236,7 +251,13 @@ def measure_places(
     foci = [(name, search.focus_on(options, place_question(name))) for name in question.places]
     with builds_within(plan.budget.seconds):
         located = locator.locate(foci, plan.budget, search.walker(options, plan.budget))
-    measurement = compute(question, plan.request.question, located.places, scene)
+    # what another encoder looks for need not be a word of the model
+    reader = None if plan.search.focus == "similarity" else host
+    places = [
+        None if reader and _knows_no_word(reader, name) else place
+        for name, place in zip(question.places, located.places, strict=True)
+    ]
+    measurement = compute(question, plan.request.question, places, scene)
     doubts = _doubts(question, measurement, presence, located.looks, search.pyramid)
     descent = Descent(located.looks, "native" if located.looks[-1].level == 0 else "outlined")
     route = (
@@ -254,6 +275,12 @@ def measure_places(
     reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
     is_answer = generation is not None or plan.request.measure is not None
     return Measured(measurement, result, reduced, is_answer)
+
+
+def _knows_no_word(host: Host, name: str) -> bool:
+    """Whether a name says nothing to a model, so that what it finds is something else."""
+    words = [word for word in name.lower().split() if word not in _LINKS]
+    return bool(words) and set(words) <= set(host.unknown_words(name))
 
 
 def _doubts(
