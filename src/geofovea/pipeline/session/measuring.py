@@ -21,7 +21,7 @@ from geofovea.pipeline.focus.visual_search import (
     SearchResult,
     VisualSearch,
 )
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.base import Host, knows_no_word
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.choosing import choose
 from geofovea.pipeline.relations.compute import compute
@@ -63,8 +63,6 @@ _EXAMPLES = (
     "school?' or 'which is the largest field?'"
 )
 _MOST_DENIED = 0.2
-# words of a name that call nothing by themselves
-_LINKS = ("a", "an", "at", "in", "of", "on", "the", "with")
 _LOOKS_ALIKE = (
     "{share:.0%} of the outline of the {name} lies in tiles that hardly show one: land that looks "
     "like it may have joined it, so its size may be too large"
@@ -254,7 +252,7 @@ def measure_places(
     # what another encoder looks for need not be a word of the model
     reader = None if plan.search.focus == "similarity" else host
     places = [
-        None if reader and _knows_no_word(reader, name) else place
+        None if reader and knows_no_word(reader, name) else place
         for name, place in zip(question.places, located.places, strict=True)
     ]
     measurement = compute(question, plan.request.question, places, scene)
@@ -275,12 +273,6 @@ def measure_places(
     reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
     is_answer = generation is not None or plan.request.measure is not None
     return Measured(measurement, result, reduced, is_answer)
-
-
-def _knows_no_word(host: Host, name: str) -> bool:
-    """Whether a name says nothing to a model, so that what it finds is something else."""
-    words = [word for word in name.lower().split() if word not in _LINKS]
-    return bool(words) and set(words) <= set(host.unknown_words(name))
 
 
 def _doubts(

@@ -129,7 +129,11 @@ class Desk:
         before = self._scene(sent.before) if sent.before else None
         is_question = sent.task in ("ask", "compare", "measure")
         most = self.budget if is_question else self.search_budget
-        request = sent.request(scene.session.scene, most, self._options)
+        try:
+            request = sent.request(scene.session.scene, most, self._options)
+        except GeoFoveaError as error:
+            error.args = (scene.without_path(str(error)),)
+            raise
         job = Job(scene, request, sent.task, sweep=sent.sweep, before=before)
         with self._changed:
             if self._is_closed or len(self._waiting) >= self._most_waiting:
