@@ -109,6 +109,7 @@ def test_a_name_of_which_the_model_knows_no_word_is_not_found(world, session):
     measured = session.measure(f"How far is the hovercraft of the zeppelin from the {site}?")
     assert not measured.text
     assert measured.missing == ("hovercraft of the zeppelin",)
+    assert measured.warnings[0] == "not found: hovercraft of the zeppelin"
     assert [place.label for place in measured.places] == [site]
 
 

@@ -100,6 +100,9 @@ def assemble_answer(
     worked = _work_warnings(host, plan, reduced, usage, seconds["total"], peak_mb)
     warnings = (*warned, *doubts, *worked, *notes, *after.warnings)
     if measurement is not None:
+        if not measurement.text:
+            # why there is no answer goes before what else there is to know
+            warnings = tuple(dict.fromkeys((measurement.sentence, *warnings)))
         measurement = replace(measurement, model=host.name, cost=cost, warnings=warnings)
     is_demo = is_beyond(host, scene)
     # how sure a model is of a guess, or of a place that may not be there, says nothing
