@@ -172,9 +172,8 @@ def measured_facts(job: Job) -> dict[str, Any]:
     assert job.answer is not None  # noqa: S101  (as `ask` returns it)
     measurement = measurement_of(job.answer)
     if not measurement.text:
-        # why there is no number goes before what else there is to know
-        reasons = dict.fromkeys((measurement.sentence, *facts["warnings"]))
-        raise AnswerError(plain_text(f"nothing was measured: {'; '.join(reasons)}"))
+        # the first of them says why there is no number
+        raise AnswerError(plain_text(f"nothing was measured: {'; '.join(facts['warnings'])}"))
     own = ("kind", "sentence", "quantities", "places", "is_on_ground", "geojson")
     numbers = measurement.to_json()
     plain: dict[str, Any] = plain_values({name: numbers[name] for name in own})
