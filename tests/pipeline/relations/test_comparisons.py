@@ -1,5 +1,8 @@
 """Questions that compare by a number, or all pairs of their places: what is read, and answered."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -203,6 +206,16 @@ def test_a_difference_within_its_error_says_that_it_may_be_the_other_way_round(s
         places = [{"pond": pond, "mill": mill}[name] for name in parsed.places]
         assert "other way round" in " ".join(compute(parsed, question, places, scene).warnings)
     assert not answered(scene, "How much larger is the mill than the pond?").warnings
+
+
+def test_a_gap_is_as_uncertain_as_the_way_between_the_centers(scene):
+    question = "What is the gap between the pond and the mill?"
+    gap, distance = answered(scene, question).quantities
+    assert gap.error == distance.error == pytest.approx(math.hypot(2, 2), rel=2e-3)
+    moved = replace(PLACES["pond"], drift=40.0)
+    parsed = parse_question(question)
+    gap, distance = compute(parsed, question, [moved, PLACES["mill"]], scene).quantities
+    assert gap.error == distance.error > 20
 
 
 def test_a_comparison_picks_a_choice_and_none_that_says_the_opposite(scene):

@@ -83,10 +83,13 @@ def distance_of(plane: Plane, places: Sequence[LocatedPlace], name: str = "dista
 
 
 def gap_of(plane: Plane, places: Sequence[LocatedPlace]) -> Quantity:
-    """Between the nearest edges."""
+    """Between the nearest edges.
+
+    It is as uncertain as the way between the centers: only two edges count, so that half a token on
+    each is no rare case, and outlines come out too large more often than too small.
+    """
     one, two = places
-    error = math.hypot(*(plane.length_of(place, place.token_side / 2) for place in places))
-    return Quantity("gap", plane.gap(one, two), error, plane.unit)
+    return Quantity("gap", plane.gap(one, two), plane.error(one, two), plane.unit)
 
 
 def seen_apart(plane: Plane, middle: LocatedPlace, ends: Sequence[LocatedPlace]) -> Quantity:
