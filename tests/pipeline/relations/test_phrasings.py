@@ -176,6 +176,9 @@ OTHERS = (
     "How long is the route from the camp to the depot?",
     # a number, a date, or a part that is not a place
     "Is the pond larger than 5?",
+    "Is the pond larger than 3 football fields?",
+    "Is the pond larger than a football field?",
+    "How many times as large as a football field is the pond?",
     "Is the pond larger than 5 kilometers?",
     "Is the pond larger than in 2020?",
     "Is the pond larger than last year?",

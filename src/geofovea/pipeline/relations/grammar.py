@@ -96,6 +96,8 @@ def parse_question(question: str) -> PlaceQuestion | None:
             parsed = make(match)
         except (QuestionError, LookupError):
             continue
+        if parsed.is_of_size and _is_any(match):
+            continue
         are_places = all(is_name(name) and not is_line(name) for name in parsed.places)
         if are_places and len(set(parsed.places)) == len(parsed.places) and not _means_all(match):
             return parsed
@@ -111,6 +113,12 @@ def seems_of_places(question: str) -> bool:
         question: English, in any case and spacing.
     """
     return _SEEMING.search(plain_question(question)) is not None
+
+
+def _is_any(match: re.Match[str]) -> bool:
+    """Whether the second place is any of a kind: as large as a football field."""
+    start = match.start("b") if group_of(match, "b") else 0
+    return re.search(r"\ban? $", match.string[:start]) is not None
 
 
 def _means_all(match: re.Match[str]) -> bool:
