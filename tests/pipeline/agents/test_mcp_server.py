@@ -110,7 +110,7 @@ def test_an_agent_measures_what_a_question_names(make_desk):
     (result,) = called(make_desk(), ("measure", question))
     if result.is_error:
         # the tiny model finds what it finds; what it does not find is said
-        assert "could not be computed" in text_of(result)
+        assert "nothing was measured" in text_of(result)
         return
     facts = result.structured_content
     (area,) = facts["quantities"]
@@ -118,6 +118,15 @@ def test_an_agent_measures_what_a_question_names(make_desk):
     assert facts["answer"]
     assert facts["geojson"]["features"][0]["geometry"]["type"] in ("Polygon", "MultiPolygon")
     assert 0 < facts["tiles"] <= 8
+
+
+def test_why_nothing_was_measured_goes_before_what_the_model_does_not_know(make_desk):
+    question = {"question": "How far is the hovercraft from the zeppelin?", "max_tiles": 8}
+    (result,) = called(make_desk(), ("measure", question))
+    assert result.is_error
+    told = text_of(result)
+    assert "nothing was measured: not found: hovercraft, zeppelin" in told
+    assert told.index("not found") < told.index("does not know the word")
 
 
 REFUSED = [

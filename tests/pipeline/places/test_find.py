@@ -214,6 +214,12 @@ def test_the_row_of_a_place_has_its_place_on_the_ground(session, pad):
     assert repr(places).endswith(f" of {places.coverage.tiles_total} native tiles looked at)")
 
 
+def test_a_thing_of_which_the_model_knows_no_word_is_said_to_be_something_else(session):
+    one, two = (session.find(phrase, tiles=4).warnings for phrase in ("red zeppelin", "red truck"))
+    assert one[0].startswith("the embedded model knows no word for 'zeppelin'")
+    assert not any("knows no word" in warning for warning in two)
+
+
 def test_a_picture_without_ground_gives_pixels(embedded_host, make_png):
     path = make_png(300, 400)
     with pytest.warns(gf.DemoModelWarning):

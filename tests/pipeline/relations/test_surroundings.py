@@ -215,6 +215,11 @@ def test_an_area_that_is_not_read_is_noticed_and_nothing_else_is(question):
     assert (unread_area(question) is not None) == (question in UNREAD) or is_computed
 
 
+def test_an_area_that_is_not_read_is_told_in_whole_words():
+    assert unread_area("What lies between the camp and the pond?") == "between the camp"
+    assert unread_area("What is a walk from the camp?") == "walk from the camp"
+
+
 PHRASES = {
     "trucks in the north": ("trucks", "the northern half"),
     "Trucks in the North.": ("Trucks", "the northern half"),

@@ -104,6 +104,28 @@ def test_a_place_that_is_not_there_is_said_and_the_model_answers(world, session)
         assert any("could not be computed" in warning for warning in answer.warnings)
 
 
+def test_a_name_of_which_the_model_knows_no_word_is_not_found(world, session):
+    site = world.named_sites[0].kind
+    measured = session.measure(f"How far is the hovercraft of the zeppelin from the {site}?")
+    assert not measured.text
+    assert measured.missing == ("hovercraft of the zeppelin",)
+    assert measured.warnings[0] == "not found: hovercraft of the zeppelin"
+    assert [place.label for place in measured.places] == [site]
+
+
+def test_a_measure_in_words_that_are_not_read_is_left_to_the_model_with_a_sign(world, session):
+    one, two = (site.kind for site in world.named_sites[:2])
+    answer = session.ask(f"Is the {one} twice as large as the {two}?")
+    assert answer.measurement is None
+    assert answer.warnings[0].startswith("nothing was measured")
+    for question, options in (
+        (f"Is the {one} twice as large as the {two}?", {"geometry": "off"}),
+        (f"What color is the plane at the {one}?", {}),
+    ):
+        warnings = session.ask(question, **options).warnings
+        assert not any("nothing was measured" in warning for warning in warnings)
+
+
 def test_a_site_that_is_seen_but_was_not_outlined_is_pointed_at(world, session, monkeypatch):
     monkeypatch.setattr(Presence, "is_there", lambda *_: (False, 0.0))
     site = world.named_sites[0]

@@ -9,7 +9,7 @@ from chat_server import says
 from pipeline_toys import QUESTION, texture, wide_texture
 from viewer_toys import ended, gate_before, last_of, names_of, until
 
-from geofovea.errors import BudgetError, QuestionError, SceneReadError
+from geofovea.errors import BudgetError, GeometryError, QuestionError, SceneReadError
 from geofovea.pipeline.hosts.endpoint.host import endpoint_host
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
 from geofovea.pipeline.session.session import SceneSession
@@ -127,6 +127,16 @@ def test_warnings_are_in_the_words_of_who_serves(make_desk, task):
     _, data = last_of(ended(desk.submit(question)))
     assert data["answer"]["warnings"]
     assert all(text == text.upper() for text in data["answer"]["warnings"])
+
+
+def test_a_refusal_names_no_path_and_speaks_of_pixels(make_desk, scene_path):
+    region = {"box": [5000, 5000, 6000, 6000]}
+    with pytest.raises(GeometryError) as refused:
+        make_desk().submit(JobRequest("1", "truck", region=region, task="find"))
+    told = str(refused.value)
+    assert str(scene_path) not in told
+    assert "outside the scene scene.tif: its pixels are x 0 to 2048 and y 0 to 2048" in told
+    assert "crs" not in told
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, SystemExit, MemoryError])

@@ -10,6 +10,7 @@ from typing import Any
 
 from geofovea.pipeline.agents.plain import first_of, plain_text, plain_values
 from geofovea.pipeline.answers.page.data import answer_data
+from geofovea.pipeline.session.measuring import measurement_of
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.events import Event
 from geofovea.pipeline.viewer.following import follow
@@ -169,9 +170,10 @@ def measured_facts(job: Job) -> dict[str, Any]:
     """
     facts = answer_facts(job)
     assert job.answer is not None  # noqa: S101  (as `ask` returns it)
-    measurement = job.answer.measurement
-    if measurement is None:
-        raise AnswerError(plain_text("; ".join(facts["warnings"]) or "nothing could be measured"))
+    measurement = measurement_of(job.answer)
+    if not measurement.text:
+        # the first of them says why there is no number
+        raise AnswerError(plain_text(f"nothing was measured: {'; '.join(facts['warnings'])}"))
     own = ("kind", "sentence", "quantities", "places", "is_on_ground", "geojson")
     numbers = measurement.to_json()
     plain: dict[str, Any] = plain_values({name: numbers[name] for name in own})

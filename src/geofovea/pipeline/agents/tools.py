@@ -21,7 +21,6 @@ from geofovea.pipeline.agents.scene_choice import (
     ready_scene,
 )
 from geofovea.pipeline.agents.window_picture import LARGEST_SIDE, WindowPicture, window_picture
-from geofovea.pipeline.session.measuring import check_measurable
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.served_scene import ServedScene
@@ -148,13 +147,13 @@ async def measure(
         GeoFoveaError: If the question is refused or fails; see ``ask``.
     """
     served = chosen_scene(desk, scene)
-    check_measurable(question)
     region = chosen_region(served.session.scene, box, lonlat_box)
     request = JobRequest(
         served.id,
         question,
         region=region,
         budget={} if max_tiles is None else {"tiles": max_tiles},
+        task="measure",
     )
     return measured_facts(await ask(desk, request, tell))
 

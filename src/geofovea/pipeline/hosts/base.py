@@ -50,7 +50,12 @@ __all__ = [
     "SupportsRegionFocus",
     "SupportsSpecialWords",
     "SupportsTileMemory",
+    "knows_no_word",
+    "unknown_words_text",
 ]
+
+# words of a name that call nothing by themselves
+_LINKS = ("a", "an", "at", "in", "of", "on", "the", "with")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,12 @@ def unknown_words_text(who: str, unknown: Sequence[str]) -> str:
     """A sentence about words that somebody does not know, the first eight of them."""
     what = "word" if len(unknown) == 1 else "words"
     return f"{who} does not know the {what} {', '.join(unknown[:8])}"
+
+
+def knows_no_word(host: Host, name: str) -> bool:
+    """Whether a name says nothing to a host, so that what it finds is something else."""
+    words = [word for word in name.lower().split() if word not in _LINKS]
+    return bool(words) and set(words) <= set(host.unknown_words(name))
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.hosts.base import knows_no_word
 from geofovea.pipeline.places.coverage import Coverage, Mode, expected_recall
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.native_tiles import NativeTiles
@@ -187,7 +188,13 @@ def places_warnings(
     """What a careful reader should know of what was found."""
     words = presence_words(session.host)
     noun, adjectives = words.parts(looker.phrase)
-    warnings = [
+    warnings = []
+    if knows_no_word(session.host, noun):
+        warnings.append(
+            f"the {session.host.name} model knows no word for {noun!r}: whatever it finds is "
+            "something else"
+        )
+    warnings += [
         *answer_warnings(
             session.scene,
             session.reader.radiometry,

@@ -13,6 +13,9 @@ __all__ = ["choose"]
 
 # two words of one direction go before one
 _DIRECTIONS = re.compile(rf"\b(?:(?:north|south)[- ]?(?:east|west)|{DIRECTION})\b")
+_NUMBERS = ("distance", "size", "offset", "gap", "difference", "total")
+"""Kinds whose first number is the answer."""
+
 _NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*((?:square |sq\.? )?[a-zA-Z]+[2²]?)")
 
 
@@ -27,7 +30,7 @@ def choose(measurement: Measurement, choices: Sequence[str]) -> int | None:
     """
     if not measurement.text:
         return None
-    if measurement.kind in ("distance", "size"):
+    if measurement.kind in _NUMBERS:
         return _nearest(measurement.quantities[0], choices)
     fits = _matcher(measurement)
     which = [i for i, choice in enumerate(choices) if fits(_plain(choice))]
@@ -40,14 +43,22 @@ def _matcher(measurement: Measurement) -> Callable[[str], bool]:
         return lambda choice: _direction_in(choice) == text
     if text in ("yes", "no"):
         return lambda choice: choice.split()[:1] == [text]
-    names = [_plain(name) for name in measurement.names if _plain(name) != text]
-    if measurement.kind == "order":
-        return lambda choice: _sequence_in(choice, measurement.names) == measurement.text
-    # a choice that names another place, too, is none of either
-    return lambda choice: (
-        re.search(rf"\b{re.escape(text)}\b", choice) is not None
-        and not any(re.search(rf"\b{re.escape(name)}\b", choice) for name in names)
-    )
+    if measurement.kind in ("order", "ranking"):
+        ordered = [name for name in measurement.names if name in measurement.text.split(", ")]
+        return lambda choice: _sequence_in(choice, ordered) == measurement.text
+    names = [_plain(name) for name in measurement.names]
+    meant = _named_in(text, names)
+    if meant:
+        # a choice that names another place, too, is none of either
+        return lambda choice: _named_in(choice, names) == meant
+    return lambda choice: re.search(rf"\b{re.escape(text)}\b", choice) is not None
+
+
+def _named_in(text: str, names: Sequence[str]) -> set[str]:
+    """Those of some names that a text holds, and not as a part of another one that it holds."""
+    longest_first = sorted(names, key=len, reverse=True)
+    held = re.findall("|".join(rf"\b{re.escape(name)}\b" for name in longest_first), text)
+    return set(held)
 
 
 def _direction_in(choice: str) -> str:
@@ -61,7 +72,8 @@ def _sequence_in(choice: str, names: Sequence[str]) -> str:
 
 
 def _nearest(quantity: Quantity, choices: Sequence[str]) -> int | None:
-    if quantity.unit not in UNITS:
+    if quantity.unit not in UNITS or quantity.value < 0:
+        # below 0 it is the other way round than the question says
         return None
     unit, off = UNITS[quantity.unit], list[float]()
     for choice in choices:

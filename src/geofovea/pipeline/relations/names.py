@@ -57,6 +57,7 @@ _COVERS = re.compile(
 _NO_NAME = re.compile(
     r"\b(?:number|count|amount|colou?rs?|shapes?|status|kinds?|types?|names?|age|"
     r"state|condition|quality|direction|distance|"
+    r"perimeters?|circumferences?|diagonals?|diamet(?:er|re)s?|radi(?:us|i)|way of|"
     r"what|which|who|whose|where|when|why|how|is|are|was|were|be|been|being|does|do|did|has|have|"
     r"had|can|could|will|would|should|there|than|and|or|nor|not|no|if|it|its|they|them|he|she|this|"
     r"that|these|those|here|each|every|all|any|some|most|many|much|more|less|between|versus|vs|"
@@ -86,7 +87,7 @@ _NO_NAME = re.compile(
     r"|\b(?!(?:at|in|on|of|by|over|with|for)\b)[\w'-]+ the "
     rf"|. an? |\b(?:{ABSTRACT})\b"
     # a number, or a number and its unit: "larger than 5 hectares", "than in 2020"
-    r"|^\d[\d.,]*(?: (?:[a-z]+|square [a-z]+))?$"
+    r"|^\d[\d.,]*(?: [a-z]+){0,3}$"
     r"|^(?:in|at|on|by|for|to|from|of|with|near|last|next|during|since|after|first|second|third|"
     rf"occupied|taken|one|{'|'.join(NUMBERS)}) "
     r"|^[a-z]+ing (?:the|an?) |^.$"

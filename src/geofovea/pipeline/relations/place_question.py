@@ -26,6 +26,20 @@ Kind = Literal[
     "farthest",
     "order",
     "within",
+    "offset",
+    "side",
+    "gap",
+    "difference",
+    "ratio",
+    "equal",
+    "exceeds",
+    "total",
+    "ranking",
+    "apart",
+    "distances",
+    "pair",
+    "middle",
+    "which between",
 ]
 
 
@@ -40,17 +54,30 @@ class PlaceQuestion:
             the first), ``size`` (of one), ``larger`` (is the first larger than the second),
             ``largest`` (which), ``between`` (is the first between two others), ``farther`` (is the
             first farther in a direction than the second), ``farthest`` (which), ``order`` (of all,
-            along a direction), ``within`` (are two within a distance of each other).
+            along a direction), ``within`` (are two within a distance of each other), ``offset``
+            (how far in a direction of the second is the first), ``side`` (on which of two sides of
+            the second is the first), ``gap`` (between the nearest edges of two), ``difference``
+            (by how much is the first larger than the second, or farther than it from the third),
+            ``ratio`` (how many times as large), ``equal`` (are two as large, or as far from the
+            third),
+            ``exceeds`` (is one larger than an area or a length), ``total`` (area of all),
+            ``ranking`` (all, by size or by their distance from the first), ``apart`` (distances of
+            all from each other), ``distances`` (from the first to the rest), ``pair`` (which two
+            are nearest to each other), ``middle`` (which of three is between the others), ``which
+            between`` (which of the rest are between the first two).
         places: What the question calls its places, without articles.
         direction: As the vocabulary spells it; empty where none is asked about.
-        measure: ``area``, ``length`` or ``width``, of sizes.
+        measure: ``area``, ``length`` or ``width``, of sizes; ``distance`` where distances from one
+            place are compared as sizes are.
         is_most: Whether the nearest or largest is meant, and not the farthest or smallest; whether
-            two are to be within a distance, and not beyond it.
+            two are to be within a distance, and not beyond it; whether the first is said to be
+            larger or farther, and not smaller or nearer.
         unit: The unit that was asked for, by its symbol; empty where none was.
-        meters: The distance that two are within, or beyond; 0 for other kinds.
+        meters: The distance that two are within, or beyond; the length, or the area in square
+            meters, that a size exceeds. 0 for other kinds.
 
     Raises:
-        QuestionError: If there are too few or too many places for its kind, or no distance where it
+        QuestionError: If there are too few or too many places for its kind, or no number where it
             needs one.
     """
 
@@ -69,9 +96,10 @@ class PlaceQuestion:
                 f"a question about {self.kind} names {least} to {most} places, got "
                 f"{len(self.places)}: {', '.join(self.places)}"
             )
-        if (self.kind == "within") != (self.meters > 0):
+        if (self.kind in ("within", "exceeds")) != (self.meters > 0):
             raise QuestionError(
-                f"a question whether two places are within a distance names one, got {self}"
+                "a question whether a distance or a size is within a bound names one, and no other "
+                f"does; got {self}"
             )
 
     @property
@@ -80,9 +108,9 @@ class PlaceQuestion:
         return f"{self.kind} of {' and '.join(self.places)}"
 
     @property
-    def is_yes_no(self) -> bool:
-        """Whether it is answered by yes or no."""
-        return self.kind in ("direction", "nearer", "larger", "between", "farther", "within")
+    def is_of_size(self) -> bool:
+        """Whether it goes by how large places are, so that their outlines have to be right."""
+        return self.measure in ("area", "length", "width")
 
 
 _COUNTS: dict[Kind, tuple[int, int]] = {
@@ -99,6 +127,20 @@ _COUNTS: dict[Kind, tuple[int, int]] = {
     "farthest": (2, _MOST_PLACES),
     "order": (2, _MOST_PLACES),
     "within": (2, 2),
+    "offset": (2, 2),
+    "side": (2, 2),
+    "gap": (2, 2),
+    "difference": (2, 3),
+    "ratio": (2, 2),
+    "equal": (2, 3),
+    "exceeds": (1, 1),
+    "total": (2, _MOST_PLACES),
+    "ranking": (2, _MOST_PLACES),
+    "apart": (3, _MOST_PLACES),
+    "distances": (3, _MOST_PLACES),
+    "pair": (3, _MOST_PLACES),
+    "middle": (3, 3),
+    "which between": (4, _MOST_PLACES),
 }
 
 

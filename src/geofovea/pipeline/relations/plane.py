@@ -190,7 +190,8 @@ class Plane:
 
 
 def _natural(quantity: Quantity) -> str:
+    value = abs(quantity.value)
     if UNITS[quantity.unit].power == 1:
-        return "km" if quantity.value >= 1e3 else "m"
+        return "km" if value >= 1e3 else "m"
     steps = (("km²", 1e6), ("ha", 1e4))
-    return next((symbol for symbol, size in steps if quantity.value >= size), "m²")
+    return next((symbol for symbol, size in steps if value >= size), "m²")

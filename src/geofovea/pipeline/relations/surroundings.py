@@ -66,8 +66,8 @@ _PIECE = r"(?:half|third|quarter|quadrant|corner|edge|side|part|area|region|sect
 _UNREAD = re.compile(
     r"\b(?:"
     rf"(?:(?:in|on|at|near|within|along|around|from|to) )?the {_SIDE} {_PIECE}\b"
-    r"|(?:in )?between (?:the|an?) [a-z]"
-    r"|(?:walk|drive|throw) from (?:the|an?) [a-z]"
+    r"|(?:in )?between (?:the|an?) [a-z]\w*"
+    r"|(?:walk|drive|throw) from (?:the|an?) [a-z]\w*"
     rf"|(?:in|at|near|around|from|to) the (?:{_SIDE}|corners?|edges?|borders?)"
     rf"(?:$|(?= of (?:the|this) )(?: of (?:the|this) {_OF_PICTURE}\b)?)"
     rf"|(?:(?:to|on|in) the )?{DIRECTION}(?:[- ]hand)?(?: side)? (?:of|from) "

@@ -23,6 +23,7 @@ from geofovea.pipeline.session.answer_warnings import (
     budget_warnings,
     uncalibrated_warnings,
 )
+from geofovea.pipeline.session.measuring import unmeasured_warnings
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.place_counts import area_warnings
 from geofovea.pipeline.session.plan import AnswerPlan
@@ -92,10 +93,16 @@ def assemble_answer(
             lambda: absence_warnings(host, plan.question, result, items, scene, pyramid),
             (),
         )
+        unmeasured = after.attempt("the note on measures", lambda: unmeasured_warnings(plan), ())
+        # what the model does not know of such a question matters less than that it answers it
+        warned = (*unmeasured, *warned)
         warned += after.attempt("the note on the area", lambda: area_warnings(plan), ())
     worked = _work_warnings(host, plan, reduced, usage, seconds["total"], peak_mb)
     warnings = (*warned, *doubts, *worked, *notes, *after.warnings)
     if measurement is not None:
+        if not measurement.text:
+            # why there is no answer goes before what else there is to know
+            warnings = tuple(dict.fromkeys((measurement.sentence, *warnings)))
         measurement = replace(measurement, model=host.name, cost=cost, warnings=warnings)
     is_demo = is_beyond(host, scene)
     # how sure a model is of a guess, or of a place that may not be there, says nothing

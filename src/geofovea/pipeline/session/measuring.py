@@ -21,11 +21,11 @@ from geofovea.pipeline.focus.visual_search import (
     SearchResult,
     VisualSearch,
 )
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.base import Host, knows_no_word
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.choosing import choose
 from geofovea.pipeline.relations.compute import compute
-from geofovea.pipeline.relations.grammar import parse_question
+from geofovea.pipeline.relations.grammar import parse_question, seems_of_places
 from geofovea.pipeline.relations.locate import Locator
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.presence import Presence
@@ -54,6 +54,7 @@ __all__ = [
     "measure_places",
     "measurement_of",
     "measuring_request",
+    "unmeasured_warnings",
 ]
 
 _ROW = "measure:"
@@ -61,7 +62,6 @@ _EXAMPLES = (
     "'distance from the pond to the school', 'how large is the pond?', 'is the pond north of the "
     "school?' or 'which is the largest field?'"
 )
-_OF_SIZES = ("size", "larger", "largest")
 _MOST_DENIED = 0.2
 _LOOKS_ALIKE = (
     "{share:.0%} of the outline of the {name} lies in tiles that hardly show one: land that looks "
@@ -187,6 +187,18 @@ def measurement_of(answer: Answer) -> Measurement:
     return answer.measurement
 
 
+def unmeasured_warnings(plan: AnswerPlan) -> tuple[str, ...]:
+    """A sentence about a question for a measure that is not read, so that the model answered it."""
+    if leaves_all_to_model(plan) or not seems_of_places(plan.question):
+        return ()
+    if parse_question(plan.question) or parse_superlative(plan.question):
+        return ()
+    return (
+        "nothing was measured: in these words the question was left to the model, which guesses "
+        f"distances and sizes; ask, for example, {_EXAMPLES}",
+    )
+
+
 def check_measurable(words: str) -> Measurable:
     """What some words ask of the geometry of places.
 
@@ -237,8 +249,14 @@ def measure_places(
     foci = [(name, search.focus_on(options, place_question(name))) for name in question.places]
     with builds_within(plan.budget.seconds):
         located = locator.locate(foci, plan.budget, search.walker(options, plan.budget))
-    measurement = compute(question, plan.request.question, located.places, scene)
-    doubts = _doubts(measurement, presence, located.looks, search.pyramid)
+    # what another encoder looks for need not be a word of the model
+    reader = None if plan.search.focus == "similarity" else host
+    places = [
+        None if reader and knows_no_word(reader, name) else place
+        for name, place in zip(question.places, located.places, strict=True)
+    ]
+    measurement = compute(question, plan.request.question, places, scene)
+    doubts = _doubts(question, measurement, presence, located.looks, search.pyramid)
     descent = Descent(located.looks, "native" if located.looks[-1].level == 0 else "outlined")
     route = (
         Route("several", "it asks where named places lie")
@@ -258,7 +276,11 @@ def measure_places(
 
 
 def _doubts(
-    measurement: Measurement, presence: Presence, looks: Sequence[LevelLook], pyramid: Pyramid
+    question: PlaceQuestion,
+    measurement: Measurement,
+    presence: Presence,
+    looks: Sequence[LevelLook],
+    pyramid: Pyramid,
 ) -> tuple[str, ...]:
     """What tiles say against it: of places that were not outlined, and of outlines too large."""
     warnings = []
@@ -266,7 +288,7 @@ def _doubts(
         if seen := presence.seen_elsewhere(name, looks):
             x, y = pyramid.box_scene(seen[0]).center
             warnings.append(_SEEN.format(name=name, likely=seen[1], x=x, y=y))
-    if measurement.kind in _OF_SIZES and measurement.text:
+    if question.is_of_size and measurement.text:
         # on finer levels a tile shows too little of a site to deny it
         finer = [look for look in looks if 0 < look.level == pyramid.base_level - 1]
         for look, place in itertools.product(finer, measurement.places):

@@ -131,9 +131,13 @@ class Desk:
         """
         scene = self._scene(sent.scene)
         before = self._scene(sent.before) if sent.before else None
-        is_question = sent.task in ("ask", "compare")
+        is_question = sent.task in ("ask", "compare", "measure")
         most = self.budget if is_question else self.search_budget
-        request = sent.request(scene.session.scene, most, self._options)
+        try:
+            request = sent.request(scene.session.scene, most, self._options)
+        except GeoFoveaError as error:
+            error.args = (scene.without_path(str(error)),)
+            raise
         job = Job(scene, request, sent.task, sweep=sent.sweep, before=before, worded=self._worded)
         with self._changed:
             if self._is_closed or len(self._waiting) >= self._most_waiting:
@@ -268,7 +272,7 @@ class Desk:
 def _answered(job: Job) -> tuple[Answer, dict[str, Any]]:
     """Do what a job about one scene asks for, on the calling thread; its answer as pages get it."""
     session, request = job.scene.session, job.request
-    if job.task == "ask":
+    if job.task in ("ask", "measure"):
         answer = session.answer(request, watch=job.watcher)
     else:
         job.places = find_or_count(session, job.task, request, job.watcher, sweep=job.sweep)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import shapely
 
 from geofovea.errors import BudgetError, GeometryError, QuestionError
 from geofovea.pipeline.places.find import checked_phrase
+from geofovea.pipeline.session.measuring import check_measurable
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest, checked_choices
 from geofovea.pipeline.viewer.place_work import SEARCH_TILES, TASKS, PageTask, Task
@@ -43,7 +44,8 @@ class JobRequest:
         budget: Limits by name, none above those of the server; None for the server's.
         choices: Answers to choose from.
         task: ``ask`` the question, ``find`` or ``count`` what it names, or list the ``changes`` of
-            what it names since an earlier scene; of everything if it is empty.
+            what it names since an earlier scene; of everything if it is empty. Agents also
+            ``measure``: the answer is computed, or there is none.
         sweep: Whether finding looks at every native tile, and not only at the likeliest.
         before: Id of the earlier scene, for ``changes`` and ``compare``; the latter comes from
             agents alone.
@@ -91,7 +93,8 @@ class JobRequest:
             options: How the server answers.
 
         Raises:
-            QuestionError: If the question is empty or too long, or the choices cannot be meant.
+            QuestionError: If the question is empty or too long, asks for no measure where it has
+                to, or the choices cannot be meant.
             BudgetError: If a limit is impossible, or above the server's.
             GeometryError: If the region is not a polygon, or outside the scene.
         """
@@ -104,14 +107,16 @@ class JobRequest:
             region=None if self.region is None else _region(self.region, scene),
             choices=checked_choices(self.choices),
         )
+        if self.task == "measure":
+            return replace(request, measure=check_measurable(request.words()))
         if self.task != "changes":
             request.words()
         return request
 
     def _words(self) -> str:
-        if self.task in ("ask", "compare") or (self.task == "changes" and not self.question):
-            return self.question
-        return checked_phrase(self.question)
+        if self.task in ("find", "count") or (self.task == "changes" and self.question):
+            return checked_phrase(self.question)
+        return self.question
 
     def _spending(self, most: Budget) -> Budget:
         limits = dict(self.budget or {})

@@ -43,8 +43,8 @@ PageTask = Literal["ask", "find", "count", "changes"]
 """What a page may ask for."""
 
 TASKS: tuple[PageTask, ...] = get_args(PageTask)
-Task = PageTask | Literal["compare"]
-"""Also a question about what changed between two scenes, which agents alone ask."""
+Task = PageTask | Literal["compare", "measure"]
+"""Also what agents alone ask: what changed between two scenes, and what has to be computed."""
 
 SEARCH_TILES = 256
 """Tiles of a search whose job names no limit, if the server allows as many."""

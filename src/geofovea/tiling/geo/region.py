@@ -165,6 +165,11 @@ def region_from_crs(scene: HasGeoreference, geometry: shapely.Geometry, crs: Any
     inside = thinned(_clipped(inside, scene.box), _THIN_PIXELS)
     inside = _clipped(inside, scene.box, exactly=True)
     parts = [p for p in shapely.get_parts(inside) if isinstance(p, shapely.Polygon) and p.area > 0]
+    if not parts and crs == PIXELS:
+        raise OutsideSceneError(
+            f"the polygon lies outside the scene {scene.path}: its pixels are x 0 to "
+            f"{scene.box.x1} and y 0 to {scene.box.y1}"
+        )
     if not parts:
         raise OutsideSceneError(
             f"the polygon lies outside the scene {scene.path}: check its CRS, or leave it out"

@@ -1,0 +1,134 @@
+"""What was computed of places, before the places and their scores are put around it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from geofovea.pipeline.answers.measurement import LocatedPlace, Quantity
+from geofovea.pipeline.relations.place_question import PlaceQuestion
+from geofovea.pipeline.relations.plane import Plane, certainty
+from geofovea.pipeline.relations.vocabulary import UNITS
+from geofovea.tiling.geo.geodesic import Point
+
+__all__ = [
+    "BETWEEN_DEGREES",
+    "NOMINAL",
+    "Line",
+    "Result",
+    "Rule",
+    "best_of",
+    "coarse_warnings",
+    "distance_of",
+    "gap_of",
+    "named",
+    "seen_apart",
+    "unit_warnings",
+    "yes_no",
+]
+
+NOMINAL = 0.9
+"""How often a number lies within its error: what errors are made for, and what was measured."""
+
+BETWEEN_DEGREES = 120.0
+"""Seen from what lies between two places, they are at least this far apart."""
+
+Line = tuple[Point, Point]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was computed, without the places and scores around it."""
+
+    text: str
+    sentence: str
+    certainty: float
+    quantities: tuple[Quantity, ...] = ()
+    lines: tuple[Line, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Rule = Callable[[PlaceQuestion, Sequence[LocatedPlace], Plane], Result]
+"""How a kind of question is answered from its places."""
+
+
+def best_of(
+    places: Sequence[LocatedPlace],
+    numbers: Sequence[Quantity],
+    *,
+    is_most: bool,
+    sentence: str,
+    lines: tuple[Line, ...] = (),
+) -> Result:
+    """The place with the most of something, or the least."""
+    sign = 1 if is_most else -1
+    first, second = sorted(range(len(places)), key=lambda i: -sign * numbers[i].value)[:2]
+    error = math.hypot(numbers[first].error, numbers[second].error)
+    listed = ", ".join(f"{p.label} {n.text}" for p, n in zip(places, numbers, strict=True))
+    return Result(
+        places[first].label,
+        f"{sentence.format(f'the {places[first].label}')}: {listed}",
+        certainty(numbers[first].value - numbers[second].value, error),
+        tuple(numbers),
+        lines,
+    )
+
+
+def distance_of(plane: Plane, places: Sequence[LocatedPlace], name: str = "distance") -> Quantity:
+    """From center to center."""
+    one, two = places
+    value = plane.way(one.center, two.center).distance
+    return Quantity(name, value, plane.error(one, two), plane.unit)
+
+
+def gap_of(plane: Plane, places: Sequence[LocatedPlace]) -> Quantity:
+    """Between the nearest edges.
+
+    It is as uncertain as the way between the centers: only two edges count, so that half a token on
+    each is no rare case, and outlines come out too large more often than too small.
+    """
+    one, two = places
+    return Quantity("gap", plane.gap(one, two), plane.error(one, two), plane.unit)
+
+
+def seen_apart(plane: Plane, middle: LocatedPlace, ends: Sequence[LocatedPlace]) -> Quantity:
+    """The angle between two places as seen from another one, in degrees."""
+    ways = [plane.way(middle.center, end.center) for end in ends]
+    angle = abs((ways[0].bearing - ways[1].bearing + 180) % 360 - 180)
+    errors = [
+        math.degrees(math.atan2(plane.error(middle, end), way.distance))
+        for end, way in zip(ends, ways, strict=True)
+    ]
+    return Quantity("angle", angle, math.hypot(*errors), "°")
+
+
+def named(quantity: Quantity, name: str) -> Quantity:
+    """The same number under another name."""
+    return Quantity(name, quantity.value, quantity.error, quantity.unit)
+
+
+def unit_warnings(question: PlaceQuestion, plane: Plane) -> tuple[str, ...]:
+    """A sentence where a unit was asked for and the scene has only pixels."""
+    if question.unit and question.unit in UNITS and not plane.is_on_ground:
+        return (
+            f"the scene does not say where it lies: numbers are in pixels and not in "
+            f"{question.unit}",
+        )
+    return ()
+
+
+def coarse_warnings(places: Sequence[LocatedPlace]) -> tuple[str, ...]:
+    """A sentence about places whose sizes are guesses."""
+    coarse = [p.label for p in places if p.region.area < 4 * p.token_side**2]
+    if not coarse:
+        return ()
+    return (
+        f"{', '.join(coarse)}: seen through fewer than four tokens, so its size is a guess; give "
+        "more tiles",
+    )
+
+
+def yes_no(is_so: bool) -> str:
+    """The answer to a question for the truth of something."""
+    return "yes" if is_so else "no"
