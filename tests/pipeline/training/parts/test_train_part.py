@@ -354,6 +354,7 @@ def test_a_batch_answers_with_the_decoder_of_each_question(trained, scene_path):
     ("how", "message"),
     [
         ({"resampler": "mqt"}, "carries the resampler 'm3', not 'mqt'"),
+        ({"resampler": "m3:99"}, "'m3:99' limits nothing: .* write a smaller number, or m3 for"),
         ({"resampler": "none"}, "choose one of m3, tokenflex, mqt, quecc"),
         ({"resampler": "m3", "reduction": "divprune"}, "leave out one of them"),
         ({"resampler": "none", "reduction": "divprune"}, "unknown resampler"),
