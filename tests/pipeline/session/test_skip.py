@@ -125,3 +125,9 @@ def test_groups_for_which_there_is_no_layer_are_told(make_session):
     assert [w for w in answer.warnings if w.startswith("deepstack added 1 of 4 groups")]
     assert DeepStack(start=0).shortfall(3).startswith("deepstack added 3 of 4 groups")
     assert DeepStack(start=1, interval=2).shortfall(8) is None
+
+
+def test_a_level_that_could_be_added_and_is_not_there_is_told(make_session):
+    answer = make_session().ask(QUESTION, budget=gf.Budget(tiles=1, tokens=30), skip="deepstack")
+    assert answer.cost.tokens_beside == 0
+    assert [w for w in answer.warnings if w.startswith("deepstack added nothing: ")]
