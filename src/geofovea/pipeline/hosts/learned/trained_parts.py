@@ -149,7 +149,8 @@ class TrainedParts:
         if kind not in self._loaded:
             self._check(host, self.cards[kind])
             device = next(host.decoder.parameters()).device
-            tensors = part_tensors(self._files[kind] or Path(self._name) / PART_FILES[kind])
+            path = self._files[kind] or Path(self._name) / PART_FILES[kind]
+            tensors = part_tensors(path, self.cards[kind].sha256)
             on_device = {name: value.float().to(device) for name, value in tensors.items()}
             try:
                 self._loaded[kind] = make(host, self.cards[kind], on_device)
