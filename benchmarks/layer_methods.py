@@ -1,13 +1,13 @@
 """Layer methods beside the default on the same questions, at the same tokens in the sequence.
 
-    python benchmarks/layer_methods.py --output runs/layer_methods --skips deepstack,deepstack:99
+    python benchmarks/layer_methods.py --output runs/layer_methods --skips deepstack,deepstack_alone
 
 Worlds that no training used are drawn. Each question is asked once for each method and each budget
 of tokens, in one session a scene, so that all see the same tiles. What is printed: accuracy with
 its interval over scenes, the share of answers that are those of the first row, tokens in the
-sequence and beside it, vision tokens by layers, and operations of the prefill as a ratio. A method
-that starts behind the last layer, such as ``deepstack:99``, shows its sequence alone. Replies are
-kept scene by scene in the folder, so a stopped bench resumes.
+sequence and beside it, vision tokens by layers, and operations of the prefill as a ratio.
+``deepstack_alone`` is the sequence of ``deepstack`` with nothing added. Replies are kept scene
+by scene in the folder, so a stopped bench resumes.
 """
 
 from __future__ import annotations
@@ -24,16 +24,24 @@ from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.evaluation.metrics import accuracy_text
 from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.learned.trained_parts import layer_method
 from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.session import plan
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.layer_plans.base import LayerMethod
+from geofovea.regionfocus.layer_plans.deepstack import DeepStack
+from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.opening import open_scene
 from world_replies import WorldReply, same_share
 
 FIRST_SEED = 992_000
 """Beyond those of every training and of the published benches."""
+
+ALONE = "deepstack_alone"
+"""The control: it takes the finest level out of the sequence and adds it nowhere."""
 
 Way = tuple[int, str | None]
 """Tokens that may enter the decoder, and a layer method."""
@@ -54,6 +62,19 @@ class Reply(WorldReply):
     beside: int
     layers: int
     prefill: float
+
+
+class DeepStackAlone(DeepStack):
+    """See `ALONE`."""
+
+    def beside(self, fine: TokenSet) -> DeepStack:  # noqa: ARG002 - that is the control
+        """The method as it is."""
+        return self
+
+
+def method_or_control(host: Host, text: str) -> LayerMethod:
+    """As ``layer_method``, and the control by its name."""
+    return DeepStackAlone() if text == ALONE else layer_method(host, text)
 
 
 def ask_scene(
@@ -119,12 +140,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="embedded")
-    parser.add_argument("--skips", default="deepstack,deepstack:99,lazyllm,dyvte")
+    parser.add_argument("--skips", default=f"deepstack,{ALONE},lazyllm,dyvte")
     parser.add_argument("--tokens", default="384,48,24")
     parser.add_argument("--scenes", type=int, default=6)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--per-category", type=int, default=3)
     options = parser.parse_args()
+    # no option chooses a control
+    vars(plan)["layer_method"] = method_or_control
     make_folder(options.output)
     host = load_host(options.model, threads=1)
     skips = [None, *options.skips.split(",")]

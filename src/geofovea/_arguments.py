@@ -11,7 +11,7 @@ import sys
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["check_flag", "is_number", "is_whole", "shown"]
+__all__ = ["as_bytes", "check_flag", "is_number", "is_whole", "shown"]
 
 _MOST_LETTERS = 60
 
@@ -30,6 +30,14 @@ def is_number(value: Any) -> bool:
         return math.isfinite(float(value))
     except OverflowError:
         return False
+
+
+def as_bytes(count: float, unit: float) -> int:
+    """Whole bytes of a finite number of larger units; at most as many as a list has places.
+
+    Their product may be larger than any float.
+    """
+    return int(min(count * unit, sys.maxsize))
 
 
 def check_flag(name: str, value: object, refusal: type[Exception]) -> None:

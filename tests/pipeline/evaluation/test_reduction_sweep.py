@@ -183,6 +183,16 @@ def test_a_method_of_no_room_is_refused(word):
         method_at(word, 1.0)
 
 
+def test_a_first_layer_that_the_model_lacks_is_refused_before_anything_is_asked(
+    tiny_host, tmp_path
+):
+    with pytest.raises(ModelError, match="ima does nothing from layer 99 on"):
+        measure_reductions(
+            tmp_path, [2048], 1, 1, 5, tiny_host, Budget(tiles=6), ["ima:99"], (0.5,)
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_default_and_the_best_five_are_drawn_in_color():
     lines = {name: [(1.0, accuracy), (9.0, 0.9)] for name, accuracy in
              zip("abcdefg", (0.1, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2), strict=True)}  # fmt: skip

@@ -44,6 +44,7 @@ def test_a_method_acts_from_the_layer_that_is_named_and_changes_nothing_that_it_
         ("yolo", "choose one of"),
         ("ima:x", "ima:2"),
         ("ima:-1", "ima:2"),
+        ("ima:٣", "ima:2"),
         ("ima:" + "9" * 5000, "ima:2"),
         ("dyvte:0", "layer 0"),
     ],
@@ -51,6 +52,17 @@ def test_a_method_acts_from_the_layer_that_is_named_and_changes_nothing_that_it_
 def test_what_is_no_method_is_refused_with_words(text, match):
     with pytest.raises(ModelError, match=match):
         make_layer_method(text)
+
+
+@pytest.mark.parametrize("name", LAYER_METHOD_NAMES)
+@pytest.mark.parametrize("start", ["", ":1", ":4"])
+@pytest.mark.parametrize("depth", [1, 2, 4, 6])
+def test_in_layers_that_a_method_does_not_name_it_changes_nothing(name, start, depth):
+    method = prepared(make_layer_method(name + start))
+    for layer in range(depth):
+        view = toy_view(layer, depth=depth, on_vision=0.05)
+        view.hidden[0, 5] = view.hidden[3, 5] = 60
+        assert changes(method.plan(view)) == (layer in method.layers(depth))
 
 
 def test_plans_that_contradict_themselves_are_refused():

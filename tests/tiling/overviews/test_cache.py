@@ -25,7 +25,7 @@ from geofovea.tiling import (
     plan_radiometry,
     prepare,
 )
-from geofovea.tiling.cache.folder import cache_folder
+from geofovea.tiling.cache.folder import cache_folder, cache_limit_bytes
 from geofovea.tiling.overviews import cache as cache_module
 from geofovea.tiling.overviews.cache import are_prepared
 
@@ -289,6 +289,11 @@ def test_a_build_that_is_under_way_is_not_removed_for_room(make_tiled, texture, 
     with lock:
         prepare(open_scene(make_tiled(texture(300, 400), "other.tif")))
         assert are_prepared(open_scene(path))
+
+
+def test_a_size_limit_that_no_disk_has_is_none(monkeypatch):
+    monkeypatch.setenv("GEOFOVEA_CACHE_GB", "1e308")
+    assert cache_limit_bytes() == sys.maxsize
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "inf", "nan"])

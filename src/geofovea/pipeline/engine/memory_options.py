@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geofovea._arguments import is_number, shown
+from geofovea._arguments import as_bytes, is_number, shown
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.cache_policies.kv_spec import KvSpec, parse_kv
 
@@ -56,9 +56,9 @@ class MemoryOptions:
     @property
     def limit_bytes(self) -> int:
         """Most bytes."""
-        return int(self.megabytes * 1e6)
+        return as_bytes(self.megabytes, 1e6)
 
     @property
     def ready_bytes(self) -> int:
         """Most bytes of what is held restored."""
-        return int(self.ready_megabytes * 1e6)
+        return as_bytes(self.ready_megabytes, 1e6)

@@ -72,6 +72,7 @@ class SceneMemory:
         self.reader = _reader(options.spec, prompts)
         self._store = store_of_states(tiles.store, prompts, self._policy)
         self._ready = ReadyStates(options.ready_bytes)
+        self._limit_bytes, self._forgets = options.limit_bytes, False
         self._stored: LruCache[Tile, StoredTile] = LruCache(
             options.limit_bytes, lambda tile: tile.nbytes
         )
@@ -108,6 +109,8 @@ class SceneMemory:
             fresh: dict[Tile, StoredTile] = {}
             for start in range(0, len(missing), _TILES_AT_ONCE):
                 fresh |= self._made(missing[start : start + _TILES_AT_ONCE], usage)
+            at_once = sum(one.nbytes for one in (*stored.values(), *fresh.values()))
+            self._forgets = self._forgets or at_once > self._limit_bytes
         return stored | fresh, list(fresh.values())
 
     def nbytes_of(self, tokens: TokenSet) -> float:
@@ -160,9 +163,16 @@ class SceneMemory:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What went wrong with keeping keys and values on disk, if anything did."""
-        warning = self._store and self._store.warning
-        return (warning,) if warning else ()
+        """What went wrong with keeping keys and values, if anything did."""
+        if self._store is not None:
+            warning = self._store.warning
+            return (warning,) if warning else ()
+        if not self._forgets:
+            return ()
+        return (
+            f"the scene memory has room for {self._limit_bytes / 1e6:.3g} MB, less than the tiles "
+            "of one look take: those that it forgets are run again; give it more megabytes",
+        )
 
 
 def _reader(spec: KvSpec, prompts: StoredPrompts) -> CachePolicy | None:

@@ -13,7 +13,6 @@ encoder keeps that share of the patches of every tile, and all tokens that come 
 is the only kind that changes where the descent looks). What vision tokens skip inside the layers
 has no share, nor has a policy by which a scene memory stores keys and values; one that drops or
 chooses entries keeps that share of them. A memory holds the tiles before a question is measured.
-
 Answers are written down one by one; a bench that was stopped resumes where it was.
 """
 
@@ -43,7 +42,7 @@ from geofovea.pipeline.evaluation.synthetic_bench import (
     question_facts,
 )
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult
-from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
+from geofovea.pipeline.hosts.base import Host, SupportsDecoderAccess, SupportsFlopCount
 from geofovea.pipeline.session.plan import plan_encoding
 from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.pipeline.session.session import SceneSession
@@ -51,7 +50,7 @@ from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.cache_policies.kv_spec import KV_NAMES, READER_NAMES
-from geofovea.regionfocus.layer_plans.base import LayerMethod
+from geofovea.regionfocus.layer_plans.base import LayerMethod, check_acts
 from geofovea.regionfocus.layer_plans.registry import LAYER_METHOD_NAMES, make_layer_method
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, Link, parse_chain
@@ -177,11 +176,19 @@ def measure_reductions(
     plan = [(ALL_TOKENS, 1.0), *((m, s) for m in methods for s in shares_of(m, shares))]
     # without a reduction first: what comes first also warms up
     ways = [(method, share, method_at(method, share)) for method, share in plan]
+    _check_starts(host, ways)
     settings = bench_settings(
         host, loading, version, seed=seed, tiles=budget.tiles, questions=per_category
     )
     file = AnswerFile(make_folder(folder) / "reductions.jsonl", ReductionItem, settings)
     return measure(places, partial(_ask_scene, host, budget, ways), file)
+
+
+def _check_starts(host: Host, ways: Sequence[tuple[str, float, MethodAt]]) -> None:
+    """Refuse a first layer that somebody wrote and the host does not have."""
+    for method, _, way in ways:
+        if way.skip is not None and ":" in method and isinstance(host, SupportsDecoderAccess):
+            check_acts(way.skip, len(host.decoder.layers))
 
 
 def shares_of(method: str, shares: Sequence[float]) -> tuple[float, ...]:

@@ -15,7 +15,12 @@ from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import BASELINES, SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
-from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling, stack_reader
+from geofovea.pipeline.hosts.learned.trained_parts import (
+    depth_of,
+    layer_method,
+    resampling,
+    stack_reader,
+)
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.options import AnswerOptions
@@ -132,6 +137,7 @@ def plan_answer(
     if has_memory:
         check_answers_from_memory(chain.decoder, skip, decoder, chain.encoder, chain.projected)
     fitting, warnings = fitting_budget(host, question, budget, choices)
+    lost = None if skip is None else skip.shortfall(depth_of(host))
     search = _search_options(host, request, index)
     search.check(host)
     return AnswerPlan(
@@ -143,7 +149,7 @@ def plan_answer(
         search,
         chain,
         encoding,
-        warnings,
+        warnings if lost is None else (*warnings, lost),
         skip,
         decoder,
     )

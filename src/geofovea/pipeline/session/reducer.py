@@ -92,6 +92,7 @@ class Reducer:
         self._resamples = resamples
         self._text_embeds: Tensor | None = None
         self._probe: ConfidentStop | None = None
+        self._has_no_finest = False
         self.generator = MeteredGenerator(
             calls or DirectCalls(host, tiles),
             chain.decoder,
@@ -174,6 +175,8 @@ class Reducer:
         parts = without_finest(result.relevant, result.descent, result.places)
         if parts.fine is not None:
             self.generator.skip = method.beside(parts.fine)
+        else:
+            self._has_no_finest = True
         return replace(result, relevant=parts.relevant, places=parts.places)
 
     def _reply(self, result: SearchResult, budget: Budget) -> Reply:
@@ -204,9 +207,15 @@ class Reducer:
         return tuple(stages)
 
     def _warnings(self) -> tuple[str, ...]:
-        if "text_similarity" in self._signal_fields:
-            return (
-                f"{self._host.name} has no contrastive encoder of texts: tokens were compared "
-                "with the question among the embeddings of its decoder",
+        warnings = []
+        if self._has_no_finest and self.generator.skip is not None:
+            warnings.append(
+                f"{self.generator.skip.name} added nothing: what was looked at has one level, and "
+                "it adds a finer one to a coarser one"
             )
-        return ()
+        if "text_similarity" in self._signal_fields:
+            warnings.append(
+                f"{self._host.name} has no contrastive encoder of texts: tokens were compared "
+                "with the question among the embeddings of its decoder"
+            )
+        return tuple(warnings)

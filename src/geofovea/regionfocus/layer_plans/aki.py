@@ -54,10 +54,14 @@ class Aki(LayerMethod):
         if self.mark < 1:
             raise ModelError(f"at least the last token of a prompt stays unseen, got {self.mark}")
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`; what vision tokens see in the last layer is read by nothing."""
+        return tuple(range(self.start, depth - 1))
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`."""
         question = words_behind(view)[: -self.mark]
-        if view.layer < self.start or not len(question):
+        if view.layer not in self.layers(view.depth) or not len(question):
             return LayerPlan()
         return LayerPlan(later_words=question)
 

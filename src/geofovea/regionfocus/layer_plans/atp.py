@@ -109,6 +109,10 @@ class Atp(LayerMethod):
             return self
         return replace(self, cells=token_cells(tokens, self.grid, self.tile_size))
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`."""
+        return tuple(n for n in leaving_layers(depth) if n < depth - 1)
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`.
 
@@ -117,7 +121,7 @@ class Atp(LayerMethod):
         """
         layers = leaving_layers(view.depth)
         behind = words_behind(view)
-        if view.layer not in layers or view.layer == view.depth - 1 or not len(behind):
+        if view.layer not in self.layers(view.depth) or not len(behind):
             return LayerPlan()
         cells = torch.zeros(0, 2) if self.cells is None else self.cells
         if int(view.numbers[-1]) >= len(cells):

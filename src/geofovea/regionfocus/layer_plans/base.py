@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ __all__ = [
     "Sees",
     "ShapedRows",
     "Shaping",
+    "check_acts",
     "check_start",
     "words_behind",
 ]
@@ -187,6 +188,14 @@ class LayerMethod(ABC):
         """The method prepared for the tokens of one prompt, in their order."""
         return self
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """The layers of a decoder of so many in which its settings let it act, ascending."""
+        return tuple(range(depth))
+
+    def shortfall(self, depth: int) -> str | None:  # noqa: ARG002 - most act whole or not at all
+        """What of it is lost in a decoder of so many layers, as a clause; None for nothing."""
+        return None
+
     @abstractmethod
     def plan(self, view: LayerView) -> LayerPlan:
         """The plan of the layer that comes next; asked for once a layer, in their order.
@@ -200,6 +209,41 @@ class LayerMethod(ABC):
 def words_behind(view: LayerView) -> Tensor:
     """int64 ``(m,)``, ascending: places of what follows the last vision token."""
     return torch.arange(int(view.visual[-1]) + 1, len(view.hidden), device=view.hidden.device)
+
+
+def check_acts(method: LayerMethod, depth: int) -> None:
+    """Refuse a method that can act in no layer of a decoder.
+
+    Args:
+        method: With its settings.
+        depth: Layers of the decoder.
+
+    Raises:
+        ModelError: If it acts in none.
+    """
+    if method.layers(depth):
+        return
+    start = getattr(method, "start", None)
+    chosen = "" if start is None else f" from layer {start} on"
+    latest = _latest_start(method, depth)
+    advice = "leave it out" if latest is None else f"write {method.name}:{latest} or an earlier one"
+    raise ModelError(
+        f"{method.name} does nothing{chosen} in a decoder of {depth} layers, which are counted "
+        f"from 0; {advice}"
+    )
+
+
+def _latest_start(method: LayerMethod, depth: int) -> int | None:
+    """The last layer from which on a method does something; None if there is none."""
+    for start in reversed(range(depth)):
+        try:
+            moved = replace(cast("Any", method), start=start)
+        # it starts nowhere, or not in this layer
+        except (TypeError, ModelError):
+            return None
+        if moved.layers(depth):
+            return start
+    return None
 
 
 def check_start(start: int) -> None:

@@ -81,6 +81,20 @@ class DeepStack(LayerMethod):
             return self
         return replace(self, groups=stacked_groups(tokens, self.fine)[0])
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`."""
+        return tuple(n for n in range(depth) if self.group_before(n, depth) is not None)
+
+    def shortfall(self, depth: int) -> str | None:
+        """See `LayerMethod`."""
+        entered = len(self.layers(depth))
+        if entered == QUARTERS:
+            return None
+        return (
+            f"deepstack added {entered} of {QUARTERS} groups of fine tokens: the decoder has "
+            f"{depth} layers, and a group enters before a layer of its own"
+        )
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`.
 

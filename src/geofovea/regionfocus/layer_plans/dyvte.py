@@ -83,11 +83,16 @@ class DyVte(LayerMethod):
         if self.start == 0:
             raise ModelError("dyvte can let vision leave before layer 1, not before layer 0")
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`."""
+        start = max(1, depth // 2) if self.start is None else self.start
+        end = min(depth, len(self.routers) + 1) if self.routers else depth
+        return tuple(range(start, end))
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`."""
-        start = max(1, view.depth // 2) if self.start is None else self.start
         behind = words_behind(view)
-        if view.layer < start or not len(behind):
+        if view.layer not in self.layers(view.depth) or not len(behind):
             return LayerPlan()
         return LayerPlan(is_gone=self._leaves(view, behind))
 
@@ -95,8 +100,6 @@ class DyVte(LayerMethod):
         if not self.routers:
             mass = view.attention(behind[-1:])[:, 0, view.visual].sum(1).mean()
             return float(mass) < (0.1 if self.threshold is None else self.threshold)
-        if view.layer > len(self.routers):
-            return False
         stay, leave = router_logits(
             exit_feature(view.hidden[behind]), self.routers[view.layer - 1]
         ).tolist()

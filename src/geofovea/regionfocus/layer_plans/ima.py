@@ -66,11 +66,15 @@ class Ima(LayerMethod):
         if self.interval < 1:
             raise ModelError(f"ima skips every layer or every n-th, got interval={self.interval}")
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`."""
+        start = depth // 2 if self.start is None else self.start
+        end = depth if self.end is None else min(self.end, depth)
+        return tuple(range(start, end, self.interval))
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`."""
-        start = view.depth // 2 if self.start is None else self.start
-        end = view.depth if self.end is None else self.end
-        acts = start <= view.layer < end and (view.layer - start) % self.interval == 0
+        acts = view.layer in self.layers(view.depth)
         return _PLANS[self.skip] if acts else LayerPlan()
 
 

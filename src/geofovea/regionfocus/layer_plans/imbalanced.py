@@ -63,6 +63,10 @@ class Imbalanced(LayerMethod):
         if min(self.much, self.little) < 0:
             raise ModelError(f"logits are raised, not lowered, got {self.much} and {self.little}")
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`."""
+        return tuple(range(self.start, depth))
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`."""
         if view.layer < self.start:

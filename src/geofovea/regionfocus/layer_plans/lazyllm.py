@@ -54,6 +54,10 @@ class LazyLlm(LayerMethod):
         if not all(0 <= share < 1 for share in self.shares):
             raise ModelError(f"shares of waiting tokens go from 0 to below 1, got {self.shares}")
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`."""
+        return tuple(layer for layer in range(depth) if self.share_behind(layer, depth))
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`."""
         if not self.share_behind(view.layer, view.depth):
@@ -71,10 +75,10 @@ class LazyLlm(LayerMethod):
         """
         if layer >= depth - 1:
             return 0.0
-        places = zip(self.shares, self._layers(depth), strict=True)
+        places = zip(self.shares, self._ends(depth), strict=True)
         return max((share for share, place in places if place == layer), default=0.0)
 
-    def _layers(self, depth: int) -> list[int]:
+    def _ends(self, depth: int) -> list[int]:
         """The layers behind which tokens leave."""
         parts = len(self.shares)
         if self.start is not None:

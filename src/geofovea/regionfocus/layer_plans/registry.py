@@ -6,6 +6,7 @@ they are made in Python.
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -57,7 +58,7 @@ def make_layer_method(text: str) -> LayerMethod:
     if name not in _METHODS:
         raise ModelError(f"unknown layer method {name!r}; choose one of {', '.join(_METHODS)}")
     # Python reads no number of thousands of digits
-    if colon and not (start.isdecimal() and len(start) < 10):
+    if colon and not re.fullmatch("[0-9]{1,9}", start):
         raise ModelError(f"{text!r} is not a method and layer; write {name}:2, for example")
     module, attribute = _METHODS[name].split(":")
     method = getattr(import_module(f"geofovea.regionfocus.layer_plans.{module}"), attribute)

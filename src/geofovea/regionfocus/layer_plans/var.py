@@ -67,9 +67,13 @@ class Var(LayerMethod):
             if not 0 <= share <= 1:
                 raise ModelError(f"var takes shares between 0 and 1, got {share}")
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`."""
+        return tuple(range(self.start, depth - 1))
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`."""
-        if not self.start <= view.layer < view.depth - 1:
+        if view.layer not in self.layers(view.depth):
             return LayerPlan()
         is_sink = view_sinks(view.hidden, self.sinks)
         count = {"sinks": int(is_sink.sum())}

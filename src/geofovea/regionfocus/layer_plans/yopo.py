@@ -79,6 +79,12 @@ class Yopo(LayerMethod):
         if self.cells is None:
             raise ModelError("a window needs the cells of the tokens; give cells=, or no window")
 
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """See `LayerMethod`; cuts of single layers and of late ones count, too."""
+        first = depth if self.cut is None else self.cut
+        tables = (*self.heads[:depth], *self.units[:depth])
+        return tuple(range(0 if tables else min(self.start, first), depth))
+
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`.
 

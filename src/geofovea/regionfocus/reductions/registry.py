@@ -130,7 +130,9 @@ def make_decoder_reduction(name: str, share: float | None = None) -> DecoderRedu
     if share is None:
         return cast("DecoderReduction", method())
     if "schedule" not in method.__dataclass_fields__:
-        raise ModelError(f"{name} drops all vision tokens or none, so it cannot keep {share}")
+        raise ModelError(
+            f"{name} drops all vision tokens or none, so it cannot keep {share}; write {name}"
+        )
     return cast("DecoderReduction", method(schedule=method().schedule.to_final(share)))
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from geofovea._arguments import as_bytes
 from geofovea.errors import OutputError
 from geofovea.tiling.cache.ownership import is_believed, our_files, this_user
 from geofovea.tiling.machine.system_errors import reason_of
@@ -125,7 +126,7 @@ def gigabytes_from(variable: str, default: float, what: str) -> int:
     with suppress(ValueError):
         gigabytes = float(text)
         if gigabytes > 0 and math.isfinite(gigabytes):
-            return int(gigabytes * 1e9)
+            return as_bytes(gigabytes, 1e9)
     raise OutputError(
         f"{variable}={text!r} is not a size; give the gigabytes that {what} may take, "
         f"such as {default:g}"

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from part_toys import rewrite_part
 from pipeline_toys import TINY, lively_student, load_anew, texture
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.dates.session import StackSession
@@ -209,7 +210,7 @@ def test_weights_that_do_not_fit_are_refused(folder, tmp_path):
     tensors = {name: value.clone() for name, value in load_file(path).items()}
     scene = scene_of(tmp_path / "a.tif")
     for broken in ({"bands.kernels": tensors["bands.kernels"]}, {}):
-        save_file(broken, path)
+        rewrite_part(tmp_path / "model", path.name, broken)
         with pytest.raises(ModelError, match="train them again"):
             SceneSession(scene, load_anew(tmp_path / "model"), composite="rgb-nir")
 
@@ -221,8 +222,7 @@ def test_one_decoder_searches_and_answers_and_shares_what_did_not_learn(host, fo
     tensors = {key: value.clone() for key, value in load_file(path / "bands.safetensors").items()}
     up = torch.randn(TINY.width, 2)
     tensors |= {f"decoder.{name}.up": up, f"decoder.{name}.down": torch.randn(2, TINY.width)}
-    (path / "bands.safetensors").unlink()
-    save_file(tensors, path / "bands.safetensors")
+    rewrite_part(path, "bands.safetensors", tensors)
     changed = load_anew(path)
     reader = changed.parts.band_reader(changed).host
     own, learned = (dict(each.decoder.named_parameters()) for each in (changed, reader))

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from part_toys import frozen_model
+from part_toys import frozen_model, rewrite_part
 from pipeline_toys import TINY, load_anew
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from training_toys import PLAN
 
 from geofovea.errors import ModelError
@@ -147,7 +147,8 @@ def test_an_encoder_of_other_weights_has_another_fingerprint(trained, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     weights = load_file(other / "dual_encoder.safetensors")
-    save_file({k: v + 1 for k, v in weights.items()}, other / "dual_encoder.safetensors")
+    changed = {k: v + 1 for k, v in weights.items()}
+    rewrite_part(other, "dual_encoder.safetensors", changed)
     assert load_dual_encoder(str(other)).fingerprint != first
     with pytest.raises(ModelError, match="supported are clip, siglip"):
         load_dual_encoder(str(plain))

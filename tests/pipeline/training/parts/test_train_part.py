@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from click.testing import CliRunner
+from part_toys import rewrite_part
 from pipeline_toys import QUESTION, lively_student, llava_host, load_anew, random_llava
 from safetensors.torch import load_file, save_file
 from training_toys import PLAN
@@ -18,6 +19,7 @@ from geofovea.errors import DataError, ModelError, OutputError, TrainingError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.learned import part_files
+from geofovea.pipeline.hosts.learned.card import PART_FILES, kind_of
 from geofovea.pipeline.hosts.learned.part_files import install_part, read_cards
 from geofovea.pipeline.hosts.learned.trained_parts import layer_method, resampling
 from geofovea.pipeline.session.options import AnswerOptions
@@ -354,6 +356,7 @@ def test_a_batch_answers_with_the_decoder_of_each_question(trained, scene_path):
     ("how", "message"),
     [
         ({"resampler": "mqt"}, "carries the resampler 'm3', not 'mqt'"),
+        ({"resampler": "m3:99"}, "'m3:99' limits nothing: .* write a smaller number, or m3 for"),
         ({"resampler": "none"}, "choose one of m3, tokenflex, mqt, quecc"),
         ({"resampler": "m3", "reduction": "divprune"}, "leave out one of them"),
         ({"resampler": "none", "reduction": "divprune"}, "unknown resampler"),
@@ -410,14 +413,49 @@ def card_with(settings):
 
 
 def weights_with(file, change):
-    """Changes the tensors of a part."""
+    """Changes the tensors of a part, and what geofovea.json says of its file."""
 
     def write(folder):
-        # copies: the file that they were read from is written over
-        changed = {k: v.clone() for k, v in change(load_file(folder / file)).items()}
-        save_file({k: v.contiguous() for k, v in changed.items()}, folder / file)
+        rewrite_part(folder, file, change(load_file(folder / file)))
 
     return write
+
+
+METHODS = ("m3", "tokenflex", "mqt", "quecc", "dyvte", "saisa", "atp", "deepstack", "dual_encoder")
+
+
+def use_of(host, method):
+    """The part of a method, read."""
+    if method == "dual_encoder":
+        return host.parts.shared_space(host)
+    return (resampling if kind_of(method) == "resampler" else layer_method)(host, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_part_whose_file_was_changed_or_swapped_or_is_not_finite_is_refused(
+    trained, tmp_path, method
+):
+    run = trained(method) / "model"
+    shutil.copytree(run, tmp_path / "model")
+    path = tmp_path / "model" / PART_FILES[kind_of(method)]
+    whole = path.read_bytes()
+    assert use_of(load_anew(tmp_path / "model"), method) is not None
+    # the lowest bit of the last number, which no shape shows
+    path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1, whole[-1]]))
+    with pytest.raises(ModelError, match=r"is not the file that .* train it again"):
+        use_of(load_anew(tmp_path / "model"), method)
+    for cut in (0, 7, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ModelError, match="does not hold the part"):
+            use_of(load_anew(tmp_path / "model"), method)
+    path.unlink()
+    with pytest.raises(ModelError, match="does not hold the part"):
+        use_of(load_anew(tmp_path / "model"), method)
+    path.write_bytes(whole)
+    name = max(load_file(path))
+    weights_with(path.name, lambda t: t | {name: t[name] * math.nan})(tmp_path / "model")
+    with pytest.raises(ModelError, match="not finite"):
+        use_of(load_anew(tmp_path / "model"), method)
 
 
 @pytest.mark.parametrize(

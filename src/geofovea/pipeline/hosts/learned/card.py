@@ -58,6 +58,8 @@ class PartCard:
         seed: Of its training.
         recipe: Everything else that decided it, for the record.
         held_out: What was measured on lessons that no training saw.
+        sha256: Of the part's file; another file is refused. Empty where the part was written before
+            this was kept.
 
     Raises:
         ModelError: If a field has an impossible value.
@@ -70,6 +72,7 @@ class PartCard:
     seed: int = 0
     recipe: Mapping[str, Any] = field(default_factory=dict)
     held_out: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         fits = {
@@ -80,6 +83,7 @@ class PartCard:
             "seed": isinstance(self.seed, int),
             "recipe": isinstance(self.recipe, Mapping),
             "held_out": isinstance(self.held_out, Mapping),
+            "sha256": isinstance(self.sha256, str),
         }
         for name, does_fit in fits.items():
             if not does_fit:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,20 +43,37 @@ def read_cards(folder: Path) -> dict[str, PartCard]:
     return cards_from_json(_settings(folder).get(_KEY, {}))
 
 
-def part_tensors(path: Path) -> dict[str, Tensor]:
+def part_tensors(path: Path, sha256: str = "") -> dict[str, Tensor]:
     """The weights of a part.
 
+    Args:
+        path: The file.
+        sha256: Of the file, hexadecimal; empty where that is not known.
+
     Raises:
-        ModelError: If the file is missing or damaged.
+        ModelError: If the file is missing, damaged or another one, or holds numbers that are not
+            finite.
     """
     try:
         tensors: dict[str, Tensor] = load_file(path)
+        is_another = bool(sha256) and _sha256(path) != sha256
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"{path} does not hold the part that {SETTINGS_FILE} speaks of "
             f"({reason_of(error)}): train it "
             "again with geofovea train --with"
         ) from error
+    if is_another:
+        raise ModelError(
+            f"{path} is not the file that {SETTINGS_FILE} speaks of: it was changed, or is that of "
+            "another model; train it again with geofovea train --with"
+        )
+    # a comparison with them is false without a sign
+    if bad := [name for name, each in tensors.items() if not bool(each.isfinite().all())]:
+        raise ModelError(
+            f"{path} holds numbers that are not finite (in {bad[0]}): train it again with "
+            "geofovea train --with"
+        )
     return tensors
 
 
@@ -76,7 +95,8 @@ def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str
     stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
     write_tensors(folder / PART_FILES[kind], stored)
     settings = _settings(folder)
-    cards = cards_from_json(settings.get(_KEY, {})) | {kind: card}
+    own = replace(card, sha256=_sha256(folder / PART_FILES[kind]))
+    cards = cards_from_json(settings.get(_KEY, {})) | {kind: own}
     settings[_KEY] = cards_to_json(cards)
     # last: a model never speaks of a part that is not there
     write_text(folder / SETTINGS_FILE, json.dumps(settings, indent=1))
@@ -92,3 +112,8 @@ def _files_in(model: Path) -> list[Path]:
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS_FILE
     return settings_record(path) if path.exists() else {}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

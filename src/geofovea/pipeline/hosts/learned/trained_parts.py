@@ -19,7 +19,7 @@ from geofovea.pipeline.hosts.learned.card import PART_FILES, PartCard
 from geofovea.pipeline.hosts.learned.part_files import part_tensors
 from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.regionfocus.layer_plans.atp import RATES, Atp, ThresholdHead, thresholds
-from geofovea.regionfocus.layer_plans.base import LayerMethod
+from geofovea.regionfocus.layer_plans.base import LayerMethod, check_acts
 from geofovea.regionfocus.layer_plans.deepstack import DeepStack
 from geofovea.regionfocus.layer_plans.dyvte import DyVte, ExitRouter, router_logits
 from geofovea.regionfocus.layer_plans.registry import make_layer_method
@@ -33,6 +33,7 @@ __all__ = [
     "Stacking",
     "SupportsTrainedParts",
     "TrainedParts",
+    "depth_of",
     "layer_method",
     "planned_method",
     "resampling",
@@ -148,7 +149,8 @@ class TrainedParts:
         if kind not in self._loaded:
             self._check(host, self.cards[kind])
             device = next(host.decoder.parameters()).device
-            tensors = part_tensors(self._files[kind] or Path(self._name) / PART_FILES[kind])
+            path = self._files[kind] or Path(self._name) / PART_FILES[kind]
+            tensors = part_tensors(path, self.cards[kind].sha256)
             on_device = {name: value.float().to(device) for name, value in tensors.items()}
             try:
                 self._loaded[kind] = make(host, self.cards[kind], on_device)
@@ -178,8 +180,8 @@ def resampling(host: Any, text: str) -> Resampling:
         text: ``NAME`` or ``NAME:TOKENS``, the most tokens of a tile.
 
     Raises:
-        ModelError: If there is no such resampler, or the host carries none, another, or a damaged
-            one.
+        ModelError: If there is no such resampler, the host carries none, another, or a damaged
+            one, or a tile has fewer tokens than the most.
     """
     choice = parse_resampler(text)
     parts = host.parts if isinstance(host, SupportsTrainedParts) else None
@@ -193,6 +195,12 @@ def resampling(host: Any, text: str) -> Resampling:
         raise ModelError(
             f"{host.name} carries the resampler {part.tiles.name!r}, not {choice.name!r}; choose "
             f"that one, or train the other with geofovea train --with {choice.name}"
+        )
+    cells = part.tiles.resampler.cells
+    if choice.tokens is not None and choice.tokens > cells:
+        raise ModelError(
+            f"{text!r:.40} limits nothing: a tile of {host.name} has {cells} tokens; write a "
+            f"smaller number, or {choice.name} for as many as the token budget allows"
         )
     return replace(part, tiles=replace(part.tiles, most=choice.tokens))
 
@@ -226,6 +234,11 @@ def stack_reader(host: Any, method: LayerMethod | None) -> Any:
     return None if stack is None else stack.decoder
 
 
+def depth_of(host: Any) -> int:
+    """Layers of the decoder of a host that can skip work inside them."""
+    return len(_access(host).decoder.layers)
+
+
 def layer_method(host: Any, text: str) -> LayerMethod:
     """The layer method of a text, with what was trained for it beside a host.
 
@@ -234,11 +247,20 @@ def layer_method(host: Any, text: str) -> LayerMethod:
         text: See ``make_layer_method``; or a method that there is only where it was trained.
 
     Raises:
-        ModelError: If there is no such method, or it has to be trained first.
+        ModelError: If there is no such method, it can act in no layer of the host, or it has to be
+            trained first.
     """
-    if text not in _ONLY_TRAINED:
-        return planned_method(host, make_layer_method(text))
-    what, of_parts = _ONLY_TRAINED[text]
+    name, colon, _ = text.partition(":")
+    if name not in _ONLY_TRAINED:
+        method = planned_method(host, make_layer_method(text))
+        check_acts(method, depth_of(host))
+        return method
+    if colon:
+        raise ModelError(
+            f"skip={text!r}: {name} was trained for layers of its own and takes no first layer; "
+            f"write {name}"
+        )
+    what, of_parts = _ONLY_TRAINED[name]
     parts = host.parts if isinstance(host, SupportsTrainedParts) else None
     trained: LayerMethod | None = None if parts is None else of_parts(parts, _access(host))
     if trained is None:
