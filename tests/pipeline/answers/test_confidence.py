@@ -1,4 +1,4 @@
-"""How sure an answer is: the probability of its words, or what a model's temperature makes of it."""
+"""How sure an answer is: the probability of its words, or what a temperature makes of it."""
 
 import json
 import math

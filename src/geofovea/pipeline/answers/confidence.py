@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Choice", "confidence_of", "confidence_text"]
+__all__ = ["Choice", "confidence_of", "confidence_text", "tempered"]
 
 
 _MOST = 1 - 2**-24
@@ -72,7 +72,11 @@ def confidence_of(log_probabilities: Sequence[float], temperature: float = 1.0) 
     """
     if not log_probabilities:
         return 0.0
-    probability = math.exp(sum(log_probabilities))
+    return tempered(math.exp(sum(log_probabilities)), temperature)
+
+
+def tempered(probability: float, temperature: float) -> float:
+    """A probability whose log-odds are divided by a temperature."""
     if temperature == 1 or not 0 < probability <= 1:
         return probability
     probability = min(probability, _MOST)
