@@ -11,6 +11,7 @@ import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.answers.confidence import Choice, confidence_of
 from geofovea.pipeline.focus.stopping import StopAt
+from geofovea.pipeline.hosts.load import EMBEDDED_EARTH, embedded_model_path
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 
 BUDGET = gf.Budget(tiles=12, tokens=60)
@@ -86,3 +87,8 @@ def test_a_search_that_stops_when_sure_means_the_confidence_of_the_answer(hosts,
 def test_a_temperature_that_is_none_is_refused(temperature):
     with pytest.raises(ModelError, match="cannot be the setting confidence_temperature"):
         HostSettings(confidence_temperature=temperature)
+
+
+def test_no_answer_of_the_demo_model_of_the_second_world_claims_to_be_entirely_sure():
+    settings = HostSettings.read(embedded_model_path(EMBEDDED_EARTH) / SETTINGS_FILE)
+    assert confidence_of((-1e-6,), settings.confidence_temperature) < 0.995
