@@ -80,7 +80,7 @@ def tempered(probability: float, temperature: float) -> float:
     if temperature == 1 or not 0 < probability <= 1:
         return probability
     probability = min(probability, _MOST)
-    odds = (probability / (1 - probability)) ** (1 / temperature)
+    odds: float = (probability / (1 - probability)) ** (1 / temperature)
     return odds / (1 + odds)
 
 
