@@ -6,6 +6,7 @@ should have a warning if the site, or the thing there, is not shown, and no othe
 a site should be computed if it is there alone.
 
     python benchmarks/absences.py --scenes 8
+    python benchmarks/absences.py --scenes 8 --world 2
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from geofovea.datasets.synthetic.versions import VERSIONS
 from geofovea.datasets.synthetic.vocabulary import SITES, THINGS
 from geofovea.datasets.synthetic.world import World
 from geofovea.pipeline.evaluation.metrics import accuracy_text
@@ -24,7 +26,7 @@ from geofovea.pipeline.evaluation.synthetic_bench import (
     BenchScenes,
     measure,
 )
-from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.load import demo_model_of, load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.tables import markdown_table
@@ -76,9 +78,10 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--seed", type=int, default=942_000)
     parser.add_argument("--output", type=Path, default=Path("runs/absences"))
-    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--world", type=int, default=1, choices=VERSIONS)
+    parser.add_argument("--model", help="the demo model of the world by default")
     options = parser.parse_args()
-    host = load_host(options.model)
+    host = load_host(options.model or demo_model_of([options.world]))
 
     def ask(scene: BenchScene, _: Mapping[object, Item]) -> Iterator[Item]:
         world = scene.world
@@ -94,7 +97,8 @@ def main() -> None:
             )
 
     make_folder(options.output)
-    scenes = BenchScenes(options.output, [options.side], options.scenes, 1, options.seed)
+    places = options.output, [options.side], options.scenes, 1, options.seed
+    scenes = BenchScenes(*places, version=options.world)
     print(table(measure(scenes, ask)))
 
 

@@ -151,7 +151,7 @@ def test_a_batch_keeps_its_answers_whatever_fails_after_them(
 
 
 def test_a_number_that_json_lacks_does_not_cost_the_row(scene_path, world, tmp_path, monkeypatch):
-    monkeypatch.setattr("geofovea.pipeline.session.assembly.confidence_of", lambda _: float("nan"))
+    monkeypatch.setattr("geofovea.pipeline.session.assembly.confidence_of", lambda *_: float("nan"))
     out = tmp_path / "out"
     question = f"What is the color of the plane at the {world.named_sites[0].kind}?"
     batch = ["batch", str(scene_path), "--question", question, "--output", str(out), *SMALL]

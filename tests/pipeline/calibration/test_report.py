@@ -1,6 +1,8 @@
 """A calibration is written where the model is loaded from, with a card that says what was found."""
 
 import json
+import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,12 +19,15 @@ from geofovea.pipeline.calibration.installation import (
     digest_of,
     install_calibration,
     record_of,
+    settings_text,
 )
 from geofovea.pipeline.calibration.report import run_calibration, write_report
 from geofovea.pipeline.cli.doctor import examine_here
 from geofovea.pipeline.hosts.families.focus_state import focus_state
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host, load_uncalibrated
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
+from geofovea.pipeline.training.starting import shape_of
+from geofovea.regionfocus.attention_mode import AttentionMode
 
 PLACE = 3
 
@@ -73,7 +78,19 @@ def test_other_settings_of_the_model_stay(calibrated):
     settings = json.loads((calibrated.folder / SETTINGS_FILE).read_text("utf-8"))
     assert settings["domain"] == "synthetic"
     assert settings["calibration"]["weights"] == digest_of(str(calibrated.folder))
-    assert "focus_layer" not in settings
+
+
+def test_a_calibrated_model_can_be_trained_further(calibrated, tmp_path):
+    shape, record = shape_of(embedded_model_path()), calibrated.result.calibration
+    shutil.copytree(embedded_model_path(), tmp_path, dirs_exist_ok=True)
+    path = tmp_path / SETTINGS_FILE
+    text = settings_text(AttentionMode((1,)), record_of(record, "0" * 64), path)
+    path.write_text(text, "utf-8")
+    assert shape_of(tmp_path) == shape
+    # earlier releases left out where the attention was trained
+    settings = {k: v for k, v in json.loads(text).items() if k != "focus_layer"}
+    path.write_text(json.dumps(settings), "utf-8")
+    assert shape_of(tmp_path) == replace(shape, focus_layer=1)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from geofovea.errors import DataError
+from geofovea.pipeline.answers.confidence import tempered
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.evaluation.calibration import (
     SureAnswer,
     calibrate,
+    fitted_temperature,
     read_confidences,
     share_interval,
 )
@@ -62,6 +64,17 @@ def test_answers_that_keep_their_word_have_little_error_and_boasts_have_much():
     low, high = boast_found.ece_interval
     assert low <= boast_found.ece <= high
     assert high - low < 0.05
+
+
+def test_the_temperature_of_boasts_is_found_again():
+    rng = np.random.default_rng(5)
+    honest = rng.uniform(0.2, 0.98, 2000)
+    right = rng.random(2000) < honest
+    for temperature in (0.5, 1.0, 3.0):
+        told = [SureAnswer((1, 1), tempered(p, 1 / temperature), bool(r))
+                for p, r in zip(honest.tolist(), right, strict=True)]  # fmt: skip
+        assert fitted_temperature(told) == pytest.approx(temperature, rel=0.1)
+    assert calibrate(told).temperature == fitted_temperature(told)
 
 
 @settings(deadline=None, max_examples=30)

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 import geofovea as gf
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.versions import world_of
 from geofovea.datasets.synthetic.vocabulary import SITES, THINGS
 from geofovea.errors import ModelError
 from geofovea.pipeline.answers.evidence import Evidence
 from geofovea.pipeline.focus.visual_search import SearchResult
+from geofovea.pipeline.hosts.load import EMBEDDED_EARTH, load_host
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.session.absences import absence_warnings
 from geofovea.regionfocus.search.looks import Descent, LevelLook
@@ -52,6 +55,20 @@ def test_answers_about_absent_places_say_so_and_claim_no_confidence(session, wor
         assert [site in warning for warning in answer.warnings if SIGN in warning] == [True]
         assert not answer.confidence_known
         assert session.measure(f"How large is the {site}?").text == ""
+
+
+def test_in_the_second_world_its_demo_model_notices_absent_places(tmp_path):
+    world = world_of(2, 7, 1024, 1024)
+    write_scene(world, tmp_path / "earth.tif")
+    session = gf.SceneSession(gf.open_scene(tmp_path / "earth.tif"), load_host(EMBEDDED_EARTH))
+    (shown,) = world.named_sites
+    thing = shown.things[0].kind
+    question = f"What color is the {thing} at the {{}}?"
+    assert not has_doubt(session.ask(question.format(shown.kind)))
+    for site in [site for site in SITES if site != shown.kind][:3]:
+        answer = session.ask(question.format(site))
+        assert has_doubt(answer)
+        assert not answer.confidence_known
 
 
 def test_of_two_places_the_absent_one_is_named(session, world):

@@ -177,7 +177,7 @@ def generation(text, probability):
 def test_the_surer_answer_counts_and_two_different_ones_share_the_belief(
     first, again, text, confidence, notes
 ):
-    better, told = doubt._surer(generation(*first), generation(*again))
+    better, told = doubt._surer(generation(*first), generation(*again), 1.0)
     assert better.text == text
     assert math.exp(sum(better.log_probabilities)) == pytest.approx(confidence)
     assert len(told) == notes

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Choice", "confidence_of", "confidence_text"]
+__all__ = ["Choice", "confidence_of", "confidence_text", "tempered"]
+
+
+_MOST = 1 - 2**-24
+"""The largest probability below 1 of a model that computes in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,20 @@ class Choice:
         }
 
     @staticmethod
-    def of(texts: Sequence[str], log_probabilities: Sequence[float]) -> tuple[Choice, ...]:
-        """All choices of one question, in the order that was given."""
+    def of(
+        texts: Sequence[str], log_probabilities: Sequence[float], temperature: float = 1.0
+    ) -> tuple[Choice, ...]:
+        """All choices of one question, in the order that was given.
+
+        Args:
+            texts: Of the choices.
+            log_probabilities: Of each.
+            temperature: What these are divided by; see `confidence_of`.
+        """
         import torch
 
-        shares = torch.tensor(log_probabilities, dtype=torch.float64).softmax(0).tolist()
+        logs = torch.tensor(log_probabilities, dtype=torch.float64)
+        shares = (logs / temperature).softmax(0).tolist()
         return tuple(
             Choice(chr(ord("A") + i), text, value, share)
             for i, (text, value, share) in enumerate(
@@ -49,9 +62,26 @@ class Choice:
         )
 
 
-def confidence_of(log_probabilities: Sequence[float]) -> float:
-    """Probability of a whole generated text; 0 for an empty one."""
-    return math.exp(sum(log_probabilities)) if log_probabilities else 0.0
+def confidence_of(log_probabilities: Sequence[float], temperature: float = 1.0) -> float:
+    """Probability of a whole generated text; 0 for an empty one.
+
+    Args:
+        log_probabilities: Of its tokens.
+        temperature: What its log-odds are divided by. That of a model makes its answers as sure as
+            they are right; 1 leaves the probability as the model has it.
+    """
+    if not log_probabilities:
+        return 0.0
+    return tempered(math.exp(sum(log_probabilities)), temperature)
+
+
+def tempered(probability: float, temperature: float) -> float:
+    """A probability whose log-odds are divided by a temperature."""
+    if temperature == 1 or not 0 < probability <= 1:
+        return probability
+    probability = min(probability, _MOST)
+    odds: float = (probability / (1 - probability)) ** (1 / temperature)
+    return odds / (1 + odds)
 
 
 def confidence_text(confidence: float | None, *, is_demo: bool = False) -> str:

@@ -70,8 +70,7 @@ def settings_text(mode: AttentionMode, record: CalibrationRecord, before: Path |
             values = dict(json_of(before))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ModelError(f"{before} is not a JSON object: {reason_of(error)}") from error
-    # one of them says where the focus is
-    values.pop("focus_layer", None)
+    # a focus layer stays: the focus goes before it, and whoever trains the model on needs it
     return json.dumps(
         {**values, "focus": mode.to_json(), "calibration": record.to_json()}, indent=1
     )

@@ -58,6 +58,7 @@ def assemble_dated(
     after, scene = Afterwork(), series.stack.reference_scene
     seconds, peak = stack.usages[0].clock.seconds(), peak_rss_mb()
     is_demo = host.capabilities.domain != "general"
+    temperature = host.capabilities.confidence_temperature
     items = after.attempt("the evidence", lambda: evidence_of(descent, places, pyramid), ())
     looks = after.attempt(
         "the record of looks", lambda: tuple(record_of(look, pyramid) for look in descent.looks), ()
@@ -73,7 +74,7 @@ def assemble_dated(
     answer = Answer(
         question=request.question,
         text=generation.text,
-        confidence=0.0 if is_demo else confidence_of(generation.log_probabilities),
+        confidence=0.0 if is_demo else confidence_of(generation.log_probabilities, temperature),
         confidence_known=bool(generation.log_probabilities) and not is_demo,
         is_demo=is_demo,
         model=host.name,
@@ -93,7 +94,7 @@ def assemble_dated(
         stopped=descent.stopped,
         route=result.route,
         radiometry=radiometry,
-        choices=Choice.of(tuple(request.choices), generation.choices),
+        choices=Choice.of(tuple(request.choices), generation.choices, temperature),
     )
     costs = tuple(
         DateCost(usage.tiles_read, usage.tiles_encoded, len(tokens))

@@ -9,6 +9,7 @@ accuracies does, is shown with it, and beside it the bias-free Brier score.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.errors import DataError
+from geofovea.pipeline.answers.confidence import tempered
 from geofovea.pipeline.evaluation.metrics import resampled_scenes
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
@@ -30,9 +32,13 @@ __all__ = [
     "SureAnswer",
     "calibrate",
     "draw_reliability",
+    "fitted_temperature",
     "read_confidences",
     "share_interval",
 ]
+
+_TEMPERATURES = tuple(round(10 ** (step / 100), 3) for step in range(-70, 131))
+"""From 0.2 to 20, 2 % apart."""
 
 _MARK, _FAINT = "#2e86c1", "#5d6473"
 
@@ -83,6 +89,7 @@ class Calibration:
         ece: Expected calibration error, in [0, 1].
         ece_interval: Its 95 % interval, scenes resampled with replacement.
         brier: Mean square of confidence minus right (1) or wrong (0).
+        temperature: See `fitted_temperature`.
         bins: Those that hold answers, by rising confidence.
     """
 
@@ -93,6 +100,7 @@ class Calibration:
     ece: float
     ece_interval: tuple[float, float]
     brier: float
+    temperature: float
     bins: tuple[Bin, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -166,12 +174,28 @@ def calibrate(answers: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> C
         ece=_error(table.sum(0)),
         ece_interval=(float(low), float(high)),
         brier=float(((confidence - right) ** 2).mean()),
+        temperature=fitted_temperature(answers),
         bins=tuple(
             Bin(i / bins, (i + 1) / bins, int(n), float(sums[i] / n), float(hits[i] / n))
             for i, n in enumerate(counts)
             if n
         ),
     )
+
+
+def fitted_temperature(answers: Sequence[SureAnswer]) -> float:
+    """The temperature that makes answers likeliest: above 1 they claim too much, below too little.
+
+    See ``confidence_temperature`` of ``HostSettings``. Answers of a model that has a temperature
+    call for the product of both.
+    """
+
+    def surprise(temperature: float) -> float:
+        believed = (tempered(answer.confidence, temperature) for answer in answers)
+        pairs = zip(believed, answers, strict=True)
+        return -sum(math.log(max(p if a.is_right else 1 - p, 1e-9)) for p, a in pairs)
+
+    return min(_TEMPERATURES, key=surprise)
 
 
 def _table(

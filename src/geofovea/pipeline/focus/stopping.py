@@ -53,12 +53,13 @@ class StopAt:
         budget: Budget,
         reduction: Reduction,
         context_of: ContextOf = plain_context,
+        temperature: float = 1.0,
     ) -> ConfidentStop | None:
         """The rule that asks on the way, where one was wanted and the tokens allow it."""
         if self.confidence is None or budget.tokens < 2 * _PROBES:
             return None
         return ConfidentStop(
-            host, question, self.confidence, budget.tokens // 2, reduction, context_of
+            host, question, self.confidence, budget.tokens // 2, reduction, context_of, temperature
         )
 
     def rules(self, confident: ConfidentStop | None) -> tuple[StopRule, ...]:
@@ -81,6 +82,7 @@ class ConfidentStop:
         budget_tokens: Tokens for all probes together.
         reduction: Chooses the tokens of a probe.
         context_of: What the reduction may know of the tokens of a look.
+        temperature: Of the model's confidence; see `confidence_of`.
         spent: Tokens that probes have shown.
         generation: The answer that was sure enough.
         tokens: What it was read from.
@@ -92,6 +94,7 @@ class ConfidentStop:
     budget_tokens: int
     reduction: Reduction
     context_of: ContextOf = plain_context
+    temperature: float = 1.0
     spent: int = 0
     generation: Generation | None = None
     tokens: TokenSet | None = None
@@ -111,7 +114,7 @@ class ConfidentStop:
         )
         generation = self.host.generate(self.question, tokens)
         self.spent += len(tokens)
-        if confidence_of(generation.log_probabilities) < self.threshold:
+        if confidence_of(generation.log_probabilities, self.temperature) < self.threshold:
             return None
         self.generation, self.tokens = generation, tokens
         return "confident"

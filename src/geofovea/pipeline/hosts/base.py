@@ -76,6 +76,7 @@ class Capabilities:
             inside its layers.
         dates: ``generate`` takes `DatedTokens`, so that it can be asked about several dates.
         unsought: Words that it answers about and never learned to look for.
+        confidence_temperature: See `HostSettings`.
     """
 
     attention: bool
@@ -89,6 +90,7 @@ class Capabilities:
     dates: bool = False
     layer_plans: bool = False
     unsought: frozenset[str] = frozenset()
+    confidence_temperature: float = 1.0
 
 
 @runtime_checkable

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.attention_scorer import AttentionScorer, Distortion
-from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.families import abilities
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.settings_check import check_settings
@@ -137,16 +136,8 @@ class LvlmHost:
             settings.answer_tokens,
             rules=LogitRules.of(family.model.generation_config, stop),
         )
-        self.capabilities = Capabilities(
-            attention=self._attention.can_read,
-            domain=settings.domain,
-            context=self._prompts.context,
-            signals=abilities.signals_of(family),
-            stages=abilities.stages_of(family),
-            layer_plans=abilities.plans_layers(family),
-            positions=policy,
-            choices=True,
-            dates=True,
+        self.capabilities = abilities.capabilities_of(
+            family, settings, attention=self._attention.can_read, context=self._prompts.context
         )
         self._stored: StoredPrompts | None = None
         self._focus_folder: Path | None = None

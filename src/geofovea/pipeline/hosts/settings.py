@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from geofovea._arguments import is_number
 from geofovea.datasets.synthetic.vocabulary import DOMAINS
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
@@ -79,6 +80,9 @@ class HostSettings:
         thought_tokens: The longest thought where there is room for one; at most 4096.
         presence_confusion: Measured errors of detection; see ``PresenceWords``.
         presence_share: Measured share of attention on a place that is there; likewise.
+        confidence_temperature: What the log-odds of an answer are divided by, so that it is as sure
+            as it is right (Guo et al., On Calibration of Modern Neural Networks, ICML 2017); 1
+            leaves them as the model has them.
         parts: What was trained beside the weights, by kind; see ``PartCard``.
     """
 
@@ -103,6 +107,7 @@ class HostSettings:
     thought_tokens: int = 1024
     presence_confusion: tuple[int, int, int, int] | None = None
     presence_share: float | None = None
+    confidence_temperature: float = 1.0
     parts: Mapping[str, PartCard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -127,6 +132,8 @@ class HostSettings:
             "answer_tokens": _is_whole(self.answer_tokens, 1, LONGEST_ANSWER),
             "thinking": self.thinking in THINKING,
             "thought_tokens": _is_whole(self.thought_tokens, 1, LONGEST_ANSWER),
+            "confidence_temperature": is_number(self.confidence_temperature)
+            and self.confidence_temperature > 0,
         }
         for name, does_fit in fits.items():
             if not does_fit:

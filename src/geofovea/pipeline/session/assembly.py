@@ -17,6 +17,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host, SupportsAttentionMode
 from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.absences import absence_warnings
 from geofovea.pipeline.session.answer_warnings import (
     answer_warnings,
@@ -107,11 +108,15 @@ def assemble_answer(
     is_demo = is_beyond(host, scene)
     # how sure a model is of a guess, or of a place that may not be there, says nothing
     is_known = bool(generation.log_probabilities) and not is_demo and not doubts
+    # what was computed from places has the confidence of its places, not that of words
+    temperature = host.capabilities.confidence_temperature if measurement is None else 1.0
+    choices = Choice.of(plan.choices, generation.choices, temperature) if generation.choices else ()
+    confidence = _confidence(generation, choices, temperature) if is_known else 0.0
     _log(generation.text, seconds)
     return Answer(
         question=plan.request.question,
         text=generation.text,
-        confidence=confidence_of(generation.log_probabilities) if is_known else 0.0,
+        confidence=confidence,
         confidence_known=is_known,
         is_demo=is_demo,
         model=host.name,
@@ -124,9 +129,16 @@ def assemble_answer(
         stopped=descent.stopped,
         route=result.route,
         radiometry=reader.radiometry,
-        choices=Choice.of(plan.choices, generation.choices) if generation.choices else (),
+        choices=choices,
         measurement=measurement,
     )
+
+
+def _confidence(generation: Generation, choices: Sequence[Choice], temperature: float) -> float:
+    """How sure an answer is: its share among the choices, else the probability of its words."""
+    if choices:
+        return max(choice.probability for choice in choices)
+    return confidence_of(generation.log_probabilities, temperature)
 
 
 def _work_warnings(

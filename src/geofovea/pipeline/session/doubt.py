@@ -35,7 +35,7 @@ from geofovea.regionfocus.tokens import TokenSet
 __all__ = ["answer_in_two_looks", "reads_places_alone", "search_budget"]
 
 SURE = 0.9
-"""An answer of this probability is not in doubt; chosen on scenes that no bench uses."""
+"""Words of this probability are not in doubt; chosen on scenes that no bench uses."""
 # in a smaller budget, each tile of the search counts for more
 _LEAST_TILES = 32
 
@@ -91,7 +91,8 @@ def answer_in_two_looks(
     with usage.clock.stage("answer"):
         # also beside a scene memory, which holds no window: the second look sees all tokens at once
         again = reducer.generator.generate(plan.question, shown, is_off_grid=True)
-    generation, notes = _surer(first.reply.generation, again)
+    temperature = reducer.tiles.host.capabilities.confidence_temperature
+    generation, notes = _surer(first.reply.generation, again, temperature)
     reply = replace(
         first.reply,
         generation=generation,
@@ -159,19 +160,24 @@ def _nearest(tokens: TokenSet, middle: tuple[float, float], most: int) -> TokenS
     return coarse.select(torch.from_numpy(np.sort(order[:most])))
 
 
-def _surer(first: Generation, again: Generation) -> tuple[Generation, tuple[str, ...]]:
+def _surer(
+    first: Generation, again: Generation, temperature: float
+) -> tuple[Generation, tuple[str, ...]]:
     """The answer that is surer, and a sentence where the other one says something else.
 
-    Of two different answers, the probability of the surer one is its share of both.
+    Of two different answers, the probability of the surer one is its share of both. The sentence
+    tells how sure they are as an answer does, by the temperature of the model.
     """
-    one, other = (confidence_of(each.log_probabilities) for each in (first, again))
+    logs = [each.log_probabilities for each in (first, again)]
+    one, other = map(confidence_of, logs)
     better = first if one >= other else again
     if first.text == again.text:
         return better, ()
     share = max(one, other) / (one + other)
+    told, told_again = (confidence_of(each, temperature) for each in logs)
     note = (
-        f"two looks disagree: {first.text!r} ({one:.0%} sure) from the tiles of the search, "
-        f"{again.text!r} ({other:.0%} sure) from a window with the place in its middle; the surer "
-        "one is the answer"
+        f"two looks disagree: {first.text!r} ({told:.0%} sure) from the tiles of the search, "
+        f"{again.text!r} ({told_again:.0%} sure) from a window with the place in its middle; the "
+        "surer one is the answer"
     )
     return replace(better, log_probabilities=(math.log(share),)), (note,)

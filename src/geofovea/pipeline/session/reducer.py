@@ -114,7 +114,12 @@ class Reducer:
         The answer counts what it spends, and is its answer if that is sure enough.
         """
         self._probe = stop.confident(
-            self.generator, self._question, budget, self._chain.projected, self._context_of
+            self.generator,
+            self._question,
+            budget,
+            self._chain.projected,
+            self._context_of,
+            self._host.capabilities.confidence_temperature,
         )
         return self._probe
 

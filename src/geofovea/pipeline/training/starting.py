@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
 from geofovea.pipeline.training.student import Student
+from geofovea.regionfocus.attention_mode import AttentionMode
 
 __all__ = ["known_words", "shape_of", "start_from"]
 
@@ -41,13 +43,23 @@ def shape_of(folder: Path) -> ModelShape:
             tile_size=vision["image_size"],
             patch_size=vision["patch_size"],
             pool=settings["pool"],
-            focus_layer=settings["focus_layer"],
+            focus_layer=_focus_layer(settings),
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"{folder} holds no model that geofovea train made: {error!r}; give a folder that it "
             "wrote, or 'embedded'"
         ) from error
+
+
+def _focus_layer(settings: Mapping[str, Any]) -> int:
+    """The layer whose attention was trained.
+
+    Earlier releases left it out of the settings of a model that they calibrated.
+    """
+    if "focus_layer" in settings:
+        return int(settings["focus_layer"])
+    return AttentionMode.from_json(settings["focus"]).depth
 
 
 def start_from(student: Student, folder: Path) -> None:

@@ -154,6 +154,6 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(model, store, tmp_path)
 
 
 def test_a_recipe_names_the_world_that_its_lessons_show():
-    assert default_recipe("bands").as_json()["world"] == 2
+    assert default_recipe("bands").as_json()["worlds"] == (2,)
     with pytest.raises(DataError, match="the first world has no near infrared"):
-        replace(default_recipe("bands"), world=1)
+        replace(default_recipe("bands"), worlds=(1, 2))

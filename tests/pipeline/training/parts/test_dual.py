@@ -15,7 +15,9 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.pipeline.training.lessons.phrases import PHRASES
+from geofovea.pipeline.training.parts import train_part as training
 from geofovea.pipeline.training.parts.dual import DualPart, average_precision
+from geofovea.pipeline.training.parts.lessons import HELD_OUT
 from geofovea.pipeline.training.parts.phrase_lessons import PhraseLessonStore, tokens_alone
 from geofovea.pipeline.training.parts.recipe import default_recipe
 from geofovea.pipeline.training.parts.train_part import train_part
@@ -97,6 +99,23 @@ def trained(model, lesson_folder, tmp_path_factory):
         pass
     write_part(run, recipe, load_anew(folder), folder)
     return run / "model", folder, own
+
+
+def test_two_worlds_take_turns_in_lessons_that_teach_and_in_those_that_measure(
+    model, lessons, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "_HELD_OUT_SHARDS", 2)
+    made = []
+
+    def counted(store, number):
+        made.append((number, store._spec.world))
+        return lessons
+
+    monkeypatch.setattr(PhraseLessonStore, "_made", counted)
+    recipe = replace(RECIPE, steps=1, shards=3, worlds=(1, 2))
+    records = list(train_part(model, recipe, tmp_path, spec=PLAN))
+    assert made == [(0, 1), (1, 2), (2, 1), (HELD_OUT, 1), (HELD_OUT + 1, 2)]
+    assert records[-1]["step"] == 1
 
 
 def test_a_host_makes_the_vectors_that_were_trained(trained):

@@ -273,21 +273,22 @@ def test_a_second_training_in_a_folder_is_refused_while_the_first_is_running(
 
 
 def test_another_recipe_does_not_go_on_with_a_run(host, folder, store, trained):
-    for other in (replace(recipe("mqt"), seed=9), replace(recipe("mqt"), world=2)):
+    for other in (replace(recipe("mqt"), seed=9), replace(recipe("mqt"), worlds=(2,))):
         run = trained("mqt")
         records = train_part(FrozenModel(host, folder), other, run, lessons=store, spec=SPEC)
         with pytest.raises(DataError, match="another recipe"):
             next(records)
 
 
-def test_a_state_from_before_worlds_had_versions_is_of_the_first(
-    host, folder, store, trained, tmp_path
+@pytest.mark.parametrize("named", [{}, {"world": 1}], ids=["no version", "one version"])
+def test_a_state_of_an_earlier_release_is_of_the_world_that_it_names_or_of_the_first(
+    host, folder, store, trained, tmp_path, named
 ):
     shutil.copytree(trained("m3"), tmp_path / "run")
     path = tmp_path / "run" / "part_state.json"
     progress = json.loads(path.read_text())
-    assert progress.pop("world") == 1
-    path.write_text(json.dumps(progress))
+    assert progress.pop("worlds") == [1]
+    path.write_text(json.dumps(progress | named))
     model, how = FrozenModel(host, folder), {"lessons": store, "spec": SPEC}
     records = list(train_part(model, recipe("m3", steps=4), tmp_path / "run", **how))
     assert records[0]["step"] == 4
@@ -549,7 +550,7 @@ def test_the_command_writes_a_model_that_answers(folder, scene_path, tmp_path):
     result = CliRunner().invoke(main, [*map(str, words), "--batch", "1"])
     assert result.exit_code == 0, result.output
     assert "m3 after 1 steps" in result.output
-    assert json.loads((run / "part_state.json").read_text())["world"] == 2
+    assert json.loads((run / "part_state.json").read_text())["worlds"] == [2]
     asked = ["ask", scene_path, QUESTION, "--model", run / "model", "--resampler", "m3:1", "--json"]
     answer = CliRunner().invoke(main, [*map(str, asked)])
     assert answer.exit_code == 0, answer.output

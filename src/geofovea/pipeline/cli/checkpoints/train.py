@@ -114,17 +114,16 @@ def train(
             "--keep needs --from MODEL, and goes without --with: it says how much of that model "
             "stays in the one that is written"
         )
+    chosen = tuple(sorted(set(worlds)))
     if part is not None:
         _check_for_part(device, workers)
         check_absent(("compiled",), "is for the model itself; --with compiles nothing")
-        if len(worlds) > 1:
-            raise click.UsageError("--with learns one version of the world: give --world once")
-        recipe = _recipe(part, scale, batch, seed, *worlds)
+        recipe = _recipe(part, scale, batch, seed, chosen)
         _train_part(recipe, output, start, lessons, _seconds(minutes))
         return
     if lessons is not None:
         raise click.UsageError("--lessons is for parts; add --with, or leave it out")
-    config = _config(start, scale, batch, seed, tuple(sorted(set(worlds))) or (1,))
+    config = _config(start, scale, batch, seed, chosen or (1,))
     _train_model(config, output, keep, device, workers, compiled, _seconds(minutes))
 
 
@@ -188,14 +187,14 @@ def _check_for_part(device: str, workers: int) -> None:
         )
 
 
-def _recipe(part: str, scale: float, batch: int, seed: int, world: int | None = None) -> PartRecipe:
+def _recipe(part: str, scale: float, batch: int, seed: int, worlds: tuple[int, ...]) -> PartRecipe:
     """How a part is trained: its usual recipe, with what was asked for."""
     from geofovea.pipeline.training.parts.recipe import default_recipe
 
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
     recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
-    return recipe if world is None else replace(recipe, world=world)
+    return replace(recipe, worlds=worlds) if worlds else recipe
 
 
 def _train_part(

@@ -266,7 +266,7 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     echo(
         f"{result.answers} answers about {result.scenes} scenes: accuracy {result.accuracy:.3f}, "
         f"mean confidence {result.confidence:.3f}, ECE {result.ece:.3f} {interval}, "
-        f"Brier {result.brier:.3f}"
+        f"Brier {result.brier:.3f}; a temperature of {result.temperature:.2f} would fit them best"
     )
     echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
 

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.families.base import Family
+from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.decoder.planned_layer import can_plan_layers
 from geofovea.pipeline.inference.decoder.spoken_boxes import CELL_WORDS, BoxStyle
 from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 
-__all__ = ["are_plain", "box_style", "plans_layers", "signals_of", "stages_of"]
+__all__ = ["are_plain", "box_style", "capabilities_of", "plans_layers", "signals_of", "stages_of"]
+
+
+def capabilities_of(
+    family: Family, settings: HostSettings, *, attention: bool, context: int
+) -> Capabilities:
+    """What a host of a family can do.
+
+    Args:
+        family: The model.
+        settings: How it is used.
+        attention: See `Capabilities`; likewise the context.
+        context: The longest sequence in tokens.
+    """
+    return Capabilities(
+        attention=attention,
+        domain=settings.domain,
+        context=context,
+        signals=signals_of(family),
+        stages=stages_of(family),
+        layer_plans=plans_layers(family),
+        positions=family.policy(settings),
+        choices=True,
+        dates=True,
+        confidence_temperature=settings.confidence_temperature,
+    )
 
 
 def are_plain(family: Family, policy: str, shows_first: bool) -> bool:

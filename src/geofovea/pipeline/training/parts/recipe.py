@@ -34,7 +34,7 @@ class PartRecipe:
         weight_decay: Of matrices.
         rank: Of the differences of the decoder; 0 leaves the decoder as it is.
         settings: Of the part's modules.
-        world: Version of the synthetic world that the lessons show.
+        worlds: Versions of the synthetic world that the lessons show; they take turns by shard.
 
     Raises:
         DataError: If a number is impossible.
@@ -52,7 +52,7 @@ class PartRecipe:
     weight_decay: float = 0.01
     rank: int = 16
     settings: Mapping[str, Any] = field(default_factory=dict)
-    world: int = 1
+    worlds: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         if self.method not in PART_NAMES:
@@ -60,8 +60,10 @@ class PartRecipe:
         for name in ("steps", "shards", "lessons"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.method == "bands" and self.world == 1:
-            raise DataError("the first world has no near infrared; train bands with world=2")
+        if not self.worlds:
+            raise DataError("a part learns from at least one world, such as worlds=(1,)")
+        if self.method == "bands" and 1 in self.worlds:
+            raise DataError("the first world has no near infrared; train bands with worlds=(2,)")
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as values that JSON can hold."""
@@ -91,7 +93,7 @@ _OF_METHOD: dict[str, dict[str, Any]] = {
     "bands": {
         "steps": 200,
         "shards": 16,
-        "world": 2,
+        "worlds": (2,),
         "settings": {
             "wavelengths_um": [0.842],
             "words": WORDS_FOR_LAWNS,

@@ -135,7 +135,7 @@ def train_part(
             else may.
         folder: Where state and log are kept; made if missing.
         lessons: Where lessons are kept, which parts of one model can share; in the folder if None.
-        spec: What they show, of the recipe's world.
+        spec: What they show, of the recipe's worlds.
         stop_after: Seconds after which to stop, to be resumed later: once all lessons are there,
             after one step at least.
         save_every: Seconds between states that a killed run can go on from.
@@ -163,17 +163,19 @@ def _records(
     started = time.monotonic()
     torch.set_flush_denormal(True)
     run = _Run(_make_part(model, recipe), recipe, folder)
-    spec = replace(spec, world=recipe.world)
-    store = _STORES.get(recipe.method, LessonStore)(
-        lessons or folder / "lessons", model, recipe.seed, spec
-    )
+    kind = _STORES.get(recipe.method, LessonStore)
+    stores = [
+        kind(lessons or folder / "lessons", model, recipe.seed, replace(spec, world=world))
+        for world in recipe.worlds
+    ]
     numbers = [*range(recipe.shards), *range(HELD_OUT, HELD_OUT + _HELD_OUT_SHARDS)]
-    yield from _make_lessons(store, numbers, started + stop_after)
-    if not all(map(store.has, numbers)):
+    shards = [(stores[number % len(stores)], number) for number in numbers]
+    yield from _make_lessons(shards, started + stop_after)
+    if not all(store.has(number) for store, number in shards):
         return
     known, held_out = (
-        store.kind.joined([store.shard(number) for number in some])
-        for some in (numbers[: recipe.shards], numbers[recipe.shards :])
+        kind.kind.joined([store.shard(number) for store, number in some])
+        for some in (shards[: recipe.shards], shards[recipe.shards :])
     )
     run.begin(known)
     if not run.step:
@@ -198,19 +200,18 @@ def _records(
 
 
 def _make_lessons(
-    store: LessonStore, numbers: Sequence[int], deadline: float
+    shards: Sequence[tuple[LessonStore, int]], deadline: float
 ) -> Iterator[dict[str, Any]]:
     """Make the shards of lessons that are missing, and yield a record of each.
 
     Args:
-        store: Where they are kept.
-        numbers: Of all shards that are wanted.
+        shards: All that are wanted: where each is kept, and its number there.
         deadline: Reading of the monotonic clock after which no further one is begun.
     """
-    missing = [number for number in numbers if not store.has(number)]
-    for left, number in zip(range(len(missing) - 1, -1, -1), missing, strict=True):
+    missing = [(store, number) for store, number in shards if not store.has(number)]
+    for left, (store, number) in zip(range(len(missing) - 1, -1, -1), missing, strict=True):
         store.shard(number)
-        yield {"shards_of_lessons": len(numbers) - left, "of": len(numbers)}
+        yield {"shards_of_lessons": len(shards) - left, "of": len(shards)}
         if time.monotonic() > deadline:
             return
 
@@ -276,8 +277,8 @@ class _Run:
             return 0
         theirs, tensors = read_run(self.folder, _PROGRESS_FILE, _STATE_FILE)
         theirs.pop("made_with", None)
-        # states written before there was a second world do not name theirs
-        theirs.setdefault("world", 1)
+        # earlier states name one world, and the first ones none
+        theirs.setdefault("worlds", [theirs.pop("world", 1)])
         ours = json.loads(json.dumps(self.recipe.as_json()))
         if theirs | {"steps": 0} != ours | {"steps": 0}:
             raise other_recipe(self.folder)
