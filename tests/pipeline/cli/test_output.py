@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,9 @@ from cli_toys import FEW
 from pipeline_toys import QUESTION, texture
 from repository import ROOT
 
+from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.pipeline.answers import showing
+from geofovea.pipeline.cli import demo
 
 
 @pytest.mark.parametrize(
@@ -169,3 +172,17 @@ def test_verify_finds_damage_that_an_answer_would_not_meet(ask, run, make_tiff):
     assert "could not be read" in result.stderr
     assert run("info", scene, "--verify").exit_code == 1
     assert run("info", scene).exit_code == 0
+
+
+def test_the_table_of_the_demo_claims_no_confidence_that_is_not_known(
+    make_session, world, tmp_path, capsys
+):
+    questions = ask_world(world, 1)[:2]
+    answers = [make_session().ask(question.text) for question in questions]
+    known = replace(answers[0], confidence=0.62, confidence_known=True)
+    doubted = replace(answers[1], confidence=0.0, confidence_known=False)
+    demo._print(world, questions, [known, doubted], tmp_path)
+    shown = capsys.readouterr().out
+    assert " 62%" in shown
+    assert " 0%" not in shown
+    assert "–: the scene may not show it" in shown

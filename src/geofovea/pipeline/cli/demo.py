@@ -123,7 +123,7 @@ def _print(world: World, questions: list[Question], answers: list[Answer], folde
                 question.text,
                 answer.text
                 + ("" if answer.text == question.answer else f" (is {question.answer})"),
-                f"{answer.confidence:.0%}",
+                f"{answer.confidence:.0%}" if answer.confidence_known else "–",
                 str(cost.tiles_encoded),
                 str(cost.tokens_llm),
                 f"{cost.seconds['total']:.1f}",
@@ -134,6 +134,8 @@ def _print(world: World, questions: list[Question], answers: list[Answer], folde
     right = sum(a.text == q.answer for q, a in zip(questions, answers, strict=True))
     peak = max(answer.cost.peak_rss_mb for answer in answers)
     echo(f"{right} of {len(rows)} right, {peak:.0f} MB of memory at most.")
+    if not all(answer.confidence_known for answer in answers):
+        echo("–: the scene may not show it, see the warnings in answers.json.")
     if any(answer.cost.tokens_llm == 0 for answer in answers):
         echo("0 tokens: the answer was computed from where the places lie.")
     echo(f"Pictures, evidence (GeoJSON, for QGIS) and answers.json are in {folder}/")
