@@ -48,7 +48,7 @@ class Choice:
         Args:
             texts: Of the choices.
             log_probabilities: Of each.
-            temperature: What these are divided by; see `confidence_of`.
+            temperature: What these are divided by; above 1, the shares become more alike.
         """
         import torch
 

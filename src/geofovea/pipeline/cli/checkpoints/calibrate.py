@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.pipeline.cli.options.companions import check_absent
 from geofovea.pipeline.cli.options.endpoint import endpoint_of_model, endpoint_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand
@@ -94,6 +93,8 @@ def calibrate(
 
 
 def _print(calibration: Calibration | None, focuses: list[FocusScore]) -> None:
+    from geofovea.datasets.scoring.metrics import interval_text
+
     if calibration is not None:
         accuracy, low, high = calibration.accuracy()
         mode = calibration.mode
