@@ -287,7 +287,7 @@ def _digest(answers: Path) -> str:
     """SHA-256 of a file, or of all files of a folder one after the other."""
     import hashlib
 
-    from geofovea.pipeline.evaluation.run import file_digest
+    from geofovea.pipeline.system.files import file_digest
 
     if not answers.is_dir():
         return file_digest(answers)

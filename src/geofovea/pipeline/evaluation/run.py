@@ -7,7 +7,6 @@ finished run is read from the journal, without a call of the model.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import sys
@@ -36,12 +35,12 @@ from geofovea.pipeline.runs.journal import JOURNAL, Entry, Journal
 from geofovea.pipeline.runs.runner import RunCounts, run_items
 from geofovea.pipeline.runs.workers import Workers
 from geofovea.pipeline.session.settings import AskSettings
-from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.files import file_digest, make_folder, write_text
 from geofovea.pipeline.system.interruption import interruptible, shielded
 from geofovea.pipeline.system.progress import counting_bar
 from geofovea.tiling.remote.names import without_secrets
 
-__all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
+__all__ = ["FinishedRun", "run_eval", "write_results", "write_run"]
 
 _FIRST_ALONE = FIRST_ALONE.split("and", 1)[1]
 
@@ -315,12 +314,6 @@ def write_results(
     write_text(folder / "items.jsonl", "\n".join(json.dumps(row) for row in rows))
     write_text(folder / "scores.json", json.dumps(scores, indent=1))
     write_text(folder / "manifest.json", json.dumps(manifest, indent=1))
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:

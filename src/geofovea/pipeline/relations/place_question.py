@@ -59,8 +59,7 @@ class PlaceQuestion:
             the second is the first), ``gap`` (between the nearest edges of two), ``difference``
             (by how much is the first larger than the second, or farther than it from the third),
             ``ratio`` (how many times as large), ``equal`` (are two as large, or as far from the
-            third),
-            ``exceeds`` (is one larger than an area or a length), ``total`` (area of all),
+            third), ``exceeds`` (is one larger than an area or a length), ``total`` (area of all),
             ``ranking`` (all, by size or by their distance from the first), ``apart`` (distances of
             all from each other), ``distances`` (from the first to the rest), ``pair`` (which two
             are nearest to each other), ``middle`` (which of three is between the others), ``which

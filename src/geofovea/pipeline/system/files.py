@@ -25,7 +25,14 @@ from pathlib import Path
 from geofovea.errors import GeoFoveaError, OutputError
 from geofovea.tiling.machine.system_errors import NO_ROOM, reason_of, why_unwritten
 
-__all__ = ["check_writable", "make_folder", "sole_user", "write_file", "write_text"]
+__all__ = [
+    "check_writable",
+    "file_digest",
+    "make_folder",
+    "sole_user",
+    "write_file",
+    "write_text",
+]
 
 _OWN_DESCRIPTOR = re.compile(r"/proc/(?:self|(\d+))(?:/task/\d+)?/fd/(\d+)")
 _MOST_LINKS = 40
@@ -293,3 +300,9 @@ def write_text(path: str | os.PathLike[str], text: str, *, private: bool = False
     """
     content = (text.rstrip("\n") + "\n").encode(errors="backslashreplace")
     write_file(path, lambda aside: aside.write_bytes(content), private=private)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a whole file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

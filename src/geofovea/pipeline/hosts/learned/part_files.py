@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from geofovea.pipeline.hosts.learned.card import (
     kind_of,
 )
 from geofovea.pipeline.hosts.settings import settings_record
-from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.system.files import file_digest, make_folder, write_file, write_text
 from geofovea.pipeline.system.tensor_files import write_tensors
 from geofovea.tiling.machine.system_errors import reason_of
 
@@ -56,7 +55,7 @@ def part_tensors(path: Path, sha256: str = "") -> dict[str, Tensor]:
     """
     try:
         tensors: dict[str, Tensor] = load_file(path)
-        is_another = bool(sha256) and _sha256(path) != sha256
+        is_another = bool(sha256) and file_digest(path) != sha256
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"{path} does not hold the part that {SETTINGS_FILE} speaks of "
@@ -95,7 +94,7 @@ def install_part(model: Path, folder: Path, card: PartCard, tensors: Mapping[str
     stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
     write_tensors(folder / PART_FILES[kind], stored)
     settings = _settings(folder)
-    own = replace(card, sha256=_sha256(folder / PART_FILES[kind]))
+    own = replace(card, sha256=file_digest(folder / PART_FILES[kind]))
     cards = cards_from_json(settings.get(_KEY, {})) | {kind: own}
     settings[_KEY] = cards_to_json(cards)
     # last: a model never speaks of a part that is not there
@@ -112,8 +111,3 @@ def _files_in(model: Path) -> list[Path]:
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS_FILE
     return settings_record(path) if path.exists() else {}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
