@@ -352,6 +352,12 @@ def test_a_place_that_does_not_move_with_the_array_is_doubted(placed_by_numbers)
     assert "cut it with rio.isel_window" in doubt
 
 
+def test_no_control_points_place_nothing(make_raster, texture):
+    dataset = dataset_of(raster_by_points(make_raster, texture))
+    dataset["spatial_ref"].attrs["gcps"] = '{"type": "FeatureCollection", "features": []}'
+    assert open_scene(dataset).georef == "none"
+
+
 def test_a_window_that_rioxarray_cut_beside_control_points_lies_in_its_place(make_raster, texture):
     path = raster_by_points(make_raster, texture)
     array = rioxarray.open_rasterio(path)

@@ -88,14 +88,14 @@ def read_georeference(
     elif numbers is not None and (has_model or declared is not None):
         part = GridPart.of_numbers(name, *numbers)
         transform = None if declared is None else part.transform(declared)
-    elif declared is not None and declared != _NO_PLACE and not has_model:
-        notes = (*notes, _STAYS.format(what="the numbers of an affine transform"))
     if has_model:
         placed = _by_model(name, mapping, crs_wkt, transform, part)
         if placed is not None:
             return placed[0], (*notes, *placed[1])
     if transform is None or transform == _NO_PLACE:
         return Georeference("none", crs_wkt), notes
+    if part is None and (x is None or y is None):
+        notes = (*notes, _STAYS.format(what="the numbers of an affine transform"))
     try:
         return Georeference("affine", crs_wkt, transform), notes
     except GeometryError:
@@ -110,16 +110,17 @@ def _by_model(
     part: GridPart | None,
 ) -> tuple[Georeference, tuple[str, ...]] | None:
     """The place by control points or RPCs, with notes; None where the transform is the place."""
-    points = _gcps(name, mapping["gcps"]) if "gcps" in mapping else ()
+    points = _gcps(name, mapping["gcps"]) if "gcps" in mapping else None
     if part is None and transform is not None and transform != _NO_PLACE:
-        part = _part_in_pixels(transform, points)
+        part = _part_in_pixels(transform, points or ())
         if part is None:
             return None
-    kept, what = part or GridPart(), "control points" if points else "RPCs"
+    what = "RPCs" if points is None else "control points"
     notes = () if part else (_STAYS.format(what=what),)
-    if points:
-        return Georeference.by_gcps(kept.gcps(points), crs_wkt), notes
-    return Georeference.by_rpcs(kept.rpcs(_rpcs(name, mapping["rpcs"]))), notes
+    kept = part or GridPart()
+    if points is None:
+        return Georeference.by_rpcs(kept.rpcs(_rpcs(name, mapping["rpcs"]))), notes
+    return Georeference.by_gcps(kept.gcps(points), crs_wkt), notes
 
 
 def _part_in_pixels(transform: Transform, points: tuple[ControlPoint, ...]) -> GridPart | None:

@@ -45,6 +45,8 @@ class ControlPoints:
     @cached_property
     def trouble(self) -> str:
         """Why they place nothing, in words; empty where they do."""
+        if not self.points:
+            return "there are no control points"
         numbers = np.array(self.points, np.float64)[:, :4]
         if not (np.isfinite(numbers).all() and (np.abs(numbers) < _FARTHEST).all()):
             return f"the {len(self.points)} control points hold coordinates that are no places"
