@@ -25,8 +25,6 @@ _CHUNK_BYTES = 64 * 2**20
 # so many bands share their level files; more are seldom shown together
 _BANDS_TOGETHER = 4
 
-Transform = tuple[float, float, float, float, float, float]
-
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -48,17 +46,6 @@ class Level:
     overview: int | None
     is_kept: bool
     block_shape: tuple[int, int]
-
-    def transform(self, scene: Scene) -> Transform | None:
-        """Affine of the level's pixels.
-
-        See ``steps``.
-        """
-        if scene.transform is None:
-            return None
-        a, b, c, d, e, f = scene.transform
-        step_x, step_y = self.steps(scene)
-        return a * step_x, b * step_y, c, d * step_x, e * step_y, f
 
     def steps(self, scene: Scene) -> tuple[float, float]:
         """Native pixels per pixel along x and y.

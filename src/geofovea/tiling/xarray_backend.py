@@ -297,8 +297,7 @@ def _coords(scene: Scene, level: Level) -> dict[str, Any]:
         "band": np.arange(1, scene.count + 1),
         "colorinterp": ("band", list(scene.colorinterp)),
     }
-    place = _at_level(scene, level), level.transform(scene)
-    coords |= grid_coords(*place, level.width, level.height)
+    coords |= grid_coords(_at_level(scene, level), level.width, level.height)
     for axis in {"x", "y"} & coords.keys():
         coords[axis] = (*coords[axis], _axis_attrs(scene, axis))
     return coords
@@ -313,15 +312,9 @@ def _needs_mask(scene: Scene, dtype: np.dtype[Any]) -> bool:
 
 
 def _at_level(scene: Scene, level: Level) -> Any:
-    """The georeference, with control points in pixels of the level; RPCs are for native pixels."""
-    from geofovea.tiling.geo.georeference import Georeference
-
+    """The georeference of the pixels of a level."""
     georeference = scene.georeference
-    if level.number == 0:
-        return georeference
-    gcps = georeference.gcps_at(*level.steps(scene))
-    kind = "none" if georeference.kind == "rpcs" else georeference.kind
-    return Georeference(kind, georeference.crs_wkt, georeference.transform, gcps)
+    return georeference.coarser(*level.steps(scene)) if level.number else georeference
 
 
 def _axis_attrs(scene: Scene, axis: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.arrays.grid_coords import grid_coords
-from geofovea.tiling.arrays.grid_part import GridPart
 from geofovea.tiling.geo.georeference import Georeference
 
 if TYPE_CHECKING:
@@ -97,14 +96,7 @@ def _painted(look: Look, shape: tuple[int, int], step: int) -> NDArray[np.float3
 
 
 def _coords(scene: Scene, level: int, width: int, height: int) -> dict[str, Any]:
-    step = 1 << level
-    transform, georeference = None, scene.georeference
-    if georeference.transform is not None:
-        transform = GridPart(step_x=step, step_y=step).transform(georeference.transform)
-    if georeference.kind == "gcps":
-        gcps = georeference.gcps_at(step, step)
-        georeference = Georeference("gcps", georeference.crs_wkt, gcps=gcps)
-    elif georeference.kind == "rpcs":
-        # they hold for native pixels only
-        georeference = Georeference("none", None)
-    return grid_coords(georeference, transform, width, height)
+    step, georeference = 1 << level, scene.georeference
+    # RPCs hold for native pixels only
+    place = Georeference() if georeference.kind == "rpcs" else georeference.coarser(step, step)
+    return grid_coords(place, width, height)

@@ -70,14 +70,13 @@ def write_heat_map(path: str | os.PathLike[str], heat: xarray.DataArray, scene: 
 
 def _place(scene: Scene, step: int) -> dict[str, Any]:
     """Where a raster lies of which a pixel is ``step`` scene pixels wide, in rasterio's words."""
-    georeference = scene.georeference
-    if georeference.transform is not None:
-        transform = Affine(*georeference.transform) @ Affine.scale(step)
-        return {"crs": scene.crs, "transform": transform}
-    if georeference.kind != "gcps":
+    place = scene.georeference.coarser(step, step)
+    if place.transform is not None:
+        return {"crs": scene.crs, "transform": Affine(*place.transform)}
+    if place.kind != "gcps":
         return {}
     points = [
         GroundControlPoint(row=y, col=x, x=x_crs, y=y_crs, z=z)
-        for x, y, x_crs, y_crs, z in georeference.gcps_at(step, step)
+        for x, y, x_crs, y_crs, z in place.gcps
     ]
     return {"crs": scene.crs, "gcps": points}

@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from geofovea.tiling.arrays.grid_part import COL, ROW, Transform
+from geofovea.tiling.arrays.grid_part import COL, ROW
 from geofovea.tiling.geo.georeference import Georeference
 
 __all__ = ["grid_coords"]
 
 
-def grid_coords(
-    georeference: Georeference, transform: Transform | None, width: int, height: int
-) -> dict[str, Any]:
+def grid_coords(georeference: Georeference, width: int, height: int) -> dict[str, Any]:
     """``spatial_ref``, and what tells a part of the array from the whole.
 
     That are ``x`` and ``y`` of the centers of pixels where the grid is not turned. Elsewhere it is
@@ -23,11 +21,11 @@ def grid_coords(
 
     Args:
         georeference: Of the grid.
-        transform: Its affine; None without one.
         width: In pixels.
         height: In pixels.
     """
-    coords: dict[str, Any] = {"spatial_ref": ((), 0, _grid_mapping(georeference, transform))}
+    transform = georeference.transform
+    coords: dict[str, Any] = {"spatial_ref": ((), 0, _grid_mapping(georeference))}
     cols, rows = np.arange(width), np.arange(height)
     if transform is not None and transform[1] == transform[3] == 0:
         a, _, c, _, e, f = transform
@@ -37,19 +35,14 @@ def grid_coords(
     return coords
 
 
-def _grid_mapping(georeference: Georeference, transform: Transform | None) -> dict[str, str]:
-    """Attributes of ``spatial_ref`` that say where a grid lies.
-
-    Args:
-        georeference: Of the scene.
-        transform: Affine of the grid as ``(a, b, c, d, e, f)``, None without one.
-    """
+def _grid_mapping(georeference: Georeference) -> dict[str, str]:
+    """Attributes of ``spatial_ref`` that say where a grid lies."""
     attrs: dict[str, str] = {}
     if georeference.crs_wkt:
         # two names for one thing: CF and rioxarray read the first, GDAL the second
         attrs |= {"crs_wkt": georeference.crs_wkt, "spatial_ref": georeference.crs_wkt}
-    if transform is not None:
-        a, b, c, d, e, f = transform
+    if georeference.transform is not None:
+        a, b, c, d, e, f = georeference.transform
         attrs["GeoTransform"] = " ".join(repr(float(v)) for v in (c, a, b, f, d, e))
     if georeference.gcps:
         features = [

@@ -126,11 +126,20 @@ class Georeference:
         trouble = placed._model.trouble if placed._model else ""
         return cls("none", note=trouble) if trouble else placed
 
-    def gcps_at(self, step_x: float, step_y: float) -> tuple[ControlPoint, ...]:
-        """The control points in pixels that are so many scene pixels wide and high."""
-        return tuple(
+    def coarser(self, step_x: float, step_y: float) -> Georeference:
+        """That of a grid whose pixels are so many of these wide and high, from the same corner.
+
+        RPCs are for native pixels and place no other grid.
+        """
+        transform = self.transform
+        if transform is not None:
+            a, b, c, d, e, f = transform
+            transform = a * step_x, b * step_y, c, d * step_x, e * step_y, f
+        gcps = tuple(
             (x / step_x, y / step_y, x_crs, y_crs, z) for x, y, x_crs, y_crs, z in self.gcps
         )
+        kind: GeorefKind = "none" if self.kind == "rpcs" else self.kind
+        return Georeference(kind, self.crs_wkt, transform, gcps)
 
     @cached_property
     def crs(self) -> CRS | None:
