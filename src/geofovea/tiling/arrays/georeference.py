@@ -23,8 +23,8 @@ from geofovea.tiling.arrays.axes import (
     is_lonlat,
     unit_of,
 )
-from geofovea.tiling.arrays.grid_part import ControlPoint, GridPart, Transform
-from geofovea.tiling.geo.georeference import Georeference
+from geofovea.tiling.arrays.grid_part import GridPart
+from geofovea.tiling.geo.georeference import Affine6, ControlPoint, Georeference
 from geofovea.tiling.geo.grid_mapping import crs_from_grid_mapping, names_crs, parse_crs
 from geofovea.tiling.geo.ground import place_wkt
 
@@ -106,7 +106,7 @@ def _by_model(
     name: str,
     mapping: Mapping[str, Any],
     crs_wkt: str | None,
-    transform: Transform | None,
+    transform: Affine6 | None,
     part: GridPart | None,
 ) -> tuple[Georeference, tuple[str, ...]] | None:
     """The place by control points or RPCs, with notes; None where the transform is the place."""
@@ -123,7 +123,7 @@ def _by_model(
     return Georeference.by_gcps(kept.gcps(points), crs_wkt), notes
 
 
-def _part_in_pixels(transform: Transform, points: tuple[ControlPoint, ...]) -> GridPart | None:
+def _part_in_pixels(transform: Affine6, points: tuple[ControlPoint, ...]) -> GridPart | None:
     """The part that a transform in pixels of control points names, as rio.isel_window leaves it."""
     a, b, c, d, e, f = transform
     counts = b == d == 0 and a >= 1 and e >= 1 and a.is_integer() and e.is_integer()
@@ -193,7 +193,7 @@ def _notes_on_names(x: Axis | None, y: Axis | None) -> tuple[str, ...]:
     )
 
 
-def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:
+def _geotransform(name: str, attrs: Mapping[str, Any]) -> Affine6 | None:
     if "GeoTransform" not in attrs:
         return None
     text = attrs["GeoTransform"]
@@ -211,7 +211,7 @@ def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:
     return a, b, c, d, e, f
 
 
-def _affine(attrs: Mapping[str, Any]) -> Transform | None:
+def _affine(attrs: Mapping[str, Any]) -> Affine6 | None:
     """The affine of the grid of pixels under the names of stackstac, rioxarray and STAC."""
     for key in ("transform", "proj:transform", "spatial:transform"):
         try:
@@ -224,15 +224,13 @@ def _affine(attrs: Mapping[str, Any]) -> Transform | None:
     return None
 
 
-def _counts_pixels(transform: Transform) -> bool:
+def _counts_pixels(transform: Affine6) -> bool:
     """Whether axes count pixels from 0, or their centers: that is not a place on any ground."""
     a, _, c, _, e, f = transform
     return (a, e) == (1.0, 1.0) and c in (-0.5, 0.0) and f in (-0.5, 0.0)
 
 
-def _from_axes(
-    x: Axis, y: Axis, size: tuple[int, int], declared: Transform | None
-) -> Transform | None:
+def _from_axes(x: Axis, y: Axis, size: tuple[int, int], declared: Affine6 | None) -> Affine6 | None:
     """The affine of two axes, which a declared transform completes; None without any size."""
     if declared is not None and (moved := _moved_by_count(declared, x, y)) is not None:
         return moved
@@ -254,7 +252,7 @@ def _from_axes(
     return of_labels
 
 
-def _moved_by_count(declared: Transform, x: Axis, y: Axis) -> Transform | None:
+def _moved_by_count(declared: Affine6, x: Axis, y: Axis) -> Affine6 | None:
     """The transform from the first pixel on, if the axes count pixels of the grid it places."""
     col, row = _first_counted(x), _first_counted(y)
     a, b, _, d, e, _ = declared
@@ -265,7 +263,7 @@ def _moved_by_count(declared: Transform, x: Axis, y: Axis) -> Transform | None:
 
 
 def _grids(
-    declared: Transform,
+    declared: Affine6,
 ) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
     """``(edge, step)`` of the columns and of the rows of a transform that does not turn."""
     a, b, c, d, e, f = declared
@@ -289,7 +287,7 @@ def _first_counted(axis: Axis) -> int | None:
     return int(first) if is_count and labels[0] - first in (0.0, 0.5) else None
 
 
-def _is_same(first: Transform, second: Transform, size: tuple[int, int]) -> bool:
+def _is_same(first: Affine6, second: Affine6, size: tuple[int, int]) -> bool:
     """Whether two affines put all corners of an image at one place, within part of a pixel."""
     corners = np.array([(0, 0, 1), (size[0], 0, 1), (0, size[1], 1)], np.float64)
     # one of them may have no inverse, so that no georeference could be made of it

@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 
 from geofovea.errors import SceneError
+from geofovea.tiling.geo.georeference import Affine6, ControlPoint
 
-__all__ = ["COL", "ROW", "ControlPoint", "GridPart", "Transform"]
+__all__ = ["COL", "ROW", "GridPart"]
 
 COL, ROW = "col", "row"
 """Coordinates that number the columns and rows of a grid from 0."""
-
-Transform = tuple[float, float, float, float, float, float]
-ControlPoint = tuple[float, float, float, float, float]
 
 # means of several numbers are floats
 _REGULAR_WITHIN = 1e-6
@@ -59,7 +57,7 @@ class GridPart:
         (left, step_x), (top, step_y) = _begin(name, COL, cols), _begin(name, ROW, rows)
         return cls(left, top, step_x, step_y)
 
-    def transform(self, of_grid: Transform) -> Transform:
+    def transform(self, of_grid: Affine6) -> Affine6:
         """The affine of the part, from that of the grid."""
         a, b, c, d, e, f = of_grid
         return (

@@ -25,7 +25,7 @@ from geofovea.tiling.geo.ground import (
 from geofovea.tiling.geo.ground_models import ControlPoints, RationalFunctions
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["GeorefKind", "Georeference", "HasGeoreference"]
+__all__ = ["Affine6", "ControlPoint", "GeorefKind", "Georeference", "HasGeoreference"]
 
 GeorefKind = Literal["affine", "gcps", "rpcs", "none"]
 Points = NDArray[np.float64]
