@@ -66,11 +66,7 @@ HEAVY = {
     "tokenizers", "shapely", "lmms_eval", "vlmeval", "PIL", "numpy",
 }  # fmt: skip
 # a value with a save(), and what writes, shows or draws it, which names its type
-SAVED = (
-    ("answers.answer", "answers.formats", "answers.showing", "answers.page.data",
-     "answers.page.document", "answers.page.tiles"),
-    ("places.place", "places.files"),
-)  # fmt: skip
+SAVED = (("places.place", "places.files"),)
 LAZY_NAME = r"geofovea(\.\w+)+"
 
 

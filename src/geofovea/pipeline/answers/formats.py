@@ -6,18 +6,15 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.answers.picture import save_picture
+from geofovea.pipeline.answers.record import AnswerRecord
 from geofovea.pipeline.system.files import write_text
-
-if TYPE_CHECKING:
-    from geofovea.pipeline.answers.answer import Answer
 
 __all__ = ["formats", "register_format", "save_answer"]
 
-Writer = Callable[["Answer", Path], None]
+Writer = Callable[[AnswerRecord, Path], None]
 
 
 def register_format(suffix: str, write: Writer) -> None:
@@ -35,7 +32,7 @@ def formats() -> tuple[str, ...]:
     return tuple(sorted(_WRITERS))
 
 
-def save_answer(answer: Answer, path: str | os.PathLike[str]) -> None:
+def save_answer(answer: AnswerRecord, path: str | os.PathLike[str]) -> None:
     """Write an answer in the format that the suffix of a name says.
 
     Raises:
@@ -53,18 +50,18 @@ def save_answer(answer: Answer, path: str | os.PathLike[str]) -> None:
     write(answer, file)
 
 
-def _write_json(answer: Answer, path: Path) -> None:
+def _write_json(answer: AnswerRecord, path: Path) -> None:
     write_text(path, json.dumps(answer.to_json(), indent=1))
 
 
-def _write_page(answer: Answer, path: Path) -> None:
+def _write_page(answer: AnswerRecord, path: Path) -> None:
     # here, because it is large and few answers are saved as a page
     from geofovea.pipeline.answers.page.document import save_answer_page
 
     save_answer_page(answer, path)
 
 
-def _write_heat_map(answer: Answer, path: Path) -> None:
+def _write_heat_map(answer: AnswerRecord, path: Path) -> None:
     from geofovea.pipeline.answers.heat_map_file import write_heat_map
 
     write_heat_map(path, answer.to_xarray(), answer.scene)

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.answers.evidence_files import as_shown_by_a_gis
 from geofovea.pipeline.answers.formats import save_answer
+from geofovea.pipeline.answers.record import AnswerRecord
 
 if TYPE_CHECKING:
     import folium
 
-    from geofovea.pipeline.answers.answer import Answer
 
 __all__ = ["explore_answer", "has_screen", "open_in_browser", "show_answer"]
 
 _NUMBERS = ["level", "attention", "tokens", "area_m2"]
 
 
-def show_answer(answer: Answer) -> Path | None:
+def show_answer(answer: AnswerRecord) -> Path | None:
     """Display an answer in a notebook; elsewhere open its page with the system's browser.
 
     Returns:
@@ -65,7 +65,7 @@ def _is_notebook() -> bool:
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
-def explore_answer(answer: Answer, **options: Any) -> folium.Map:
+def explore_answer(answer: AnswerRecord, **options: Any) -> folium.Map:
     """The evidence on an interactive map, colored by attention; see ``Answer.explore``.
 
     Raises:

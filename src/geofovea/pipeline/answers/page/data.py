@@ -6,13 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from geofovea.pipeline.answers.record import AnswerRecord
 from geofovea.tiling.pyramid import Box, Tile
-
-if TYPE_CHECKING:
-    from geofovea.pipeline.answers.answer import Answer
 
 __all__ = ["Truth", "answer_data", "boxes_and_shares", "json_text", "scene_name", "tile_row"]
 
@@ -60,7 +58,7 @@ def boxes_and_shares(boxes_scene: Any, scores: Any) -> dict[str, Any]:
     }
 
 
-def answer_data(answer: Answer, name: str) -> dict[str, Any]:
+def answer_data(answer: AnswerRecord, name: str) -> dict[str, Any]:
     """The data of an ``answer`` event.
 
     Args:

@@ -12,19 +12,17 @@ import html
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
 from geofovea.pipeline.answers.page.data import Truth, answer_data, json_text, scene_name
 from geofovea.pipeline.answers.page.facts import shown_facts
 from geofovea.pipeline.answers.page.tiles import MEDIA_TYPE, page_tiles
+from geofovea.pipeline.answers.record import AnswerRecord
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.terminal import visible
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
-
-if TYPE_CHECKING:
-    from geofovea.pipeline.answers.answer import Answer
 
 __all__ = ["MOST_PAGE_BYTES", "answer_page", "page_content", "save_answer_page"]
 
@@ -55,7 +53,7 @@ _DOCUMENT = """<!doctype html>
 
 
 def save_answer_page(
-    answer: Answer,
+    answer: AnswerRecord,
     path: str | os.PathLike[str],
     most_bytes: int = MOST_PAGE_BYTES,
     truth: Truth | None = None,
@@ -76,7 +74,7 @@ def save_answer_page(
 
 
 def answer_page(
-    answer: Answer, most_bytes: int = MOST_PAGE_BYTES, truth: Truth | None = None
+    answer: AnswerRecord, most_bytes: int = MOST_PAGE_BYTES, truth: Truth | None = None
 ) -> str:
     """An answer as an HTML document; see `save_answer_page`.
 
@@ -101,7 +99,9 @@ def answer_page(
     )
 
 
-def page_content(answer: Answer, most_bytes: int, truth: Truth | None = None) -> dict[str, Any]:
+def page_content(
+    answer: AnswerRecord, most_bytes: int, truth: Truth | None = None
+) -> dict[str, Any]:
     """What the page of an answer shows, as plain values; see ``web/src/transport/file.js``.
 
     Args:
@@ -120,12 +120,12 @@ def page_content(answer: Answer, most_bytes: int, truth: Truth | None = None) ->
     return content | {"tiles": page_tiles(answer, reader, room, truth.boxes if truth else ())}
 
 
-def _reader(answer: Answer) -> TileReader:
+def _reader(answer: AnswerRecord) -> TileReader:
     scene = answer.scene
     return TileReader(scene, scene.pyramid(_TILE_SIDE), answer.radiometry or plan_radiometry(scene))
 
 
-def _content(answer: Answer, reader: TileReader) -> dict[str, Any]:
+def _content(answer: AnswerRecord, reader: TileReader) -> dict[str, Any]:
     """What the page shows, without tiles; the scene has a name and no path."""
     name = scene_name(answer.scene.path)
     pyramid = reader.pyramid

@@ -6,16 +6,13 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from geofovea.pipeline.answers.record import AnswerRecord
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.reader import TilePixels, TileReader
-
-if TYPE_CHECKING:
-    from geofovea.pipeline.answers.answer import Answer
 
 __all__ = ["MEDIA_TYPE", "page_tiles", "tiles_by_use"]
 
@@ -27,7 +24,7 @@ _MOST_TILES = 400
 
 
 def page_tiles(
-    answer: Answer, reader: TileReader, budget_bytes: int, truth: Sequence[Box] = ()
+    answer: AnswerRecord, reader: TileReader, budget_bytes: int, truth: Sequence[Box] = ()
 ) -> dict[str, str]:
     """Tiles as texts, most useful first, as many as fit.
 
@@ -55,7 +52,7 @@ def page_tiles(
     return texts
 
 
-def tiles_by_use(answer: Answer, pyramid: Pyramid, truth: Sequence[Box] = ()) -> list[Tile]:
+def tiles_by_use(answer: AnswerRecord, pyramid: Pyramid, truth: Sequence[Box] = ()) -> list[Tile]:
     """All tiles that a page may show, without repeats, the most useful first.
 
     The whole scene on its coarsest levels; then the tiles that lead to the finest evidence, from
@@ -84,7 +81,7 @@ def tiles_by_use(answer: Answer, pyramid: Pyramid, truth: Sequence[Box] = ()) ->
     return list(order)
 
 
-def _finest_boxes(answer: Answer) -> list[Box]:
+def _finest_boxes(answer: AnswerRecord) -> list[Box]:
     finest = min((item.tile.level for item in answer.evidence), default=0)
     return [item.box_scene for item in answer.evidence if item.tile.level == finest]
 
