@@ -30,6 +30,9 @@ _EXAMPLES = (
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USUAL = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _MOST_SIDE = 4096
+_SIZES = ("tile_size", "image_tokens")
+_WHOLE = (*_SIZES, "answer_tokens", "attempts")
+_TIMES = ("attempt_seconds", "total_seconds")
 _MAY_BE_NONE = ("attempts", "attempt_seconds")
 _KEY = re.compile(r"[\x21-\x7e]+")
 
@@ -106,18 +109,33 @@ class EndpointSettings:
 
     def __post_init__(self) -> None:
         _check_url(self.url)
-        if not isinstance(self.key_variable, str) or not _VARIABLE.fullmatch(self.key_variable):
-            # the name is not repeated: a key may have been given in its place
-            raise ModelError(
-                "the key variable must be the name of an environment variable, such as "
-                f"{DEFAULT_KEY_VARIABLE}; the key itself is never an argument"
-            )
-        for name in ("tile_size", "image_tokens", "answer_tokens", "attempts"):
+        _check_variable(self.key_variable)
+        self._check_numbers()
+        self._check_grid()
+        form = self.picture_format
+        if not isinstance(form, str) or form not in ("jpeg", "png"):
+            raise ModelError(f"picture_format is 'jpeg' or 'png', got {shown(form)}")
+        if not isinstance(self.limit, SpendLimit):
+            raise ModelError(f"limit is a geofovea.SpendLimit, got {shown(self.limit)}")
+        if self.ledger_file is not None and not isinstance(self.ledger_file, str):
+            raise ModelError(f"ledger_file is the name of a file, got {shown(self.ledger_file)}")
+
+    def _check_numbers(self) -> None:
+        """That whole numbers are whole, and that what is counted or waited for is positive."""
+        for name in (*_WHOLE, *_TIMES):
             value = getattr(self, name)
             if value is None and name in _MAY_BE_NONE:
                 continue
-            if not is_whole(value, -sys.maxsize):
+            if name in _WHOLE and not is_whole(value, -sys.maxsize):
                 raise ModelError(f"{name} must be a whole number, got {shown(value)}")
+            if name not in _SIZES and (not is_number(value) or value <= 0):
+                raise ModelError(f"{name} must be positive, got {shown(value)}")
+        pause = self.pause_seconds
+        if not is_number(pause) or pause < 0:
+            raise ModelError(f"pause_seconds must not be negative, got {shown(pause)}")
+
+    def _check_grid(self) -> None:
+        """That the vision tokens of a tile form a square grid on it."""
         if not 1 <= self.tile_size <= _MOST_SIDE:
             raise ModelError(f"tile_size is 1 to {_MOST_SIDE} pixels, got {self.tile_size}")
         side = math.isqrt(max(0, self.image_tokens))
@@ -127,22 +145,6 @@ class EndpointSettings:
                 f"image_tokens={self.image_tokens} do not form a square grid on tiles of "
                 f"{self.tile_size} px; choose the nearest of {', '.join(map(str, fitting))}"
             )
-        form = self.picture_format
-        if not isinstance(form, str) or form not in ("jpeg", "png"):
-            raise ModelError(f"picture_format is 'jpeg' or 'png', got {shown(form)}")
-        if not isinstance(self.limit, SpendLimit):
-            raise ModelError(f"limit is a geofovea.SpendLimit, got {shown(self.limit)}")
-        if self.ledger_file is not None and not isinstance(self.ledger_file, str):
-            raise ModelError(f"ledger_file is the name of a file, got {shown(self.ledger_file)}")
-        for name in ("answer_tokens", "attempts", "attempt_seconds", "total_seconds"):
-            value = getattr(self, name)
-            if value is None and name in _MAY_BE_NONE:
-                continue
-            if not is_number(value) or value <= 0:
-                raise ModelError(f"{name} must be positive, got {shown(value)}")
-        pause = self.pause_seconds
-        if not is_number(pause) or pause < 0:
-            raise ModelError(f"pause_seconds must not be negative, got {shown(pause)}")
 
     def described(self) -> dict[str, Any]:
         """The settings that change answers; times, attempts and the key are not among them."""
@@ -214,6 +216,15 @@ class EndpointSettings:
                 "copy the key again"
             )
         return key
+
+
+def _check_variable(name: str) -> None:
+    if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        # the name is not repeated: a key may have been given in its place
+        raise ModelError(
+            "the key variable must be the name of an environment variable, such as "
+            f"{DEFAULT_KEY_VARIABLE}; the key itself is never an argument"
+        )
 
 
 def _parts_of(url: str) -> SplitResult | None:
