@@ -6,15 +6,25 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from geofovea.tiling.machine.paths import is_folder
 from geofovea.tiling.pyramid import Box, Tile
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
 
-__all__ = ["Truth", "answer_data", "boxes_and_shares", "json_text", "scene_name", "tile_row"]
+__all__ = [
+    "Truth",
+    "answer_data",
+    "boxes_and_shares",
+    "json_text",
+    "model_name",
+    "scene_name",
+    "tile_row",
+]
 
 _STRONGEST = 255
 
@@ -70,10 +80,13 @@ def answer_data(answer: Answer, name: str) -> dict[str, Any]:
     record = answer.to_json()
     if record["scene"] is not None:
         record["scene"]["path"] = name
+    record["model"] = model_name(record["model"])
     for row, item in zip(record["evidence"] or (), answer.evidence, strict=False):
         row["tokens"] = item.tokens
     path = answer.scene.path
-    record["warnings"] = [warning.replace(path, name) for warning in record["warnings"]]
+    names = {path: name, answer.model: record["model"]}
+    for long, short in names.items():
+        record["warnings"] = [warning.replace(long, short) for warning in record["warnings"]]
     looks = [
         {
             "level": look.level,
@@ -111,3 +124,10 @@ def scene_name(path: str) -> str:
     plain = urlsplit(path).path if "://" in path else path
     parts = [part for part in plain.replace("\\", "/").split("/") if part]
     return parts[-1] if parts else "scene"
+
+
+def model_name(name: str) -> str:
+    """The name of a model; of one in a folder the last part, for others learn no paths."""
+    # ~ is a name that a shell would have replaced
+    is_path = Path(name).is_absolute() or name.startswith((".", "~")) or is_folder(Path(name))
+    return scene_name(name) if is_path else name
