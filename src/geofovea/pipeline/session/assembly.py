@@ -205,7 +205,14 @@ def _focus_cost(host: Host, usage: QuestionUsage) -> FocusCost | None:
     if not usage.looks_scored or not isinstance(host, SupportsAttentionMode):
         return None
     mode = host.attention_mode
-    return FocusCost(mode.layers, mode.correction, host.focus_origin, usage.tokens_scored)
+    return FocusCost(
+        mode.layers,
+        mode.correction,
+        host.focus_origin,
+        usage.tokens_scored,
+        len(mode.wordings),
+        mode.halvings,
+    )
 
 
 def _flops(
