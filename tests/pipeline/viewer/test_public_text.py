@@ -1,5 +1,6 @@
 """Who asks a server learns no path of its machine, whichever file a text is about."""
 
+import asyncio
 import json
 from copy import copy
 
@@ -9,6 +10,7 @@ from viewer_toys import ended
 
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.agents.questions import answer_facts
+from geofovea.pipeline.agents.tools import find_places
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer.exports import EXPORTS
 from geofovea.pipeline.viewer.job_request import JobRequest
@@ -59,14 +61,23 @@ def test_neither_the_model_nor_the_scene_is_told_by_its_path(make_desk, tiny_fol
     hidden = (str(tiny_folder.parent), str(scene_path.parent))
     assert desk.host.name.startswith(hidden[0])
     told = [json.dumps(desk.to_json())]
-    for task, words in (("ask", QUESTION), ("find", "truck")):
+    questions = {"find": "truck", "measure": "the largest hall", "ask": QUESTION}
+    for task, words in questions.items():
         job = ended(desk.submit(JobRequest("1", words, task=task, budget={"tiles": 1})))
         told += [event.text for event in job.events_after(0)]
         told += [json.dumps(answer_facts(job)), json.dumps(job.to_json())]
+        told += [EXPORTS["answer.json"].make(job.answer, job.scene).decode()]
     files = [export for name, export in EXPORTS.items() if not name.endswith(".png")]
     told += [export.make(job.answer, job.scene).decode() for export in files]
     assert not [text for text in told for path in hidden if path in text]
     assert '"model": "tiny"' in told[0]
+
+
+def test_an_agent_that_finds_places_learns_no_path(make_desk, tiny_folder):
+    desk = make_desk()
+    found = asyncio.run(find_places(desk, None, "truck", max_tiles=1))
+    assert found["model"] == "tiny"
+    assert str(tiny_folder.parent) not in json.dumps(found)
 
 
 def test_the_error_of_a_file_beside_the_model_names_no_folder(tiny_host, scene_path, tmp_path):

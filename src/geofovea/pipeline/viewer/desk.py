@@ -306,5 +306,8 @@ def _compared(job: Job) -> tuple[Answer, dict[str, Any]]:
 
 def _told(answer: Answer, job: Job) -> Answer:
     """An answer for whoever asked: options of the server in its warnings, and no path."""
-    warnings = tuple(map(job.told, answer.warnings))
-    return replace(answer, model=model_name(answer.model), warnings=warnings)
+    own, told = model_name(answer.model), tuple(map(job.told, answer.warnings))
+    measured = answer.measurement
+    if measured is not None:
+        measured = replace(measured, model=own, warnings=tuple(map(job.told, measured.warnings)))
+    return replace(answer, model=own, warnings=told, measurement=measured)

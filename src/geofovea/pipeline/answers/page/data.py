@@ -80,13 +80,13 @@ def answer_data(answer: Answer, name: str) -> dict[str, Any]:
     record = answer.to_json()
     if record["scene"] is not None:
         record["scene"]["path"] = name
-    record["model"] = model_name(record["model"])
     for row, item in zip(record["evidence"] or (), answer.evidence, strict=False):
         row["tokens"] = item.tokens
-    path = answer.scene.path
-    names = {path: name, answer.model: record["model"]}
-    for long, short in names.items():
-        record["warnings"] = [warning.replace(long, short) for warning in record["warnings"]]
+    names = {answer.scene.path: name, answer.model: model_name(answer.model)}
+    for part in filter(None, (record, record["measurement"])):
+        part["model"] = model_name(part["model"])
+        for long, short in names.items():
+            part["warnings"] = [warning.replace(long, short) for warning in part["warnings"]]
     looks = [
         {
             "level": look.level,
