@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geofovea.datasets.benchmarks.registry import load_benchmark
 from geofovea.datasets.records.sample import Sample
-from geofovea.datasets.scoring.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.spoken_answer import opens_thought, spoken_answer
 from geofovea.datasets.scoring.wordnet import synonyms
 
 PAIRS = (
@@ -143,3 +143,27 @@ def test_no_scorer_reads_thoughts(name, pair):
         # the truth in the thoughts is no right answer
         assert not scorer(sample, f"{pair[0]}It may be {right}.{pair[1]}").correct, mode
         assert not scorer(sample, f"{pair[0]}It may be {right}").correct, mode
+
+
+@pytest.mark.parametrize("opening", [opening for opening, _ in PAIRS])
+def test_a_thought_is_told_by_its_whole_mark_and_not_before(opening):
+    mark = f"\n{opening}"
+    told = [opens_thought(mark[:n]) for n in range(len(mark) + 1)]
+    assert told[-1] is True
+    assert False not in told
+    assert told.index(True) > len("\n<")
+
+
+NO_THOUGHTS = ("A", "(A) red", "<answer>", "[1, 2]", "&lt;b&gt; red", "Here is a red", "Thinks")
+NO_THOUGHTS += ("<|channel|>final<|message|>red", "◁b▷", "<" * 200, "The <think>")
+
+
+@pytest.mark.parametrize("begun", NO_THOUGHTS)
+def test_what_is_no_thought_is_told_by_its_first_words(begun):
+    assert opens_thought(begun) is False
+
+
+@given(st.text(max_size=200))
+def test_any_first_words_are_judged(begun):
+    assert opens_thought(begun) in (True, False, None)
+    assert opens_thought(begun + "x" * 200) is not None

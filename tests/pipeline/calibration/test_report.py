@@ -11,7 +11,7 @@ from dual_encoders import write_encoder
 from PIL import Image
 from pipeline_toys import load_anew
 
-from geofovea.errors import BudgetError, ModelError
+from geofovea.errors import BudgetError, ModelError, OutputError
 from geofovea.pipeline.calibration.calibrate import CalibrationBudget
 from geofovea.pipeline.calibration.focuses import focuses_of, measure_focuses
 from geofovea.pipeline.calibration.idle_layers import write_with_idle_layers
@@ -154,6 +154,20 @@ def test_a_model_of_the_package_is_calibrated_in_the_users_folder(
     assert path == user_calibration(digest_of("embedded"))
     assert path.is_relative_to(tmp_path)
     assert (embedded_model_path() / SETTINGS_FILE).read_bytes() == before
+
+
+def test_where_nothing_can_be_written_beside_it_says_where_the_calibration_is(
+    calibrated, tmp_path, monkeypatch
+):
+    # a file where a folder should be stops whoever may write everywhere, too
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("")
+    calibration = calibrated.result.calibration
+    record = record_of(calibration, digest_of("embedded"))
+    with pytest.raises(OutputError, match=r"geofovea\.json of the output folder") as refused:
+        install_calibration("embedded", calibration.mode, record)
+    assert "install=False" in str(refused.value)
+    assert "name another folder" not in str(refused.value)
 
 
 def test_what_has_no_weights_cannot_be_named_by_them(tmp_path):

@@ -299,6 +299,23 @@ def test_the_ids_of_a_prompt_are_those_that_its_processor_makes_of_the_literal_t
     assert [*ids.before, *picture, *ids.after] == expected
 
 
+@pytest.mark.parametrize("word", ["<image>", "<|im_end|>", "<img>"])
+def test_a_question_cannot_write_marks_that_its_tokenizer_calls_no_special_words(word):
+    words = byte_tokenizer([], "<s>")
+    words.add_tokens([AddedToken(each, special=False) for each in ("<image>", "<|im_end|>")])
+    words.add_tokens([AddedToken(each, special=False) for each in ("<img>", "</img>", "<b>")])
+    words.chat_template = "{% for c in messages[0].content %}{{ c.text or '<image>' }}{% endfor %}"
+    number = words.convert_tokens_to_ids("<image>")
+    style = PromptStyle(FAMILIES["internvl"].words, "none", len(words), number)
+    template = PromptTemplate(words, style, None, "")
+    ids = template.ids(f"Is {word} in <b>?")
+    assert ids == template.ids("Is in <b>?")
+    assert word in template.omitted_words(f"Is {word} in <b>?")[0]
+    # a word that stands for nothing stays
+    assert words.convert_tokens_to_ids("<b>") in ids.after
+    assert template.omitted_words("Is it in <b>?") == ()
+
+
 FALLBACKS = [
     ("llava", "llama", (), "USER: {image}\n{question} ASSISTANT:"),
     ("llava", "mistral", (), "[INST] {image}\n{question} [/INST]"),

@@ -43,6 +43,17 @@ def test_without_a_shared_prefix_neutral_questions_cost_their_tokens(scene_path)
     assert 1.5 < per_look <= 2.5
 
 
+def test_an_answer_tells_how_often_the_question_was_put_about_each_look(scene_path):
+    host = llava_host(random_llava(), focus_layer=None)
+    mode = dataclasses.replace(host.attention_mode, wordings=("So: {question}",), halvings=2)
+    told = [
+        asked(each, scene_path).to_json()["cost"]["focus"]
+        for each in (host, host.with_attention(mode))
+    ]
+    ways = [(len(host.attention_mode.wordings), host.attention_mode.halvings), (1, 2)]
+    assert [(focus["wordings"], focus["halvings"]) for focus in told] == ways
+
+
 def test_a_focus_that_somebody_chose_is_not_warned_of(scene_path):
     answer = asked(named(llava_host(random_llava()), "chosen-by-hand"), scene_path)
     assert not [w for w in answer.warnings if "calibrate" in w]

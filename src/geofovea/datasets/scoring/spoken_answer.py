@@ -13,7 +13,14 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-__all__ = ["THOUGHT_CLOSES", "THOUGHT_OPENS", "SpokenAnswer", "closing_mark", "spoken_answer"]
+__all__ = [
+    "THOUGHT_CLOSES",
+    "THOUGHT_OPENS",
+    "SpokenAnswer",
+    "closing_mark",
+    "opens_thought",
+    "spoken_answer",
+]
 
 _THOUGHT_WORDS = (
     r"(?:(?!no_|end_|begin_|start_)[a-z]{1,20}[:_])?"
@@ -86,6 +93,12 @@ _MARK = re.compile(
 _MAY_HOLD_MARKS = re.compile(
     r"[<\[◁\\]|&lt;|^\s*(?:analysis|commentary|here |thinking\.)", re.IGNORECASE
 )
+_MARK_ENDS = {"<": ">", "[": "]", "◁": "▷", "&": "gt;"}
+"""What a mark begins with, and what ends one."""
+_CHANNEL_BEGINS = re.compile(
+    r"<\|(?:start|channel)\|>(?!.*<\|message\|>)|<\|channel>\s*\w*\Z", re.DOTALL
+)
+_LONGEST_MARK = 120
 _MOST_MARKS = 8
 """One in the other, or one behind the other; texts of others may hold any number."""
 
@@ -136,6 +149,27 @@ def spoken_answer(raw: str) -> SpokenAnswer:
     without_thoughts = without_thoughts.strip() if has_thoughts else raw
     mark = _MARK.search(text)
     return SpokenAnswer(text, without_thoughts, has_thoughts, is_endless, mark[0] if mark else "")
+
+
+def opens_thought(begun: str) -> bool | None:
+    """Whether an answer begins with a thought.
+
+    Args:
+        begun: Its first words, with the special ones.
+
+    Returns:
+        None where the words may be the beginning of a mark, and more of them would tell.
+    """
+    text = _usual_marks(begun).lstrip().rstrip("\ufffd")
+    if channel := _CHANNEL.match(text):
+        return channel["name"].lower() != "final"
+    lower = text.lower()
+    if _OPEN.match(text) or any(lower.startswith(phrase) for phrase, _ in _PHRASES):
+        return True
+    if any(phrase.startswith(lower) for phrase, _ in _PHRASES):
+        return None
+    may_go_on = _CHANNEL_BEGINS.match(text) or _MARK_ENDS.get(text[0], text[0]) not in text
+    return None if may_go_on and len(text) <= _LONGEST_MARK else False
 
 
 def closing_mark(mark: str, known: Collection[str]) -> str:

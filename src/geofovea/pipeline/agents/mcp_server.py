@@ -129,7 +129,8 @@ def _offered(tool: Tool, desk: Desk) -> Callable[..., Any]:
         try:
             return _content(await tool(desk, tell, **values), signature.parameters)
         except GeoFoveaError as error:
-            raise ToolError(in_tool_words(plain_text(error), signature.parameters)) from error
+            told = in_tool_words(plain_text(desk.without_paths(str(error))), signature.parameters)
+            raise ToolError(told) from error
         except Exception as error:
             # its words may hold anything, a path among them
             echo("".join(traceback.format_exception(failure_of(error))), err=True, lines=True)

@@ -9,6 +9,7 @@ from geofovea.errors import QuestionError
 from geofovea.pipeline.agents.plain import first_of, plain_values
 from geofovea.pipeline.agents.questions import Tell, answer_facts, ask
 from geofovea.pipeline.agents.scene_choice import chosen_region, chosen_scene
+from geofovea.pipeline.answers.page.data import model_name
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.job import Job
@@ -114,6 +115,7 @@ def _facts(job: Job, rest: str) -> dict[str, Any]:
     path = (job.places.places if isinstance(job.places, Count) else job.places).scene.path
     scene = job.scene_at(path)
     facts = job.places.to_dict() | {"scene": scene.id, "scene_name": scene.name}
+    facts["model"] = model_name(facts["model"])
     facts["warnings"] = [job.told(warning) for warning in facts["warnings"]]
     if "places" in facts:
         facts["places"], notes = first_of(facts["places"], _MOST_PLACES, "places", rest)

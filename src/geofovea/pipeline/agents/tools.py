@@ -21,6 +21,7 @@ from geofovea.pipeline.agents.scene_choice import (
     ready_scene,
 )
 from geofovea.pipeline.agents.window_picture import LARGEST_SIDE, WindowPicture, window_picture
+from geofovea.pipeline.answers.page.data import model_name
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.served_scene import ServedScene
@@ -79,7 +80,7 @@ async def inspect_scene(
     facts = await asyncio.to_thread(lambda: [_facts_of(one) for one in listed])
     host = desk.host
     return {
-        "model": host.name,
+        "model": model_name(host.name),
         "model_knows": host.capabilities.domain,
         "scenes": facts,
         "scenes_total": len(desk.scenes),
@@ -285,7 +286,7 @@ def _facts_of(served: ServedScene) -> dict[str, Any]:
         descriptions = band_descriptions(scene)
     except GeoFoveaError as error:
         # a file that is gone since must not hide the other scenes
-        row["warnings"] = [*row["warnings"], served.without_path(str(error))]
+        row["warnings"] = [*row["warnings"], served.without_paths(str(error))]
     else:
         row["descriptions"] = list(descriptions)
     row["levels"] = pyramid.top_level + 1

@@ -41,12 +41,16 @@ class FocusCost:
         origin: ``calibrated`` on this checkpoint, ``chosen`` in its settings, or ``default``.
         tokens_scored: Vision tokens of all passes, those of neutral questions included; a question
             behind a prefix that was run already has none.
+        wordings: In how many further wordings the question was put.
+        halvings: In how many ways it was put about halves of the tiles, too.
     """
 
     layers: tuple[int, ...]
     correction: str
     origin: str
     tokens_scored: int
+    wordings: int = 0
+    halvings: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """All of it by name."""

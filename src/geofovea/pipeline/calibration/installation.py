@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from geofovea.datasets.tables.text_files import json_of
-from geofovea.errors import ModelError
+from geofovea.errors import ModelError, OutputError
 from geofovea.pipeline.calibration.calibrate import Calibration
 from geofovea.pipeline.hosts.checkpoint import companion, read_json, weight_files
 from geofovea.pipeline.hosts.file_digests import checkpoint_digest
@@ -16,7 +16,7 @@ from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.regionfocus.attention_mode import AttentionMode
-from geofovea.tiling.machine.system_errors import reason_of
+from geofovea.tiling.machine.system_errors import NO_ROOM, reason_of
 
 __all__ = ["digest_of", "install_calibration", "record_of", "settings_text"]
 
@@ -100,8 +100,20 @@ def install_calibration(name: str, mode: AttentionMode, record: CalibrationRecor
             write_text(path, settings_text(mode, record, path))
             return path
     path = user_calibration(record.weights)
-    make_folder(path.parent)
-    write_text(path, settings_text(mode, record, None))
+    try:
+        make_folder(path.parent)
+        write_text(path, settings_text(mode, record, None))
+    except OutputError as error:
+        cause = error.__cause__
+        if getattr(cause, "errno", None) in NO_ROOM:
+            # once there is room, the same command goes on from here
+            raise
+        reason = reason_of(cause if isinstance(cause, Exception) else error)
+        raise OutputError(
+            "the model was measured, but neither its folder nor your configuration folder can be "
+            f"written ({path.parent}: {reason}): put {SETTINGS_FILE} of the output folder beside "
+            "the weights, or leave it where it is with install=False"
+        ) from error
     return path
 
 

@@ -231,7 +231,14 @@ class _Answered:
         if not usage.looks_scored or not isinstance(host, SupportsAttentionMode):
             return None
         mode = host.attention_mode
-        return FocusCost(mode.layers, mode.correction, host.focus_origin, usage.tokens_scored)
+        return FocusCost(
+            mode.layers,
+            mode.correction,
+            host.focus_origin,
+            usage.tokens_scored,
+            len(mode.wordings),
+            mode.halvings,
+        )
 
     def _flops(self) -> FlopCount | None:
         if self.plan.chain.encoder:

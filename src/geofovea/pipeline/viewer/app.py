@@ -130,7 +130,7 @@ class _Routes:
                 image = await asyncio.wrap_future(self._images.submit(scene, kind, tile))
             except GeoFoveaError as error:
                 status = 409 if isinstance(error, SceneChangedError) else 422
-                raise HTTPException(status, scene.without_path(str(error))) from error
+                raise HTTPException(status, scene.without_paths(str(error))) from error
         is_known = request.query_params.get("v") == scene.version
         headers = {"cache-control": _KEPT if is_known else "no-store"}
         return Response(image.content, media_type=image.media_type, headers=headers)

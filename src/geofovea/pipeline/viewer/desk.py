@@ -12,6 +12,7 @@ from typing import Any
 
 from geofovea.errors import CancelledError, GeoFoveaError
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.page.data import model_name
 from geofovea.pipeline.dates.stack import make_stack
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.as_answer import places_as_answer
@@ -113,13 +114,19 @@ class Desk:
     def to_json(self) -> dict[str, Any]:
         """What a page knows before it asks."""
         return {
-            "model": self.host.name,
+            "model": model_name(self.host.name),
             "domain": self.host.capabilities.domain,
             "choices": self.host.capabilities.choices,
             "budget": self.budget.to_json(),
             "search_budget": self.search_budget.to_json(),
             "scenes": [scene.to_json() for scene in self.scenes.values()],
         }
+
+    def without_paths(self, text: str) -> str:
+        """A text in which paths of this machine are names; see ``ServedScene``."""
+        for scene in self.scenes.values():
+            text = scene.without_paths(text)
+        return text
 
     def submit(self, sent: JobRequest) -> Job:
         """Take a question.
@@ -136,7 +143,7 @@ class Desk:
         try:
             request = sent.request(scene.session.scene, most, self._options)
         except GeoFoveaError as error:
-            error.args = (scene.without_path(str(error)),)
+            error.args = (scene.without_paths(str(error)),)
             raise
         job = Job(scene, request, sent.task, sweep=sent.sweep, before=before, worded=self._worded)
         with self._changed:
@@ -298,4 +305,9 @@ def _compared(job: Job) -> tuple[Answer, dict[str, Any]]:
 
 
 def _told(answer: Answer, job: Job) -> Answer:
-    return replace(answer, warnings=tuple(map(job.told, answer.warnings)))
+    """An answer for whoever asked: options of the server in its warnings, and no path."""
+    own, told = model_name(answer.model), tuple(map(job.told, answer.warnings))
+    measured = answer.measurement
+    if measured is not None:
+        measured = replace(measured, model=own, warnings=tuple(map(job.told, measured.warnings)))
+    return replace(answer, model=own, warnings=told, measurement=measured)

@@ -106,7 +106,7 @@ class Job:
     def told(self, text: str) -> str:
         """A text for whoever asked, with names in place of paths, and options of the server."""
         for scene in self.scenes:
-            text = scene.without_path(text)
+            text = scene.without_paths(text)
         return self._worded(text)
 
     @property

@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.answers.page.data import scene_name
+from geofovea.pipeline.answers.page.data import model_name, scene_name
 from geofovea.pipeline.engine.watching import Watcher, watched_by
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.failure import failure_of
+from geofovea.pipeline.viewer.public_text import without_paths
 from geofovea.pipeline.viewer.scene_facts import scene_facts
 from geofovea.pipeline.viewer.view_grid import ViewGrid
 from geofovea.tiling.pyramid import Tile
@@ -61,7 +62,7 @@ class ServedScene:
         except BaseException as error:  # of a library, too: it concerns this scene alone
             failure = failure_of(error)
             is_ours = isinstance(failure, GeoFoveaError)
-            self.error = self.without_path(str(failure)) if is_ours else "the scene cannot be read"
+            self.error = self.without_paths(str(failure)) if is_ours else "the scene cannot be read"
         self.share, self._is_ready = 1.0, not self.error
         tell()
 
@@ -73,9 +74,11 @@ class ServedScene:
         # shifts by a level that is out of all bounds would fill the memory
         return tile.level <= pyramid.top_level and pyramid.contains(tile)
 
-    def without_path(self, text: str) -> str:
-        """A text in which the path of the scene is its name."""
-        return text.replace(self.session.scene.path, self.name)
+    def without_paths(self, text: str) -> str:
+        """A text in which paths of this machine are names: of the scene, the model, and others."""
+        model = self.session.host.name
+        known = [model] if model_name(model) != model else []
+        return without_paths(text, self.session.scene.path, *known)
 
     def to_json(self) -> dict[str, Any]:
         """What a page knows of it."""
@@ -88,7 +91,7 @@ class ServedScene:
     @cached_property
     def _facts(self) -> dict[str, Any]:
         facts = scene_facts(self.session)
-        facts["warnings"] = [self.without_path(warning) for warning in facts["warnings"]]
+        facts["warnings"] = [self.without_paths(warning) for warning in facts["warnings"]]
         own = {"id": self.id, "name": self.name, "version": self.version}
         return own | {"grid": self.grid.to_json()} | facts
 

@@ -17,10 +17,15 @@ from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.generate import LEFT_THOUGHT, UNTHOUGHT, thought_warning
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.logit_rules import LogitRules
 from geofovea.pipeline.inference.decoder.run import DecoderRun
+from geofovea.pipeline.inference.decoder.thought import (
+    BEFORE_THOUGHT,
+    LEFT_THOUGHT,
+    UNTHOUGHT,
+    thought_warning,
+)
 from geofovea.pipeline.inference.prompts import chat_prompt
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers, PromptStyle
@@ -213,6 +218,59 @@ def test_an_opening_mark_of_several_tokens_is_judged_whole(how):
         behind = [*said, *greedy(host, tokens, said, LONGEST), MARKS["</think>"]]
         assert generation.thought_tokens == len(behind)
         assert generation.text.startswith(text_of(host, greedy(host, tokens, behind, 3)))
+
+
+WAYS = {
+    "letters": {"choices": ("red", "blue")},
+    "choices without letters": {"choices": ("red", "blue", "green", "plane")},
+    "letters, tokens dropped": {"choices": ("red", "blue"), "reduction": "fastv"},
+}
+
+
+def begun(how, letters):
+    """What a model would say at once where it is given choices, and a picture: three words."""
+    for seed in range(5, 40):
+        host = thinker(TURN, thinking="off")
+        tokens = tokens_of(host, seed=seed)
+        asked = QUESTION + choice_instruction(how["choices"]) if letters else QUESTION
+        answer = host.generate(asked, tokens, how.get("reduction"))
+        ids = [WORDS.get(word) for word in (answer.marked or answer.text).split()[:3]]
+        spoken_for = {None, WORDS["<image>"], *host._prompts.words.ids(asked).after}
+        if len({*ids}) == 3 and not {*ids} & spoken_for:
+            return ids, tokens
+    raise AssertionError("this model says no three words that it was not asked")
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_choices_are_doubted_where_the_mark_of_a_thought_has_several_tokens(name):
+    how = dict(WAYS[name])
+    if "reduction" in how:
+        how["reduction"] = make_decoder_reduction(how["reduction"])
+    ids, tokens = begun(how, letters="without" not in name)
+
+    def warnings(*marks):
+        named = dict(zip(marks, ids, strict=True))
+        host = thinker(TURN, marks=named, thinking="off")
+        return host.generate(QUESTION, tokens, **how).warnings
+
+    assert BEFORE_THOUGHT in warnings("<", "think", ">")
+    # what begins like a mark and goes on otherwise is none
+    assert BEFORE_THOUGHT not in warnings("<", "answer", ">")
+    assert BEFORE_THOUGHT not in warnings("<", "think", "(")
+    assert BEFORE_THOUGHT not in warnings("so", "<", "think")
+
+
+def test_of_questions_side_by_side_only_those_are_doubted_that_would_begin_with_a_thought():
+    ids, tokens = begun(WAYS["letters"], letters=True)
+    marks = dict(zip(("<", "think", ">"), ids, strict=True))
+    host = thinker(TURN, marks=marks, thinking="off")
+    questions = [QUESTION, *(f"What is the {word} ?" for word in ("ship", "color", "tent"))]
+    prompts = [Prompt(question, tokens, ("red", "blue")) for question in questions]
+    together = [BEFORE_THOUGHT in g.warnings for g in host.generate_together(prompts)]
+    alone = [BEFORE_THOUGHT in host.generate_together([p])[0].warnings for p in prompts]
+    assert together == alone
+    assert together[0]
+    assert not all(together)
 
 
 def test_a_thought_that_the_model_left_open_is_not_called_too_long():

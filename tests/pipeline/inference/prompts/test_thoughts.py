@@ -1,16 +1,13 @@
 """A model that would think first is made to answer, and what it thinks is never the answer."""
 
 import pytest
-import torch
 from chat_templates import rendered_here
 from family_toys import QUESTION, WORDS, host_of, tokenizer, tokens_of
 
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.generate import BEFORE_THOUGHT, UNTHOUGHT, UNUSED_CHAT
-from geofovea.pipeline.inference.decoder.run import DecoderRun
+from geofovea.pipeline.inference.decoder.generate import UNUSED_CHAT
+from geofovea.pipeline.inference.decoder.thought import UNTHOUGHT
 from geofovea.pipeline.inference.prompts import chat_prompt
-from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.chat_prompt import without_open_thought
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers, PromptStyle
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
@@ -157,27 +154,6 @@ def test_choices_are_scored_behind_the_closed_thought():
 def test_a_model_that_does_not_think_is_asked_without_a_word_about_it():
     host = host_of("qwen3_vl", chat=TURN, template=None)
     assert UNTHOUGHT not in host.generate(QUESTION, tokens_of(host)).warnings
-
-
-@pytest.mark.parametrize("letters", [True, False])
-def test_choices_of_a_model_that_would_think_by_itself_are_doubted(letters, monkeypatch):
-    host = host_of("llava")
-    tokens, choices = tokens_of(host), ("red", "blue")
-    if not letters:
-        # as with a vocabulary that has none
-        monkeypatch.setattr(PromptTemplate, "letter_ids", lambda *_: [])
-    assert BEFORE_THOUGHT not in host.generate(QUESTION, tokens, choices=choices).warnings
-    # the word that this model would begin with stands for the mark of a thought
-    asked = QUESTION + choice_instruction(choices) if letters else QUESTION
-    host._prompts.words.thought_ids = {first_word(host, asked, tokens)}
-    assert BEFORE_THOUGHT in host.generate(QUESTION, tokens, choices=choices).warnings
-
-
-@torch.inference_mode()
-def first_word(host, question, tokens):
-    sequence = host._prompts.layout.sequence(host._prompts.words.ids(question), tokens)
-    state = DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill()
-    return int(host._model.lm_head(state)[0].argmax())
 
 
 def test_marks_of_thoughts_are_known_where_they_are_one_token():

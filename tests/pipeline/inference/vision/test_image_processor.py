@@ -39,6 +39,21 @@ def test_an_image_has_the_numbers_that_the_stock_processor_gives_it(record):
     torch.testing.assert_close(images, expected.float(), atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("suffix", ["", "Fast"])
+@pytest.mark.parametrize("said", [{}, {"image_std": [0.2, 0.3, 0.4]}], ids=["neither", "one"])
+def test_colors_that_a_file_leaves_out_are_those_of_the_class_that_it_names(said, suffix):
+    stock = transformers.SiglipImageProcessor(**said)
+    named = {"image_processor_type": f"SiglipImageProcessor{suffix}"}
+    found = ImageProcessor.of(named | said, CLIP_MEAN, CLIP_STD)
+    assert (found.mean, found.std) == (tuple(stock.image_mean), tuple(stock.image_std))
+
+
+@pytest.mark.parametrize("named", [{}, {"image_processor_type": "NoSuchProcessor"}])
+def test_without_a_known_class_they_are_those_of_the_family(named):
+    found = ImageProcessor.of(named, CLIP_MEAN, CLIP_STD)
+    assert (found.mean, found.std) == (CLIP_MEAN, CLIP_STD)
+
+
 @pytest.mark.parametrize(
     ("record", "words"),
     [

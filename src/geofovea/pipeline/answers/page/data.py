@@ -6,13 +6,23 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from geofovea.pipeline.answers.record import AnswerRecord
+from geofovea.tiling.machine.paths import is_folder
 from geofovea.tiling.pyramid import Box, Tile
 
-__all__ = ["Truth", "answer_data", "boxes_and_shares", "json_text", "scene_name", "tile_row"]
+__all__ = [
+    "Truth",
+    "answer_data",
+    "boxes_and_shares",
+    "json_text",
+    "model_name",
+    "scene_name",
+    "tile_row",
+]
 
 _STRONGEST = 255
 
@@ -70,8 +80,11 @@ def answer_data(answer: AnswerRecord, name: str) -> dict[str, Any]:
         record["scene"]["path"] = name
     for row, item in zip(record["evidence"] or (), answer.evidence, strict=False):
         row["tokens"] = item.tokens
-    path = answer.scene.path
-    record["warnings"] = [warning.replace(path, name) for warning in record["warnings"]]
+    names = {answer.scene.path: name, answer.model: model_name(answer.model)}
+    for part in filter(None, (record, record["measurement"])):
+        part["model"] = model_name(part["model"])
+        for long, short in names.items():
+            part["warnings"] = [warning.replace(long, short) for warning in part["warnings"]]
     looks = [
         {
             "level": look.level,
@@ -109,3 +122,10 @@ def scene_name(path: str) -> str:
     plain = urlsplit(path).path if "://" in path else path
     parts = [part for part in plain.replace("\\", "/").split("/") if part]
     return parts[-1] if parts else "scene"
+
+
+def model_name(name: str) -> str:
+    """The name of a model; of one in a folder the last part, for others learn no paths."""
+    # ~ is a name that a shell would have replaced
+    is_path = Path(name).is_absolute() or name.startswith((".", "~")) or is_folder(Path(name))
+    return scene_name(name) if is_path else name

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
-from geofovea.pipeline.answers.page.data import Truth, answer_data, json_text, scene_name
+from geofovea.pipeline.answers.page.data import (
+    Truth,
+    answer_data,
+    json_text,
+    model_name,
+    scene_name,
+)
 from geofovea.pipeline.answers.page.facts import shown_facts
 from geofovea.pipeline.answers.page.tiles import MEDIA_TYPE, page_tiles
 from geofovea.pipeline.answers.record import AnswerRecord
@@ -126,7 +132,7 @@ def _reader(answer: AnswerRecord) -> TileReader:
 
 
 def _content(answer: AnswerRecord, reader: TileReader) -> dict[str, Any]:
-    """What the page shows, without tiles; the scene has a name and no path."""
+    """What the page shows, without tiles; scene and model have names and no paths."""
     name = scene_name(answer.scene.path)
     pyramid = reader.pyramid
     levels = pyramid.top_level + 1
@@ -135,7 +141,7 @@ def _content(answer: AnswerRecord, reader: TileReader) -> dict[str, Any]:
     facts["warnings"] = []  # the answer has them
     scene = {"id": "1", "name": name, "grid": grid, "model": {"levels": answer.levels}} | facts
     return {
-        "overview": {"model": answer.model, "scenes": [scene]},
+        "overview": {"model": model_name(answer.model), "scenes": [scene]},
         "answer": answer_data(answer, name),
         "region": None,
         "media_type": MEDIA_TYPE,

@@ -22,35 +22,20 @@ from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
 from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
 from geofovea.pipeline.inference.decoder.run import DecoderRun
-from geofovea.pipeline.inference.decoder.thought import think
+from geofovea.pipeline.inference.decoder.thought import (
+    BEFORE_THOUGHT,
+    LEFT_THOUGHT,
+    UNTHOUGHT,
+    begin_with_thoughts,
+    think,
+    thought_warning,
+)
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = [
-    "BEFORE_THOUGHT",
-    "LEFT_THOUGHT",
-    "TEXT_CHAT",
-    "UNTHOUGHT",
-    "UNUSED_CHAT",
-    "AnswerGenerator",
-    "thought_warning",
-]
-
-BEFORE_THOUGHT = (
-    "the model would have begun with a thought, and the choices were scored in its place: the "
-    "scores say little; give it room with thinking='room'"
-)
-"""What is said of choices where the likeliest first word opens a thought."""
-
-UNTHOUGHT = (
-    "this model was made to think before it answers, and it was asked to answer at once: its "
-    "thought was closed empty; give it room with thinking='room', or take a checkpoint that does "
-    "not think, often named Instruct"
-)
-"""What is said of an answer where the stock prompt would have begun a thought."""
-
+__all__ = ["TEXT_CHAT", "UNUSED_CHAT", "AnswerGenerator"]
 
 UNUSED_CHAT = (
     "the chat template of this model does not write one image before one question, so the model "
@@ -65,18 +50,6 @@ TEXT_CHAT = (
     "put a 'template' of your own into its geofovea.json"
 )
 """What is said of an answer to a prompt whose chat template knows no images."""
-
-
-LEFT_THOUGHT = "the model ended inside its thought, which was closed for the answer: doubt it"
-"""What is said of an answer behind a thought that the model left without closing it."""
-
-
-def thought_warning(most: int) -> str:
-    """What is said of an answer whose thought did not come to an end by itself."""
-    return (
-        f"the thought was not done after {most} tokens and was closed for the answer; allow more "
-        "with thought_tokens="
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,7 +160,8 @@ class AnswerGenerator:
         states = run.prefill()
         if kind is _Kind.GREEDY:
             return self.greedy(states, run.advance, [each.words for each in sequences])
-        return [self.letter(s, p.choices) for s, p in zip(states, prompts, strict=True)]
+        chosen = [self.letter(s, p.choices) for s, p in zip(states, prompts, strict=True)]
+        return self._doubted(chosen, states, run.advance, [each.words for each in sequences])
 
     def answer_of(self, prompt: Prompt, sequence: PromptSequence, run: DecoderRun) -> Generation:
         """Answer one prompt from a run that is prepared for it, and drops nothing.
@@ -304,8 +278,33 @@ class AnswerGenerator:
         if not choices:
             return self.greedy(state, advance, [words])[0]
         if peek is None or self.letters(choices):
-            return self.letter(state[0], choices)
-        return self.wording(state[0], choices, peek)
+            chosen = self.letter(state[0], choices)
+        else:
+            chosen = self.wording(state[0], choices, peek)
+        return self._doubted([chosen], state, advance, [words])[0]
+
+    def _doubted(
+        self,
+        chosen: Sequence[Generation],
+        states: Tensor,
+        advance: Callable[[Tensor], Tensor],
+        prompts: Sequence[Sequence[int]],
+    ) -> list[Generation]:
+        """Choices with a warning where the model would have begun with a thought; as `greedy`."""
+
+        def likeliest(states: Tensor, answers: Sequence[Sequence[int]]) -> Tensor:
+            logits = self._logits(states)
+            if self.rules is None:
+                return logits.argmax(-1)
+            return self.rules.behind(prompts)(logits, answers)
+
+        thinks = begin_with_thoughts(
+            states, advance, likeliest, self.embed, self.tokenizer, self.stop
+        )
+        return [
+            replace(each, warnings=(*each.warnings, BEFORE_THOUGHT)) if thinks_first else each
+            for each, thinks_first in zip(chosen, thinks, strict=True)
+        ]
 
     def greedy(
         self,
@@ -341,7 +340,7 @@ class AnswerGenerator:
     def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:
         """The choice whose letter is likeliest behind a prompt with the last state ``(d,)``."""
         believed = self._log_probabilities(state[None])[0]
-        return self._likeliest(choices, letter_scores(believed, self.letters(choices)), believed)
+        return self._likeliest(choices, letter_scores(believed, self.letters(choices)))
 
     def wording(
         self, state: Tensor, choices: Sequence[str], peek: Callable[[Tensor], Tensor]
@@ -364,23 +363,21 @@ class AnswerGenerator:
             return self._log_probabilities(peek(self.embed(torch.tensor(some))[None]))
 
         believed = self._log_probabilities(state[None])[0]
-        return self._likeliest(choices, word_scores(believed, ids, self.stop, follow), believed)
+        return self._likeliest(choices, word_scores(believed, ids, self.stop, follow))
 
     def letters(self, choices: Sequence[str]) -> list[list[int]]:
         """Ids of the letter of each choice; none if the vocabulary lacks one."""
         letters = [self.words.letter_ids(chr(ord("A") + i)) for i in range(len(choices))]
         return letters if all(letters) else []
 
-    def _likeliest(self, choices: Sequence[str], scores: Tensor, believed: Tensor) -> Generation:
-        """The choice with the highest score; ``believed`` is of the first token of an answer."""
+    def _likeliest(self, choices: Sequence[str], scores: Tensor) -> Generation:
+        """The choice with the highest score."""
         check_finite(scores, self.name, self.decoder)
         best = int(scores.argmax())
-        thinks_first = int(believed.argmax()) in self.words.thought_ids
         return Generation(
             choices[best],
             (float(scores.log_softmax(0)[best]),),
             choices=tuple(scores.tolist()),
-            warnings=(BEFORE_THOUGHT,) if thinks_first else (),
         )
 
     def _log_probabilities(self, states: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Room for a thought: the model thinks up to a limit, the thought is closed, and it answers.
+"""Thoughts before an answer: whether a model would begin one, and room for it.
+
+Where there is room the model thinks up to a limit, the thought is closed, and it answers.
 
 The thought runs through the decoder like an answer and is then forgotten but for its keys and
 values. Where the limit ends it, its closing mark is written in the place of the model, which was
@@ -10,13 +12,86 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from geofovea.datasets.scoring.spoken_answer import opens_thought
 from geofovea.pipeline.inference.prompts.markers import ThoughtMarks
 
-__all__ = ["Thought", "think"]
+__all__ = [
+    "BEFORE_THOUGHT",
+    "LEFT_THOUGHT",
+    "UNTHOUGHT",
+    "Thought",
+    "begin_with_thoughts",
+    "think",
+    "thought_warning",
+]
+
+BEFORE_THOUGHT = (
+    "the model would have begun with a thought, and the choices were scored in its place: the "
+    "scores say little; give it room with thinking='room'"
+)
+"""What is said of choices where the likeliest first words open a thought."""
+
+UNTHOUGHT = (
+    "this model was made to think before it answers, and it was asked to answer at once: its "
+    "thought was closed empty; give it room with thinking='room', or take a checkpoint that does "
+    "not think, often named Instruct"
+)
+"""What is said of an answer where the stock prompt would have begun a thought."""
+
+LEFT_THOUGHT = "the model ended inside its thought, which was closed for the answer: doubt it"
+"""What is said of an answer behind a thought that the model left without closing it."""
+
+_MOST_FIRST_WORDS = 40
+"""Tokens that the mark of a thought takes at most; real ones take a dozen."""
+
+
+def thought_warning(most: int) -> str:
+    """What is said of an answer whose thought did not come to an end by itself."""
+    return (
+        f"the thought was not done after {most} tokens and was closed for the answer; allow more "
+        "with thought_tokens="
+    )
+
+
+def begin_with_thoughts(
+    states: Tensor,
+    advance: Callable[[Tensor], Tensor],
+    likeliest: Callable[[Tensor, Sequence[Sequence[int]]], Tensor],
+    embed: Callable[[Tensor], Tensor],
+    tokenizer: Any,
+    stop: Collection[int],
+) -> list[bool]:
+    """Whether a model would begin its answers to some prompts with a thought.
+
+    The mark of a thought may take several tokens, so it is written until it can be told; most first
+    tokens can be no part of one, and then nothing runs.
+
+    Args:
+        states: Of the last token of each prompt, ``(b, d)``.
+        advance: States ``(b, d)`` behind one more token of each, ``(b, 1, d)``.
+        likeliest: The next tokens ``(b,)``, after states and the ids of each answer so far.
+        embed: Ids ``(b,)`` to vectors ``(b, d)``.
+        tokenizer: The model's.
+        stop: Ids that end an answer.
+    """
+    ids: list[list[int]] = [[] for _ in states]
+    verdicts: list[bool | None] = [None] * len(ids)
+    for _ in range(_MOST_FIRST_WORDS):
+        chosen = likeliest(states, ids)
+        for row, number in enumerate(chosen.tolist()):
+            ids[row].append(number)
+            if verdicts[row] is None:
+                has_ended = number in stop
+                verdicts[row] = False if has_ended else opens_thought(tokenizer.decode(ids[row]))
+        if None not in verdicts:
+            break
+        states = advance(embed(chosen)[:, None])
+    return [bool(verdict) for verdict in verdicts]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

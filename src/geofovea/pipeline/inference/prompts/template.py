@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -33,6 +33,8 @@ __all__ = ["PromptIds", "PromptTemplate"]
 _MAX_PROMPTS = 64
 _MARKS_BEGIN = ("<", "[", "◁")
 _MARK = re.compile(r"(<[^<>]+>|\[[A-Z_]+\])")
+_TURN = re.compile(r"<\|[^<>|]+\|>")
+"""Words around a turn of a chat, which not all tokenizers call special."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,10 @@ class PromptTemplate:
         self._image = _image_word(tokenizer, style.image_id)
         # where no word stands for an image, none of the ids does
         self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
+        # some tokenizers have the words of images among the ordinary ones
+        own = {self._image or "", *_MARK.findall("".join(astuple(style.markers)))}
         # blanks among them would be looked for in every text, and found forever
-        words = filter(str.strip, _special_words(tokenizer))
+        words = filter(str.strip, _special_words(tokenizer) | own)
         self._special_words = sorted(words, key=len, reverse=True)
         self.thought_ids = self._thought_ids()
         thinks = thought_tokens > 0
@@ -326,7 +330,8 @@ class PromptTemplate:
 
 def _special_words(tokenizer: Any) -> set[str]:
     added = getattr(tokenizer, "added_tokens_decoder", {})
-    special = {str(token.content) for token in added.values() if token.special}
+    words = ((str(token.content), token.special) for token in added.values())
+    special = {word for word, is_special in words if is_special or _TURN.fullmatch(word)}
     return special | {str(word) for word in tokenizer.all_special_tokens}
 
 

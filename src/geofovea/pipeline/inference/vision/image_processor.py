@@ -39,13 +39,14 @@ class ImageProcessor:
         Args:
             record: ``preprocessor_config.json``, or ``image_processor`` of
                 ``processor_config.json``.
-            mean: Of the processor's class, for a file that does not say.
+            mean: Of the family, for a file that says neither this nor a class that has one.
             std: Likewise.
 
         Raises:
             ModelError: If it says something that no stock processor could do.
         """
-        mean, std = _colors(record, "image_mean", mean), _colors(record, "image_std", std)
+        mean = _colors(record, "image_mean", mean)
+        std = _colors(record, "image_std", std)
         if record.get("do_normalize") is False:
             mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         scale = _scale(record)
@@ -69,12 +70,28 @@ class ImageProcessor:
 def _colors(record: Mapping[str, Any], key: str, default: Colors) -> Colors:
     value = record.get(key)
     if value is None:
+        value = _of_class(record, key)
+    if value is None:
         return default
     # one number is meant for all colors
     numbers = value if isinstance(value, list) else [value] * 3
     if len(numbers) != 3 or not all(map(_is_number, numbers)):
         raise _is_wrong(key, value, "a number, or one for each of three colors")
     return (float(numbers[0]), float(numbers[1]), float(numbers[2]))
+
+
+def _of_class(record: Mapping[str, Any], key: str) -> Any:
+    """What the class that a file names has for a value that the file leaves out."""
+    # most files say all, and this import takes a while
+    import transformers
+
+    named = record.get("image_processor_type")
+    # a file names a class by its fast form, or by the only one that there was
+    kind = named.removesuffix("Fast") if isinstance(named, str) else ""
+    classes = (getattr(transformers, name, None) for name in (f"{kind}Pil", kind) if kind)
+    values = (getattr(each, key, None) for each in classes)
+    value = next((each for each in values if each is not None), None)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _scale(record: Mapping[str, Any]) -> float:
