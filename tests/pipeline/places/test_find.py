@@ -220,6 +220,20 @@ def test_a_thing_of_which_the_model_knows_no_word_is_said_to_be_something_else(s
     assert not any("knows no word" in warning for warning in two)
 
 
+@pytest.mark.parametrize("verb", ["find", "count"])
+def test_a_place_that_cannot_be_counted_is_told_without_a_word_that_nobody_wrote(session, verb):
+    result = getattr(session, verb)("depot", tiles=2)
+    warnings = (result.places if verb == "count" else result).warnings
+    assert "knows 'depot' but not 'depots'" in warnings[0]
+    assert "how large is the depot?" in warnings[0]
+    assert not any("does not know the word" in warning for warning in warnings)
+
+
+def test_an_adjective_that_the_model_does_not_know_is_told(session):
+    warnings = session.find("puce truck", tiles=2).warnings
+    assert any("does not know the word puce" in warning for warning in warnings)
+
+
 def test_a_picture_without_ground_gives_pixels(embedded_host, make_png):
     path = make_png(300, 400)
     with pytest.warns(gf.DemoModelWarning):
