@@ -53,9 +53,7 @@ def test_synthetic_scenes_are_answered_by_the_embedded_model(scene_path):
 
 
 @pytest.mark.parametrize(("model", "side"), [("", 256), ("embedded", 192), ("embedded-earth", 256)])
-def test_the_usual_tile_is_that_of_the_model_that_would_answer(
-    monkeypatch, tmp_path, model, side
-):
+def test_the_usual_tile_is_that_of_the_model_that_would_answer(monkeypatch, tmp_path, model, side):
     earth = tmp_path / "earth"
     earth.mkdir()
     config = json.loads((embedded_model_path("embedded-earth") / "config.json").read_text())
@@ -63,7 +61,7 @@ def test_the_usual_tile_is_that_of_the_model_that_would_answer(
     (earth / "config.json").write_text(json.dumps(config))
     monkeypatch.setitem(load._FOLDERS, "embedded-earth", earth)
     path = tmp_path / "scene.tif"
-    write_scene(world_of(2, 7, 256, 256), path)
+    write_scene(world_of(2, 7, 768, 768), path)
     monkeypatch.setenv("GEOFOVEA_MODEL", model)
     assert usual_tile_size(gf.open_scene(path)) == side
 
