@@ -125,8 +125,24 @@ def test_a_level_that_is_asked_for_later_is_added(store, scene):
 def test_a_damaged_record_is_an_error_that_names_it(store, scene, file, text):
     (path,) = store.folder.rglob(file)
     path.write_text(text)
-    with pytest.raises(DataError, match=f"{file} is damaged"):
+    with pytest.raises(DataError, match=f"{file} is damaged") as told:
         IndexStore.open(store.folder).scenes()
+    assert "indices" not in str(told.value)
+
+
+def test_an_index_of_another_version_is_not_called_damaged(store):
+    path = store.folder / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(DataError, match=r"is of another version \(it has the format 99"):
+        IndexStore.open(store.folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", '{"identity": 3}', "[" * 9999])
+def test_a_damaged_note_of_a_problem_says_nothing(store, scene, text):
+    store.note_problem(scene.name, "a block is damaged")
+    (path,) = store.folder.rglob("problem.json")
+    path.write_text(text)
+    assert store.problem_of(scene) == ""
 
 
 def test_a_size_with_a_wrong_digit_is_damage_and_an_older_record_without_a_sum_is_read(

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from geofovea._arguments import shown
 from geofovea.errors import DataError, ModelError, OutputError
-from geofovea.pipeline.index.indexed_scene import IndexedScene, key_of
+from geofovea.pipeline.index.indexed_scene import IndexedScene, identity_of, key_of
 from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
 from geofovea.pipeline.index.settings import FORMAT, IndexSettings
 from geofovea.pipeline.system.files import make_folder, sole_user, write_text
@@ -20,6 +21,7 @@ from geofovea.tiling.machine.system_errors import reason_of
 __all__ = ["IndexStore"]
 
 _SETTINGS, _SCENES, _SCENE, _LOCK = "index.json", "scenes", "scene.json", "index.lock"
+_PROBLEM = "problem.json"
 _LARGEST_RECORD = 1 << 20
 # without them, nobody knows what the vectors mean
 _NO_SETTINGS = "build the index again in another folder"
@@ -36,7 +38,8 @@ class IndexStore:
 
     ``index.json`` holds the settings. ``scenes/KEY/scene.json`` says what a scene is, and beside
     it lie its vectors: ``L<level>-<first tile>-<tiles>.safetensors``. A part is written whole or
-    not at all, so what a run that was ended left behind is where the next one goes on.
+    not at all, so what a run that was ended left behind is where the next one goes on. Where a
+    run could not read a scene to its end, ``problem.json`` says why.
 
     Attributes:
         folder: Where it lies.
@@ -169,13 +172,61 @@ class IndexStore:
             if older is not None and replace(older, levels=scene.levels) == scene:
                 scene = replace(scene, levels=tuple(sorted({*scene.levels, *older.levels})))
             else:
-                self._remove_parts(scene)
+                _remove_parts(folder)
                 was_removed = True
         if scene != older:
             make_folder(folder.parent)
             make_folder(folder)
             write_text(folder / _SCENE, json.dumps(scene.to_record(), indent=1))
         return scene, was_removed
+
+    def remove_unreadable(self) -> int:
+        """Remove what belongs to damaged records, of which nobody knows the scene.
+
+        Returns:
+            How many records that was.
+
+        Raises:
+            OutputError: If a file cannot be removed.
+        """
+        records = 0
+        for path in sorted((self.folder / _SCENES).glob(f"*/{_SCENE}")):
+            try:
+                _read(path, self._scene_of, _NO_SCENE)
+            except DataError:
+                _remove_parts(path.parent)
+                _remove(path.parent / _PROBLEM)
+                _remove(path)
+                records += 1
+        return records
+
+    def note_problem(self, name: str, problem: str) -> None:
+        """Keep why a scene of the index could not be read as it is now, or that it could.
+
+        Args:
+            name: The lasting name of the scene; nothing is kept of one that the index does not
+                hold.
+            problem: Why; empty if it was read to its end.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        folder = self.folder / _SCENES / key_of(name)
+        if not problem:
+            _remove(folder / _PROBLEM)
+        elif (folder / _SCENE).exists():
+            record = {"identity": identity_of(name), "problem": problem}
+            write_text(folder / _PROBLEM, json.dumps(record, indent=1))
+
+    def problem_of(self, scene: IndexedScene) -> str:
+        """Why the last run could not read a scene to its end; empty if another one might."""
+        try:
+            record = _read(self._folder(scene) / _PROBLEM, dict, "")
+        except DataError:
+            return ""
+        # a file that was mended since may well be read
+        is_present = record.get("identity") == identity_of(scene.name)
+        return str(record.get("problem", "")) if is_present else ""
 
     def part_names(self, scene: IndexedScene, level: int | None = None) -> list[PartName]:
         """The parts of a scene, or of one of its levels, that follow each other from the start."""
@@ -258,11 +309,6 @@ class IndexStore:
     def _owner(self, scene: IndexedScene) -> str:
         return f"{self.settings.fingerprint}|{self.settings.tile_size}|{scene.identity}"
 
-    def _remove_parts(self, scene: IndexedScene) -> None:
-        for path in self._folder(scene).iterdir():
-            if PartName.of(path.name) is not None:
-                _remove(path)
-
     def _scene_of(self, record: Any) -> IndexedScene:
         scene = IndexedScene.from_record(record)
         if scene.tile_size != self.settings.tile_size:
@@ -270,10 +316,24 @@ class IndexStore:
         return scene
 
 
+class _OtherVersionError(DataError):
+    """A file is whole, and of another version of this program."""
+
+
 def _settings_of(record: Any) -> IndexSettings:
+    if not isinstance(record, dict):
+        raise DataError("it holds no settings")
     if record["format"] != FORMAT:
-        raise DataError(f"it has the format {record['format']!r}, and this version reads {FORMAT}")
+        raise _OtherVersionError(
+            f"it has the format {shown(record['format'])}, and this version reads {FORMAT}"
+        )
     return IndexSettings.from_record(record["settings"])
+
+
+def _remove_parts(folder: Path) -> None:
+    for path in folder.iterdir():
+        if PartName.of(path.name) is not None:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:
@@ -307,6 +367,7 @@ def _read(path: Path, parse: Callable[[Any], Value], remedy: str) -> Value:
             raise DataError("it is larger than 1 MiB")
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except (DataError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        what = "of another version" if isinstance(error, _OtherVersionError) else "damaged"
         raise DataError(
-            f"the index file {path} is damaged ({reason_of(error)}); {remedy}"
+            f"the index file {path} is {what} ({reason_of(error)}); {remedy}"
         ) from error
