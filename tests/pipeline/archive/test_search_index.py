@@ -188,7 +188,8 @@ def test_a_damaged_file_is_an_error_that_names_it(index):
 @pytest.mark.parametrize(
     ("phrase", "options", "message"),
     [
-        (" ", {}, "a phrase of 0 characters"),
+        (" ", {}, "the phrase is empty"),
+        ("\u200b \x1b", {}, "the phrase is empty"),
         ("a" * 1001, {}, "a phrase of 1001 characters"),
         ("pond", {"scenes": 0}, "scenes=0 must be a whole number"),
         ("pond", {"tiles": -1}, "tiles=-1 must be a whole number"),

@@ -19,7 +19,7 @@ from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.index.indexed_scene import IndexedScene, SceneState
 from geofovea.pipeline.index.lookup import Hit, Lookup, SceneHits, look_up
 from geofovea.pipeline.index.store import IndexStore
-from geofovea.pipeline.session.request import writable
+from geofovea.pipeline.session.request import is_blank, writable
 from geofovea.pipeline.system.files import write_text
 
 __all__ = ["SearchResult", "search_index"]
@@ -210,7 +210,9 @@ def _renamed(states: Sequence[tuple[IndexedScene, SceneState]]) -> set[str]:
 
 def _checked(phrase: str, scenes: int, tiles: int, levels: Collection[int] | None) -> str:
     words = " ".join(writable(phrase, "the phrase").split())
-    if not words or len(words) > _LONGEST_PHRASE:
+    if is_blank(words):
+        raise QuestionError("the phrase is empty: say what to search for, such as 'red roof'")
+    if len(words) > _LONGEST_PHRASE:
         raise QuestionError(
             f"a phrase of {len(words)} characters cannot be searched for; give 1 to "
             f"{_LONGEST_PHRASE}, such as: red roof"
