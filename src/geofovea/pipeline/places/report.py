@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.hosts.base import Host, knows_no_word
-from geofovea.pipeline.places.coverage import Coverage, Mode, expected_recall
+from geofovea.pipeline.places.coverage import LEAST_SAMPLE, Coverage, Mode, expected_recall
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Place
@@ -70,6 +70,8 @@ def search_coverage(
     drawn = looked[len(looked) - passing.sampled :]
     passed_over = len(native.tiles) - len(looked)
     recall, recall_low = sampled_recall(places, drawn, passed_over, looker.pyramid.tile_size)
+    if passed_over and passing.sampled < LEAST_SAMPLE:
+        recall = None
     outside = _ruled_out(native, passing.ruled_out) if passed_over else set()
     tested = [tile for tile in drawn if tile in outside]
     return Coverage(
