@@ -1,6 +1,7 @@
 """An index on disk: what was written comes back, and anything else is noticed."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -162,6 +163,40 @@ def test_settings_that_are_damaged_cannot_be_mended_by_the_same_command(store):
     (store.folder / "index.json").write_text("{")
     with pytest.raises(DataError, match="build the index again in another folder"):
         IndexStore.create(store.folder, SETTINGS)
+
+
+def read_part(folder, scene):
+    store = IndexStore.open(folder)
+    store.read(store.scenes()[0], PartName(0, 0, 20))
+
+
+def write_part(folder, scene):
+    store = IndexStore.create(folder, SETTINGS)
+    store.remove_unreadable()
+    store.read(store.begin(scene)[0], PartName(0, 0, 20))
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
+)
+@pytest.mark.parametrize("closed", ["", "index.json", "scenes", "scene.json", "part"])
+def test_what_another_user_may_not_read_is_not_called_damaged(
+    store, scene, closed, tmp_path_factory
+):
+    files = {"": ".", "index.json": "index.json", "scenes": "scenes"}
+    folder = f"scenes/{scene.key}"
+    files |= {"scene.json": f"{folder}/scene.json", "part": f"{folder}/{PartName(0, 0, 20).file}"}
+    for path in (store.folder, *store.folder.parents):
+        if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
+            path.chmod(0o755)
+    (store.folder / files[closed]).chmod(0)
+    os.seteuid(65534)
+    try:
+        for use in (read_part, write_part):
+            with pytest.raises(DataError, match=r"cannot be read: .*; check its permissions"):
+                use(store.folder, scene)
+    finally:
+        os.seteuid(0)
 
 
 def test_a_folder_that_cannot_be_written_is_said(store, scene):
