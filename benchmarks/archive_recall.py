@@ -3,6 +3,7 @@
     python benchmarks/archive_recall.py --scenes 40 --side 2048
     python benchmarks/archive_recall.py --scenes 200 --side 1024 --seed 990000 --tiles ""
     python benchmarks/archive_recall.py --scenes 8 --side 4096 --tiles 32,64
+    python benchmarks/archive_recall.py --archive data/image --indexed index --tiles ""
 
 Fresh synthetic scenes are indexed, and the archive is searched for each site, each kind of thing
 and each colored thing that some scenes show and others do not. *Average precision* is of the
@@ -10,7 +11,8 @@ ranking of scenes, beside what a random order would have. *Recall* is the share 
 as many first scenes as show what is named. *Best tile* is the share of phrases whose first tile
 shows what is named. Then `find` looks for each kind of thing in the first scenes, led by
 the index and by the model's attention, with the same tiles. Intervals are over phrases, and over
-scenes for `find`.
+scenes for `find`. `--archive` takes scenes that `geofovea synthesize` wrote, in place of new ones,
+and `--indexed` the index that `geofovea index` made of them.
 """
 
 from __future__ import annotations
@@ -43,19 +45,27 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=2048, help="Of a scene in pixels.")
     parser.add_argument("--seed", type=int, default=970_000, help="Of the first scene.")
     parser.add_argument("--encoder", default="embedded", help="A dual encoder.")
+    parser.add_argument("--archive", type=Path, help="A folder of scenes, in place of new ones.")
+    parser.add_argument("--indexed", type=Path, help="An index of it, in place of a new one.")
     parser.add_argument("--tiles", default="32", help="Budgets of find; empty for none.")
     parser.add_argument("--find-scenes", type=int, default=8, help="Scenes that find looks in.")
     parser.add_argument("--output", type=Path, help="Write all numbers to this JSON file.")
     options = parser.parse_args()
-    seeds = range(options.seed, options.seed + options.scenes)
-    worlds = [make_world(seed, options.side, options.side) for seed in seeds]
     with tempfile.TemporaryDirectory() as name:
-        archive, index = Path(name, "archive"), Path(name, "index")
-        archive.mkdir()
-        paths = [archive / f"{world.seed}.tif" for world in worlds]
-        for world, path in zip(worlds, paths, strict=True):
-            write_scene(world, path)
-        made = gf.build_index(index, archive, encoder=options.encoder)
+        index = options.indexed or Path(name, "index")
+        if options.archive:
+            paths = sorted(options.archive.absolute().glob("*.tif"))
+            worlds = [shown_world(path) for path in paths]
+        else:
+            archive = Path(name, "archive")
+            archive.mkdir()
+            seeds = range(options.seed, options.seed + options.scenes)
+            worlds = [make_world(seed, options.side, options.side) for seed in seeds]
+            paths = [archive / f"{world.seed}.tif" for world in worlds]
+            for world, path in zip(worlds, paths, strict=True):
+                write_scene(world, path)
+        # an index that is whole reads nothing again
+        made = gf.build_index(index, paths, encoder=options.encoder)
         ranked = [ranking_of(index, paths, worlds, phrase) for phrase in phrases_of(worlds)]
         rows = ranked_rows([row for row in ranked if row])
         found = []
@@ -64,12 +74,18 @@ def main() -> None:
             for way, led_by in (("attention", None), ("index", index)):
                 found.append(finds(some, led_by, tiles) | {"led by": way, "tiles": tiles})
     facts = machine(
-        scenes=options.scenes,
-        side=options.side,
+        scenes=len(paths),
+        side=worlds[0].width,
         index_mb_per_gpx=round(made.megabytes_per_gigapixel or 0, 1),
     )
     tables = aligned(lines_of(rows)) + ("\n\n" + aligned(found_lines(found)) if found else "")
     report(facts, tables, [*rows, *found], options.output)
+
+
+def shown_world(path: Path) -> World:
+    """What a scene of `geofovea synthesize` shows: its name ends with its side and its seed."""
+    _, side, seed = path.stem.rsplit("_", 2)
+    return make_world(int(seed), int(side), int(side))
 
 
 def phrases_of(worlds: Sequence[World]) -> list[tuple[str, str]]:

@@ -149,6 +149,19 @@ def test_a_scene_that_changed_is_read_again_with_a_warning(
     assert any("before it changed" in each for each in places.warnings)
 
 
+def test_a_scene_that_was_damaged_when_it_was_indexed_is_not_said_to_need_a_further_run(
+    tmp_path, archive, encoder_folder
+):
+    path, folder = archive / "a.tif", tmp_path / "index"
+    path.write_bytes(path.read_bytes()[:-4000])
+    build_index(folder, [str(path)], encoder=str(encoder_folder))
+    index = open_scene_index(folder, gf.open_scene(path))
+    (warning,) = index.warnings
+    assert "geofovea index failed to read it to its end: " in warning
+    assert "a.tif' could not be read" in warning
+    assert "bring it up to date" not in warning
+
+
 def test_a_scene_that_the_index_does_not_hold_is_read_with_a_warning(
     tiny_host, scene_path, made_index
 ):

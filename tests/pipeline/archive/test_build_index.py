@@ -17,6 +17,7 @@ from geofovea.errors import BudgetError, DataError, ModelError
 from geofovea.pipeline.archive.allowance import Allowance, IndexBudget
 from geofovea.pipeline.archive.build import build_index
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.index.indexed_scene import key_of
 from geofovea.pipeline.index.store import IndexStore
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
@@ -235,6 +236,19 @@ def test_a_damaged_record_does_not_bring_levels_back(build, tmp_path):
     record.write_text("{")
     assert build(encoder=None).is_whole
     assert set().union(*levels_in(tmp_path / "index").values()) == set(COARSE)
+
+
+def test_a_damaged_record_of_a_scene_that_is_gone_is_removed_and_said(build, tmp_path, archive):
+    build(levels=COARSE)
+    store = IndexStore.open(tmp_path / "index")
+    gone = str(archive / "b.tif")
+    (store.folder / "scenes" / key_of(gone) / "scene.json").write_text("{")
+    (archive / "b.tif").unlink()
+    report = build(encoder=None)
+    assert report.is_whole
+    assert report.records_removed == 1
+    assert {Path(scene.name).name for scene in store.scenes()} == {"a.tif", "c.tif"}
+    assert build(encoder=None).records_removed == 0
 
 
 def test_a_new_index_needs_an_encoder_and_an_old_one_its_own(build, tmp_path):

@@ -77,9 +77,20 @@ def test_a_search_says_that_other_scenes_and_unknown_words_mean_nothing_to_it(in
     assert any("does not know the word giraffe" in warning for warning in warnings)
 
 
-def test_a_phrase_without_a_known_word_is_refused(index):
-    with pytest.raises(gf.QuestionError, match="knows none of the words 'zebra crossing'"):
-        gf.search_index(index, "zebra crossing")
+@pytest.mark.parametrize("phrase", ["zebra crossing", "the", "at a"])
+def test_a_phrase_without_a_known_word_is_refused(index, phrase):
+    with pytest.raises(gf.QuestionError, match=f"knows none of the words '{phrase}'"):
+        gf.search_index(index, phrase)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["depots", '"depot"', "DEPOT?", "\u201cDepots\u201d", "de\u200bpot", "depot\x1b", "(depot)"],
+)
+def test_a_name_is_found_however_it_is_written(index, phrase):
+    plain, written = (gf.search_index(index, each) for each in ("depot", phrase))
+    assert [each.cosine for each in written.scenes] == [each.cosine for each in plain.scenes]
+    assert not any("does not know" in warning for warning in written.warnings)
 
 
 def test_find_is_led_by_the_index_and_warns_of_a_scene_beyond_it(archive, index, tmp_path):

@@ -93,6 +93,59 @@ def test_a_scene_that_changed_is_left_out_with_a_warning(index, archive):
         search_index(index, "red roof")
 
 
+def damage(path):
+    """Spoil what a raster says of itself, so that nothing opens it."""
+    path.write_bytes(bytes(200) + path.read_bytes()[200:])
+
+
+def test_a_scene_that_cannot_be_read_is_said_with_what_mends_it(index, archive):
+    good = (archive / "b.tif").read_bytes()
+    damage(archive / "b.tif")
+    build_index(index, archive)
+    (warning,) = search_index(index, "red roof").warnings
+    assert warning.startswith("1 scene: geofovea index failed to read what is there now, ")
+    assert "b.tif' is in no format" in warning
+    # what is there now is another file, of which nobody knows yet whether it can be read
+    (archive / "b.tif").write_bytes(good)
+    (warning,) = search_index(index, "red roof").warnings
+    assert warning.startswith("1 scene: left out, because the file has changed")
+    build_index(index, archive)
+    assert search_index(index, "red roof").warnings == ()
+
+
+def test_scenes_that_cannot_be_read_are_counted_and_the_rest_of_one_is_compared(
+    tmp_path, archive, encoder_folder
+):
+    for name in ("a.tif", "b.tif"):
+        path = archive / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    report = build_index(tmp_path / "index", archive, encoder=str(encoder_folder))
+    assert len(report.failures) == 2
+    (warning,) = search_index(tmp_path / "index", "red roof").warnings
+    assert warning.startswith("2 scenes: geofovea index failed to read")
+    assert "such as" in warning
+    assert "continue" not in warning
+
+
+def test_an_index_of_damaged_scenes_alone_says_what_is_wrong_with_one(index, archive):
+    for path in archive.iterdir():
+        damage(path)
+    build_index(index, archive)
+    with pytest.raises(DataError, match=r"could not be read, such as .*a.tif' is in no format"):
+        search_index(index, "red roof")
+
+
+def test_a_name_that_became_a_link_to_another_scene_is_left_out_for_good(index, archive):
+    (archive / "b.tif").unlink()
+    (archive / "b.tif").symlink_to(archive / "a.tif")
+    build_index(index, archive)
+    result = search_index(index, "red roof")
+    assert sorted(Path(each.scene.name).name for each in result.scenes) == ["a.tif", "c.tif"]
+    assert result.warnings == (
+        "1 scene: left out under its old name: the index has the file under another name, too",
+    )
+
+
 def test_scenes_that_are_not_indexed_to_the_end_are_said(tmp_path, archive, encoder_folder):
     folder, budget = tmp_path / "index", IndexBudget(tiles=10)
     build_index(folder, [str(archive)], encoder=str(encoder_folder), budget=budget)
@@ -135,7 +188,8 @@ def test_a_damaged_file_is_an_error_that_names_it(index):
 @pytest.mark.parametrize(
     ("phrase", "options", "message"),
     [
-        (" ", {}, "a phrase of 0 characters"),
+        (" ", {}, "the phrase is empty"),
+        ("\u200b \x1b", {}, "the phrase is empty"),
         ("a" * 1001, {}, "a phrase of 1001 characters"),
         ("pond", {"scenes": 0}, "scenes=0 must be a whole number"),
         ("pond", {"tiles": -1}, "tiles=-1 must be a whole number"),

@@ -84,7 +84,7 @@ def test_a_scene_that_cannot_be_read_is_exit_code_1(run, folder, tmp_path):
             "--max-seconds -1.0 is not a budget",
         ),
         (["search", "{new}", "pond"], "holds no index; make one with geofovea index"),
-        (["search", "{index}", " "], "a phrase of 0 characters"),
+        (["search", "{index}", " "], "the phrase is empty"),
     ],
 )
 def test_what_is_wrong_is_one_line(run, folder, scene_path, tmp_path, arguments, message):

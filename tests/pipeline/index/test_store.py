@@ -1,6 +1,7 @@
 """An index on disk: what was written comes back, and anything else is noticed."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -125,8 +126,24 @@ def test_a_level_that_is_asked_for_later_is_added(store, scene):
 def test_a_damaged_record_is_an_error_that_names_it(store, scene, file, text):
     (path,) = store.folder.rglob(file)
     path.write_text(text)
-    with pytest.raises(DataError, match=f"{file} is damaged"):
+    with pytest.raises(DataError, match=f"{file} is damaged") as told:
         IndexStore.open(store.folder).scenes()
+    assert "indices" not in str(told.value)
+
+
+def test_an_index_of_another_version_is_not_called_damaged(store):
+    path = store.folder / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(DataError, match=r"is of another version \(it has the format 99"):
+        IndexStore.open(store.folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", '{"identity": 3}', "[" * 9999])
+def test_a_damaged_note_of_a_problem_says_nothing(store, scene, text):
+    store.note_problem(scene.name, "a block is damaged")
+    (path,) = store.folder.rglob("problem.json")
+    path.write_text(text)
+    assert store.problem_of(scene) == ""
 
 
 def test_a_size_with_a_wrong_digit_is_damage_and_an_older_record_without_a_sum_is_read(
@@ -146,6 +163,40 @@ def test_settings_that_are_damaged_cannot_be_mended_by_the_same_command(store):
     (store.folder / "index.json").write_text("{")
     with pytest.raises(DataError, match="build the index again in another folder"):
         IndexStore.create(store.folder, SETTINGS)
+
+
+def read_part(folder, scene):
+    store = IndexStore.open(folder)
+    store.read(store.scenes()[0], PartName(0, 0, 20))
+
+
+def write_part(folder, scene):
+    store = IndexStore.create(folder, SETTINGS)
+    store.remove_unreadable()
+    store.read(store.begin(scene)[0], PartName(0, 0, 20))
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
+)
+@pytest.mark.parametrize("closed", ["", "index.json", "scenes", "scene.json", "part"])
+def test_what_another_user_may_not_read_is_not_called_damaged(
+    store, scene, closed, tmp_path_factory
+):
+    files = {"": ".", "index.json": "index.json", "scenes": "scenes"}
+    folder = f"scenes/{scene.key}"
+    files |= {"scene.json": f"{folder}/scene.json", "part": f"{folder}/{PartName(0, 0, 20).file}"}
+    for path in (store.folder, *store.folder.parents):
+        if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
+            path.chmod(0o755)
+    (store.folder / files[closed]).chmod(0)
+    os.seteuid(65534)
+    try:
+        for use in (read_part, write_part):
+            with pytest.raises(DataError, match=r"cannot be read: .*; check its permissions"):
+                use(store.folder, scene)
+    finally:
+        os.seteuid(0)
 
 
 def test_a_folder_that_cannot_be_written_is_said(store, scene):

@@ -16,6 +16,7 @@ from geofovea.errors import BudgetError, CancelledError, ModelError, OutputError
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.places.confusion import match_places
+from geofovea.pipeline.places.coverage import LEAST_SAMPLE
 from geofovea.pipeline.places.find import find_places
 from geofovea.tiling.geo.region import Region
 
@@ -114,6 +115,20 @@ def test_a_search_keeps_its_budget_and_says_what_it_left(session):
     assert any("40" in w or "native tiles" in w for w in places.warnings)
     again = session.find("truck", tiles=40)
     assert [p.box_scene for p in again] == [p.box_scene for p in places]
+
+
+def test_a_sample_of_few_tiles_tells_the_lower_end_of_the_recall_alone(session, pad):
+    _, site = pad
+    few, more = (
+        session.find(site.things[0].kind, tiles=tiles, min_score=0.01).coverage
+        for tiles in (16, 40)
+    )
+    assert few.sampled < LEAST_SAMPLE <= more.sampled
+    assert few.recall is None
+    assert 0 < few.recall_low < 1
+    assert "too few to expect a recall (at least" in few.text
+    assert more.recall is not None
+    assert "expected recall" in more.text
 
 
 def test_without_a_sample_nothing_is_called_ruled_out(session):
@@ -218,6 +233,20 @@ def test_a_thing_of_which_the_model_knows_no_word_is_said_to_be_something_else(s
     one, two = (session.find(phrase, tiles=4).warnings for phrase in ("red zeppelin", "red truck"))
     assert one[0].startswith("the embedded model knows no word for 'zeppelin'")
     assert not any("knows no word" in warning for warning in two)
+
+
+@pytest.mark.parametrize("verb", ["find", "count"])
+def test_a_place_that_cannot_be_counted_is_told_without_a_word_that_nobody_wrote(session, verb):
+    result = getattr(session, verb)("depot", tiles=2)
+    warnings = (result.places if verb == "count" else result).warnings
+    assert "knows 'depot' but not 'depots'" in warnings[0]
+    assert "how large is the depot?" in warnings[0]
+    assert not any("does not know the word" in warning for warning in warnings)
+
+
+def test_an_adjective_that_the_model_does_not_know_is_told(session):
+    warnings = session.find("puce truck", tiles=2).warnings
+    assert any("does not know the word puce" in warning for warning in warnings)
 
 
 def test_a_picture_without_ground_gives_pixels(embedded_host, make_png):

@@ -14,8 +14,9 @@ from geofovea.datasets.synthetic.versions import world_of
 from geofovea.errors import DemoModelWarning, NoModelError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.evaluation.harness import make_answerer
+from geofovea.pipeline.hosts import load
 from geofovea.pipeline.hosts.load import embedded_model_path
-from geofovea.pipeline.session.model_choice import chosen_model
+from geofovea.pipeline.session.model_choice import chosen_model, usual_tile_size
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.session.xarray_accessor import FoveaAccessor
 
@@ -49,6 +50,20 @@ def table(path, *rows):
 
 def test_synthetic_scenes_are_answered_by_the_embedded_model(scene_path):
     assert chosen_model("auto", [gf.open_scene(scene_path)]) == "embedded"
+
+
+@pytest.mark.parametrize(("model", "side"), [("", 256), ("embedded", 192), ("embedded-earth", 256)])
+def test_the_usual_tile_is_that_of_the_model_that_would_answer(monkeypatch, tmp_path, model, side):
+    earth = tmp_path / "earth"
+    earth.mkdir()
+    config = json.loads((embedded_model_path("embedded-earth") / "config.json").read_text())
+    config["vision_config"]["image_size"] = 256
+    (earth / "config.json").write_text(json.dumps(config))
+    monkeypatch.setitem(load._FOLDERS, "embedded-earth", earth)
+    path = tmp_path / "scene.tif"
+    write_scene(world_of(2, 7, 768, 768), path)
+    monkeypatch.setenv("GEOFOVEA_MODEL", model)
+    assert usual_tile_size(gf.open_scene(path)) == side
 
 
 def test_a_name_and_the_variable_go_before_what_the_scene_is(monkeypatch, raster):

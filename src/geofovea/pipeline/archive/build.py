@@ -177,6 +177,7 @@ class _Builder:
                 break
             reports.append(self._scene(name, allowance, advance))
             advance(1.0)
+        records_removed = self.store.remove_unreadable()
         known = self.store.scenes()
         return IndexReport(
             folder=str(self.store.folder),
@@ -191,6 +192,7 @@ class _Builder:
                 scene.width * scene.height * self.store.share_done(scene) for scene in known
             )
             / 1e9,
+            records_removed=records_removed,
         )
 
     def _scene(
@@ -211,6 +213,7 @@ class _Builder:
             SceneWalk(self.store, entry, reader, self.encoder, allowance, advance).run()
         except SceneError as error:
             report = replace(report, error=str(error))
+        self.store.note_problem(report.name, report.error)
         if entry is not None:
             report = replace(report, share_done=self.store.share_done(entry), levels=entry.levels)
         return replace(report, tiles_read=allowance.tiles - before)

@@ -47,6 +47,8 @@ class IndexReport:
         seconds: What it took.
         size_bytes: Of the whole index on disk now.
         indexed_gigapixels: Native size of what the whole index holds, whole scenes or parts.
+        records_removed: Damaged records that were removed with their vectors, because they are of
+            none of the scenes of this run.
     """
 
     folder: str
@@ -58,6 +60,7 @@ class IndexReport:
     seconds: float
     size_bytes: int
     indexed_gigapixels: float
+    records_removed: int = 0
 
     @property
     def is_whole(self) -> bool:

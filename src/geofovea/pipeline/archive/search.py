@@ -19,7 +19,7 @@ from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.index.indexed_scene import IndexedScene, SceneState
 from geofovea.pipeline.index.lookup import Hit, Lookup, SceneHits, look_up
 from geofovea.pipeline.index.store import IndexStore
-from geofovea.pipeline.session.request import writable
+from geofovea.pipeline.session.request import is_blank, writable
 from geofovea.pipeline.system.files import write_text
 
 __all__ = ["SearchResult", "search_index"]
@@ -158,7 +158,10 @@ def search_index(
     usable = [scene for scene, state in states if state != "changed" and scene.name not in renamed]
     if not usable:
         what = "all its scenes have changed" if states else "it holds no scene"
-        raise DataError(f"the index in {folder} is of no use: {what}; run geofovea index")
+        problem = next(filter(None, (store.problem_of(scene) for scene, _ in states)), "")
+        # what could not be read before cannot be read by a further run either
+        why = f"{what} and could not be read, such as {problem}; then" if problem else f"{what};"
+        raise DataError(f"the index in {folder} is of no use: {why} run geofovea index")
     model = load_dual_encoder(encoder or store.settings.encoder)
     store.check_encoder(model.fingerprint, model.name)
     started = time.monotonic()
@@ -174,25 +177,42 @@ def search_index(
     if not lookup.tiles:
         raise DataError(f"the index in {folder} holds no tile to compare; run geofovea index")
     seconds = time.monotonic() - started
-    partial = sum(store.share_done(scene) < 1 for scene in usable)
-    changed = sum(state == "changed" for _, state in states)
+    changed = [s for s, state in states if state == "changed" and s.name not in renamed]
+    partial = [scene for scene in usable if store.share_done(scene) < 1]
+    problems = {s.name: text for s in (*changed, *partial) if (text := store.problem_of(s))}
     missing = {scene.name for scene, state in states if state == "missing"} - renamed
     warnings = (
         *model.doubts(words),
-        *_warnings(changed, len(renamed), len(missing), partial),
+        *_warnings(
+            sum(scene.name not in problems for scene in changed),
+            len(renamed),
+            len(missing),
+            sum(scene.name not in problems for scene in partial),
+        ),
+        *_problem_warnings(tuple(problems.values())),
     )
     return SearchResult(words, model.name, lookup, seconds, warnings, frozenset(missing))
 
 
 def _renamed(states: Sequence[tuple[IndexedScene, SceneState]]) -> set[str]:
-    """Names that no file has any more, of scenes that the index has under another name, too."""
+    """Names that no file has any more, of scenes that the index has under another name, too.
+
+    A name that is now a link to another scene of the index is one of them.
+    """
     there = {scene.content for scene, state in states if state == "current"}
-    return {scene.name for scene, state in states if state == "missing" and scene.content in there}
+    return {
+        scene.name
+        for scene, state in states
+        if (state == "missing" and scene.content in there)
+        or (state == "changed" and scene.present_content in there)
+    }
 
 
 def _checked(phrase: str, scenes: int, tiles: int, levels: Collection[int] | None) -> str:
     words = " ".join(writable(phrase, "the phrase").split())
-    if not words or len(words) > _LONGEST_PHRASE:
+    if is_blank(words):
+        raise QuestionError("the phrase is empty: say what to search for, such as 'red roof'")
+    if len(words) > _LONGEST_PHRASE:
         raise QuestionError(
             f"a phrase of {len(words)} characters cannot be searched for; give 1 to "
             f"{_LONGEST_PHRASE}, such as: red roof"
@@ -235,4 +255,17 @@ def _warnings(changed: int, renamed: int, missing: int, partial: int) -> tuple[s
         f"1 scene: {of_one}" if count == 1 else f"{count} scenes: {of_several}"
         for count, of_one, of_several in texts
         if count
+    )
+
+
+def _problem_warnings(problems: Sequence[str]) -> tuple[str, ...]:
+    """Of scenes that a further run cannot read either, unless somebody mends them before."""
+    if not problems:
+        return ()
+    count = len(problems)
+    some = "1 scene" if count == 1 else f"{count} scenes"
+    such = "" if count == 1 else "such as "
+    return (
+        f"{some}: geofovea index failed to read what is there now, {such}{problems[0]}; mend that, "
+        "and run geofovea index again",
     )

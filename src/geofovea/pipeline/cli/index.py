@@ -263,6 +263,13 @@ def _print(report: IndexReport) -> None:
             f"damaged in the index and read again: {counted(damaged, 'tile')}",
             is_warning=True,
         )
+    if report.records_removed:
+        fact(
+            "warning",
+            f"damaged in the index and removed: {counted(report.records_removed, 'scene')} of "
+            "another run; index it again if it is still there",
+            is_warning=True,
+        )
     if report.stopped:
         rest = f", {report.scenes_left} of the scenes not begun" if report.scenes_left else ""
         fact(

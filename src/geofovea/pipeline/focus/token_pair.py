@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from geofovea.datasets.synthetic.vocabulary import is_in_domain
-from geofovea.pipeline.hosts.base import unknown_words_text
+from geofovea.pipeline.hosts.base import LINKS, unknown_words_text
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.shared_space import SharedSpace
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, shown_alone
+from geofovea.pipeline.inference.prompts.presence import singular_of
 from geofovea.pipeline.system.model_lock import one_at_a_time
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.lru import LruCache
@@ -27,6 +28,7 @@ from geofovea.tiling.scene import Scene
 
 __all__ = ["TokenPair", "token_pair_beside"]
 
+_AROUND = "\"'\u2018\u2019\u201c\u201d\u00ab\u00bb()[].,:;!"
 _KNOWN_BYTES = 8 * 2**20
 # a pair is made for every question, and its space stays with the model
 _KNOWN: WeakKeyDictionary[SharedSpace, LruCache[bytes, Tensor]] = WeakKeyDictionary()
@@ -78,13 +80,25 @@ class TokenPair:
     @torch.inference_mode()
     def embed_text(self, text: str) -> Tensor:
         """See ``DualEncoder``; zero for a text without a known word, which is like no picture."""
-        unknown = set(self._host.unknown_words(text))
-        words = text.lower().replace("?", " ").split()
-        known = " ".join(word for word in words if word not in unknown)
-        vectors = self._host.question_embeds(known)
-        if not len(vectors):
+        known, _ = self._read(text)
+        if all(word in LINKS for word in known):
             return torch.zeros(int(self._space.settings["dimension"]))
+        vectors = self._host.question_embeds(" ".join(known))
         return self._vector_of(vectors.mean(0))
+
+    def _read(self, text: str) -> tuple[list[str], list[str]]:
+        """The words of a text that the model knows, and those that it does not.
+
+        A name is looked up without quotation marks and in the singular where it is not known as it
+        stands: names of sites are taught in the singular alone.
+        """
+        known, unknown = list[str](), list[str]()
+        for word in self._host.words_of(text):
+            bare = word.strip(_AROUND)
+            forms = [form for form in (word, bare, singular_of(bare)) if form]
+            read = [form for form in forms if not self._host.unknown_words(form)]
+            (known if read else unknown).append(read[0] if read else word)
+        return known, unknown
 
     @one_at_a_time
     def _vector_of(self, mean: Tensor) -> Tensor:
@@ -146,7 +160,7 @@ class TokenPair:
                 f"the dual encoder {self.name!r} learned synthetic scenes alone: of other scenes, "
                 "its ranking says nothing"
             )
-        if unknown := self._host.unknown_words(text):
+        if unknown := self._read(text)[1]:
             doubts.append(unknown_words_text(f"the dual encoder {self.name!r}", unknown))
         return tuple(doubts)
 

@@ -32,6 +32,7 @@ from geofovea.tiling.pyramid import Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
 __all__ = [
+    "LINKS",
     "Capabilities",
     "Host",
     "Speaker",
@@ -54,8 +55,8 @@ __all__ = [
     "unknown_words_text",
 ]
 
-# words of a name that call nothing by themselves
-_LINKS = ("a", "an", "at", "in", "of", "on", "the", "with")
+LINKS = ("a", "an", "at", "in", "of", "on", "the", "with")
+"""Words of a name that call nothing by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def unknown_words_text(who: str, unknown: Sequence[str]) -> str:
 
 def knows_no_word(host: Host, name: str) -> bool:
     """Whether a name says nothing to a host, so that what it finds is something else."""
-    words = [word for word in name.lower().split() if word not in _LINKS]
+    words = [word for word in name.lower().split() if word not in LINKS]
     return bool(words) and set(words) <= set(host.unknown_words(name))
 
 

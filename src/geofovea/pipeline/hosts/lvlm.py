@@ -313,6 +313,10 @@ class LvlmHost:
         instruction = self._instruction(Prompt(question, None, tuple(choices)))
         return self._prompts.room(question, tiles, instruction)
 
+    def words_of(self, question: str) -> list[str]:
+        """The words of a question as the model reads them, in lower case."""
+        return self._prompts.words.words_of(question)
+
     @one_at_a_time
     def unknown_words(self, question: str) -> list[str]:
         """Words that the tokenizer can only map to its unknown token."""

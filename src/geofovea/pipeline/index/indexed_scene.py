@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from geofovea.errors import DataError, GeometryError
@@ -74,6 +74,11 @@ class IndexedScene:
         return f"{page}|{self.identity.removeprefix(f'{page}|{path}|')}"
 
     @property
+    def present_content(self) -> str:
+        """What ``content`` would be, were the file read as it is now."""
+        return replace(self, identity=identity_of(self.name)).content
+
+    @property
     def state(self) -> SceneState:
         """Whether the file is still what was read; far-away scenes are taken to be."""
         if is_remote_name(self.name):
@@ -105,6 +110,8 @@ class IndexedScene:
             DataError: If it is something else.
         """
         try:
+            if not isinstance(record, Mapping):
+                raise DataError("the record of a scene has no names")
             numbers = {name: record[name] for name in ("width", "height", "tile_size")}
             levels = tuple(record["levels"])
             if not all(type(number) is int for number in (*numbers.values(), *levels)):

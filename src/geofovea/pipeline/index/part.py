@@ -126,6 +126,10 @@ def read_part(folder: Path, name: PartName, owner: str) -> Part:
             raise DataError("its checksum is wrong")
         vectors = StoredVectors(arrays["numbers"], arrays["scales"])
         return Part(name, vectors, arrays["shown"], arrays["lonlat"])
+    except PermissionError as error:
+        raise DataError(
+            f"the index file {path} cannot be read: {reason_of(error)}; check its permissions"
+        ) from error
     except (DataError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"the index file {path} is damaged ({reason_of(error)}); run geofovea index with "

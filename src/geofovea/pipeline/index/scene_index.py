@@ -99,19 +99,27 @@ def open_scene_index(folder: str | os.PathLike[str], scene: Scene) -> SceneIndex
     is_same = (entry.width, entry.height) == (scene.width, scene.height)
     if entry.state != "current" or not is_same:
         what = "holds what this scene was before it changed"
-        return SceneIndex(store, None, warnings=(_instead(store, what),))
+        return SceneIndex(store, None, warnings=(_instead(store, what, entry),))
     levels = tuple(
         level for level in entry.levels if store.tiles_done(entry, level) == entry.tile_count(level)
     )
     if not levels:
-        return SceneIndex(store, None, warnings=(_instead(store, "holds no whole level of it"),))
+        what = "holds no whole level of it"
+        return SceneIndex(store, None, warnings=(_instead(store, what, entry),))
     if len(levels) == len(entry.levels):
         return SceneIndex(store, entry, levels)
     are_whole = "level {} is" if len(levels) == 1 else "levels {} are"
     named = are_whole.format(", ".join(map(str, levels)))
     what = f"the index in {store.folder} holds this scene in part, only {named} whole"
-    return SceneIndex(store, entry, levels, (f"{what}; {_AGAIN}",))
+    return SceneIndex(store, entry, levels, (f"{what}; {_remedy(store, entry)}",))
 
 
-def _instead(store: IndexStore, what: str) -> str:
-    return f"the index in {store.folder} {what}, so tiles were read and embedded; {_AGAIN}"
+def _instead(store: IndexStore, what: str, entry: IndexedScene | None = None) -> str:
+    remedy = _AGAIN if entry is None else _remedy(store, entry)
+    return f"the index in {store.folder} {what}, so tiles were read and embedded; {remedy}"
+
+
+def _remedy(store: IndexStore, entry: IndexedScene) -> str:
+    """What brings a scene up to date: a further run, or first what its last failure asks for."""
+    problem = store.problem_of(entry)
+    return f"geofovea index failed to read it to its end: {problem}" if problem else _AGAIN

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from geofovea._arguments import shown
 from geofovea.errors import DataError, ModelError, OutputError
-from geofovea.pipeline.index.indexed_scene import IndexedScene, key_of
+from geofovea.pipeline.index.index_files import (
+    NoAccessError,
+    OtherVersionError,
+    listed,
+    read_record,
+    remove_file,
+)
+from geofovea.pipeline.index.indexed_scene import IndexedScene, identity_of, key_of
 from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
 from geofovea.pipeline.index.settings import FORMAT, IndexSettings
 from geofovea.pipeline.system.files import make_folder, sole_user, write_text
@@ -20,14 +28,13 @@ from geofovea.tiling.machine.system_errors import reason_of
 __all__ = ["IndexStore"]
 
 _SETTINGS, _SCENES, _SCENE, _LOCK = "index.json", "scenes", "scene.json", "index.lock"
-_LARGEST_RECORD = 1 << 20
+_PROBLEM = "problem.json"
 # without them, nobody knows what the vectors mean
 _NO_SETTINGS = "build the index again in another folder"
 _NO_SCENE = (
     "run geofovea index with the scenes again, or remove the folder of this file if the scene is "
     "gone"
 )
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,8 @@ class IndexStore:
 
     ``index.json`` holds the settings. ``scenes/KEY/scene.json`` says what a scene is, and beside
     it lie its vectors: ``L<level>-<first tile>-<tiles>.safetensors``. A part is written whole or
-    not at all, so what a run that was ended left behind is where the next one goes on.
+    not at all, so what a run that was ended left behind is where the next one goes on. Where a
+    run could not read a scene to its end, ``problem.json`` says why.
 
     Attributes:
         folder: Where it lies.
@@ -59,8 +67,9 @@ class IndexStore:
             DataError: If there is none, or it is damaged or of another version.
         """
         if not IndexStore.exists(folder):
+            listed(folder)
             raise DataError(f"{folder} holds no index; make one with geofovea index")
-        return IndexStore(folder, _read(folder / _SETTINGS, _settings_of, _NO_SETTINGS))
+        return IndexStore(folder, read_record(folder / _SETTINGS, _settings_of, _NO_SETTINGS))
 
     @staticmethod
     def create(folder: Path, settings: IndexSettings) -> IndexStore:
@@ -83,7 +92,7 @@ class IndexStore:
                 )
             return store
         make_folder(folder)
-        strangers = [path.name for path in folder.iterdir() if path.name != _LOCK]
+        strangers = [path.name for path in listed(folder) if path.name != _LOCK]
         if strangers:
             raise OutputError(
                 f"{folder} holds other files, such as {sorted(strangers)[0]!r}; name an empty "
@@ -129,16 +138,15 @@ class IndexStore:
         Raises:
             DataError: If a record is damaged.
         """
-        records = sorted((self.folder / _SCENES).glob(f"*/{_SCENE}"))
-        scenes = (_read(path, self._scene_of, _NO_SCENE) for path in records)
+        scenes = (read_record(path, self._scene_of, _NO_SCENE) for path in self._records())
         return sorted(scenes, key=lambda scene: scene.name)
 
     def readable_scenes(self) -> list[IndexedScene]:
         """The scenes whose records are not damaged: a run makes the others anew."""
         scenes = []
-        for path in sorted((self.folder / _SCENES).glob(f"*/{_SCENE}")):
+        for path in self._records():
             with suppress(DataError):
-                scenes.append(_read(path, self._scene_of, _NO_SCENE))
+                scenes.append(read_record(path, self._scene_of, _NO_SCENE))
         return scenes
 
     def scene_named(self, name: str) -> IndexedScene | None:
@@ -148,7 +156,7 @@ class IndexStore:
             DataError: If its record is damaged.
         """
         path = self.folder / _SCENES / key_of(name) / _SCENE
-        return _read(path, self._scene_of, _NO_SCENE) if path.exists() else None
+        return read_record(path, self._scene_of, _NO_SCENE) if path.exists() else None
 
     def begin(self, scene: IndexedScene) -> tuple[IndexedScene, bool]:
         """Enter a scene; what is known of other content under its name is removed.
@@ -163,13 +171,15 @@ class IndexStore:
         older: IndexedScene | None = None
         if (folder / _SCENE).exists():
             try:
-                older = _read(folder / _SCENE, self._scene_of, _NO_SCENE)
+                older = read_record(folder / _SCENE, self._scene_of, _NO_SCENE)
+            except NoAccessError:
+                raise
             except DataError:
                 older = None
             if older is not None and replace(older, levels=scene.levels) == scene:
                 scene = replace(scene, levels=tuple(sorted({*scene.levels, *older.levels})))
             else:
-                self._remove_parts(scene)
+                _remove_parts(folder)
                 was_removed = True
         if scene != older:
             make_folder(folder.parent)
@@ -177,11 +187,61 @@ class IndexStore:
             write_text(folder / _SCENE, json.dumps(scene.to_record(), indent=1))
         return scene, was_removed
 
+    def remove_unreadable(self) -> int:
+        """Remove what belongs to damaged records, of which nobody knows the scene.
+
+        Returns:
+            How many records that was.
+
+        Raises:
+            OutputError: If a file cannot be removed.
+        """
+        records = 0
+        for path in self._records():
+            try:
+                read_record(path, self._scene_of, _NO_SCENE)
+            except NoAccessError:
+                raise
+            except DataError:
+                _remove_parts(path.parent)
+                remove_file(path.parent / _PROBLEM)
+                remove_file(path)
+                records += 1
+        return records
+
+    def note_problem(self, name: str, problem: str) -> None:
+        """Keep why a scene of the index could not be read as it is now, or that it could.
+
+        Args:
+            name: The lasting name of the scene; nothing is kept of one that the index does not
+                hold.
+            problem: Why; empty if it was read to its end.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        folder = self.folder / _SCENES / key_of(name)
+        if not problem:
+            remove_file(folder / _PROBLEM)
+        elif (folder / _SCENE).exists():
+            record = {"identity": identity_of(name), "problem": problem}
+            write_text(folder / _PROBLEM, json.dumps(record, indent=1))
+
+    def problem_of(self, scene: IndexedScene) -> str:
+        """Why the last run could not read a scene to its end; empty if another one might."""
+        try:
+            record = read_record(self._folder(scene) / _PROBLEM, dict, "")
+        except DataError:
+            return ""
+        # a file that was mended since may well be read
+        is_present = record.get("identity") == identity_of(scene.name)
+        return str(record.get("problem", "")) if is_present else ""
+
     def part_names(self, scene: IndexedScene, level: int | None = None) -> list[PartName]:
         """The parts of a scene, or of one of its levels, that follow each other from the start."""
         by_level: dict[int, list[PartName]] = {}
         folder = self._folder(scene)
-        present = (PartName.of(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
+        present = (PartName.of(path.name) for path in listed(folder))
         for name in sorted(each for each in present if each is not None):
             parts = by_level.setdefault(name.level, [])
             end = parts[-1].start + parts[-1].count if parts else 0
@@ -242,9 +302,9 @@ class IndexStore:
             part = PartName.of(path.name)
             if part is not None and part not in usable:
                 tiles += part.count
-                _remove(path)
+                remove_file(path)
             elif path.name.startswith(".geofovea-"):
-                _remove(path)
+                remove_file(path)
         return tiles
 
     @property
@@ -252,16 +312,15 @@ class IndexStore:
         """Size of all its files."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
+    def _records(self) -> list[Path]:
+        folders = listed(self.folder / _SCENES)
+        return [record for each in folders if (record := each / _SCENE).exists()]
+
     def _folder(self, scene: IndexedScene) -> Path:
         return self.folder / _SCENES / scene.key
 
     def _owner(self, scene: IndexedScene) -> str:
         return f"{self.settings.fingerprint}|{self.settings.tile_size}|{scene.identity}"
-
-    def _remove_parts(self, scene: IndexedScene) -> None:
-        for path in self._folder(scene).iterdir():
-            if PartName.of(path.name) is not None:
-                _remove(path)
 
     def _scene_of(self, record: Any) -> IndexedScene:
         scene = IndexedScene.from_record(record)
@@ -271,42 +330,16 @@ class IndexStore:
 
 
 def _settings_of(record: Any) -> IndexSettings:
+    if not isinstance(record, dict):
+        raise DataError("it holds no settings")
     if record["format"] != FORMAT:
-        raise DataError(f"it has the format {record['format']!r}, and this version reads {FORMAT}")
+        raise OtherVersionError(
+            f"it has the format {shown(record['format'])}, and this version reads {FORMAT}"
+        )
     return IndexSettings.from_record(record["settings"])
 
 
-def _remove(path: Path) -> None:
-    """Remove a file of an index.
-
-    Raises:
-        OutputError: If that is not possible.
-    """
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path} is damaged and cannot be removed ({reason_of(error)}): remove it yourself, "
-            "and run geofovea index again"
-        ) from error
-
-
-def _read(path: Path, parse: Callable[[Any], Value], remedy: str) -> Value:
-    """A record of JSON.
-
-    Args:
-        path: The file.
-        parse: Takes what JSON says, and refuses what is none of ours.
-        remedy: What to do where it is refused.
-
-    Raises:
-        DataError: If it is damaged.
-    """
-    try:
-        if path.stat().st_size > _LARGEST_RECORD:
-            raise DataError("it is larger than 1 MiB")
-        return parse(json.loads(path.read_text(encoding="utf-8")))
-    except (DataError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"the index file {path} is damaged ({reason_of(error)}); {remedy}"
-        ) from error
+def _remove_parts(folder: Path) -> None:
+    for path in folder.iterdir():
+        if PartName.of(path.name) is not None:
+            remove_file(path)

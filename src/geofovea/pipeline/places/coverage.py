@@ -10,11 +10,13 @@ from typing import Any, Literal
 import torch
 
 from geofovea._arguments import is_number, is_whole, shown
+from geofovea._plurals import counted
 from geofovea.errors import QuestionError
 
 __all__ = [
     "COVERAGES",
     "LARGEST_SEED",
+    "LEAST_SAMPLE",
     "Coverage",
     "Mode",
     "checked_mode",
@@ -30,6 +32,9 @@ LARGEST_SEED = 2**31 - 1
 
 Mode = Literal["search", "sweep"]
 COVERAGES: tuple[Mode, ...] = ("search", "sweep")
+
+LEAST_SAMPLE = 5
+"""Tiles of a random sample that tell an expected recall; fewer tell its lower end alone."""
 
 _HALF_ALPHA = 0.025
 _STEPS = 200
@@ -50,7 +55,8 @@ class Coverage:
         share: Share of the area that the tiles looked at cover, in [0, 1].
         recall: Expected share of what the model would find in all tiles, in [0, 1]. It comes from
             a random sample of the tiles that the search passed over, not from the model's own
-            belief. None where that cannot be told: nothing was found, or nothing was sampled.
+            belief. None where that cannot be told: nothing was found, or fewer than five tiles
+            were sampled, which most often show nothing whatever was missed.
         recall_low: Lower end of its 95 % interval.
         sampled: Tiles of that random sample.
         stopped: ``complete``, or what ended it: ``tiles``, ``tokens``, ``time``, ``memory``.
@@ -142,6 +148,10 @@ class Coverage:
         if self.recall is not None:
             line += f"; expected recall {self.recall:.0%}"
             line += "" if self.recall_low is None else f" (at least {self.recall_low:.0%})"
+        elif self.recall_low is not None:
+            sampled = counted(self.sampled, "tile")
+            line += f"; {sampled} drawn at random: too few to expect a recall"
+            line += f" (at least {self.recall_low:.0%})"
         return line
 
     def to_dict(self) -> dict[str, Any]:

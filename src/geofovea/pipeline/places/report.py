@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.hosts.base import knows_no_word
-from geofovea.pipeline.places.coverage import Coverage, Mode, expected_recall
+from geofovea.pipeline.hosts.base import Host, knows_no_word
+from geofovea.pipeline.places.coverage import LEAST_SAMPLE, Coverage, Mode, expected_recall
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Place
@@ -70,6 +70,8 @@ def search_coverage(
     drawn = looked[len(looked) - passing.sampled :]
     passed_over = len(native.tiles) - len(looked)
     recall, recall_low = sampled_recall(places, drawn, passed_over, looker.pyramid.tile_size)
+    if passed_over and passing.sampled < LEAST_SAMPLE:
+        recall = None
     outside = _ruled_out(native, passing.ruled_out) if passed_over else set()
     tested = [tile for tile in drawn if tile in outside]
     return Coverage(
@@ -194,6 +196,8 @@ def places_warnings(
             f"the {session.host.name} model knows no word for {noun!r}: whatever it finds is "
             "something else"
         )
+    elif wording := _unknown_wording(session.host, noun):
+        warnings.append(wording)
     warnings += [
         *answer_warnings(
             session.scene,
@@ -201,7 +205,7 @@ def places_warnings(
             session.host,
             words.ask(noun),
             "",
-            adjectives,
+            names=(noun, *adjectives),
         ),
         *looker.usage.warnings,
         *looker.warnings,
@@ -222,3 +226,18 @@ def places_warnings(
     if coverage.limit_text:
         warnings.append(f"{coverage.limit_text}; raise the limit, or look within a region")
     return tuple(dict.fromkeys(warnings))
+
+
+def _unknown_wording(host: Host, noun: str) -> str:
+    """What a model is asked about a noun that it knows, in words that it does not; else empty.
+
+    It may know a name in the singular alone, such as that of a site.
+    """
+    known = host.unknown_words(noun)
+    asked = [w for w in host.unknown_words(presence_words(host).ask(noun)) if w not in known]
+    if not asked:
+        return ""
+    return (
+        f"the {host.name} model counts things, and knows {noun!r} but not {', '.join(asked)!r}: "
+        f"that it finds none says nothing; if it is a place, ask 'how large is the {noun}?'"
+    )

@@ -76,9 +76,11 @@ def usual_tile_size(scene: Scene) -> int:
     Raises:
         ConfigurationError: If a configuration file says what cannot be meant.
     """
-    if named_model(AUTO) not in (None, *EMBEDDED_MODELS) or not is_synthetic(scene):
+    version = version_of(scene.description)
+    named = named_model(AUTO)
+    if named not in (None, *EMBEDDED_MODELS) or version is None:
         return _USUAL_TILE
-    config = json_of(embedded_model_path() / "config.json")
+    config = json_of(embedded_model_path(named or demo_model_of({version})) / "config.json")
     side: int = config["vision_config"]["image_size"]
     return side
 

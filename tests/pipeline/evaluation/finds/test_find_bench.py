@@ -45,6 +45,10 @@ def test_rows_say_recall_precision_and_what_a_search_told_beside_the_sweep():
     assert search.looked == pytest.approx(6 / 36)
     missed = find_rows([SWEPT, replace(SEARCHED, recall_low=0.9)], ways_of([8]))[1]
     assert (missed.bounds, missed.bounds_hold) == (1, 0)
+    # a small sample tells a lower end alone
+    untold = replace(SEARCHED, recall_told=None)
+    row = find_rows([SWEPT, untold], (SWEEP, search_way(8)))[1]
+    assert (row.expected, row.bounds) == (None, 1)
 
 
 def test_the_table_fits_a_terminal_and_sets_colors_apart():

@@ -119,19 +119,18 @@ def _honesty(searches: Sequence[tuple[FindItem, FindItem]]) -> dict[str, Any]:
     holds = []
     for item, sweep in searches:
         recall = item.recall_of(sweep)
-        if not item.recall_told or recall is None or item.looked == item.native:
+        if recall is None or item.looked == item.native:
+            continue
+        if item.recall_low is not None:
+            holds.append(recall >= item.recall_low)
+        # a small sample tells a lower end alone
+        if not item.recall_told:
             continue
         places += len(item.boxes)
         expected += len(item.boxes) / item.recall_told
         places_shared += recall * len(sweep.boxes)
         places_swept += len(sweep.boxes)
-        if item.recall_low is not None:
-            holds.append(recall >= item.recall_low)
-    if not places_swept:
-        return {}
-    return {
-        "expected": places / expected,
-        "of_sweep": places_shared / places_swept,
-        "bounds": len(holds),
-        "bounds_hold": sum(holds),
-    }
+    told: dict[str, Any] = {"bounds": len(holds), "bounds_hold": sum(holds)}
+    if places_swept:
+        told |= {"expected": places / expected, "of_sweep": places_shared / places_swept}
+    return told

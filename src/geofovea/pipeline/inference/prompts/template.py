@@ -288,13 +288,17 @@ class PromptTemplate:
         }
         return sorted(single_ids)
 
+    def words_of(self, question: str) -> list[str]:
+        """The words of a question as the model reads them, in lower case."""
+        text = question if self._written is None else self._written(question)
+        return text.lower().replace("?", " ").split()
+
     def unknown_words(self, question: str) -> list[str]:
         """Words that the tokenizer can only map to its unknown token."""
         unknown = self._tokenizer.unk_token_id
         if unknown is None:
             return []
-        text = question if self._written is None else self._written(question)
-        words = text.lower().replace("?", " ").split()
+        words = self.words_of(question)
         return [w for w in words if unknown in self._encode(w, special=False)]
 
     def _mark_ids(self, marks: str) -> list[int]:
