@@ -1,8 +1,10 @@
 """An index on disk: what was written comes back, and anything else is noticed."""
 
+import errno
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,6 +199,21 @@ def test_what_another_user_may_not_read_is_not_called_damaged(
                 use(store.folder, scene)
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.parametrize("reader", ["read_text", "read_bytes"])
+def test_what_a_failing_disk_does_not_give_is_not_removed(store, scene, reader, monkeypatch):
+    # a disk cannot be made to fail here, so reading itself does
+    def fail(*_args, **_options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    before = sorted(store.folder.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, reader, fail)
+        remove = store.remove_unreadable if reader == "read_text" else store.remove_damaged
+        with pytest.raises(DataError, match=r"cannot be read: Input/output error$"):
+            remove(*([scene] if reader == "read_bytes" else []))
+    assert sorted(store.folder.rglob("*")) == before
 
 
 def test_a_folder_that_cannot_be_written_is_said(store, scene):

@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 from geofovea.errors import DataError, OutputError
 from geofovea.tiling.machine.system_errors import reason_of
 
-__all__ = ["NoAccessError", "OtherVersionError", "listed", "read_record", "remove_file"]
+__all__ = [
+    "NoAccessError",
+    "OtherVersionError",
+    "listed",
+    "no_access",
+    "read_record",
+    "remove_file",
+]
 
 _LARGEST_RECORD = 1 << 20
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -23,7 +30,16 @@ class OtherVersionError(DataError):
 
 
 class NoAccessError(DataError):
-    """A file may be whole, and nobody let us look."""
+    """A file may be whole, but it cannot be read."""
+
+
+def no_access(what: str, error: OSError) -> NoAccessError:
+    """The error of a file or a folder that the system does not let us read.
+
+    Nobody knows what it holds, so it is not damaged: what is damaged is removed.
+    """
+    advice = "; check its permissions" if isinstance(error, PermissionError) else ""
+    return NoAccessError(f"{what} cannot be read: {reason_of(error)}{advice}")
 
 
 def listed(folder: Path) -> list[Path]:
@@ -37,10 +53,7 @@ def listed(folder: Path) -> list[Path]:
     except OSError as error:
         if error.errno in _NOT_THERE:
             return []
-        raise NoAccessError(
-            f"the folder {folder} of the index cannot be read: {reason_of(error)}; check its "
-            "permissions"
-        ) from error
+        raise no_access(f"the folder {folder} of the index", error) from error
 
 
 def read_record(path: Path, parse: Callable[[Any], Value], remedy: str) -> Value:
@@ -58,11 +71,9 @@ def read_record(path: Path, parse: Callable[[Any], Value], remedy: str) -> Value
         if path.stat().st_size > _LARGEST_RECORD:
             raise DataError("it is larger than 1 MiB")
         return parse(json.loads(path.read_text(encoding="utf-8")))
-    except PermissionError as error:
-        raise NoAccessError(
-            f"the index file {path} cannot be read: {reason_of(error)}; check its permissions"
-        ) from error
-    except (DataError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise no_access(f"the index file {path}", error) from error
+    except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
         what = "of another version" if isinstance(error, OtherVersionError) else "damaged"
         raise DataError(
             f"the index file {path} is {what} ({reason_of(error)}); {remedy}"

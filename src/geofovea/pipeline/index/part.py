@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from geofovea.errors import DataError
+from geofovea.pipeline.index.index_files import no_access
 from geofovea.pipeline.index.settings import FORMAT
 from geofovea.pipeline.index.vectors import StoredVectors
 from geofovea.pipeline.system.files import write_file
@@ -126,16 +127,13 @@ def read_part(folder: Path, name: PartName, owner: str) -> Part:
             raise DataError("its checksum is wrong")
         vectors = StoredVectors(arrays["numbers"], arrays["scales"])
         return Part(name, vectors, arrays["shown"], arrays["lonlat"])
-    except PermissionError as error:
-        raise DataError(
-            f"the index file {path} cannot be read: {reason_of(error)}; check its permissions"
-        ) from error
-    except (DataError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise no_access(f"the index file {path}", error) from error
+    except (DataError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"the index file {path} is damaged ({reason_of(error)}); run geofovea index with "
-            "the same scenes "
-            "and folder, which reads these tiles again, or remove the folder of this file if the "
-            "scene is gone"
+            "the same scenes and folder, which reads these tiles again, or remove the folder of "
+            "this file if the scene is gone"
         ) from error
 
 

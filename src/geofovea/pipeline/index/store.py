@@ -287,6 +287,7 @@ class IndexStore:
         run that was killed left half written.
 
         Raises:
+            DataError: If the system does not let a file be read: it may be whole.
             OutputError: If a file cannot be removed.
         """
         folder, tiles = self._folder(scene), 0
@@ -295,6 +296,8 @@ class IndexStore:
             for name in self.part_names(scene, level):
                 try:
                     self.read(scene, name)
+                except NoAccessError:
+                    raise
                 except DataError:
                     break
                 usable.add(name)
