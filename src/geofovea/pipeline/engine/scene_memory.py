@@ -64,7 +64,7 @@ class SceneMemory:
             raise ModelError(
                 f"{host.name} cannot answer from a scene memory: it takes a model in this process "
                 "whose image stands before the question, with compact positions of one axis; "
-                "leave out the memory"
+                "leave out memory="
             )
         self.prompts: StoredPrompts = prompts
         self._tiles = tiles
@@ -279,7 +279,7 @@ class MemoryCalls(DirectCalls):
 def _merged(reduction: str) -> ModelError:
     return ModelError(
         f"a scene memory holds tiles as they were encoded, and {reduction} merges their tokens; "
-        "leave out the memory, or choose a reduction that only drops, such as focus_spread"
+        "leave out memory=, or choose a reduction that only drops, such as focus_spread"
     )
 
 
@@ -307,23 +307,23 @@ def check_answers_from_memory(
     if encoder is not None:
         raise ModelError(
             f"a scene memory holds tiles for every question, and {encoder.name!r} drops tokens of "
-            "them inside the encoder; leave out the memory, or choose a reduction on projected "
+            "them inside the encoder; leave out memory=, or choose a reduction on projected "
             "tokens, such as focus_spread"
         )
     if reduction is not None:
         raise ModelError(
             "a scene memory holds what every layer makes of a tile, so that nothing is dropped "
-            "between layers; leave out the memory, or the reduction inside the decoder"
+            "between layers; leave out memory=, or what drops tokens there in reduction="
         )
     if skip is not None:
         raise ModelError(
             "a scene memory holds what every layer makes of a tile, so that no work is left to "
-            "skip; leave out the memory, or skip="
+            "skip; leave out memory= or skip="
         )
     if decoder is not None:
         raise ModelError(
             "a scene memory holds what the model's own decoder makes of a tile, and a trained "
-            "resampler has another; leave out the memory, or resampler="
+            "resampler has another; leave out memory= or resampler="
         )
 
 
