@@ -10,6 +10,10 @@ from pipeline_toys import QUESTION
 from viewer_toys import gate_before, running, until
 
 from geofovea.pipeline.agents.application import make_open_app
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.viewer.served_scene import ServedScene
+from geofovea.tiling.opening import open_scene
 
 
 @contextlib.contextmanager
@@ -42,6 +46,17 @@ def test_a_question_is_answered_with_what_one_needs_to_judge_it(make_desk):
     assert facts["confidence"] == pytest.approx(answer.confidence)
     assert facts["evidence"]
     assert facts["tiles"] <= 12
+    assert "memory_bytes" not in facts
+
+
+def test_an_answer_out_of_a_scene_memory_says_how_large_that_is(make_desk, tiny_host, scene_path):
+    memory = MemoryOptions(megabytes=5)
+    session = SceneSession(open_scene(scene_path), tiny_host, memory=memory)
+    desk = make_desk(ServedScene("1", session))
+    with client_of(desk) as client:
+        facts = ask(client).model_extra["geofovea"]
+    assert 0 < facts["memory_bytes"] <= memory.limit_bytes + memory.ready_bytes
+    assert facts["memory_bytes"] == session.memory.nbytes + session.memory.ready_bytes
 
 
 def test_a_stream_has_the_role_the_text_and_an_end(make_desk):

@@ -103,7 +103,7 @@ def test_a_tile_is_pooled_once_whichever_names_are_looked_for(reader, embedded_h
             torch.testing.assert_close(likely, logits.sigmoid(), atol=1e-5, rtol=0)
 
 
-def test_tiles_of_a_set_are_placed_together_and_told_as_each_by_itself(
+def test_tiles_of_all_looks_are_placed_together_and_told_as_each_by_itself(
     reader, embedded_host, monkeypatch
 ):
     named = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
@@ -123,12 +123,13 @@ def test_tiles_of_a_set_are_placed_together_and_told_as_each_by_itself(
     monkeypatch.setattr(
         token_pair, "shown_alone", lambda *args: calls.append(args) or shown_alone(*args)
     )
-    together = named.site_probabilities("airport", [tokens])
-    assert [tile for tile, _ in together] == [tile for tile, _ in apart]
-    assert [likely for _, likely in together] == pytest.approx(
-        [likely for _, likely in apart], rel=1e-4
-    )
-    assert len(calls) == 1
+    for looks in ([tokens], each):
+        together = named.site_probabilities("airport", looks)
+        assert [tile for tile, _ in together] == [tile for tile, _ in apart]
+        assert [likely for _, likely in together] == pytest.approx(
+            [likely for _, likely in apart], rel=1e-4
+        )
+    assert len(calls) == 2
 
 
 def test_native_tiles_alone_tell_nothing(reader, embedded_host):

@@ -15,10 +15,13 @@ from contextlib import closing, contextmanager
 
 import pytest
 import uvicorn
+from click.testing import CliRunner
 from pipeline_toys import QUESTION
 from viewer_toys import gate_before, running, until
 
 from geofovea.errors import ServingError
+from geofovea.pipeline.agents import mcp_server
+from geofovea.pipeline.cli import main
 from geofovea.pipeline.viewer import serving
 from geofovea.pipeline.viewer.app import make_app
 from geofovea.pipeline.viewer.serving import listen, run_server
@@ -266,3 +269,23 @@ def test_the_verb_prints_one_address_answers_and_ends_on_a_signal(scene_path, ti
     begun, *rest = errors.splitlines()
     assert begun.startswith("loading the model")
     assert len(rest) <= 1
+
+
+@pytest.mark.parametrize("verb", ["serve", "mcp"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--memory", "5", "--skip", "ima:1"], "leave out --memory or --skip"),
+        (["--memory", "5", "--reduction", "fastv"], "or what drops tokens there in --reduction"),
+        (["--resampler", "m3:4"], "geofovea train --with m3"),
+        (["--focus", "uniform", "--search", "geometric"], "leave out --search geometric"),
+    ],
+)
+def test_what_no_question_could_be_answered_with_is_refused_before_anything_is_served(
+    verb, words, told, scene_path, tiny_folder, monkeypatch
+):
+    monkeypatch.setattr(serving, "run_server", lambda *_, **__: pytest.fail("it was served"))
+    monkeypatch.setattr(mcp_server, "run_on_stdio", lambda _: pytest.fail("it was served"))
+    result = CliRunner().invoke(main, [verb, str(scene_path), "--model", str(tiny_folder), *words])
+    assert result.exit_code == 1
+    assert told in result.stderr

@@ -158,6 +158,8 @@ def answer_facts(job: Job) -> dict[str, Any]:
         "tokens": job.answer.cost.tokens_llm,
         "seconds": round(job.answer.cost.seconds.get("total", 0.0), 3),
     }
+    if (memory := job.answer.cost.memory) is not None:
+        selection["memory_bytes"] = memory.nbytes + memory.ready_bytes
     plain: dict[str, Any] = plain_values(selection)
     return plain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -69,26 +70,28 @@ def serve(
     # a port that cannot be had is told before anything is loaded
     listening = listen(host, port, allow_network=allow_network)
     notice("loading the model; the address of the page follows")
-    desk = open_desk(
-        scenes,
-        settings,
-        allow_vrt=allow_vrt,
-        allow_remote=allow_remote,
-        allowed_hosts=allowed_hosts,
-        worded=words_of_server(JOB_FIELDS),
-    )
-    app = make_open_app(desk, listening.token, listening.served_at)
-
-    def ready() -> None:
-        echo(listening.address)
-        if listening.served_at.is_open:
-            echo(
-                "other machines can reach it, and nothing is encrypted: who listens on the way "
-                "reads scenes, questions and the token",
-                err=True,
+    with (
+        listening.socket,
+        closing(
+            open_desk(
+                scenes,
+                settings,
+                allow_vrt=allow_vrt,
+                allow_remote=allow_remote,
+                allowed_hosts=allowed_hosts,
+                worded=words_of_server(JOB_FIELDS),
             )
+        ) as desk,
+    ):
+        app = make_open_app(desk, listening.token, listening.served_at)
 
-    try:
+        def ready() -> None:
+            echo(listening.address)
+            if listening.served_at.is_open:
+                echo(
+                    "other machines can reach it, and nothing is encrypted: who listens on the way "
+                    "reads scenes, questions and the token",
+                    err=True,
+                )
+
         run_server(app, listening, opens_browser=not no_open, ready=ready)
-    finally:
-        desk.close()

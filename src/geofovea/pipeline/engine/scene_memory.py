@@ -64,7 +64,7 @@ class SceneMemory:
             raise ModelError(
                 f"{host.name} cannot answer from a scene memory: it takes a model in this process "
                 "whose image stands before the question, with compact positions of one axis; "
-                "leave out the memory"
+                "leave out memory="
             )
         self.prompts: StoredPrompts = prompts
         self._tiles = tiles
@@ -103,9 +103,13 @@ class SceneMemory:
             usage: Of the question; takes the cost of tiles that have to be encoded again.
         """
         with self._lock:
-            found = {tile: self._known(tile) for tile in dict.fromkeys(tiles)}
-            stored = {tile: one for tile, one in found.items() if one is not None}
-            missing = [tile for tile, one in found.items() if one is None]
+            held = {tile: self._stored.get(tile) for tile in dict.fromkeys(tiles)}
+            stored = {tile: one for tile, one in held.items() if one is not None}
+            # those that are held together have room together, and are most of what is asked for
+            if len(stored) == len(held):
+                return stored, []
+            stored |= self._kept([tile for tile in held if tile not in stored])
+            missing = [tile for tile in held if tile not in stored]
             fresh: dict[Tile, StoredTile] = {}
             for start in range(0, len(missing), _TILES_AT_ONCE):
                 fresh |= self._made(missing[start : start + _TILES_AT_ONCE], usage)
@@ -131,13 +135,12 @@ class SceneMemory:
         """
         self._tiles.check_something_shows()
 
-    def _known(self, tile: Tile) -> StoredTile | None:
-        """A tile from memory or disk."""
-        known = self._stored.get(tile)
-        if known is not None or self._store is None:
-            return known
-        one = self._store.get(tile)
-        return None if one is None else self._held(tile, one)
+    def _kept(self, tiles: Sequence[Tile]) -> dict[Tile, StoredTile]:
+        """Those of some tiles that are on disk."""
+        if self._store is None:
+            return {}
+        read = {tile: self._store.get(tile) for tile in tiles}
+        return {tile: self._held(tile, one) for tile, one in read.items() if one is not None}
 
     def _made(self, tiles: Sequence[Tile], usage: QuestionUsage) -> dict[Tile, StoredTile]:
         """Run some tiles, and keep what the decoder makes of them."""
@@ -276,7 +279,7 @@ class MemoryCalls(DirectCalls):
 def _merged(reduction: str) -> ModelError:
     return ModelError(
         f"a scene memory holds tiles as they were encoded, and {reduction} merges their tokens; "
-        "leave out the memory, or choose a reduction that only drops, such as focus_spread"
+        "leave out memory=, or choose a reduction that only drops, such as focus_spread"
     )
 
 
@@ -304,23 +307,23 @@ def check_answers_from_memory(
     if encoder is not None:
         raise ModelError(
             f"a scene memory holds tiles for every question, and {encoder.name!r} drops tokens of "
-            "them inside the encoder; leave out the memory, or choose a reduction on projected "
+            "them inside the encoder; leave out memory=, or choose a reduction on projected "
             "tokens, such as focus_spread"
         )
     if reduction is not None:
         raise ModelError(
             "a scene memory holds what every layer makes of a tile, so that nothing is dropped "
-            "between layers; leave out the memory, or the reduction inside the decoder"
+            "between layers; leave out memory=, or what drops tokens there in reduction="
         )
     if skip is not None:
         raise ModelError(
             "a scene memory holds what every layer makes of a tile, so that no work is left to "
-            "skip; leave out the memory, or skip="
+            "skip; leave out memory= or skip="
         )
     if decoder is not None:
         raise ModelError(
             "a scene memory holds what the model's own decoder makes of a tile, and a trained "
-            "resampler has another; leave out the memory, or resampler="
+            "resampler has another; leave out memory= or resampler="
         )
 
 

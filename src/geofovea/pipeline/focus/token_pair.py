@@ -117,7 +117,7 @@ class TokenPair:
         vector = self.embed_text(text)
         alone = [
             tokens
-            for picture in pictures
+            for picture in _joined(pictures)
             for tokens in shown_alone(picture, pyramid, self._host.grid[0], self._scene_position)
         ]
         return self._compared(alone, vector)
@@ -169,6 +169,18 @@ class TokenPair:
             return picture
         size = (self.side, self.side)
         return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def _joined(pictures: Sequence[TokenSet]) -> Sequence[TokenSet]:
+    """The same tiles in the same order, in one set where each stands once.
+
+    A search looks a few tiles at a time, and to take them out of their scene costs about as much
+    for one look as for all.
+    """
+    tiles = [tile for picture in pictures for tile in picture.tiles]
+    if len(pictures) < 2 or len(set(tiles)) < len(tiles):
+        return pictures
+    return [TokenSet.concat(pictures)]
 
 
 def token_pair_beside(host: object, name: str) -> TokenPair | None:

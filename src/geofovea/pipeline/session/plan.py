@@ -38,11 +38,14 @@ from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 
 __all__ = [
     "AnswerPlan",
+    "check_options",
     "check_search_is_meant",
     "fitting_budget",
     "plan_answer",
     "plan_encoding",
 ]
+
+_ANY_QUESTION = "Is there a road?"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,6 +156,23 @@ def plan_answer(
         skip,
         decoder,
     )
+
+
+def check_options(
+    host: Host, options: AnswerOptions, index: SceneIndex | None = None, *, has_memory: bool = False
+) -> None:
+    """Refuse options that no question can be answered with, before there is one.
+
+    Args:
+        host: The model.
+        options: How all questions will be answered.
+        index: See `plan_answer`.
+        has_memory: Likewise.
+
+    Raises:
+        GeoFoveaError: As `plan_answer`.
+    """
+    plan_answer(host, AskRequest(_ANY_QUESTION, None, options), index, has_memory=has_memory)
 
 
 def _chain(host: Host, request: AskRequest) -> tuple[Chain, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from geofovea.pipeline.session.plan import check_options
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.served_scene import ServedScene
@@ -33,7 +34,8 @@ def open_desk(
 
     Raises:
         SceneError: If a scene cannot be opened; before the model is loaded.
-        ModelError: If the model cannot be loaded, or none is named and a scene is not synthetic.
+        ModelError: If the model cannot be loaded, or none is named and a scene is not synthetic, or
+            if no question can be answered with these settings.
     """
     opened = [
         open_scene(
@@ -51,6 +53,12 @@ def open_desk(
         ServedScene(str(number), settings.open_session(scene, model))
         for number, scene in enumerate(opened, 1)
     ]
+    for scene in served:
+        session = scene.session
+        # whoever asks later could not change them
+        check_options(
+            session.host, settings.options, session.index, has_memory=session.memory is not None
+        )
     budget = settings.budget(model.default_budget)
     return Desk(
         served,

@@ -71,6 +71,19 @@ def test_positions_that_are_looked_up_turn_keys_as_the_decoder_does(scaling):
         assert torch.equal(turned(decoder, keys, positions), expected)
 
 
+def rows_of(states, index, depth):
+    """Keys and values of some tokens of a tile between its words, in the first layers."""
+    pairs = [layer.restore() for layer in states.layers[:depth]]
+    chosen = slice(None) if index is None else index
+    joined = []
+    for words, vision in zip(
+        (states.around.keys, states.around.values), zip(*pairs, strict=True), strict=True
+    ):
+        before, behind = words[:depth, :, : states.opening], words[:depth, :, states.opening :]
+        joined.append(torch.cat([before, torch.stack(vision)[:, :, chosen], behind], 2))
+    return joined
+
+
 @torch.inference_mode()
 def test_the_cache_of_a_prompt_holds_its_tiles_end_to_end_and_grows_behind_them():
     model = host()
@@ -80,7 +93,7 @@ def test_the_cache_of_a_prompt_holds_its_tiles_end_to_end_and_grows_behind_them(
     stored = prompts._stored_tiles(chosen, prompts.store(tokens, EXACT))
     prefix = StoredPrefix(stored.words, stored.tiles, sequence)
     parts = [(stored.words.keys, stored.words.values)]
-    parts += [rows.states.rows(rows.index, 2) for rows in stored.tiles]
+    parts += [rows_of(rows.states, rows.index, 2) for rows in stored.tiles]
     keys, values = (torch.cat([part[:2] for part in each], 2) for each in zip(*parts, strict=True))
     keys = turned(prompts.decoder, keys, sequence.positions[0, : prefix.length])
     cache = prefix.cache(prompts.decoder, 2, room=3)
@@ -133,7 +146,7 @@ def test_what_is_stored_of_a_tile_does_not_depend_on_the_others(family):
         single = model.stored_prompts.store(one, EXACT)[tile]
         index = torch.arange(single.states.count)
         for a, b in zip(
-            single.states.rows(index, 3), together[tile].states.rows(index, 3), strict=True
+            rows_of(single.states, index, 3), rows_of(together[tile].states, index, 3), strict=True
         ):
             alike(a, b)
 

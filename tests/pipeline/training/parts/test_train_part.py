@@ -376,7 +376,7 @@ def test_what_does_not_fit_is_refused(trained, scene_path, how, message):
 def test_a_scene_memory_takes_no_resampled_tokens(trained, scene_path):
     scene, host = open_scene(scene_path), load_anew(trained("m3") / "model")
     session = SceneSession(scene, host, memory=MemoryOptions())
-    with pytest.raises(ModelError, match="leave out the memory, or resampler="):
+    with pytest.raises(ModelError, match="leave out memory= or resampler="):
         session.ask(QUESTION, resampler="m3:1")
 
 

@@ -37,6 +37,7 @@ _PARAMETERS = {
     "total_seconds": "endpoint_seconds",
     "max_tiles": "tiles",
     "max_tokens": "tokens",
+    "memory": "megabytes",
     "timeout": "seconds",
     "region": "regions",
     "layer": "region_layer",

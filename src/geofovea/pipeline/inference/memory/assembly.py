@@ -34,6 +34,11 @@ class TileRows:
         """Vision tokens."""
         return self.states.count if self.index is None else len(self.index)
 
+    @property
+    def length(self) -> int:
+        """Vision tokens, and the words around them."""
+        return self.count + self.states.around.keys.shape[2]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredTiles:
@@ -50,8 +55,7 @@ class StoredTiles:
     @property
     def length(self) -> int:
         """Places of the prompt that are stored."""
-        own = sum(rows.count + rows.states.around.keys.shape[2] for rows in self.tiles)
-        return self.words.keys.shape[2] + own
+        return self.words.keys.shape[2] + sum(rows.length for rows in self.tiles)
 
     def vision_keys(self, layers: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
         """Keys of the vision tokens of each tile in some layers, and where they stand.
@@ -63,7 +67,7 @@ class StoredTiles:
         for rows in self.tiles:
             start = first + rows.states.opening
             yield rows.states.keys(rows.index, layers), torch.arange(start, start + rows.count)
-            first += rows.count + rows.states.around.keys.shape[2]
+            first += rows.length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,27 +88,25 @@ class StoredPrefix(StoredTiles):
     def cache(self, decoder: Any, depth: int, room: int = 0) -> Any:
         """What is stored, at its positions, as a cache of the first layers.
 
-        Each tile is put into its place as soon as its keys are turned: nothing of the length of
-        the prompt is made in between, for fresh memory takes longer to come by than to fill.
+        Each tile is put into its place, and then the keys are turned layer by layer: nothing of the
+        size of the cache is made in between, for fresh memory takes longer to come by than to fill.
 
         Args:
             decoder: The text model.
             depth: Of how many layers, from the first on.
             room: Places behind what is stored that memory is set aside for.
         """
-        words = self.words
-        heads, _, dim = words.keys.shape[1:]
-        keys = words.keys.new_empty(depth, heads, self.length + room, dim)
+        words, length = self.words, self.length
+        heads, first, dim = words.keys.shape[1:]
+        keys = words.keys.new_empty(depth, heads, length + room, dim)
         values = torch.empty_like(keys)
-        tables = rotary_tables(decoder, words.keys, self.sequence.positions[0, : self.length])
-        parts = ((words.keys[:depth], words.values[:depth]),) if words.keys.shape[2] else ()
-        first = 0
-        for own_keys, own_values in (
-            *parts,
-            *(rows.states.rows(rows.index, depth) for rows in self.tiles),
-        ):
-            place = slice(first, first + own_keys.shape[2])
-            keys[:, :, place] = rotated(decoder, own_keys, *(each[:, place] for each in tables))
-            values[:, :, place] = own_values
+        keys[:, :, :first], values[:, :, :first] = words.keys[:depth], words.values[:depth]
+        for rows in self.tiles:
+            place = slice(first, first + rows.length)
+            rows.states.put_into(rows.index, keys[:, :, place], values[:, :, place])
             first = place.stop
-        return filled_cache(decoder.config, keys, values, first)
+        tables = rotary_tables(decoder, words.keys, self.sequence.positions[0, :length])
+        for number in range(depth):
+            layer = keys[number : number + 1, :, :length]
+            layer.copy_(rotated(decoder, layer, *tables))
+        return filled_cache(decoder.config, keys, values, length)

@@ -73,26 +73,24 @@ class TileStates:
         restored = torch.stack([self.layers[number].restore()[0] for number in layers])
         return _chosen(restored, index).to(self.around.keys.dtype)
 
-    def rows(self, index: Tensor | None, depth: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of some vision tokens between the words around the tile.
+    def put_into(self, index: Tensor | None, keys: Tensor, values: Tensor) -> None:
+        """Write some vision tokens, between the words around the tile, into the rows of a prompt.
 
         Args:
             index: int64 ``(k,)``, which of the n tokens; None takes all.
-            depth: Of how many layers, from the first on.
-
-        Returns:
-            Each ``(depth, key_heads, opening + k + closing, head_dim)``.
+            keys: ``(depth, key_heads, opening + k + closing, head_dim)`` of the first layers; takes
+                keys without positions.
+            values: Likewise.
         """
-        restored = [layer.restore() for layer in self.layers[:depth]]
-        around = self.around
-        joined = []
-        for words, tokens in zip(
-            (around.keys, around.values), zip(*restored, strict=True), strict=True
-        ):
-            vision = _chosen(torch.stack(tokens), index)
-            before, behind = words[:depth].tensor_split([self.opening], dim=2)
-            joined.append(torch.cat([before, vision.to(words.dtype), behind], dim=2))
-        return joined[0], joined[1]
+        depth, opening = len(keys), self.opening
+        pairs = zip(*(layer.restore() for layer in self.layers[:depth]), strict=True)
+        words = self.around.keys, self.around.values
+        for rows, own, vision in zip((keys, values), words, pairs, strict=True):
+            chosen = _chosen(torch.stack(vision), index)
+            end = opening + chosen.shape[2]
+            rows[:, :, :opening] = own[:depth, :, :opening]
+            rows[:, :, opening:end] = chosen
+            rows[:, :, end:] = own[:depth, :, opening:]
 
 
 def _chosen(states: Tensor, index: Tensor | None) -> Tensor:
