@@ -52,3 +52,12 @@ def test_a_fill_ends_where_the_limit_is_and_says_that_more_was_wanted(half_empty
     assert few.nbytes <= 4 * a_tile + 1
     assert few.tiles == whole.tiles
     assert not few.is_whole
+
+
+def test_progress_goes_on_within_a_scene(half_empty):
+    session, done = half_empty(), []
+    tiles = tiles_of_levels(session.pyramid, [0])
+    whole = fill_memory(session.memory, tiles, 2**26, done.append)
+    assert len(done) > 2
+    assert sorted(set(done)) == done
+    assert done[-1] == whole.tiles

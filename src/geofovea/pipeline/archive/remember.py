@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -97,20 +98,24 @@ def remember_scenes(
     problems = {row.scene: row.problem for row in rows if row.problem}
     limit_bytes, nbytes = tokens_limit_bytes(), 0
     for number, name in enumerate(names):
+
+        def tell(share: float, name: str = name, number: int = number) -> None:
+            if on_progress is not None:
+                on_progress(name, (number + share) / len(names))
+
         try:
             if name in problems:
                 raise SceneError(problems[name])
             scene = open_scene(name, nodata=nodata, **(access or {}))
             session = SceneSession(scene, host, cache_tokens=True, memory=memory, **view)
-            remembered = _remember(name, session, memory, levels)
+            remembered = _remember(name, session, memory, levels, tell)
         except (SceneError, OutputError) as error:
             remembered = RememberedScene(name, error=str(error))
         nbytes += 0 if remembered.fill is None else remembered.fill.nbytes
         if nbytes > limit_bytes:
             warnings = (*remembered.warnings, _do_not_stay(nbytes, limit_bytes))
             remembered = replace(remembered, warnings=warnings)
-        if on_progress is not None:
-            on_progress(name, (number + 1) / len(names))
+        tell(1.0)
         yield remembered
 
 
@@ -124,8 +129,13 @@ def _do_not_stay(nbytes: int, limit_bytes: int) -> str:
 
 
 def _remember(
-    name: str, session: SceneSession, memory: MemoryOptions, levels: Sequence[int] | None
+    name: str,
+    session: SceneSession,
+    memory: MemoryOptions,
+    levels: Sequence[int] | None,
+    tell: Callable[[float], None],
 ) -> RememberedScene:
+    """Run the tiles of one scene; ``tell`` takes the share of them that is done."""
     pyramid, own = session.pyramid, session.memory
     if own is None or not own.is_kept:
         raise SceneError(
@@ -136,7 +146,8 @@ def _remember(
     chosen = every if levels is None else [level for level in every if level in levels]
     # a full disk takes nothing more, and what no file keeps is of no use to a later session
     tiles = takewhile(lambda _: not own.warnings, tiles_of_levels(pyramid, chosen))
-    fill = fill_memory(own, tiles, memory.limit_bytes)
+    wanted = sum(math.prod(pyramid.grid_shape(level)) for level in chosen)
+    fill = fill_memory(own, tiles, memory.limit_bytes, lambda done: tell(done / wanted))
     if own.warnings:
         raise OutputError(f"{own.warnings[0]}; the same command continues where this one ended")
     megapixels = pyramid.width * pyramid.height / 1e6

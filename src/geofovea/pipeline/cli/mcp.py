@@ -39,8 +39,9 @@ def mcp(
 
     An agent starts this command by itself, with every raster SCENE that it may look at.
 
-    It speaks the Model Context Protocol on standard input and output, with the tools
-    inspect_scene, ask_scene and look_at. geofovea serve offers the same tools over HTTP.
+    It speaks the Model Context Protocol on standard input and output. Agents inspect
+    scenes, ask about them, look at windows of them, and find, count, measure and compare.
+    geofovea serve offers the same tools over HTTP.
     """
     try:
         from geofovea.pipeline.agents.mcp_server import run_on_stdio

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -58,7 +58,12 @@ def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> It
     return chain.from_iterable(pyramid.tiles(level) for level in sorted(chosen, reverse=True))
 
 
-def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) -> MemoryFill:
+def fill_memory(
+    memory: SceneMemory,
+    tiles: Iterable[Tile],
+    limit_bytes: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> MemoryFill:
     """Store tiles one after the other, until all are stored or there is no more room.
 
     A tile that is on disk already is counted and not run again, so that the same call resumes where
@@ -68,6 +73,7 @@ def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) ->
         memory: Of the scene.
         tiles: In the order in which they are wanted.
         limit_bytes: Most bytes of keys and values.
+        on_progress: Told how many tiles are done, every now and then.
 
     Raises:
         SceneError: If the scene is damaged, or shows nothing.
@@ -88,6 +94,8 @@ def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) ->
         known += len(stored) - len(fresh)
         if len(fitting) < len(some):
             break
+        if on_progress is not None:
+            on_progress(wanted)
         at_once = min(_TILES_AT_ONCE, 2 * at_once) if largest else 1
     if empty and not known and not made:
         memory.check_scene_shows_something()
