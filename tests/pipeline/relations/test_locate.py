@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from regionfocus_toys import pyramids, random_focus
 
+from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.locate import Locator
-from geofovea.pipeline.relations.presence import Presence
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.search.registry import walk

@@ -17,7 +17,7 @@ from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace
 from geofovea.pipeline.relations.locate import Located, Locator
 from geofovea.pipeline.relations.place_question import distance_between
-from geofovea.pipeline.relations.presence import Presence
+from geofovea.pipeline.focus.presence import Presence
 from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.tiling.pyramid import Box
 

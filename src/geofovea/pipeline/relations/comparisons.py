@@ -10,8 +10,10 @@ from geofovea.pipeline.answers.measurement import LocatedPlace, Quantity
 from geofovea.pipeline.relations.place_question import Kind, PlaceQuestion
 from geofovea.pipeline.relations.plane import Plane, certainty
 from geofovea.pipeline.relations.results import (
+    ABOUT_THE_SAME,
     BETWEEN_DEGREES,
     NOMINAL,
+    TOO_CLOSE,
     Line,
     Result,
     Rule,
@@ -19,6 +21,7 @@ from geofovea.pipeline.relations.results import (
     distance_of,
     gap_of,
     named,
+    ranked_with_ties,
     seen_apart,
     unit_warnings,
     yes_no,
@@ -72,6 +75,7 @@ def _side(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane)
         certainty(margin, error),
         (distance,),
         ((reference.center, subject.center),),
+        otherwise=TOO_CLOSE,
     )
 
 
@@ -156,6 +160,7 @@ def _equal(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
         (first, second),
         _lines(question, places),
         _size_warnings(question, places),
+        otherwise=ABOUT_THE_SAME if apart <= error else TOO_CLOSE,
     )
 
 
@@ -179,6 +184,7 @@ def _exceeds(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
         certainty(margin, size.error),
         (shown,),
         warnings=coarse_warnings(places),
+        otherwise=TOO_CLOSE,
     )
 
 
@@ -217,6 +223,7 @@ def _ranking(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
         if question.measure == "distance"
         else (),
         _size_warnings(question, ranked),
+        otherwise=ranked_with_ties(order),
     )
 
 
@@ -256,6 +263,7 @@ def _pair(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane)
         certainty(first.value - second.value, math.hypot(first.error, second.error)),
         tuple(numbers),
         tuple((one.center, two.center) for one, two in pairs),
+        otherwise=f"{first.name}, or {second.name}: {ABOUT_THE_SAME}",
     )
 
 
@@ -283,6 +291,7 @@ def _those_between(seen: Sequence[Quantity]) -> Result:
         + ", ".join(f"{angle.name} {angle.text}" for angle in seen),
         min(certainty(angle.value - BETWEEN_DEGREES, angle.error) for angle in seen),
         tuple(seen),
+        otherwise=TOO_CLOSE,
     )
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from geofovea.pipeline.answers.measurement import LocatedPlace
+from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.relations.outlines import Outliner, PlaceTokens, centers_within, tiles_around
-from geofovea.pipeline.relations.presence import Presence
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.focus import Focus
 from geofovea.regionfocus.search.descent import Encode, score_look

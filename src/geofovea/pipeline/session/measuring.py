@@ -14,6 +14,7 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.factory import place_question
+from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.focus.visual_search import (
     BASELINES,
@@ -28,7 +29,6 @@ from geofovea.pipeline.relations.compute import compute
 from geofovea.pipeline.relations.grammar import parse_question, seems_of_places
 from geofovea.pipeline.relations.locate import Locator
 from geofovea.pipeline.relations.place_question import PlaceQuestion
-from geofovea.pipeline.relations.presence import Presence
 from geofovea.pipeline.relations.superlatives import Measurable, parse_superlative
 from geofovea.pipeline.session.answering import Reply
 from geofovea.pipeline.session.options import AnswerOptions
@@ -321,6 +321,8 @@ def _generation(measurement: Measurement, choices: tuple[str, ...]) -> Generatio
     which = choose(measurement, choices)
     if which is None:
         return None
+    if measurement.leaning is not None:
+        likely = math.log(max(measurement.leaning.confidence, 1e-9))
     others = math.log(max(1 - math.exp(likely), 1e-9) / (len(choices) - 1))
     logs = [others] * len(choices)
     logs[which] = likely
