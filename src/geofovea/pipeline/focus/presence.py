@@ -56,6 +56,11 @@ class Presence:
         self._most, self._places = tokens, places
         self.tokens_llm = 0
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is known of the model how a place that is missing looks to it."""
+        return not self.is_asked and (self._places is not None or self._words.share is not None)
+
     def is_there(
         self, name: str, region: TokenSet, share: float, around: Sequence[TokenSet]
     ) -> tuple[bool, float]:

@@ -82,7 +82,7 @@ class Measured:
         result: What was looked at.
         reduced: The answer as a model would have given it; empty where there is none.
         is_answer: Whether it stands: there is one, among the choices if some are given, or no
-            other is wanted.
+            other is wanted, or the model would notice a place and does not.
     """
 
     measurement: Measurement
@@ -266,12 +266,15 @@ def measure_places(
     result = SearchResult(descent, descent, route=route)
     check_shown(scene, result, options.region)
     generation = _generation(measurement, plan.choices)
-    spoken, asked = generation or Generation("", ()), presence.generator
+    # a model that would notice the place cannot measure without it; why not is the answer
+    is_told = plan.request.measure is None and presence.is_measured and not plan.choices
+    why_not = Generation(measurement.sentence if is_told else "", ())
+    spoken, asked = generation or why_not, presence.generator
     warnings = measurement.warnings if measurement.text else (measurement.sentence,)
     warnings += doubts
     reply = Reply(spoken, located.tokens, presence.tokens_llm, warnings)
     reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
-    is_answer = generation is not None or plan.request.measure is not None
+    is_answer = generation is not None or is_told or plan.request.measure is not None
     return Measured(measurement, result, reduced, is_answer)
 
 
