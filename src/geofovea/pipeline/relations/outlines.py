@@ -39,8 +39,8 @@ _MARGIN = 1 / 8
 """How far a place reaches beyond the tiles that show it, in sides of a tile of the base level."""
 
 _LIKENESSES = (LIKENESS, 0.5, 0.65, 0.8)
-_FULL_SHARE = 0.85
-"""What grows over more of the area that it may take up has joined what is around it."""
+_FULL_SHARE = 0.7
+"""What takes up more of the area that it may lie in has joined what is around it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,16 +219,17 @@ class Outliner:
         """The tokens of a finer level that show a region.
 
         A few coarse tokens may hold two neighbors that look alike; so the focus is asked again
-        which of them is meant.
+        which of them is meant. So it is where what looks alike around the place joined it.
         """
-        if region.count < _FEW_TOKENS:
+        size, may_join = self.pyramid.tile_size, self._may_join(tokens)
+        drawn = redraw_region(tokens, region.boxes, self.grid, size, may_join)
+        if region.count < _FEW_TOKENS or self._is_full(drawn, may_join):
             tiles = tuple(sorted(tokens.tiles))
             look = LevelLook(tiles[0].level, tiles, tokens, torch.zeros(len(tokens)))
             look = score_look(look, self.focus, chained=False)
             if not look.is_flat:
                 return self._around_peak(tokens, look.scores)
-        size, may_join = self.pyramid.tile_size, self._may_join(tokens)
-        return redraw_region(tokens, region.boxes, self.grid, size, may_join)
+        return drawn
 
     def _around_peak(self, tokens: TokenSet, scores: Tensor) -> Tensor:
         """The tokens around the best one that look like it; more so where too much does."""
@@ -242,9 +243,13 @@ class Outliner:
             inside = grow_region(
                 tokens, scores, self.grid, size, self.ground, likeness, may_join=may_join
             )
-            if int(inside.sum()) < _FULL_SHARE * int(may_join.sum()):
+            if not self._is_full(inside, may_join):
                 break
         return inside
+
+    def _is_full(self, inside: Tensor, may_join: Tensor) -> bool:
+        is_full = int(inside.sum()) >= _FULL_SHARE * int(may_join.sum())
+        return self.area is not None and is_full
 
     def _may_join(self, tokens: TokenSet) -> Tensor:
         if self.area is None:
