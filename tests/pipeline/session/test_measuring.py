@@ -139,11 +139,16 @@ def test_a_name_of_which_the_model_knows_no_word_is_not_found(world, session):
 
 def test_a_measure_in_words_that_are_not_read_is_left_to_the_model_with_a_sign(world, session):
     one, two = (site.kind for site in world.named_sites[:2])
-    answer = session.ask(f"Is the {one} twice as large as the {two}?")
-    assert answer.measurement is None
-    assert answer.warnings[0].startswith("nothing was measured")
+    unread = f"Is the {one} many times as large as the {two}?"
+    vague = f"Is the {one} within a few hundred meters of the {two}?"
+    for question, sign in ((unread, "nothing was measured"), (vague, "a few hundred meters")):
+        answer = session.ask(question)
+        assert answer.measurement is None
+        assert sign in answer.warnings[0]
+    with pytest.raises(QuestionError, match="'a few hundred meters' is no number; write one"):
+        session.measure(vague)
     for question, options in (
-        (f"Is the {one} twice as large as the {two}?", {"geometry": "off"}),
+        (unread, {"geometry": "off"}),
         (f"What color is the plane at the {one}?", {}),
     ):
         warnings = session.ask(question, **options).warnings

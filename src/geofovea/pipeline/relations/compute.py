@@ -21,6 +21,7 @@ from geofovea.pipeline.relations.results import (
     coarse_warnings,
     distance_of,
     gap_of,
+    listed_names,
     named,
     ranked_with_ties,
     seen_apart,
@@ -32,7 +33,16 @@ from geofovea.tiling.scene import Scene
 
 __all__ = ["compute"]
 
-_BY_NORTH = ("direction", "bearing", "farther", "farthest", "order", "offset", "side")
+_BY_NORTH = (
+    "direction",
+    "bearing",
+    "farther",
+    "farthest",
+    "order",
+    "offset",
+    "side",
+    "which toward",
+)
 _SAME_SHARE = 0.5
 
 
@@ -234,16 +244,17 @@ def _size(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane)
 
 def _larger(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
     one, two = (named(plane.size(question.measure, place), place.label) for place in places)
-    margin = (one.value - two.value) * (1 if question.is_most else -1)
+    times = question.times
+    margin = (one.value - times * two.value) * (1 if question.is_most else -1)
     first, second = places
     return Result(
         yes_no(margin > 0),
         f"the {question.measure} of the {first.label} is {plane.in_unit(one).text}, that of the "
         f"{second.label} {plane.in_unit(two).text}",
-        certainty(margin, math.hypot(one.error, two.error)),
+        certainty(margin, math.hypot(one.error, times * two.error)),
         (one, two),
         warnings=coarse_warnings(places),
-        otherwise=ABOUT_THE_SAME,
+        otherwise=ABOUT_THE_SAME if times == 1 else TOO_CLOSE,
     )
 
 
@@ -303,6 +314,31 @@ def _order(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
     )
 
 
+def _which_toward(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
+    """Which places lie in a direction of the first."""
+    reference, *others = places
+    way, unit = question.direction, "px" if question.direction in PICTURE else plane.unit
+    numbers = [
+        Quantity(
+            it.label,
+            plane.along(way, reference, it),
+            plane.error_along(way, reference, it),
+            unit,
+        )
+        for it in others
+    ]
+    there = [number.name for number in numbers if number.value > 0]
+    listed = ", ".join(f"{number.name} {plane.in_unit(number).text}" for number in numbers)
+    return Result(
+        listed_names(there) if there else "none of them",
+        f"how far {way} of the {reference.label} they lie: {listed}",
+        min(certainty(number.value, number.error) for number in numbers),
+        tuple(numbers),
+        tuple((reference.center, it.center) for it in others),
+        otherwise=TOO_CLOSE,
+    )
+
+
 def _numbers_along(direction: str, places: Sequence[LocatedPlace], plane: Plane) -> list[Quantity]:
     """How far each place lies on a line in a direction, from the first."""
     unit = "px" if direction in PICTURE else plane.unit
@@ -338,6 +374,7 @@ _RULES: Mapping[Kind, Rule] = {
     "farther": _farther,
     "farthest": _farthest,
     "order": _order,
+    "which toward": _which_toward,
     "within": _within,
     **COMPARISON_RULES,
 }

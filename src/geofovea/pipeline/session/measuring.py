@@ -30,6 +30,7 @@ from geofovea.pipeline.relations.grammar import parse_question, seems_of_places
 from geofovea.pipeline.relations.locate import Locator
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.superlatives import Measurable, parse_superlative
+from geofovea.pipeline.relations.wording import vague_amount
 from geofovea.pipeline.session.answering import Reply
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import AnswerPlan
@@ -62,6 +63,7 @@ _EXAMPLES = (
     "'distance from the pond to the school', 'how large is the pond?', 'is the pond north of the "
     "school?' or 'which is the largest field?'"
 )
+_VAGUE = "{!r} is no number; write one, such as 'within 300 m' or 'within half a kilometer'"
 _MOST_DENIED = 0.2
 _LOOKS_ALIKE = (
     "{share:.0%} of the outline of the {name} lies in tiles that hardly show one: land that looks "
@@ -189,10 +191,13 @@ def measurement_of(answer: Answer) -> Measurement:
 
 def unmeasured_warnings(plan: AnswerPlan) -> tuple[str, ...]:
     """A sentence about a question for a measure that is not read, so that the model answered it."""
-    if leaves_all_to_model(plan) or not seems_of_places(plan.question):
+    vague = vague_amount(plan.question)
+    if leaves_all_to_model(plan) or not (vague or seems_of_places(plan.question)):
         return ()
     if parse_question(plan.question) or parse_superlative(plan.question):
         return ()
+    if vague:
+        return (f"nothing was measured: {_VAGUE.format(vague)}",)
     return (
         "nothing was measured: in these words the question was left to the model, which guesses "
         f"distances and sizes; ask, for example, {_EXAMPLES}",
@@ -206,6 +211,8 @@ def check_measurable(words: str) -> Measurable:
         QuestionError: If they ask nothing of it.
     """
     parsed = parse_question(words) or parse_superlative(words)
+    if parsed is None and (vague := vague_amount(words)):
+        raise QuestionError(f"{words!r:.80} cannot be computed: {_VAGUE.format(vague)}")
     if parsed is None:
         raise QuestionError(
             f"{words!r:.80} is not understood as a question about where places lie or how large "
