@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
 from PIL import Image
 from rasterio.transform import Affine
@@ -25,6 +26,7 @@ from geofovea.pipeline.hosts.endpoint.host import endpoint_host
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.dated_tokens import DatedTokens
+from geofovea.tiling.geo.region import Region
 
 QUESTION = "What appeared at the airport?"
 FEW = Budget(tiles=24, tokens=60)
@@ -129,6 +131,20 @@ def test_a_budget_that_holds_no_tile_of_each_date_is_refused(make_pair, budget):
 def test_the_smallest_budget_is_kept(make_pair):
     answer = make_pair().ask(QUESTION, budget=Budget(tiles=2, tokens=2))
     assert (answer.answer.cost.tiles_encoded, answer.answer.cost.tokens_llm) == (2, 2)
+
+
+@pytest.mark.parametrize(("tiles", "told"), [(8, 1), (16, 1), (3000, 0)])
+def test_what_was_not_compared_closely_is_told(make_pair, tiles, told):
+    warnings = make_pair().ask("What changed?", tiles=tiles, tokens=100).warnings
+    signs = [warning for warning in warnings if "compared at native resolution in" in warning]
+    assert len(signs) == told
+    assert all("% of the scene: a small change elsewhere was not seen" in sign for sign in signs)
+
+
+def test_of_a_region_that_was_compared_whole_nothing_else_is_told(make_pair):
+    region = Region(shapely.box(128, 128, 384, 384))
+    warnings = make_pair().ask("What changed?", tiles=3000, tokens=100, region=region).warnings
+    assert not [one for one in warnings if "compared at native resolution in" in one]
 
 
 @pytest.mark.parametrize(

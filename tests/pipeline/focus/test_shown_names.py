@@ -12,10 +12,10 @@ from geofovea.datasets.synthetic.vocabulary import (
 )
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.focus import token_pair
+from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.focus.shown_names import LIKELY, ShownNames
 from geofovea.pipeline.focus.token_pair import token_pair_beside
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, shown_alone
-from geofovea.pipeline.relations.presence import Presence
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling import TileReader, plan_radiometry
 from geofovea.tiling.pyramid import Pyramid

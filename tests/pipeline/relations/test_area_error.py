@@ -1,4 +1,6 @@
-"""The stated error of an area, beside what tokens make of outlines whose area is known."""
+"""The stated error of a size, beside what tokens make of outlines whose size is known."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import shapely
 import shapely.affinity
 
 from geofovea.pipeline.answers.measurement import LocatedPlace
+from geofovea.pipeline.relations.compute import compute
+from geofovea.pipeline.relations.grammar import parse_question
 from geofovea.pipeline.relations.plane import Plane
 from geofovea.tiling.opening import open_scene
 
@@ -46,19 +50,67 @@ def seen_in_tokens(shape, share):
     return shapely.union_all(cells[covered >= share])
 
 
+def outlined(rng, make, share=None):
+    """A shape, and the place that tokens make of it; nobody knows from which share on they join."""
+    sides = rng.uniform(6 * SIDE, 14 * SIDE, 2)
+    shape = shapely.affinity.translate(make(rng, *sides), *rng.uniform(18 * SIDE, 22 * SIDE, 2))
+    region = seen_in_tokens(shape, rng.uniform(0.02, 0.98) if share is None else share)
+    return sides, shape, LocatedPlace("pond", region, 0, SIDE, 1.0)
+
+
 @pytest.mark.parametrize("make", [box, turned_box, ellipse])
 def test_the_error_of_an_area_holds_the_truth_in_nine_of_ten_outlines_or_more(scene, make):
     rng = np.random.default_rng(7)
     within = 0
     for _ in range(OUTLINES):
-        shape = make(rng, *rng.uniform(6 * SIDE, 14 * SIDE, 2))
-        shape = shapely.affinity.translate(shape, *rng.uniform(18 * SIDE, 22 * SIDE, 2))
-        # nobody knows which share of a token makes it one of the place
-        region = seen_in_tokens(shape, rng.uniform(0.02, 0.98))
-        place = LocatedPlace("pond", region, 0, SIDE, 1.0)
+        _, shape, place = outlined(rng, make)
         area = Plane.of(scene, [place]).size("area", place)
         within += abs(area.value - shape.area) <= area.error
     assert within >= 0.9 * OUTLINES
+
+
+@pytest.mark.parametrize("make", [box, turned_box])
+def test_the_errors_of_length_and_width_hold_the_truth_in_nine_of_ten_outlines_or_more(scene, make):
+    rng = np.random.default_rng(11)
+    within = 0
+    for _ in range(OUTLINES):
+        sides, _, place = outlined(rng, make)
+        plane = Plane.of(scene, [place])
+        for measure, truth in (("length", max(sides)), ("width", min(sides))):
+            number = plane.size(measure, place)
+            within += abs(number.value - truth) <= number.error
+    assert within >= 0.9 * 2 * OUTLINES
+
+
+def test_a_few_tokens_that_stand_out_of_an_outline_make_it_no_longer(scene):
+    body = shapely.box(0, 0, 10 * SIDE, 6 * SIDE)
+    spur = shapely.box(4 * SIDE, 6 * SIDE, 5 * SIDE, 13 * SIDE)
+    place = LocatedPlace("pond", shapely.union(body, spur), 0, SIDE, 1.0)
+    plane = Plane.of(scene, [place])
+    length, width = (plane.size(measure, place) for measure in ("length", "width"))
+    assert (length.value, width.value) == (10 * SIDE, 6 * SIDE)
+    # whether they are of it nobody knows
+    assert length.error == pytest.approx(3 * SIDE)
+    # what is narrow all along is as long as it is
+    strip = LocatedPlace("runway", shapely.box(0, 0, 20 * SIDE, SIDE), 0, SIDE, 1.0)
+    assert plane.size("length", strip).value == 20 * SIDE
+
+
+def test_the_error_of_a_combined_area_holds_where_all_outlines_are_too_large_or_too_small(scene):
+    rng = np.random.default_rng(5)
+    question = parse_question("What is the combined area of the pond, the mill and the camp?")
+    within = 0
+    for _ in range(OUTLINES // 4):
+        share = rng.uniform(0.02, 0.98)
+        made = [outlined(rng, box, share) for _ in range(3)]
+        # each in its own part of the picture, or they would be found at the same place
+        places = [
+            replace(place, region=shapely.affinity.translate(place.region, 1000 * number, 0))
+            for number, (_, _, place) in enumerate(made)
+        ]
+        total = compute(question, "", places, scene).quantities[0]
+        within += abs(total.value - sum(shape.area for _, shape, _ in made)) <= total.error
+    assert within >= 0.9 * (OUTLINES // 4)
 
 
 def test_the_error_of_an_area_is_not_much_larger_than_it_has_to_be(scene):

@@ -20,6 +20,28 @@ THREE = ("pond", "mill", "school")
 
 # (kind, places), and what else is asked: a unit, a direction or a measure; "less" for the smaller
 QUESTIONS = {
+    "Is the pond about twice as large as the mill?": ("equal", TWO, "area", 2.0),
+    "Is the pond half the size of the mill?": ("equal", TWO, "area", 0.5),
+    "Does the pond cover three times the area of the mill?": ("equal", TWO, "area", 3.0),
+    "Is the pond two and a half times as long as the mill?": ("equal", TWO, "length", 2.5),
+    "Is the pond twice as small as the mill?": ("equal", TWO, "area", 0.5),
+    "Is the pond at least twice as large as the mill?": ("larger", TWO, "area", 2.0),
+    "Is the pond twice as far from the school as the mill?": (
+        "equal",
+        THREE,
+        "distance",
+        2.0,
+    ),
+    "How large are the pond and the mill?": ("sizes", TWO, "area"),
+    "What are the lengths of the pond, the mill and the school in km?": (
+        "sizes",
+        THREE,
+        "length",
+        "km",
+    ),
+    "Which of the mill and the school is north of the pond?": ("which toward", THREE, "north"),
+    "Which is west of the pond, the mill or the school?": ("which toward", THREE, "west"),
+    "How many meters apart are the edges of the pond and the mill?": ("gap", TWO, "m"),
     "How far east of the mill is the pond?": ("offset", TWO, "east"),
     "How far to the south is the pond of the mill?": ("offset", TWO, "south"),
     "How far is the pond north of the mill in km?": ("offset", TWO, "north", "km"),
@@ -141,6 +163,15 @@ ANSWERS = {
     "Is the school as large as the mill?": ("yes", None),
     "Is the school as wide as the mill?": ("no", None),
     "Is the mill larger than 0.5 hectares?": ("yes", None),
+    "Is the mill larger than half a hectare?": ("yes", None),
+    "Is the mill four times as large as the pond?": ("yes", None),
+    "Is the mill twice as large as the pond?": ("no", None),
+    "Is the mill at least twice as large as the pond?": ("yes", None),
+    "Is the school at least twice as large as the mill?": ("no", None),
+    "Is the mill twice as far from the pond as the school?": ("yes", None),
+    "How large are the pond and the mill in m2?": ("m²", None),
+    "Which of the pond and the school is north of the camp?": ("pond and school", None),
+    "Which of the pond and the camp is east of the mill?": ("none of them", None),
     "Is the mill smaller than 0.5 hectares?": ("no", None),
     "Is the mill less than 200 m long?": ("yes", None),
     "What is the combined area of the pond and the mill in m2?": ("m²", 12500.0),
@@ -171,6 +202,7 @@ def test_a_comparison_by_a_number_is_read(question):
     assert parsed is not None
     assert (parsed.kind, parsed.places) == (kind, places)
     said = {parsed.direction, parsed.measure, parsed.unit} - {""}
+    said |= {parsed.times} - {1.0}
     assert said | ({"less"} if not parsed.is_most else set()) == set(details)
 
 

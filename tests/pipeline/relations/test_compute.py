@@ -263,7 +263,42 @@ def test_the_scores_of_places_and_the_margin_make_the_confidence(scenes):
     )
     assert sure.confidence == pytest.approx(1, abs=1e-6)
     assert doubtful.confidence == pytest.approx(0.6, abs=1e-6)
-    assert 0.5 < close.confidence < 0.7
+    assert (close.text, close.leaning.text) == ("too close to call", "yes")
+    assert 0.5 < close.leaning.confidence < 0.7
+    assert sure.leaning is None
+
+
+@pytest.mark.parametrize(
+    ("question", "otherwise"),
+    [
+        ("Is the pond larger than the mill?", "about the same"),
+        ("Is the pond as large as the mill?", "about the same"),
+        ("Which is larger, the pond or the mill?", "pond and mill: about the same"),
+        ("Which is closer to the pier, the pond or the mill?", "pond and mill: about the same"),
+        ("Is the pond closer to the pier than the mill?", "about the same"),
+        ("List the pond, the mill and the pier by size.", "pier, pond and mill (about the same)"),
+        ("Is the pond east or west of the mill?", "too close to call"),
+        ("Is the pond larger than 1600 m2?", "too close to call"),
+        ("In which direction is the pier from the pond?", "southeast or east"),
+    ],
+)
+def test_what_the_errors_leave_open_is_said_with_the_numbers(scenes, question, otherwise):
+    near = {
+        "pond": place("pond", 400, 100, 80, 80),
+        "mill": place("mill", 402, 1000, 79, 79),
+        "pier": place("pier", 1480, 550, 400, 400),
+    }
+    names = parse_question(question).places
+    measured = answered(scenes["north up"], question, *map(near.get, names))
+    assert measured.text == otherwise
+    assert measured.leaning.text != otherwise
+    assert measured.to_json()["leans_to"] == measured.leaning.text
+    assert "within its error" in measured.sentence
+    assert measured.quantities
+    # among answers to choose from, what they lean to is the answer
+    choices = ("yes", "no") if measured.leaning.text in ("yes", "no") else ("pond", "mill")
+    if measured.leaning.text in choices:
+        assert choices[choose(measured, choices)] == measured.leaning.text
 
 
 coordinate = st.floats(100, 1900)
@@ -279,9 +314,19 @@ def test_places_that_change_sides_change_the_answer(scenes, x0, y0, x1, y1):
     there = answered(scene, "How far is the pond from the mill?", one, two).quantities
     back = answered(scene, "How far is the mill from the pond?", one, two).quantities
     assert there[0].value == pytest.approx(back[0].value)
-    north = answered(scene, "Is the pond north of the mill?", one, two).text
-    assert north != answered(scene, "Is the mill north of the pond?", one, two).text or y0 == y1
-    assert north == answered(scene, "Is the mill south of the pond?", one, two).text or y0 == y1
+    north, back, south = (
+        answered(scene, question, one, two)
+        for question in (
+            "Is the pond north of the mill?",
+            "Is the mill north of the pond?",
+            "Is the mill south of the pond?",
+        )
+    )
+    said, back_said, south_said = (
+        it.text if it.leaning is None else it.leaning.text for it in (north, back, south)
+    )
+    assert said != back_said or y0 == y1
+    assert said == south_said or y0 == y1
 
 
 @given(coordinate, coordinate, st.floats(-90, 90), st.floats(-90, 90))

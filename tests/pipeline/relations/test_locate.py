@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from regionfocus_toys import pyramids, random_focus
 
+from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.locate import Locator
-from geofovea.pipeline.relations.presence import Presence
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.search.registry import walk
@@ -230,3 +230,69 @@ def test_an_area_is_outlined_with_its_grounds_and_not_by_its_pad_alone():
     result = located(encoder, [("airport", AttentionFocus(score))])
     (place,) = result.places
     assert place.box_scene.as_tuple() == pytest.approx(grounds.as_tuple(), abs=place.token_side)
+
+
+class Told:
+    """Names of places, told in tiles by the share of a tile that the place covers."""
+
+    def __init__(self, **places):
+        self.places = places
+
+    def site_called(self, name):
+        return name if name in self.places else None
+
+    def site_probabilities(self, site, tokens):
+        tiles = [tile for each in tokens for tile in each.tiles]
+        boxes = [PYRAMID.box_scene(tile) for tile in tiles]
+        shares = [self.places[site].share_inside(box) * self.places[site].area for box in boxes]
+        return [
+            (tile, 0.99 if share > 0.1 * box.area else 0.0)
+            for tile, box, share in zip(tiles, boxes, shares, strict=True)
+        ]
+
+    def site_probability(self, site, tokens):
+        return max((likely for _, likely in self.site_probabilities(site, tokens)), default=None)
+
+
+def told(**places):
+    return Presence(DEMO, Calls(), 100, Told(**places))
+
+
+def test_a_place_that_tiles_show_is_outlined_there_wherever_the_focus_falls():
+    focus = focus_on(AIRPORT.center, LAKE.center, weights=[0.9, 0.1])
+    arguments = Painted([AIRPORT, LAKE]), [("lake", focus)]
+    assert located(*arguments).places[0].box_scene == AIRPORT
+    for far in (0.6, 0.9):
+        focus = focus_on(AIRPORT.center, LAKE.center, weights=[far, 1 - far])
+        encoder = Painted([AIRPORT, LAKE])
+        (place,) = located(encoder, [("lake", focus)], presence=told(lake=LAKE)).places
+        assert place.box_scene == LAKE
+        # what lies elsewhere is none of the kind, however much of the focus it draws
+        assert not place.rivals
+
+
+def test_land_that_looks_like_a_place_joins_it_no_farther_than_tiles_show_it():
+    land, focus = Box(512, 512, 4096, 4096), focus_on((900, 900))
+    (place,) = located(Painted([land]), [("airport", focus)]).places
+    assert place.box_scene == land
+    (place,) = located(Painted([land]), [("airport", focus)], presence=told(airport=AIRPORT)).places
+    # the airport reaches into tiles of 1,024 px, and an eighth of a base tile may be added to them
+    assert place.box_scene == Box(512, 512, 2048 + 256, 2048 + 256)
+
+
+def test_a_place_is_told_from_a_surround_that_looks_somewhat_like_it():
+    colors = torch.eye(6)
+    colors[1] = 0.75 * colors[2] + 0.66 * colors[1]
+    land, focus = Box(0, 0, 2560, 2560), focus_on((900, 900))
+    encoder = Painted([land, AIRPORT], colors=colors)
+    (place,) = located(encoder, [("airport", focus)], presence=told(airport=AIRPORT)).places
+    assert place.box_scene == AIRPORT
+
+
+def test_what_tells_places_in_tiles_keeps_the_budget():
+    for tiles in (1, 3, 9, 20, 64):
+        encoder = Painted([AIRPORT, LAKE])
+        foci = [("airport", focus_on(AIRPORT.center)), ("lake", focus_on(LAKE.center))]
+        presence = told(airport=AIRPORT, lake=LAKE)
+        located(encoder, foci, tiles=tiles, presence=presence)
+        assert len(encoder.tiles) == len(set(encoder.tiles)) <= tiles

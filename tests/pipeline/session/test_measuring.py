@@ -15,9 +15,9 @@ from geofovea.datasets.synthetic.vocabulary import SITES
 from geofovea.datasets.synthetic.world import GSD_M, make_world
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace
+from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.relations.locate import Located, Locator
 from geofovea.pipeline.relations.place_question import distance_between
-from geofovea.pipeline.relations.presence import Presence
 from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.tiling.pyramid import Box
 
@@ -93,15 +93,39 @@ def test_other_questions_are_answered_as_before(session, world):
     assert one.looks[-1].addresses == two.looks[-1].addresses
 
 
-def test_a_place_that_is_not_there_is_said_and_the_model_answers(world, session):
-    there = world.named_sites[0].kind
-    answer = session.ask(f"Is the {there} north of the helicopter at the {there}?")
-    measured = session.measure(f"distance from the {there} to the {there} hall")
-    assert measured.text == ""
-    assert not measured.quantities
-    assert measured.missing or measured.ambiguous or "same place" in measured.sentence
-    if answer.measurement is None:
-        assert any("could not be computed" in warning for warning in answer.warnings)
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How far is the {there} from the {absent}?",
+        "How large is the {absent}?",
+        "Is the {absent} north of the {there}?",
+        "Which is closer to the {there}, the {absent} or the {second}?",
+    ],
+)
+def test_ask_says_as_measure_does_that_a_place_is_not_found(world, session, question):
+    there, second = (site.kind for site in world.named_sites[:2])
+    absent = next(kind for kind in SITES if kind not in {each.kind for each in world.sites})
+    words = question.format(there=there, second=second, absent=absent)
+    answer, measured = session.ask(words), session.measure(words)
+    assert answer.text == measured.sentence == f"not found: {absent}"
+    assert answer.measurement.missing == measured.missing == (absent,)
+    assert not answer.confidence_known
+    assert answer.to_json()["confidence"] is None
+    # among answers to choose from, one has to be chosen
+    chosen = session.ask(words, choices=("yes", "no"))
+    assert chosen.measurement is None
+    assert any("could not be computed" in warning for warning in chosen.warnings)
+
+
+def test_a_model_that_was_not_measured_for_presence_answers_where_a_place_is_not_found(
+    world, session, monkeypatch
+):
+    monkeypatch.setattr(Presence, "is_there", lambda *_: (False, 0.0))
+    monkeypatch.setattr(Presence, "is_measured", False)
+    answer = session.ask(f"How large is the {world.named_sites[0].kind}?")
+    assert answer.measurement is None
+    assert answer.text
+    assert any("could not be computed" in warning for warning in answer.warnings)
 
 
 def test_a_name_of_which_the_model_knows_no_word_is_not_found(world, session):
@@ -115,11 +139,16 @@ def test_a_name_of_which_the_model_knows_no_word_is_not_found(world, session):
 
 def test_a_measure_in_words_that_are_not_read_is_left_to_the_model_with_a_sign(world, session):
     one, two = (site.kind for site in world.named_sites[:2])
-    answer = session.ask(f"Is the {one} twice as large as the {two}?")
-    assert answer.measurement is None
-    assert answer.warnings[0].startswith("nothing was measured")
+    unread = f"Is the {one} many times as large as the {two}?"
+    vague = f"Is the {one} within a few hundred meters of the {two}?"
+    for question, sign in ((unread, "nothing was measured"), (vague, "a few hundred meters")):
+        answer = session.ask(question)
+        assert answer.measurement is None
+        assert sign in answer.warnings[0]
+    with pytest.raises(QuestionError, match="'a few hundred meters' is no number; write one"):
+        session.measure(vague)
     for question, options in (
-        (f"Is the {one} twice as large as the {two}?", {"geometry": "off"}),
+        (unread, {"geometry": "off"}),
         (f"What color is the plane at the {one}?", {}),
     ):
         warnings = session.ask(question, **options).warnings

@@ -1,10 +1,10 @@
-"""Whole numbers in English, in digits and in words."""
+"""Numbers in English: whole ones in digits and in words, and the halves and quarters of amounts."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["number_in", "number_of"]
+__all__ = ["AMOUNT_WORDS", "amount_of", "number_in", "number_of"]
 
 _UNITS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -28,6 +28,14 @@ _NUMBER = re.compile(rf"(?P<digits>{_IN_DIGITS})|\b(?P<words>{_IN_WORDS})\b")
 # what makes a number that stands beside it another one
 _MAGNITUDE = re.compile(r"\b(?:hundred|thousand|million|billion|dozen)s?\b")
 
+_SHARES = {"half": 2, "third": 3, "quarter": 4}
+_SHARE = rf"(?P<share>{'|'.join(_SHARES)})s?"
+_FRACTION = re.compile(rf"(?:(?P<whole>.+) and )?(?:(?P<count>an?|{_DIGIT_WORD})[ -])?{_SHARE}")
+_AMOUNT_WORD = rf"(?:{'|'.join((*_UNITS, *_TENS, 'hundred', 'thousand', 'an?', *_SHARES))})s?"
+
+AMOUNT_WORDS = rf"{_AMOUNT_WORD}(?:[ -](?:and[ -])?{_AMOUNT_WORD})*"
+"""A pattern of words before a unit: ``half``, ``one and a half``, ``three quarters``."""
+
 
 def number_of(text: str) -> int | None:
     """The whole number that a text is, in digits or in lower-case words up to 999; else None.
@@ -41,6 +49,27 @@ def number_of(text: str) -> int | None:
     before, hundred, after = text.rpartition("hundred")
     total = 100 * _NUMBERS[before.strip(" -\t\n")] if hundred else 0
     return total + sum(_NUMBERS[word] for word in re.split(r"[\s-]+", after) if word in _NUMBERS)
+
+
+def amount_of(words: str) -> float | None:
+    """What stands before a unit, as a number: ``a``, ``half``, ``two and a half``, ``a thousand``.
+
+    Args:
+        words: In lower case, as `AMOUNT_WORDS` matches them.
+
+    Returns:
+        None where they make no number together.
+    """
+    if fraction := _FRACTION.fullmatch(words):
+        whole = amount_of(fraction["whole"]) if fraction["whole"] else 0.0
+        count = amount_of(fraction["count"]) if fraction["count"] else 1.0
+        if whole is None or count is None:
+            return None
+        return whole + count / _SHARES[fraction["share"]]
+    text = re.sub(r"^an?(?=$| )", "one", words)
+    thousands = re.fullmatch(r"(.+) thousand", text)
+    number = number_of(thousands[1] if thousands else text)
+    return None if number is None else number * (1000.0 if thousands else 1.0)
 
 
 def number_in(text: str) -> int | None:

@@ -22,7 +22,7 @@ from geofovea.tiling.geo.geodesic import Point, geodesic_pieces
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = ["FORMATS", "LocatedPlace", "Measurement", "Quantity"]
+__all__ = ["FORMATS", "Leaning", "LocatedPlace", "Measurement", "Quantity"]
 
 FORMATS = (".geojson", ".json")
 """Suffixes of the files that a measurement is saved as."""
@@ -135,6 +135,19 @@ class LocatedPlace:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Leaning:
+    """What numbers say whose errors leave the answer open.
+
+    Attributes:
+        text: The answer that they lean to.
+        confidence: How likely it is right, in [0, 1].
+    """
+
+    text: str
+    confidence: float
+
+
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """An answer that was computed from where places lie.
@@ -156,6 +169,8 @@ class Measurement:
         warnings: What a careful reader should know.
         model: Name of the host that found the places.
         cost: What that took; None before it is known.
+        leaning: What the numbers lean to where the text is that they are about the same, or too
+            close to call; else None.
     """
 
     question: str
@@ -172,6 +187,7 @@ class Measurement:
     warnings: tuple[str, ...] = ()
     model: str = ""
     cost: Cost | None = None
+    leaning: Leaning | None = None
 
     def __repr__(self) -> str:
         return f"Measurement({self.sentence!r}, {self.confidence:.0%} sure)"
@@ -192,6 +208,7 @@ class Measurement:
             "question": self.question,
             "kind": self.kind,
             "answer": self.text or None,
+            "leans_to": None if self.leaning is None else self.leaning.text,
             "sentence": self.sentence,
             "confidence": self.confidence,
             "quantities": [quantity.to_json() for quantity in self.quantities],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import shapely
+
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.confidence import Choice, confidence_of
@@ -21,6 +23,7 @@ from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Box, Pyramid
 
 __all__ = ["assemble_dated"]
 
@@ -28,6 +31,9 @@ _LITTLE_LEARNED = (
     "the demo model has learned little about dates: what it says of them is often wrong; where "
     "something changed is measured, see the evidence"
 )
+
+_ALL = 0.999
+_LEAST_SHOWN = 0.01
 
 
 def assemble_dated(
@@ -85,6 +91,7 @@ def assemble_dated(
         looks=looks,
         warnings=(
             *((_LITTLE_LEARNED,) if is_demo else ()),
+            *_partly_compared(descent, pyramid, request),
             *dict.fromkeys((*series.warnings, *noted, *generation.warnings)),
             *warnings,
             *budget_warnings(budget, seconds["total"], peak),
@@ -101,6 +108,27 @@ def assemble_dated(
         for usage, tokens in zip(stack.usages, sets, strict=True)
     )
     return DatedAnswer(answer, series.stack, costs)
+
+
+def _partly_compared(descent: Descent, pyramid: Pyramid, request: AskRequest) -> tuple[str, ...]:
+    """A sentence about what was not compared closely, so that a change there was not seen."""
+    asked = Box(0, 0, pyramid.width, pyramid.height)
+    shape = shapely.box(*asked.as_tuple()) if request.region is None else request.region.geometry
+    tiles = [tile for look in descent.looks if look.level == 0 for tile in look.tokens.tiles]
+    boxes = [shapely.box(*pyramid.box_scene(tile).as_tuple()) for tile in tiles]
+    share = shapely.union_all(boxes).intersection(shape).area / shape.area
+    where = "scene" if request.region is None else "region"
+    if share > _ALL:
+        return ()
+    return (
+        f"the dates were compared at native resolution in {_percent(share)} of the {where}: a "
+        "small change elsewhere was not seen; raise the limit of tiles",
+    )
+
+
+def _percent(share: float) -> str:
+    """A share that was not all of something, as a percentage that does not say so."""
+    return f"{min(share, 0.99):.0%}" if share >= _LEAST_SHOWN or not share else "less than 1%"
 
 
 def _cost(

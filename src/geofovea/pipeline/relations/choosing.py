@@ -23,7 +23,8 @@ def choose(measurement: Measurement, choices: Sequence[str]) -> int | None:
     """Which of some choices a measurement means.
 
     A choice has to say the same, in whatever words: ``Yes, it is``, ``the pond``, ``to the
-    north-east``. Of numbers, the nearest one counts.
+    north-east``. Of numbers, the nearest one counts. Where the numbers leave it open, what they
+    lean to counts.
 
     Returns:
         Its place in ``choices``; None where none of them or several say it.
@@ -38,14 +39,15 @@ def choose(measurement: Measurement, choices: Sequence[str]) -> int | None:
 
 
 def _matcher(measurement: Measurement) -> Callable[[str], bool]:
-    text = _plain(measurement.text)
+    said = measurement.text if measurement.leaning is None else measurement.leaning.text
+    text = _plain(said)
     if measurement.kind == "bearing":
         return lambda choice: _direction_in(choice) == text
     if text in ("yes", "no"):
         return lambda choice: choice.split()[:1] == [text]
     if measurement.kind in ("order", "ranking"):
-        ordered = [name for name in measurement.names if name in measurement.text.split(", ")]
-        return lambda choice: _sequence_in(choice, ordered) == measurement.text
+        ordered = [name for name in measurement.names if name in said.split(", ")]
+        return lambda choice: _sequence_in(choice, ordered) == said
     names = [_plain(name) for name in measurement.names]
     meant = _named_in(text, names)
     if meant:

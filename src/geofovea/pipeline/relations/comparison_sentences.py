@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 
+from geofovea.datasets.scoring.number_words import amount_of
 from geofovea.errors import QuestionError
 from geofovea.pipeline.relations.names import names_in
-from geofovea.pipeline.relations.place_question import PlaceQuestion
+from geofovea.pipeline.relations.place_question import Kind, PlaceQuestion
 from geofovea.pipeline.relations.sentences import (
     COVER,
     DIR,
@@ -89,6 +90,7 @@ def _side(match: re.Match[str]) -> PlaceQuestion:
 
 
 @_sentence(
+    rf"how many {UNIT} apart are the {_EDGES} of {A} and {B}",
     rf"how far apart are the {_EDGES} of {A} and {B}{IN_UNIT}",
     rf"how far is the {_EDGE} of {A} (?:away )?from (?:the {_EDGE}|that) of {B}{IN_UNIT}",
     rf"how far is {A} from {B},? (?:from )?edge to edge{IN_UNIT}",
@@ -175,6 +177,49 @@ def _ratio(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("ratio", places if is_more else places[::-1], measure=measure)
 
 
+_TIMES = r"(?P<times>twice|double|triple|half|(?:\d+(?:\.\d+)?|[a-z]+(?: and a half)?) times)"
+_AT_LEAST = r"(?:(?P<more>more than|at least|over|(?:no|not) less than) )?"
+
+
+@_sentence(
+    rf"is {A} {_AT_LEAST}{_TIMES} as {_AS_SIZE} as {B}(?: is)?",
+    rf"is {A} {_AT_LEAST}{_TIMES} the {_ASPECT} of {B}",
+    rf"(?:has|does) {A} (?:have |{COVER} )?{_AT_LEAST}{_TIMES} the {_ASPECT} of {B}",
+)
+def _some_times_as_large(match: re.Match[str]) -> PlaceQuestion:
+    """Twice as large is about twice; at least twice may be more."""
+    times, measure = _times_called(match["times"]), _MEASURES.get(group_of(match, "aspect"), "area")
+    if word := group_of(match, "size"):
+        size = _size_word(word)
+        measure, times = size.measure, times if size.is_more else 1 / times
+        if not size.is_more and group_of(match, "more"):
+            raise QuestionError(f"{match['times']} {word} has no bound that is understood")
+    kind: Kind = "larger" if group_of(match, "more") else "equal"
+    return PlaceQuestion(kind, (match["a"], match["b"]), measure=measure, times=times)
+
+
+@_sentence(rf"is {A} {_TIMES} as (?:far|distant)(?: away)? {_FROM} {B} as {C}(?: is)?")
+def _some_times_as_far(match: re.Match[str]) -> PlaceQuestion:
+    places, times = (match["a"], match["c"], match["b"]), _times_called(match["times"])
+    return PlaceQuestion("equal", places, measure="distance", times=times)
+
+
+def _times_called(words: str) -> float:
+    """``twice``, ``2.5 times``, ``three times``, ``half``.
+
+    Raises:
+        QuestionError: If they are no number.
+    """
+    number = words.removesuffix(" times")
+    amount = {"twice": 2.0, "double": 2.0, "triple": 3.0, "half": 0.5}.get(number)
+    if amount is None:
+        is_digits = re.fullmatch(r"\d+(?:\.\d+)?", number)
+        amount = float(number) if is_digits else amount_of(number.replace(" a half", " half"))
+    if not amount:
+        raise QuestionError(f"{words!r} is no number of times")
+    return amount
+
+
 @_sentence(
     rf"is {A} {_EQUALLY} {_AS_SIZE} as {B}(?: is)?",
     rf"is {A} (?:of )?(?:the same|equal) {_ASPECT} (?:as|to) {B}",
@@ -223,6 +268,18 @@ def _exceeds(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion(
         "exceeds", (match["a"],), measure=measure, is_most=is_most, unit=unit, meters=bound
     )
+
+
+@_sentence(
+    rf"how (?P<word>large|big|long|wide|broad) are {LIST}{IN_UNIT}",
+    rf"(?:what (?:is|are) )?(?:the )?{_ASPECT}s? of (?:each of )?{LIST}{IN_UNIT}",
+)
+def _sizes(match: re.Match[str]) -> PlaceQuestion:
+    words = {"long": "length", "wide": "width", "broad": "width"}
+    word, aspect = group_of(match, "word"), group_of(match, "aspect")
+    measure = words.get(word, "area") if word else _MEASURES.get(aspect, "area")
+    unit = unit_of(match, 2 if measure == "area" else 1)
+    return PlaceQuestion("sizes", _all_of(match), measure=measure, unit=unit)
 
 
 @_sentence(
@@ -300,6 +357,15 @@ def _middle(match: re.Match[str]) -> PlaceQuestion:
 def _which_between(match: re.Match[str]) -> PlaceQuestion:
     names = _all_of(match, "and|or")
     return PlaceQuestion("which between", (match["a"], match["b"], *names))
+
+
+@_sentence(
+    rf"which(?: ones?)? of {LIST} (?:is|are|lies?) {_TO_THE}{DIR} (?:of|from) {A}",
+    rf"{WHICH_ONE} (?:is|are|lies?) {_TO_THE}{DIR} (?:of|from) {A}[,:] {LIST}",
+)
+def _which_toward(match: re.Match[str]) -> PlaceQuestion:
+    names = (match["a"], *_all_of(match, "and|or"))
+    return PlaceQuestion("which toward", names, plain_direction(match["dir"]))
 
 
 def _all_of(match: re.Match[str], links: str = "and") -> tuple[str, ...]:

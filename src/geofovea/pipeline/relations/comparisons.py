@@ -10,8 +10,10 @@ from geofovea.pipeline.answers.measurement import LocatedPlace, Quantity
 from geofovea.pipeline.relations.place_question import Kind, PlaceQuestion
 from geofovea.pipeline.relations.plane import Plane, certainty
 from geofovea.pipeline.relations.results import (
+    ABOUT_THE_SAME,
     BETWEEN_DEGREES,
     NOMINAL,
+    TOO_CLOSE,
     Line,
     Result,
     Rule,
@@ -19,6 +21,7 @@ from geofovea.pipeline.relations.results import (
     distance_of,
     gap_of,
     named,
+    ranked_with_ties,
     seen_apart,
     unit_warnings,
     yes_no,
@@ -72,6 +75,7 @@ def _side(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane)
         certainty(margin, error),
         (distance,),
         ((reference.center, subject.center),),
+        otherwise=TOO_CLOSE,
     )
 
 
@@ -141,9 +145,11 @@ def _ratio(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
 
 def _equal(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
     first, second = _compared(question, places, plane)
-    error = _error_between(question, places, plane, (first, second))
-    allowed = _EQUAL_SHARE * max(first.value, second.value)
-    apart = abs(first.value - second.value)
+    times = question.times
+    said = Quantity(second.name, times * second.value, times * second.error, second.unit)
+    error = _error_between(question, places, plane, (first, said))
+    allowed = _EQUAL_SHARE * max(first.value, said.value)
+    apart = abs(first.value - said.value)
     # the difference may leave the band of equal numbers on both sides
     sides = [certainty(room, error) for room in (allowed - apart, allowed + apart)]
     is_equal = apart <= allowed
@@ -151,11 +157,13 @@ def _equal(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
         yes_no(is_equal),
         f"the {question.measure} of the {_names(question, places)}: "
         + _listed((first, second), plane)
-        + f"; it counts as the same up to a difference of {_EQUAL_SHARE:.0%}",
+        + f"; it counts as {'the same' if times == 1 else f'{times:.3g} times as much'} up to a "
+        f"difference of {_EQUAL_SHARE:.0%}",
         max(0.0, sum(sides) - 1) if is_equal else sides[0],
         (first, second),
         _lines(question, places),
         _size_warnings(question, places),
+        otherwise=ABOUT_THE_SAME if apart <= error and times == 1 else TOO_CLOSE,
     )
 
 
@@ -179,12 +187,14 @@ def _exceeds(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
         certainty(margin, size.error),
         (shown,),
         warnings=coarse_warnings(places),
+        otherwise=TOO_CLOSE,
     )
 
 
 def _total(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
     numbers = [named(plane.size("area", place), place.label) for place in places]
-    value, error = sum(n.value for n in numbers), math.hypot(*(n.error for n in numbers))
+    # outlines that one model draws come out too large together, or too small
+    value, error = sum(n.value for n in numbers), sum(n.error for n in numbers)
     total = plane.in_unit(Quantity("total", value, error, numbers[0].unit), question.unit)
     return Result(
         total.text,
@@ -216,6 +226,7 @@ def _ranking(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
         if question.measure == "distance"
         else (),
         _size_warnings(question, ranked),
+        otherwise=ranked_with_ties(order),
     )
 
 
@@ -255,6 +266,7 @@ def _pair(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane)
         certainty(first.value - second.value, math.hypot(first.error, second.error)),
         tuple(numbers),
         tuple((one.center, two.center) for one, two in pairs),
+        otherwise=f"{first.name}, or {second.name}: {ABOUT_THE_SAME}",
     )
 
 
@@ -282,6 +294,7 @@ def _those_between(seen: Sequence[Quantity]) -> Result:
         + ", ".join(f"{angle.name} {angle.text}" for angle in seen),
         min(certainty(angle.value - BETWEEN_DEGREES, angle.error) for angle in seen),
         tuple(seen),
+        otherwise=TOO_CLOSE,
     )
 
 
@@ -304,7 +317,7 @@ def _error_between(
     numbers: tuple[Quantity, Quantity],
 ) -> float:
     """By how much their difference may be wrong; both ways begin at the same place."""
-    if question.measure == "distance":
+    if question.measure == "distance" and question.times == 1:
         return plane.error(*places[:2])
     return math.hypot(*(number.error for number in numbers))
 
@@ -336,6 +349,16 @@ def _size_warnings(question: PlaceQuestion, places: Sequence[LocatedPlace]) -> t
     return coarse_warnings(places) if question.is_of_size else ()
 
 
+def _sizes(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
+    numbers = [
+        plane.in_unit(named(plane.size(question.measure, it), it.label), question.unit)
+        for it in places
+    ]
+    text = ", ".join(f"{number.name} {number.text}" for number in numbers)
+    warnings = (*unit_warnings(question, plane), *coarse_warnings(places))
+    return Result(text, f"{question.measure}: {text}", NOMINAL, tuple(numbers), warnings=warnings)
+
+
 COMPARISON_RULES: Mapping[Kind, Rule] = {
     "offset": _offset,
     "side": _side,
@@ -351,5 +374,6 @@ COMPARISON_RULES: Mapping[Kind, Rule] = {
     "pair": _pair,
     "middle": _middle,
     "which between": _which_between,
+    "sizes": _sizes,
 }
 """How each of these kinds is answered."""

@@ -6,20 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 
-from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement, Quantity
+from geofovea.pipeline.answers.measurement import Leaning, LocatedPlace, Measurement, Quantity
 from geofovea.pipeline.relations.comparisons import COMPARISON_RULES
 from geofovea.pipeline.relations.place_question import Kind, PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP, Plane, certainty
 from geofovea.pipeline.relations.results import (
+    ABOUT_THE_SAME,
     BETWEEN_DEGREES,
     NOMINAL,
+    TOO_CLOSE,
     Result,
     Rule,
     best_of,
     coarse_warnings,
     distance_of,
     gap_of,
+    listed_names,
     named,
+    ranked_with_ties,
     seen_apart,
     unit_warnings,
     yes_no,
@@ -29,7 +33,16 @@ from geofovea.tiling.scene import Scene
 
 __all__ = ["compute"]
 
-_BY_NORTH = ("direction", "bearing", "farther", "farthest", "order", "offset", "side")
+_BY_NORTH = (
+    "direction",
+    "bearing",
+    "farther",
+    "farthest",
+    "order",
+    "offset",
+    "side",
+    "which toward",
+)
 _SAME_SHARE = 0.5
 
 
@@ -51,7 +64,12 @@ def compute(
     missing = tuple(n for n, p in zip(question.places, places, strict=True) if p is None)
     plane = Plane.of(scene, there)
     result = _refusal(missing, there) or _RULES[question.kind](question, there, plane)
-    confidence = math.prod(min(1.0, place.score) for place in there) * result.certainty
+    found = math.prod(min(1.0, place.score) for place in there)
+    text, sentence, confidence = result.text, result.sentence, found * result.certainty
+    leaning = Leaning(text, confidence) if result.is_open else None
+    if result.is_open:
+        text, confidence = result.otherwise, found * NOMINAL
+        sentence = f"{text}, for the difference is within its error; {sentence}"
     uses_north = question.kind in _BY_NORTH
     warnings = list(result.warnings)
     if result.text and not plane.is_on_ground and uses_north and question.direction not in PICTURE:
@@ -59,8 +77,8 @@ def compute(
     return Measurement(
         words,
         question.kind,
-        result.text,
-        result.sentence,
+        text,
+        sentence,
         confidence,
         result.quantities,
         tuple(there),
@@ -69,6 +87,7 @@ def compute(
         scene,
         plane.is_on_ground,
         tuple(warnings),
+        leaning=leaning,
     )
 
 
@@ -110,6 +129,7 @@ def _by_margin(
         certainty(margin, error),
         (distance_of(plane, places), _bearing_of(plane, places)),
         ((reference.center, subject.center),),
+        otherwise=TOO_CLOSE,
     )
 
 
@@ -128,7 +148,8 @@ def _bearing(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
     bearing = _bearing_of(plane, places)
     text = compass_word(bearing.value)
     # how far the bearing is from where the next word begins
-    off = abs((bearing.value + 22.5) % 45 - 22.5)
+    side = (bearing.value + 22.5) % 45 - 22.5
+    off, beside = abs(side), compass_word(bearing.value + math.copysign(45, side))
     return Result(
         text,
         f"the {subject.label} is {text} of the {reference.label} (bearing {bearing.text}), "
@@ -136,6 +157,7 @@ def _bearing(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
         certainty(22.5 - off, bearing.error),
         (bearing, distance_of(plane, places)),
         ((reference.center, subject.center),),
+        otherwise=f"{text} or {beside}",
     )
 
 
@@ -176,6 +198,7 @@ def _within(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plan
         (shown[0], shown[1]),
         ((one.center, two.center),),
         () if by_edges == by_centers else (warning,),
+        otherwise=TOO_CLOSE,
     )
 
 
@@ -190,6 +213,7 @@ def _nearer(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plan
         certainty(margin, plane.error(subject, other)),
         (first, second),
         tuple((reference.center, one.center) for one in (subject, other)),
+        otherwise=ABOUT_THE_SAME,
     )
 
 
@@ -220,15 +244,17 @@ def _size(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane)
 
 def _larger(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
     one, two = (named(plane.size(question.measure, place), place.label) for place in places)
-    margin = (one.value - two.value) * (1 if question.is_most else -1)
+    times = question.times
+    margin = (one.value - times * two.value) * (1 if question.is_most else -1)
     first, second = places
     return Result(
         yes_no(margin > 0),
         f"the {question.measure} of the {first.label} is {plane.in_unit(one).text}, that of the "
         f"{second.label} {plane.in_unit(two).text}",
-        certainty(margin, math.hypot(one.error, two.error)),
+        certainty(margin, math.hypot(one.error, times * two.error)),
         (one, two),
         warnings=coarse_warnings(places),
+        otherwise=ABOUT_THE_SAME if times == 1 else TOO_CLOSE,
     )
 
 
@@ -250,6 +276,7 @@ def _between(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
         certainty(margin, seen.error),
         (seen,),
         tuple((middle.center, end.center) for end in (one, two)),
+        otherwise=TOO_CLOSE,
     )
 
 
@@ -278,7 +305,38 @@ def _order(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
         )
         for i, j in pairwise(order)
     )
-    return Result(text, f"beginning {question.direction}: {text}", likely, tuple(numbers))
+    return Result(
+        text,
+        f"beginning {question.direction}: {text}",
+        likely,
+        tuple(numbers),
+        otherwise=ranked_with_ties([numbers[i] for i in order]),
+    )
+
+
+def _which_toward(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
+    """Which places lie in a direction of the first."""
+    reference, *others = places
+    way, unit = question.direction, "px" if question.direction in PICTURE else plane.unit
+    numbers = [
+        Quantity(
+            it.label,
+            plane.along(way, reference, it),
+            plane.error_along(way, reference, it),
+            unit,
+        )
+        for it in others
+    ]
+    there = [number.name for number in numbers if number.value > 0]
+    listed = ", ".join(f"{number.name} {plane.in_unit(number).text}" for number in numbers)
+    return Result(
+        listed_names(there) if there else "none of them",
+        f"how far {way} of the {reference.label} they lie: {listed}",
+        min(certainty(number.value, number.error) for number in numbers),
+        tuple(numbers),
+        tuple((reference.center, it.center) for it in others),
+        otherwise=TOO_CLOSE,
+    )
 
 
 def _numbers_along(direction: str, places: Sequence[LocatedPlace], plane: Plane) -> list[Quantity]:
@@ -316,6 +374,7 @@ _RULES: Mapping[Kind, Rule] = {
     "farther": _farther,
     "farthest": _farthest,
     "order": _order,
+    "which toward": _which_toward,
     "within": _within,
     **COMPARISON_RULES,
 }

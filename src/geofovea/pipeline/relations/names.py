@@ -87,7 +87,7 @@ _NO_NAME = re.compile(
     r"|\b(?!(?:at|in|on|of|by|over|with|for)\b)[\w'-]+ the "
     rf"|. an? |\b(?:{ABSTRACT})\b"
     # a number, or a number and its unit: "larger than 5 hectares", "than in 2020"
-    r"|^\d[\d.,]*(?: [a-z]+){0,3}$"
+    r"|^\d[\d.,]*(?: ?[a-z]+(?:\^?2|²)?){0,3}$"
     r"|^(?:in|at|on|by|for|to|from|of|with|near|last|next|during|since|after|first|second|third|"
     rf"occupied|taken|one|{'|'.join(NUMBERS)}) "
     r"|^[a-z]+ing (?:the|an?) |^.$"

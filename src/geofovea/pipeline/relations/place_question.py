@@ -40,6 +40,8 @@ Kind = Literal[
     "pair",
     "middle",
     "which between",
+    "which toward",
+    "sizes",
 ]
 
 
@@ -63,7 +65,8 @@ class PlaceQuestion:
             ``ranking`` (all, by size or by their distance from the first), ``apart`` (distances of
             all from each other), ``distances`` (from the first to the rest), ``pair`` (which two
             are nearest to each other), ``middle`` (which of three is between the others), ``which
-            between`` (which of the rest are between the first two).
+            between`` (which of the rest are between the first two), ``which toward`` (which of the
+            rest lie in a direction of the first), ``sizes`` (of each).
         places: What the question calls its places, without articles.
         direction: As the vocabulary spells it; empty where none is asked about.
         measure: ``area``, ``length`` or ``width``, of sizes; ``distance`` where distances from one
@@ -74,6 +77,8 @@ class PlaceQuestion:
         unit: The unit that was asked for, by its symbol; empty where none was.
         meters: The distance that two are within, or beyond; the length, or the area in square
             meters, that a size exceeds. 0 for other kinds.
+        times: How many times as large or far as the second the first is said to be, where two are
+            compared as ``larger`` or ``equal``.
 
     Raises:
         QuestionError: If there are too few or too many places for its kind, or no number where it
@@ -87,6 +92,7 @@ class PlaceQuestion:
     is_most: bool = True
     unit: str = ""
     meters: float = 0.0
+    times: float = 1.0
 
     def __post_init__(self) -> None:
         least, most = _COUNTS[self.kind]
@@ -100,6 +106,8 @@ class PlaceQuestion:
                 "a question whether a distance or a size is within a bound names one, and no other "
                 f"does; got {self}"
             )
+        if not self.times > 0:
+            raise QuestionError(f"a place is some times as large as another one, got {self.times}")
 
     @property
     def words(self) -> str:
@@ -140,6 +148,8 @@ _COUNTS: dict[Kind, tuple[int, int]] = {
     "pair": (3, _MOST_PLACES),
     "middle": (3, 3),
     "which between": (4, _MOST_PLACES),
+    "which toward": (3, _MOST_PLACES),
+    "sizes": (2, _MOST_PLACES),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from geofovea.pipeline.answers.measurement import LocatedPlace, Quantity
 from geofovea.pipeline.relations.place_question import PlaceQuestion
@@ -13,8 +14,10 @@ from geofovea.pipeline.relations.vocabulary import UNITS
 from geofovea.tiling.geo.geodesic import Point
 
 __all__ = [
+    "ABOUT_THE_SAME",
     "BETWEEN_DEGREES",
     "NOMINAL",
+    "TOO_CLOSE",
     "Line",
     "Result",
     "Rule",
@@ -22,7 +25,9 @@ __all__ = [
     "coarse_warnings",
     "distance_of",
     "gap_of",
+    "listed_names",
     "named",
+    "ranked_with_ties",
     "seen_apart",
     "unit_warnings",
     "yes_no",
@@ -30,6 +35,15 @@ __all__ = [
 
 NOMINAL = 0.9
 """How often a number lies within its error: what errors are made for, and what was measured."""
+
+_LEAST_CERTAINTY = 0.75
+"""Answers that are less certain are not told: that it is close says more."""
+
+ABOUT_THE_SAME = "about the same"
+"""The answer to a comparison whose difference may well have another sign."""
+
+TOO_CLOSE = "too close to call"
+"""The answer to a question for a bound that may well lie on the other side."""
 
 BETWEEN_DEGREES = 120.0
 """Seen from what lies between two places, they are at least this far apart."""
@@ -39,7 +53,17 @@ Line = tuple[Point, Point]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was computed, without the places and scores around it."""
+    """What was computed, without the places and scores around it.
+
+    Attributes:
+        text: The answer.
+        sentence: The same with its numbers.
+        certainty: How likely the answer is right where its places are.
+        quantities: The numbers.
+        lines: Between which points was measured.
+        warnings: What a careful reader should know.
+        otherwise: What to answer where the errors of the numbers leave it open.
+    """
 
     text: str
     sentence: str
@@ -47,6 +71,12 @@ class Result:
     quantities: tuple[Quantity, ...] = ()
     lines: tuple[Line, ...] = ()
     warnings: tuple[str, ...] = ()
+    otherwise: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the errors of the numbers leave the answer open."""
+        return bool(self.otherwise) and self.certainty < _LEAST_CERTAINTY
 
 
 Rule = Callable[[PlaceQuestion, Sequence[LocatedPlace], Plane], Result]
@@ -66,13 +96,42 @@ def best_of(
     first, second = sorted(range(len(places)), key=lambda i: -sign * numbers[i].value)[:2]
     error = math.hypot(numbers[first].error, numbers[second].error)
     listed = ", ".join(f"{p.label} {n.text}" for p, n in zip(places, numbers, strict=True))
+    best = numbers[first]
+    alike = [p.label for p, n in zip(places, numbers, strict=True) if _is_tie(best, n)]
     return Result(
         places[first].label,
         f"{sentence.format(f'the {places[first].label}')}: {listed}",
         certainty(numbers[first].value - numbers[second].value, error),
         tuple(numbers),
         lines,
+        otherwise=f"{listed_names(alike)}: {ABOUT_THE_SAME}",
     )
+
+
+def _is_tie(one: Quantity, two: Quantity) -> bool:
+    """Whether it may well be the other one that is larger; no number is larger than itself."""
+    error = math.hypot(one.error, two.error)
+    return one is two or certainty(one.value - two.value, error) < _LEAST_CERTAINTY
+
+
+def ranked_with_ties(ranked: Sequence[Quantity]) -> str:
+    """The names of numbers in their order, those together that are about the same."""
+    groups = [[ranked[0]]]
+    for before, number in pairwise(ranked):
+        if _is_tie(before, number):
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    names = [[number.name for number in group] for group in groups]
+    return ", ".join(
+        f"{listed_names(group)} ({ABOUT_THE_SAME})" if len(group) > 1 else group[0]
+        for group in names
+    )
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """Names as a sentence lists them: ``pond, mill and school``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def distance_of(plane: Plane, places: Sequence[LocatedPlace], name: str = "distance") -> Quantity:

@@ -14,6 +14,7 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.factory import place_question
+from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.focus.visual_search import (
     BASELINES,
@@ -28,8 +29,8 @@ from geofovea.pipeline.relations.compute import compute
 from geofovea.pipeline.relations.grammar import parse_question, seems_of_places
 from geofovea.pipeline.relations.locate import Locator
 from geofovea.pipeline.relations.place_question import PlaceQuestion
-from geofovea.pipeline.relations.presence import Presence
 from geofovea.pipeline.relations.superlatives import Measurable, parse_superlative
+from geofovea.pipeline.relations.wording import vague_amount
 from geofovea.pipeline.session.answering import Reply
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import AnswerPlan
@@ -62,6 +63,7 @@ _EXAMPLES = (
     "'distance from the pond to the school', 'how large is the pond?', 'is the pond north of the "
     "school?' or 'which is the largest field?'"
 )
+_VAGUE = "{!r} is no number; write one, such as 'within 300 m' or 'within half a kilometer'"
 _MOST_DENIED = 0.2
 _LOOKS_ALIKE = (
     "{share:.0%} of the outline of the {name} lies in tiles that hardly show one: land that looks "
@@ -82,7 +84,7 @@ class Measured:
         result: What was looked at.
         reduced: The answer as a model would have given it; empty where there is none.
         is_answer: Whether it stands: there is one, among the choices if some are given, or no
-            other is wanted.
+            other is wanted, or the model would notice a place and does not.
     """
 
     measurement: Measurement
@@ -189,10 +191,13 @@ def measurement_of(answer: Answer) -> Measurement:
 
 def unmeasured_warnings(plan: AnswerPlan) -> tuple[str, ...]:
     """A sentence about a question for a measure that is not read, so that the model answered it."""
-    if leaves_all_to_model(plan) or not seems_of_places(plan.question):
+    vague = vague_amount(plan.question)
+    if leaves_all_to_model(plan) or not (vague or seems_of_places(plan.question)):
         return ()
     if parse_question(plan.question) or parse_superlative(plan.question):
         return ()
+    if vague:
+        return (f"nothing was measured: {_VAGUE.format(vague)}",)
     return (
         "nothing was measured: in these words the question was left to the model, which guesses "
         f"distances and sizes; ask, for example, {_EXAMPLES}",
@@ -206,6 +211,8 @@ def check_measurable(words: str) -> Measurable:
         QuestionError: If they ask nothing of it.
     """
     parsed = parse_question(words) or parse_superlative(words)
+    if parsed is None and (vague := vague_amount(words)):
+        raise QuestionError(f"{words!r:.80} cannot be computed: {_VAGUE.format(vague)}")
     if parsed is None:
         raise QuestionError(
             f"{words!r:.80} is not understood as a question about where places lie or how large "
@@ -266,12 +273,15 @@ def measure_places(
     result = SearchResult(descent, descent, route=route)
     check_shown(scene, result, options.region)
     generation = _generation(measurement, plan.choices)
-    spoken, asked = generation or Generation("", ()), presence.generator
+    # a model that would notice the place cannot measure without it; why not is the answer
+    is_told = plan.request.measure is None and presence.is_measured and not plan.choices
+    why_not = Generation(measurement.sentence if is_told else "", ())
+    spoken, asked = generation or why_not, presence.generator
     warnings = measurement.warnings if measurement.text else (measurement.sentence,)
     warnings += doubts
     reply = Reply(spoken, located.tokens, presence.tokens_llm, warnings)
     reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
-    is_answer = generation is not None or plan.request.measure is not None
+    is_answer = generation is not None or is_told or plan.request.measure is not None
     return Measured(measurement, result, reduced, is_answer)
 
 
@@ -321,6 +331,8 @@ def _generation(measurement: Measurement, choices: tuple[str, ...]) -> Generatio
     which = choose(measurement, choices)
     if which is None:
         return None
+    if measurement.leaning is not None:
+        likely = math.log(max(measurement.leaning.confidence, 1e-9))
     others = math.log(max(1 - math.exp(likely), 1e-9) / (len(choices) - 1))
     logs = [others] * len(choices)
     logs[which] = likely

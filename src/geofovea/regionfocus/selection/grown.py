@@ -38,6 +38,7 @@ def grow_region(
     tile_size: int,
     ground: Tensor | None = None,
     likeness: float = LIKENESS,
+    may_join: Tensor | None = None,
 ) -> Tensor:
     """The connected tokens around the best one that look like it, bool ``(n,)``.
 
@@ -51,6 +52,7 @@ def grow_region(
         tile_size: Side of a tile in level pixels.
         ground: The mean feature of the scene, ``(d,)``; that of these tokens if None.
         likeness: The least cosine, in (-1, 1).
+        may_join: Which tokens may be of it besides the best one, bool ``(n,)``; all if None.
 
     Raises:
         GeometryError: If there is no token, or the tokens are of several levels.
@@ -63,6 +65,8 @@ def grow_region(
     weights = scores.to("cpu", torch.float64)
     weights = torch.where(weights >= _SEED_SHARE * weights.max(), weights, 0.0)
     like = features @ _unit(weights @ features) >= likeness
+    if may_join is not None:
+        like &= may_join
     like[peak] = True
     return _connected(tokens, like, peak, grid, tile_size)
 
@@ -114,7 +118,11 @@ def with_surround(
 
 
 def redraw_region(
-    tokens: TokenSet, region: Sequence[Box], grid: tuple[int, int], tile_size: int
+    tokens: TokenSet,
+    region: Sequence[Box],
+    grid: tuple[int, int],
+    tile_size: int,
+    may_join: Tensor | None = None,
 ) -> Tensor:
     """The same region on a finer level, bool ``(n,)``; never empty where it shows anything.
 
@@ -126,6 +134,7 @@ def redraw_region(
         region: Boxes of the coarse tokens, in scene pixels.
         grid: ``(rows, cols)`` of tokens in a tile.
         tile_size: Side of a tile in level pixels.
+        may_join: Which tokens may be of it, bool ``(n,)``; all if None.
 
     Raises:
         GeometryError: If there is no token, or the tokens are of several levels.
@@ -136,6 +145,8 @@ def redraw_region(
     before = torch.zeros(len(tokens), dtype=torch.bool)
     for box in region:
         before |= (x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)
+    if may_join is not None and (before & may_join).any():
+        before &= may_join
     if not before.any():
         return before
     features = _unit(tokens.features.to("cpu", torch.float64))
@@ -145,6 +156,8 @@ def redraw_region(
             break
         far, near = features[~inside].mean(0), features[inside].mean(0)
         inside = (features - near).square().sum(1) < (features - far).square().sum(1)
+        if may_join is not None:
+            inside &= may_join
     seeds = inside & before
     inside = inside if seeds.any() else before
     seeds = inside & before

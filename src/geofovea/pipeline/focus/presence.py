@@ -56,6 +56,11 @@ class Presence:
         self._most, self._places = tokens, places
         self.tokens_llm = 0
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is known of the model how a place that is missing looks to it."""
+        return not self.is_asked and (self._places is not None or self._words.share is not None)
+
     def is_there(
         self, name: str, region: TokenSet, share: float, around: Sequence[TokenSet]
     ) -> tuple[bool, float]:
@@ -93,6 +98,24 @@ class Presence:
         # of equals the last, which is the finest
         best = max(reversed(told), key=itemgetter(1), default=None)
         return best if best is not None and best[1] >= LIKELY else None
+
+    def tiles_showing(self, name: str, tiles: TokenSet) -> list[Tile]:
+        """The tiles that may show a place, where at least one of them is likely to.
+
+        Args:
+            name: What is looked for.
+            tiles: The tokens of tiles of one level.
+
+        Returns:
+            Empty where that cannot be told.
+        """
+        known = None if self._places is None else self._places.site_called(name)
+        if self._places is None or self.is_asked or known is None:
+            return []
+        told = self._places.site_probabilities(known, [tiles])
+        if max((likely for _, likely in told), default=0.0) < LIKELY:
+            return []
+        return [tile for tile, likely in told if likely >= _HARDLY]
 
     def denied_share(self, place: LocatedPlace, tiles: TokenSet) -> float:
         """The share of an outline that lies in tiles which hardly show what its name calls.
