@@ -7,7 +7,9 @@ import torch
 import geofovea as gf
 from geofovea.datasets.synthetic.vocabulary import (
     SITES,
+    THINGS,
     sites_in,
+    thing_called,
     things_taken_for_granted,
 )
 from geofovea.pipeline.engine.calls import DirectCalls
@@ -202,10 +204,16 @@ def test_a_model_without_a_dual_encoder_and_a_scene_of_another_kind_have_no_such
 
 
 class Scripted:
-    """Names of places with one probability."""
+    """Names of places with one probability, and one for the native tiles of a thing."""
 
-    def __init__(self, likely):
-        self.likely = likely
+    def __init__(self, likely, native=()):
+        self.likely, self.native = likely, native
+
+    def thing_called(self, name):
+        return name if name in THINGS else None
+
+    def thing_probabilities(self, thing, pictures):
+        return list(self.native)
 
     def site_called(self, name):
         return name if name in SITES else None
@@ -230,6 +238,34 @@ def test_the_dual_encoder_decides_over_names_that_it_has_learned(
     presence = Presence(embedded_host, DirectCalls(embedded_host, None), 10, Scripted(likely))
     nothing = tokens_of_tiles(torch.zeros(0, 6, 6), (2, 3), [], Pyramid(64, 64, 64))
     assert presence.is_there(name, nothing, share, []) == verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "thing"),
+    [
+        ("truck", "truck"),
+        ("the red trucks", "truck"),
+        ("large white plane at the depot", "plane"),
+        ("helicopter pad", None),
+        ("tank farm", None),
+        ("depot", None),
+        ("depot with a truck", None),
+        ("", None),
+    ],
+)
+def test_a_name_calls_the_thing_at_its_head(name, thing):
+    assert thing_called(name) == thing
+
+
+@pytest.mark.parametrize(
+    ("native", "is_there"),
+    [((), True), ((None, 0.9, 0.1), True), ((None, 0.3, 0.1), False), ((None,), True)],
+)
+def test_native_tiles_deny_a_thing_that_none_of_them_shows(embedded_host, native, is_there):
+    scripted = Scripted(None, native)
+    presence = Presence(embedded_host, DirectCalls(embedded_host, None), 10, scripted)
+    nothing = tokens_of_tiles(torch.zeros(0, 6, 6), (2, 3), [], Pyramid(64, 64, 64))
+    assert presence.is_there("truck", nothing, 0.95, []) == (is_there, 0.95)
 
 
 def test_a_thing_is_likely_in_native_tiles_that_show_it(reader, embedded_host, world):

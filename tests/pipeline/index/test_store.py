@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -182,23 +184,22 @@ def write_part(folder, scene):
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
 )
 @pytest.mark.parametrize("closed", ["", "index.json", "scenes", "scene.json", "part"])
-def test_what_another_user_may_not_read_is_not_called_damaged(
-    store, scene, closed, tmp_path_factory
-):
+def test_what_another_user_may_not_read_is_not_called_damaged(store, scene, closed):
     files = {"": ".", "index.json": "index.json", "scenes": "scenes"}
     folder = f"scenes/{scene.key}"
     files |= {"scene.json": f"{folder}/scene.json", "part": f"{folder}/{PartName(0, 0, 20).file}"}
-    for path in (store.folder, *store.folder.parents):
-        if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            path.chmod(0o755)
-    (store.folder / files[closed]).chmod(0)
-    os.seteuid(65534)
-    try:
-        for use in (read_part, write_part):
-            with pytest.raises(DataError, match=r"cannot be read: .*; check its permissions"):
-                use(store.folder, scene)
-    finally:
-        os.seteuid(0)
+    # another user reaches no folder of the tests
+    with TemporaryDirectory() as public:
+        Path(public).chmod(0o755)
+        index = Path(shutil.copytree(store.folder, Path(public) / "index"))
+        (index / files[closed]).chmod(0)
+        os.seteuid(65534)
+        try:
+            for use in (read_part, write_part):
+                with pytest.raises(DataError, match=r"cannot be read: .*; check its permissions"):
+                    use(index, scene)
+        finally:
+            os.seteuid(0)
 
 
 @pytest.mark.parametrize("reader", ["read_text", "read_bytes"])

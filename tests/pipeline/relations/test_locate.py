@@ -235,11 +235,22 @@ def test_an_area_is_outlined_with_its_grounds_and_not_by_its_pad_alone():
 class Told:
     """Names of places, told in tiles by the share of a tile that the place covers."""
 
-    def __init__(self, **places):
-        self.places = places
+    def __init__(self, things=(), **places):
+        self.places, self.things = places, dict(things)
 
     def site_called(self, name):
         return name if name in self.places else None
+
+    def thing_called(self, name):
+        return name if name in self.things else None
+
+    def thing_probabilities(self, thing, pictures):
+        tiles = [picture.tiles[0] for picture in pictures]
+        box = self.things[thing]
+        return [
+            None if tile.level else float(bool(box and PYRAMID.box_scene(tile).intersection(box)))
+            for tile in tiles
+        ]
 
     def site_probabilities(self, site, tokens):
         tiles = [tile for each in tokens for tile in each.tiles]
@@ -287,6 +298,28 @@ def test_a_place_is_told_from_a_surround_that_looks_somewhat_like_it():
     encoder = Painted([land, AIRPORT], colors=colors)
     (place,) = located(encoder, [("airport", focus)], presence=told(airport=AIRPORT)).places
     assert place.box_scene == AIRPORT
+
+
+@pytest.mark.parametrize("tiles", [5, 20, 33, 48, 64])
+def test_what_is_followed_on_several_levels_keeps_the_budget(tiles):
+    encoder = Painted([AIRPORT])
+    located(encoder, [("truck", focus_on(AIRPORT.center))], tiles=tiles)
+    assert len(encoder.tiles) <= tiles
+
+
+@pytest.mark.parametrize("tiles", [20, 48])
+def test_a_thing_that_no_native_tile_shows_is_not_found(tiles):
+    focus = focus_on(AIRPORT.center)
+    encoder = Painted([AIRPORT])
+    there = Presence(DEMO, Calls(), 100, Told([("truck", AIRPORT)]))
+    (place,) = located(encoder, [("truck", focus)], tiles=tiles, presence=there).places
+    assert any(tile.level == 0 for tile in encoder.tiles)
+    assert len(encoder.tiles) <= tiles
+    # it stands somewhere on ground that looks alike
+    assert place.center_error >= place.box_scene.width / 2
+    absent = Presence(DEMO, Calls(), 100, Told([("truck", None)]))
+    encoder = Painted([AIRPORT])
+    assert located(encoder, [("truck", focus)], tiles=tiles, presence=absent).places == (None,)
 
 
 def test_what_tells_places_in_tiles_keeps_the_budget():

@@ -11,7 +11,7 @@ import torch
 
 import geofovea as gf
 from geofovea.datasets.synthetic.scene_files import write_scene
-from geofovea.datasets.synthetic.vocabulary import SITES
+from geofovea.datasets.synthetic.vocabulary import SITES, THINGS
 from geofovea.datasets.synthetic.world import GSD_M, make_world
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace
@@ -235,3 +235,22 @@ def test_the_door_of_the_package_measures_a_file(world, path):
     assert [place["label"] for place in record["places"]] == [one.kind, two.kind]
     assert record["cost"]["budget"]["tiles"] == 40
     assert len(record["geojson"]["features"]) == 3
+
+
+def test_a_thing_that_stands_elsewhere_has_no_distance(world, session):
+    one, two = world.named_sites[:2]
+    standing = {thing.kind for thing in two.things}
+    absent = next(kind for kind in THINGS if kind not in standing)
+    measured = session.measure(f"How far is the {absent} at the {two.kind} from the {one.kind}?")
+    assert not measured.text
+    assert measured.missing == (f"{absent} at the {two.kind}",)
+
+
+def test_the_size_of_a_thing_says_that_it_may_be_that_of_its_ground(world, session):
+    # the first thing that is found; the model doubts some that are there
+    names = (f"{t.kind} at the {site.kind}" for site in world.named_sites for t in site.things)
+    measured = (session.measure(f"How large is the {name}?") for name in names)
+    found = next(each for each in measured if each.text)
+    assert any("may be that of the ground" in warning for warning in found.warnings)
+    site = session.measure(f"How large is the {world.named_sites[0].kind}?")
+    assert not any("may be that of the ground" in warning for warning in site.warnings)

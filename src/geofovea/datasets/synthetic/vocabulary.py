@@ -143,7 +143,8 @@ SPELLINGS = {"colour": "color", "harbor": "harbour", "grey": "gray", "an": "a"}
 """Other spellings of words above, and those that questions were taught in."""
 
 
-_BETWEEN = r"(?:(?!(?:a|at|by|from|in|is|near|of|on|or|the|to|with|without) )[a-z]+ ){0,2}"
+_LINKS = "a|at|by|from|in|is|near|of|on|or|the|to|with|without"
+_BETWEEN = rf"(?:(?!(?:{_LINKS}) )[a-z]+ ){{0,2}}"
 
 
 def sites_in(text: str) -> tuple[str, ...]:
@@ -158,6 +159,16 @@ def things_taken_for_granted(text: str) -> tuple[str, ...]:
     """
     pattern = rf"\b(?:the|this|that|these|those) {_BETWEEN}({'|'.join(THINGS)})s?\b"
     return tuple(dict.fromkeys(re.findall(pattern, _plain(text))))
+
+
+def thing_called(name: str) -> str | None:
+    """The kind of thing that a name calls, as *the red truck at the depot* calls a truck.
+
+    None where it calls something else, as *helicopter pad* does.
+    """
+    pattern = rf"(?:the )?{_BETWEEN}({'|'.join(THINGS)})s?(?: (?:{_LINKS}) .*)?"
+    called = re.fullmatch(pattern, _plain(name))
+    return None if called is None else called[1]
 
 
 def _plain(text: str) -> str:

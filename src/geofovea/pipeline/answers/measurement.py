@@ -76,7 +76,8 @@ class LocatedPlace:
         score: The share of the focus that falls on the place and around it, in [0, 1].
         tiles: Those of the tokens.
         rivals: Centers of other places that the name may mean, in scene pixels.
-        drift: How far its center lies from that of its coarser outlines at most, in scene pixels.
+        drift: How far its center may be off beside a token, in scene pixels: how far that of
+            coarser outlines lies from it, or half of an outline in which a thing stands somewhere.
 
     Raises:
         GeometryError: If the region has no area, the score lies outside of [0, 1], or the drift is

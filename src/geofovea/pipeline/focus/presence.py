@@ -78,7 +78,25 @@ class Presence:
             if likely is not None:
                 return likely >= LIKELY, likely
         score = self._score(name, region, share)
-        return self._is_enough(score), score
+        return self._is_enough(score) and not self._is_denied(name, around), score
+
+    def is_told_by_native_tiles(self, name: str) -> bool:
+        """Whether native tiles tell if what a name calls is there, and coarser ones do not."""
+        return self._thing_called(name) is not None
+
+    def _thing_called(self, name: str) -> str | None:
+        if self._places is None or self.is_asked:
+            return None
+        return self._places.thing_called(name)
+
+    def _is_denied(self, name: str, around: Sequence[TokenSet]) -> bool:
+        """Whether no native tile over a region is likely to show the thing that a name calls."""
+        thing = self._thing_called(name)
+        if self._places is None or thing is None:
+            return False
+        told = self._places.thing_probabilities(thing, around)
+        likely = [each for each in told if each is not None]
+        return bool(likely) and max(likely) < LIKELY
 
     def seen_elsewhere(self, name: str, looks: Sequence[LevelLook]) -> tuple[Tile, float] | None:
         """The tile that is likeliest to show what was not outlined, and how likely it is.

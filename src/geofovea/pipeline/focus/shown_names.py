@@ -14,6 +14,7 @@ from geofovea.datasets.synthetic.vocabulary import (
     THINGS,
     is_in_domain,
     sites_in,
+    thing_called,
     things_taken_for_granted,
 )
 from geofovea.pipeline.focus.token_pair import TokenPair, token_pair_beside
@@ -74,6 +75,10 @@ class ShownNames:
         sites = sites_in(name)
         is_all = len(name.split()) == len(" ".join(sites).split())
         return sites[0] if len(sites) == 1 and is_all else None
+
+    def thing_called(self, name: str) -> str | None:
+        """The kind of thing that a name calls; None where the dual encoder has learned none."""
+        return thing_called(name)
 
     def site_probability(self, site: str, tokens: Iterable[TokenSet]) -> float | None:
         """How likely the likeliest tile shows a site; None where no tile can tell.

@@ -96,6 +96,10 @@ class Locator:
     ) -> tuple[LocatedPlace | None, PlaceTokens | None]:
         before = len(self._encode.cache)
         base = self._encode(start).at_level(start[-1].level)
+        is_thing = self._presence.is_told_by_native_tiles(name)
+        # one tile is kept to show closely whether what was outlined is what was meant
+        kept = int(is_thing and tiles > 1)
+        tiles -= kept
         if not len(base):
             return None, None
         level = base.tiles[0].level
@@ -125,6 +129,8 @@ class Locator:
         for outline in outlines:
             self._mark(outline.tokens, outline.inside.float())
         region = outlines[-1]
+        if kept:
+            self._encode([self._native_tile_of(region)])
         own, around = region.tokens.select(region.inside), self._tiles_over(region)
         is_there, score = self._presence.is_there(name, own, share, around)
         place = LocatedPlace(
@@ -135,7 +141,7 @@ class Locator:
             score,
             tuple(own.tiles),
             rivals,
-            _drift(outlines),
+            max(_drift(outlines), _half(region) if is_thing else 0.0),
         )
         return (place if is_there else None), region
 
@@ -215,6 +221,11 @@ class Locator:
         whole = [box for tile, box in boxes.items() if box.area >= side[tile] ** 2 / 2]
         return whole or list(boxes.values())
 
+    def _native_tile_of(self, region: PlaceTokens) -> Tile:
+        """The native tile over the middle of a region."""
+        x, y = region.box.center
+        return self._pyramid.tiles_over(0, Box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))[0]
+
     def _tiles_over(self, region: PlaceTokens) -> list[TokenSet]:
         """What was encoded of the tiles over a region, up to the base level."""
         levels = range(self._pyramid.base_level + 1)
@@ -255,6 +266,12 @@ class Locator:
         _, first = torch.unique(keys, dim=0, return_inverse=True)
         seen = {int(group): i for i, group in reversed(list(enumerate(first.tolist())))}
         return tokens.select(torch.tensor(sorted(seen.values()))).in_reading_order()
+
+
+def _half(region: PlaceTokens) -> float:
+    """Half of a region, in scene pixels: a thing stands somewhere in it, on the same ground."""
+    box = region.box
+    return max(box.width, box.height) / 2
 
 
 def _drift(outlines: Sequence[PlaceTokens]) -> float:

@@ -116,11 +116,11 @@ class Outliner:
             looks: Coarse to fine, at least one, with the scores of the focus.
             tiles: Tiles that may be encoded.
         """
-        best: tuple[LevelLook, PlaceTokens] | None = None
+        end, best = len(self.encode.cache) + tiles, None
         for seen in reversed(looks):
             if best and best[1].shape.area < self.side(seen.level) ** 2:
                 break
-            look, region, is_whole = self._followed(seen, tiles)
+            look, region, is_whole = self._followed(seen, end - len(self.encode.cache))
             best = look, region
             if is_whole:
                 break

@@ -69,6 +69,10 @@ _LOOKS_ALIKE = (
     "{share:.0%} of the outline of the {name} lies in tiles that hardly show one: land that looks "
     "like it may have joined it, so its size may be too large"
 )
+_GROUND = (
+    "the outline of the {name} may be that of the ground on which it stands: the model tells where "
+    "a thing is, and not how large; geofovea find draws boxes"
+)
 _SEEN = (
     "the {name} was not outlined, but a tile around x {x:.0f}, y {y:.0f} px is likely to show one "
     "({likely:.0%}): limit the question to that area with region="
@@ -299,6 +303,11 @@ def _doubts(
             x, y = pyramid.box_scene(seen[0]).center
             warnings.append(_SEEN.format(name=name, likely=seen[1], x=x, y=y))
     if question.is_of_size and measurement.text:
+        warnings += [
+            _GROUND.format(name=place.label)
+            for place in measurement.places
+            if presence.is_told_by_native_tiles(place.label)
+        ]
         # on finer levels a tile shows too little of a site to deny it
         finer = [look for look in looks if 0 < look.level == pyramid.base_level - 1]
         for look, place in itertools.product(finer, measurement.places):
