@@ -3,7 +3,7 @@
 Worlds that no training has seen are asked about every kind of site, those that they show once and
 those that they do not show, and about every kind of thing at the sites that they show. A question
 should have a warning if the site, or the thing there, is not shown, and no other time. The size of
-a site should be computed if it is there alone.
+a site, and of a thing at it, should be computed if it is there alone.
 
     python benchmarks/absences.py --scenes 8
     python benchmarks/absences.py --scenes 8 --world 2
@@ -33,7 +33,7 @@ from geofovea.pipeline.system.tables import markdown_table
 
 QUESTION = "What color is the {thing} at the {site}?"
 SIGN = "the scene may not show the "
-ASKED = ("ask, place", "measure, place", "ask, thing")
+ASKED = ("ask, place", "measure, place", "ask, thing", "measure, thing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +61,11 @@ def verdicts(session: SceneSession, world: World) -> Iterator[tuple[str, str, bo
         size = session.measure(f"How large is the {kind}?")
         yield ASKED[1], kind, is_there, bool(size.text)
         for thing in THINGS if is_there else ():
-            shown = bool(named[kind].of_kind(thing))
-            yield ASKED[2], f"{thing} at {kind}", shown, is_believed(session, thing, kind)
+            name, shown = f"{thing} at {kind}", len(named[kind].of_kind(thing))
+            yield ASKED[2], name, shown > 0, is_believed(session, thing, kind)
+            if shown < 2:
+                size = session.measure(f"How large is the {thing} at the {kind}?")
+                yield ASKED[3], name, shown > 0, bool(size.text)
 
 
 def is_believed(session: SceneSession, thing: str, site: str) -> bool:
