@@ -69,7 +69,8 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.load import load_host as load_model
     from geofovea.pipeline.places.count import Count
     from geofovea.pipeline.places.one_call import count, find
-    from geofovea.pipeline.places.place import Place, Places
+    from geofovea.pipeline.places.place import Place
+    from geofovea.pipeline.places.place_list import Places
     from geofovea.pipeline.session.ask import ask, measure
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
@@ -179,7 +180,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Pyramid": "geofovea.tiling.pyramid",
     "Count": "geofovea.pipeline.places.count",
     "Place": "geofovea.pipeline.places.place",
-    "Places": "geofovea.pipeline.places.place",
+    "Places": "geofovea.pipeline.places.place_list",
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from geofovea.errors import OutputError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.places.count import Count
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place_list import Places
 from geofovea.tiling.geo.coordinates import geometry_crs
 from geofovea.tiling.opening import open_scene
 

@@ -23,7 +23,7 @@ from geofovea.pipeline.system.terminal import echo, fact
 if TYPE_CHECKING:
     from geofovea.pipeline.dates.dated_answer import DatedAnswer
     from geofovea.pipeline.dates.session import StackSession
-    from geofovea.pipeline.places.place import Places
+    from geofovea.pipeline.places.place_list import Places
     from geofovea.pipeline.session.settings import AskSettings
 
 __all__ = ["compare_dates"]
@@ -129,7 +129,7 @@ def compare_dates(
     """
     from geofovea.pipeline.dates import dated_answer
     from geofovea.pipeline.dates.stack import make_stack
-    from geofovea.pipeline.places import files as places_files
+    from geofovea.pipeline.places.place_list import FORMATS
     from geofovea.pipeline.system.files import check_writable
     from geofovea.tiling.opening import open_scene
 
@@ -143,7 +143,7 @@ def compare_dates(
     files = [path for path in (evidence, picture, output) if path]
     for path in files:
         if question is None:
-            check_format(path, places_files.FORMATS, "changes")
+            check_format(path, FORMATS, "changes")
         else:
             check_format(path, dated_answer.FORMATS, "answers about dates")
         check_writable(path, keep=before)

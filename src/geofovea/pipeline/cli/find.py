@@ -29,7 +29,7 @@ from geofovea.pipeline.cli.options.written import check_format, save_printed
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
-    from geofovea.pipeline.places.place import Places
+    from geofovea.pipeline.places.place_list import Places
     from geofovea.pipeline.session.settings import AskSettings
     from geofovea.tiling.geo.region import Region
 
@@ -113,9 +113,9 @@ def find(
     PHRASE says what, such as: red truck. The model is asked about native tiles, one by one. A
     search goes to the likeliest of them and says how much it may have missed.
     """
-    from geofovea.pipeline.places.files import FORMATS
     from geofovea.pipeline.places.find import FindOptions, checked_phrase, find_budget, find_places
     from geofovea.pipeline.places.native_tiles import native_count
+    from geofovea.pipeline.places.place_list import FORMATS
     from geofovea.pipeline.system.files import check_writable
 
     phrase = checked_phrase(" ".join(words))

@@ -6,7 +6,7 @@ from geofovea.errors import QuestionError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.dates.session import StackSession
 from geofovea.pipeline.places.as_answer import asked_places, own_limits, places_as_answer
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 

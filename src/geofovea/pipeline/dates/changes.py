@@ -32,7 +32,7 @@ from geofovea.pipeline.focus.visual_search import SearchOptions, VisualSearch
 from geofovea.pipeline.places.coverage import Coverage
 from geofovea.pipeline.places.find import checked_phrase
 from geofovea.pipeline.places.native_tiles import NativeTiles
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.session.request import checked_budget
 from geofovea.pipeline.system.cancellation import check_cancelled
 from geofovea.pipeline.system.memory import peak_rss_mb

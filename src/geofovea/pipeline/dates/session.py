@@ -19,7 +19,7 @@ from geofovea.pipeline.engine.metered_generator import MeteredGenerator
 from geofovea.pipeline.focus.factory import check_meant
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import SupportsImages
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import check_search_is_meant, fitting_budget
 from geofovea.pipeline.session.request import AskRequest, budget_of, checked_choices

@@ -29,7 +29,8 @@ from geofovea.pipeline.places.phrase_area import (
     placed,
     where_in_scene,
 )
-from geofovea.pipeline.places.place import Place, Places
+from geofovea.pipeline.places.place import Place
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.places.report import second_look_cost
 from geofovea.pipeline.places.second_look import kept_for_second_look, second_look_after
 from geofovea.pipeline.relations.counts import PartCount

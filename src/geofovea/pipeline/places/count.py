@@ -13,8 +13,7 @@ from geofovea.errors import OutputError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.places.coverage import Coverage
-from geofovea.pipeline.places.files import area_row
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place_list import Places, area_row
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.scene import Scene
 

@@ -28,7 +28,8 @@ from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
-from geofovea.pipeline.places.place import Place, Places
+from geofovea.pipeline.places.place import Place
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import places_cost, places_warnings, sweep_coverage
 from geofovea.pipeline.places.second_look import look_again

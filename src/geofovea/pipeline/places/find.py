@@ -24,7 +24,7 @@ from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import (
     PassedOver,

@@ -11,7 +11,7 @@ from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.session.ask import host_of
 from geofovea.pipeline.session.model_choice import AUTO
 from geofovea.pipeline.session.session import SceneSession

@@ -13,7 +13,8 @@ from geofovea.errors import BudgetError, GeometryError, NothingShownError
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
 from geofovea.pipeline.engine.watching import Watcher
-from geofovea.pipeline.places.place import NamedArea, Place, Places
+from geofovea.pipeline.places.place import NamedArea, Place
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.relations.counts import parse_area_phrase
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP

@@ -1,33 +1,15 @@
-"""Places: where something is in a scene, how sure the model is, and how much was looked at."""
+"""A place: where something is in a scene, and how sure the model is."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal, overload
-
-import shapely
+from dataclasses import dataclass
+from typing import Literal
 
 from geofovea.errors import GeometryError
-from geofovea.pipeline.answers.cost import Cost
-from geofovea.pipeline.places.coverage import Coverage
-from geofovea.pipeline.places.files import (
-    area_row,
-    place_frame,
-    place_rows,
-    places_geojson,
-    save_places,
-)
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Tile
-from geofovea.tiling.scene import Scene
 
-if TYPE_CHECKING:
-    import geopandas
-
-__all__ = ["NamedArea", "Outline", "Place", "Places"]
+__all__ = ["NamedArea", "Outline", "Place"]
 
 Outline = Literal["box", "tokens", "tile"]
 _OUTLINES: tuple[Outline, ...] = ("box", "tokens", "tile")
@@ -88,100 +70,3 @@ class NamedArea:
     where: str
     rule: str
     region: Region
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Places(Sequence[Place]):
-    """What was found for one phrase, the surest place first.
-
-    Attributes:
-        items: The places.
-        phrase: What was looked for.
-        model: Name of the host.
-        scene: Where they lie.
-        coverage: How much of the scene was looked at.
-        cost: What it took.
-        warnings: What a careful reader should know; empty if nothing.
-    """
-
-    items: tuple[Place, ...]
-    phrase: str
-    model: str
-    scene: Scene
-    coverage: Coverage
-    cost: Cost
-    warnings: tuple[str, ...] = ()
-    is_demo: bool = field(default=False, kw_only=True)
-    """Whether a demo model guessed about a scene of a kind that it does not know."""
-    area: NamedArea | None = field(default=None, kw_only=True)
-    """The area that the phrase names; None where it names none that was read."""
-
-    @overload
-    def __getitem__(self, index: int) -> Place: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Place, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Place | tuple[Place, ...]:
-        return self.items[index]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Place]:
-        return iter(self.items)
-
-    def __repr__(self) -> str:
-        count = len(self)
-        return (
-            f"Places({count} place{'' if count == 1 else 's'} of {self.phrase!r} in "
-            f"{PurePath(self.scene.path).name!r}, "
-            f"{self.coverage.tiles_looked} of {self.coverage.tiles_total} native tiles looked at)"
-        )
-
-    def with_warnings(self, warnings: Sequence[str]) -> Places:
-        """The same places, with further warnings."""
-        return replace(self, warnings=(*self.warnings, *warnings)) if warnings else self
-
-    def geojson(self) -> dict[str, Any]:
-        """A GeoJSON FeatureCollection.
-
-        With a georeference it follows RFC 7946. Without one, coordinates are pixels with y up, as
-        a GIS shows a picture, and the member ``crs`` says so.
-        """
-        return places_geojson(self)
-
-    def to_geodataframe(self) -> geopandas.GeoDataFrame:
-        """One row a place, in the scene's CRS; in pixel space (crs None) without georeference.
-
-        Raises:
-            MissingExtraError: If geopandas is not installed.
-        """
-        return place_frame(self)
-
-    def shapes(self) -> list[shapely.Polygon]:
-        """The boxes as polygons in scene pixels, in the order of the places."""
-        return [shapely.box(*place.box_scene.as_tuple()) for place in self.items]
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the places as what the suffix says: .geojson, .gpkg, .parquet, .json or .csv.
-
-        Raises:
-            OutputError: If no format has this suffix, or the file cannot be written.
-            MissingExtraError: If a package is missing for the format.
-        """
-        save_places(self, path)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain object, ready for ``json.dumps``; it is what ``geofovea find --json`` prints."""
-        return {
-            "phrase": self.phrase,
-            "model": self.model,
-            "scene": self.scene.path,
-            "area": area_row(self),
-            "count": len(self),
-            "places": place_rows(self),
-            "coverage": self.coverage.to_dict(),
-            "cost": self.cost.to_json(),
-            "warnings": list(self.warnings),
-        }

@@ -66,7 +66,7 @@ from geofovea.tiling.scene import Scene, checked_scene
 
 if TYPE_CHECKING:
     from geofovea.pipeline.places.count import Count
-    from geofovea.pipeline.places.place import Places
+    from geofovea.pipeline.places.place_list import Places
 
 __all__ = ["SceneSession"]
 

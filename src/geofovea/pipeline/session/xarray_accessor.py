@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.places.count import Count
-    from geofovea.pipeline.places.place import Places
+    from geofovea.pipeline.places.place_list import Places
     from geofovea.pipeline.relations.superlatives import Measurable
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget

@@ -13,7 +13,7 @@ import shapely
 from geofovea.errors import CancelledError, GeoFoveaError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.places.count import Count
-from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.viewer.events import Event, JobWatcher, to_text
 from geofovea.pipeline.viewer.place_work import Task

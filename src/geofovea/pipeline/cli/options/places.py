@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.places.count import Count
     from geofovea.pipeline.places.coverage import Coverage
-    from geofovea.pipeline.places.place import Places
+    from geofovea.pipeline.places.place_list import Places
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.session.settings import AskSettings
     from geofovea.tiling.geo.region import Region
