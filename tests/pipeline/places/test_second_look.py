@@ -26,7 +26,10 @@ TILE, CELL, SIDE = 32, 8, 128
 
 
 class RedHost:
-    """A model that sees a red thing if three cells of it are in its tile, and no blue one."""
+    """A model that sees a red thing if three cells of it are in its tile, and no blue one.
+
+    Fewer cells leave it in doubt, the more the fewer they are.
+    """
 
     name, tile_size, grid = "red", TILE, (TILE // CELL, TILE // CELL)
     default_budget = Budget(64, 4096)
@@ -44,7 +47,7 @@ class RedHost:
     def generate(self, question, tokens, choices=()):
         red = int((tokens.features[:, 0] - tokens.features[:, 1] > 100).sum())
         blue = int((tokens.features[:, 2] - tokens.features[:, 1] > 100).sum())
-        yes = 0.9 if red > 2 and not blue else 0.1
+        yes = 0.01 if blue else (0.01, 0.25, 0.4, 0.9)[min(red, 3)]
         if not choices:
             return Generation("yes" if yes > 0.5 else "no", (math.log(max(yes, 1 - yes)),))
         return Generation("", (), choices=(math.log(yes), math.log(1 - yes)))
@@ -100,6 +103,52 @@ def test_a_part_grows_to_the_whole(session_of):
     # two cells on one side are too few
     assert corners(swept(session, second_look=False)) == [(64, 8, 80, 24)]
     assert corners(swept(session)) == [thing]
+
+
+FAINT_ON_COLUMN = (56, 8, 72, 24)
+FAINT_ON_CORNER = (88, 88, 104, 104)
+
+
+@pytest.mark.parametrize("thing", [FAINT_ON_COLUMN, FAINT_ON_CORNER])
+def test_a_thing_of_which_no_part_is_sure_is_found(session_of, thing):
+    session = session_of(thing)
+    assert len(swept(session, second_look=False)) == 0
+    places = swept(session)
+    assert corners(places) == [thing]
+    assert places[0].score == pytest.approx(0.9)
+    assert places.coverage.looked_again == 1
+
+
+def test_a_faint_part_is_a_place_only_where_the_whole_is_sure(session_of):
+    # two cells, and nothing beyond the seam
+    places = swept(session_of((56, 8, 64, 24)))
+    assert (len(places), places.coverage.looked_again) == (0, 1)
+    assert len(swept(session_of(FAINT_ON_COLUMN), min_score=0.95)) == 0
+
+
+@pytest.mark.parametrize(
+    ("tiles", "found"),
+    [
+        (16, []),
+        (17, [FAINT_ON_COLUMN]),
+        (18, [FAINT_ON_COLUMN, FAINT_ON_CORNER]),
+        (99, [FAINT_ON_COLUMN, FAINT_ON_CORNER]),
+    ],
+)
+def test_the_likeliest_of_the_faint_are_looked_at_within_the_budget(session_of, tiles, found):
+    places = swept(session_of(FAINT_ON_COLUMN, FAINT_ON_CORNER), tiles=tiles)
+    assert corners(places) == found
+    assert places.cost.tiles_encoded == 16 + len(found)
+    assert places.coverage.looked_again == len(found)
+
+
+def test_places_are_looked_at_again_before_what_is_faint(session_of):
+    # the place is denied in a second look
+    things = (56, 96, 64, 120), FAINT_ON_COLUMN, FAINT_ON_CORNER
+    session = session_of(*things, blue=(64, 96, 72, 120))
+    assert corners(swept(session, tiles=16)) == [(56, 96, 64, 120)]
+    assert corners(swept(session, tiles=17)) == []
+    assert corners(swept(session, tiles=18)) == [FAINT_ON_COLUMN]
 
 
 def test_every_thing_is_there_once(session_of):
@@ -176,7 +225,7 @@ def test_a_look_at_one_place_shows_the_region_alone(session_of):
     assert again.probability(Box(*WHOLE)) == pytest.approx(0.9)
     # half of it, which is two cells, and nothing of it
     again.region = Region(shapely.box(48, 40, 56, 56))
-    assert again.probability(Box(*WHOLE)) == pytest.approx(0.1)
+    assert again.probability(Box(*WHOLE)) == pytest.approx(0.4)
     again.region = Region(shapely.box(0, 0, 30, 30))
     assert again.probability(Box(*WHOLE)) is None
 

@@ -36,6 +36,8 @@ __all__ = ["TileLooker", "tokens_in"]
 _TILES_AT_ONCE = 16
 _LEAST_DOUBT = 1e-6
 _SURE_OF_FURTHER = 0.9
+# of what a seam cuts, a tile may show so little; chosen in twelve scenes of both worlds
+_LEAST_OF_PART = 0.2
 _NO_TOKENS_FOR_BOXES = (
     "the tokens ended before the model could write boxes about some tiles: their places are "
     "outlined by attention, or are whole tiles; raise tokens="
@@ -88,6 +90,7 @@ class TileLooker:
     absence: float = 1.0
     stopped: str = ""
     asker: PresenceAsker = field(init=False)
+    _faint: dict[Tile, Presence] = field(default_factory=dict)
     _doubts: dict[str, None] = field(default_factory=dict)
     _other_things: Counter[str] = field(default_factory=Counter)
 
@@ -116,6 +119,28 @@ class TileLooker:
                 f"tokens={self.budget.tokens} cannot hold the prompts that {self.phrase!r} takes "
                 f"in a single tile: allow {per_tile * self._most_prompts()}"
             )
+
+    def faint_places(self, most: int) -> list[Place]:
+        """Where the thing may be in tiles that show too little of it, the likeliest first.
+
+        Its score is below the least of a place, so only a look at the whole can make it one. It
+        takes no prompt. Without attention there are none.
+
+        Args:
+            most: Tiles at most.
+        """
+        if not self.host.capabilities.attention:
+            return []
+        noun, _ = presence_words(self.host).parts(self.phrase)
+        ranked = sorted(self._faint, key=lambda tile: -self._faint[tile].probability)
+        places = list[Place]()
+        for tile in ranked[: max(0, most)]:
+            check_cancelled()
+            if limit_reached(self.budget, self.usage.clock):
+                break
+            tokens = self._tokens([tile])
+            places += self._attended(tile, tokens, noun, self._faint[tile])
+        return places
 
     def on_grid(self, pyramid: Pyramid, calls: EngineCalls, region: Region | None) -> TileLooker:
         """A looker for the same thing on another grid, which spends of the same budget.
@@ -210,6 +235,8 @@ class TileLooker:
                 else:
                     self.looked[tile] = len(described)
                     self.places += described
+            elif presence.probability >= _LEAST_OF_PART:
+                self._faint[tile] = presence
             if not self.looked.get(tile):
                 self.absence *= 1 - presence.probability
 
@@ -259,18 +286,23 @@ class TileLooker:
                 step = self.pyramid.tile_size / 1000
                 return [self._place(tile, box, presence, "box", step) for box in spoken.boxes]
         if self.host.capabilities.attention:
-            question = presence_words(self.host).ask(noun)
-            with self.usage.clock.stage("focus"):
-                (scores,) = self.calls.scores(question, [tokens], again=False)
-            self.usage.looks_scored.append(ShownTokens.of(tokens))
-            shape = self.host.grid, self.pyramid.tile_size
-            boxes = token_boxes(tokens, scores, *shape, presence.count)
-            boxes += self._confirmed(tokens, noun, faint_boxes(tokens, scores, *shape, boxes))
-            error = token_error_px(tokens)
-            return [self._place(tile, box, presence, "tokens", error) for box in boxes]
+            return self._attended(tile, tokens, noun, presence)
         box = tile_box(tokens)
         self._doubts["the model shows no attention and no boxes: a place is a whole tile"] = None
         return [self._place(tile, box, presence, "tile", max(box.width, box.height))]
+
+    def _attended(self, tile: Tile, tokens: TokenSet, noun: str, presence: Presence) -> list[Place]:
+        """What the model attends to in one tile."""
+        question = presence_words(self.host).ask(noun)
+        with self.usage.clock.stage("focus"):
+            (scores,) = self.calls.scores(question, [tokens], again=False)
+        self.usage.looks_scored.append(ShownTokens.of(tokens))
+        shape = self.host.grid, self.pyramid.tile_size
+        boxes = token_boxes(tokens, scores, *shape, presence.count)
+        if presence.probability >= self.min_score:
+            boxes += self._confirmed(tokens, noun, faint_boxes(tokens, scores, *shape, boxes))
+        error = token_error_px(tokens)
+        return [self._place(tile, box, presence, "tokens", error) for box in boxes]
 
     def _confirmed(self, tokens: TokenSet, noun: str, boxes: Sequence[Box]) -> list[Box]:
         """Those of which the model and its dual encoder both say that they show the thing.

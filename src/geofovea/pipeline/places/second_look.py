@@ -1,10 +1,11 @@
 """A second look: at what the grid cuts, or at one place, from its own tokens alone.
 
 Native tiles do not overlap, so the model sees a thing on a seam in parts, and may take a part for
-something else. Where a place reaches a seam, the tile that has this seam in its middle is looked
-at (`look_again`). What it shows there stands in place of the parts; parts of what it denies were
-false alarms. A `SecondLook` reads a window with one place in its middle, and tells how likely the
-thing is there.
+something else, or for nothing. Where a place reaches a seam, the tile that has this seam in its
+middle is looked at (`look_again`). What it shows there stands in place of the parts; parts of what
+it denies were false alarms. After these, tiles that show too little of the thing for a place are
+treated the same. A `SecondLook` reads a window with one place in its middle, and tells how likely
+the thing is there.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ __all__ = ["SecondLook", "kept_for_second_look", "look_again", "second_look_afte
 
 # of a budget, at most, for second looks at what is named
 _SHARE = 4
+# native tiles that a shifted one lies on, at most
+_TILES_UNDER = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -189,39 +192,53 @@ class _Window:
 def look_again(
     session: SceneSession, looker: TileLooker, most: int, watch: Watcher | None = None
 ) -> None:
-    """Look again where places reach a seam.
+    """Look again where places reach a seam, and then where what is too faint for a place does.
 
     What is seen as a whole takes the place of its parts. Where the model now denies the thing, the
-    parts go. Where it sees one, but elsewhere, they stay.
+    parts go. Where it sees one, but elsewhere, they stay. A faint part never is a place by itself.
 
     Args:
         session: The scene and the model.
         looker: What was seen so far; its places are replaced, and its budget is spent.
-        most: Shifted tiles at most; those of the surest places come first.
+        most: Shifted tiles at most; those of the surest places come first, those of the faintest
+            last.
         watch: Hears of these looks.
 
     Raises:
         GeoFoveaError: As looks do.
     """
+    most = max(0, min(most, looker.budget.tiles - looker.spent_tiles))
+    cut, uncut = _by_window(merge_places(looker.places), looker.pyramid)
+    faint, _ = _by_window(looker.faint_places(_TILES_UNDER * (most - len(cut))), looker.pyramid)
+    # places come before what is none yet; both are in order, the surest first
+    windows = list(dict.fromkeys([*cut, *faint]))[:most]
+    shown = _shown_in(session, looker, windows[: len(cut)], watch)
+    shown |= _shown_in(session, looker, windows[len(cut) :], watch)
+    whole: dict[_Window, list[Place]] = {}
+    for window, seen in shown.items():
+        places, middle = cut.get(window, []), window.middle(looker.pyramid.tile_size)
+        central = [place for place in seen if _holds(middle, place.center)]
+        parts = [*places, *faint.get(window, [])]
+        whole[window] = [place for place in central if any(_touch(place, p) for p in parts)]
+        if seen:
+            uncut += [place for place in places if not any(_touch(place, p) for p in central)]
+    uncut += [place for window in cut if window not in shown for place in cut[window]]
+    looker.places = [*uncut, *_each_once(whole, uncut, looker.pyramid)]
+
+
+def _by_window(
+    places: Sequence[Place], pyramid: Pyramid
+) -> tuple[dict[_Window, list[Place]], list[Place]]:
+    """Places by the window that has their seams in its middle, and those that need none."""
     cut: dict[_Window, list[Place]] = {}
     uncut: list[Place] = []
-    for place in merge_places(looker.places):
-        window = _window_of(place, looker.pyramid)
+    for place in places:
+        window = _window_of(place, pyramid)
         if window is None:
             uncut.append(place)
         else:
             cut.setdefault(window, []).append(place)
-    shown = _shown_in(session, looker, list(cut)[: max(0, most)], watch)
-    whole: dict[_Window, list[Place]] = {}
-    for window, parts in cut.items():
-        if window not in shown:
-            uncut += parts
-        elif shown[window]:
-            middle = window.middle(looker.pyramid.tile_size)
-            central = [place for place in shown[window] if _holds(middle, place.center)]
-            whole[window] = [place for place in central if any(_touch(place, p) for p in parts)]
-            uncut += [part for part in parts if not any(_touch(part, p) for p in central)]
-    looker.places = [*uncut, *_each_once(whole, uncut, looker.pyramid)]
+    return cut, uncut
 
 
 def _window_of(place: Place, pyramid: Pyramid) -> _Window | None:
