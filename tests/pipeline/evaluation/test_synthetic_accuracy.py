@@ -1,6 +1,7 @@
 """The bench asks every question in every way and is honest about how sure its numbers are."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.metrics import bootstrap_interval
 from geofovea.pipeline.evaluation.synthetic_accuracy import METHODS, MethodItem, run_bench
 from geofovea.pipeline.evaluation.synthetic_bench import BenchScenes
+from geofovea.pipeline.session.session import SceneSession
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.pyramid import Box
 
@@ -76,6 +78,33 @@ def test_a_bench_writes_every_answer_and_its_table(bench):
         assert name in table
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
+
+
+@pytest.mark.slow
+def test_a_bench_that_was_stopped_asks_what_is_missing_alone(
+    bench, tiny_host, tmp_path, monkeypatch
+):
+    folder = tmp_path / "bench"
+    shutil.copytree(bench[0], folder)
+    items = folder / "items.jsonl"
+    lines = items.read_text().splitlines(keepends=True)
+    items.write_text("".join(lines[:-2]) + lines[-2][:40])
+    asked, ask = [], SceneSession.ask
+    monkeypatch.setattr(
+        SceneSession, "ask", lambda *args, **options: asked.append(args) or ask(*args, **options)
+    )
+    arguments = (folder, [2048], 1, 1, 5, tiny_host)
+    table = run_bench(*arguments, Budget(tiles=12, tokens=100))
+    assert len(asked) == 2
+    again = [json.loads(line) for line in items.read_text().splitlines()]
+    told = [(json.loads(line)["method"], json.loads(line)["question"]) for line in lines]
+    assert [(item["method"], item["question"]) for item in again] == told
+    assert table.splitlines()[-2] == bench[1].splitlines()[-2]
+    with pytest.raises(DataError, match=r"holds a run with .*: choose an empty folder"):
+        run_bench(*arguments, Budget(tiles=13, tokens=100))
+    (folder / "run.json").unlink()
+    with pytest.raises(DataError, match="settings are not known"):
+        run_bench(*arguments, Budget(tiles=12, tokens=100))
 
 
 @pytest.mark.slow

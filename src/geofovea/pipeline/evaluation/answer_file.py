@@ -13,7 +13,7 @@ from geofovea.pipeline.session.settings import described_hash
 from geofovea.pipeline.system.files import write_text
 from geofovea.tiling.machine.system_errors import reason_of, why_unwritten
 
-__all__ = ["AnswerFile", "BenchItem", "Item"]
+__all__ = ["AnswerFile", "BenchItem", "Item", "answers_of_run"]
 
 
 class BenchItem(Protocol):
@@ -128,3 +128,42 @@ class AnswerFile(Generic[Item]):
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise OutputError(f"{self._path} cannot be written: {why_unwritten(error)}") from error
+
+
+def answers_of_run(folder: Path, kind: type[Item], settings: Mapping[str, Any]) -> AnswerFile[Item]:
+    """The answers in ``items.jsonl`` of a run, whose settings lie beside them in ``run.json``.
+
+    Args:
+        folder: Of the run.
+        kind: Of the answers.
+        settings: What they depend on beside their keys.
+
+    Raises:
+        DataError: If the folder holds a run with other settings, or with unknown ones.
+        OutputError: If the folder cannot be read or written.
+    """
+    path, answers = folder / "run.json", folder / "items.jsonl"
+    if path.exists():
+        _check_run(path, settings)
+    elif answers.exists():
+        raise DataError(
+            f"{answers} is of a run whose settings are not known: choose an empty folder, or "
+            "remove the file"
+        )
+    else:
+        write_text(path, json.dumps(dict(settings)))
+    return AnswerFile(answers, kind)
+
+
+def _check_run(path: Path, settings: Mapping[str, Any]) -> None:
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read: {reason_of(error)}; choose an empty folder"
+        ) from error
+    if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
+        raise DataError(
+            f"{path.parent} holds a run with {earlier}, not with {dict(settings)}: choose an empty "
+            "folder, or the same settings"
+        )

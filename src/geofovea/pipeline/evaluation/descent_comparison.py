@@ -6,7 +6,6 @@ answer is saved at once, and a stopped run resumes where it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +16,7 @@ from typing import Any
 from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.world import World
-from geofovea.errors import DataError
-from geofovea.pipeline.evaluation.answer_file import AnswerFile
+from geofovea.pipeline.evaluation.answer_file import answers_of_run
 from geofovea.pipeline.evaluation.metrics import (
     accuracy_text,
     covered_share,
@@ -37,11 +35,9 @@ from geofovea.pipeline.evaluation.synthetic_bench import (
 )
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.session.settings import described_hash
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.machine.system_errors import reason_of
 
 __all__ = ["POLICIES", "PolicyItem", "run_policies"]
 
@@ -108,29 +104,11 @@ def run_policies(
     )
     make_folder(folder)
     settings = bench_settings(host, loading, version, budget=budget.to_json())
-    _check_settings(folder / "run.json", settings)
-    file = AnswerFile(folder / "items.jsonl", PolicyItem)
+    file = answers_of_run(folder, PolicyItem, settings)
     items = measure(places, partial(_ask_scene, host, budget), file)
     table = _report(items, host, budget)
     write_text(folder / "table.md", table)
     return table
-
-
-def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    if path.exists():
-        try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{path} cannot be read: {reason_of(error)}; choose an empty folder"
-            ) from error
-        if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
-            raise DataError(
-                f"{path.parent} holds a run with {earlier}, not with {settings}: choose an empty "
-                "folder, or the same settings"
-            )
-        return
-    write_text(path, json.dumps(settings))
 
 
 def _ask_scene(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.datasets.synthetic.world import World
+from geofovea.pipeline.evaluation.answer_file import answers_of_run
 from geofovea.pipeline.evaluation.metrics import accuracy_text, hit_rate, is_hit, tile_share
 from geofovea.pipeline.evaluation.synthetic_bench import (
     BenchAnswer,
     BenchScene,
     BenchScenes,
+    bench_settings,
     measure,
     question_facts,
 )
@@ -69,37 +71,42 @@ def run_bench(
     seed: int,
     host: Host,
     budget: Budget,
+    loading: Mapping[str, Any] | None = None,
     *,
     version: int = 1,
 ) -> str:
     """Ask every question in every way; write ``items.jsonl`` and ``table.md``; return the table.
 
-    Scenes that are already in the folder are used again; answers are not. Worlds are of
-    ``version``, one of ``VERSIONS``.
+    Scenes and answers that are already in the folder are used again. ``loading`` holds the options
+    that loaded the model, as far as they differ from their defaults: a run resumes only with the
+    same. Worlds are of ``version``, one of ``VERSIONS``.
 
     Raises:
-        DataError: If there is nothing to ask.
+        DataError: If there is nothing to ask, or the folder holds a run with other settings.
         OutputError: If the folder cannot be written.
     """
     places = BenchScenes(folder, sides, scenes, per_category, seed, version=version)
     make_folder(folder)
-    items = measure(places, partial(_ask_scene, host, budget))
-    write_text(folder / "items.jsonl", "\n".join(json.dumps(asdict(item)) for item in items))
+    settings = bench_settings(host, loading, version, budget=budget.to_json())
+    file = answers_of_run(folder, MethodItem, settings)
+    items = measure(places, partial(_ask_scene, host, budget), file)
     table = _report(items, host, budget)
     write_text(folder / "table.md", table)
     return table
 
 
 def _ask_scene(
-    host: Host, budget: Budget, scene: BenchScene, _: Mapping[Hashable, MethodItem]
+    host: Host, budget: Budget, scene: BenchScene, earlier: Mapping[Hashable, MethodItem]
 ) -> Iterator[MethodItem]:
+    world = scene.world
     for method in METHODS:
         if method == "rfm" and not host.capabilities.region_focus:
             continue
         # a fresh session for each method: none profits from tiles that another has read
         session = scene.session(host)
         for question in scene.questions:
-            yield _ask_once(session, scene.world, question, method, budget)
+            key = (world.width, world.seed, method, question.text)
+            yield earlier.get(key) or _ask_once(session, world, question, method, budget)
 
 
 def _ask_once(

@@ -74,6 +74,7 @@ def synthetic(
     """Measure accuracy and cost on synthetic scenes.
 
     Compares no picture, overview, uniform tiles, the search and the oracle, with intervals.
+    The same command resumes a stopped run.
     """
     from geofovea.pipeline.evaluation.synthetic_accuracy import run_bench
     from geofovea.pipeline.hosts.load import load_host
@@ -81,7 +82,17 @@ def synthetic(
     host = load_host(**loading)
     budget = _budget(host.default_budget, tiles=tiles, tokens=tokens)
     numbers = list(comma_separated(sides, int))
-    table = run_bench(output, numbers, scenes, per_category, seed, host, budget, version=world)
+    table = run_bench(
+        output,
+        numbers,
+        scenes,
+        per_category,
+        seed,
+        host,
+        budget,
+        unusual(loading),
+        version=world,
+    )
     echo(table, lines=True)
 
 
