@@ -102,7 +102,7 @@ class AnswerFile(Generic[Item]):
             earlier = json.loads(line)
         except ValueError as error:
             raise self._damaged(error) from error
-        if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
+        if not _are_same(earlier, settings):
             raise DataError(
                 f"{self._path} is of another bench ({earlier}), this one has "
                 f"{dict(settings)}; name another folder, or remove the file"
@@ -162,8 +162,13 @@ def _check_run(path: Path, settings: Mapping[str, Any]) -> None:
         raise DataError(
             f"{path} cannot be read: {reason_of(error)}; choose an empty folder"
         ) from error
-    if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
+    if not _are_same(earlier, settings):
         raise DataError(
             f"{path.parent} holds a run with {earlier}, not with {dict(settings)}: choose an empty "
             "folder, or the same settings"
         )
+
+
+def _are_same(earlier: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether what a file holds are these settings."""
+    return isinstance(earlier, dict) and described_hash(earlier) == described_hash(settings)

@@ -53,7 +53,8 @@ class Presence:
         self.is_asked = can.choices and can.domain == "general"
         self._words = host.presence if isinstance(host, SupportsPresence) else PresenceWords()
         self.generator = MeteredGenerator(calls, choices=self._words.answers)
-        self._most, self._places = tokens, places
+        # a model that can be asked needs nothing else that tells
+        self._most, self._places = tokens, None if self.is_asked else places
         self.tokens_llm = 0
 
     @property
@@ -72,7 +73,7 @@ class Presence:
             share: The share of the focus that falls on it.
             around: The tokens of tiles over the region.
         """
-        known = None if self._places is None or self.is_asked else self._places.site_called(name)
+        known = self._site_called(name)
         if self._places is not None and known is not None:
             likely = self._places.site_probability(known, around)
             if likely is not None:
@@ -84,10 +85,11 @@ class Presence:
         """Whether native tiles tell if what a name calls is there, and coarser ones do not."""
         return self._thing_called(name) is not None
 
+    def _site_called(self, name: str) -> str | None:
+        return None if self._places is None else self._places.site_called(name)
+
     def _thing_called(self, name: str) -> str | None:
-        if self._places is None or self.is_asked:
-            return None
-        return self._places.thing_called(name)
+        return None if self._places is None else self._places.thing_called(name)
 
     def _is_denied(self, name: str, around: Sequence[TokenSet]) -> bool:
         """Whether no native tile over a region is likely to show the thing that a name calls."""
@@ -108,7 +110,7 @@ class Presence:
             name: What was looked for.
             looks: What was looked at, of any level.
         """
-        known = None if self._places is None or self.is_asked else self._places.site_called(name)
+        known = self._site_called(name)
         if self._places is None or known is None:
             return None
         # the coarsest look shows all of the scene, and says nothing of where
@@ -127,8 +129,8 @@ class Presence:
         Returns:
             Empty where that cannot be told.
         """
-        known = None if self._places is None else self._places.site_called(name)
-        if self._places is None or self.is_asked or known is None:
+        known = self._site_called(name)
+        if self._places is None or known is None:
             return []
         told = self._places.site_probabilities(known, [tiles])
         if max((likely for _, likely in told), default=0.0) < LIKELY:
@@ -144,8 +146,8 @@ class Presence:
             place: What was outlined.
             tiles: The tokens of tiles of one level, over the outline as far as they are there.
         """
-        known = None if self._places is None else self._places.site_called(place.label)
-        if self._places is None or self.is_asked or known is None:
+        known = self._site_called(place.label)
+        if self._places is None or known is None:
             return 0.0
         likely = dict(self._places.site_probabilities(known, [tiles]))
         share = 0.0

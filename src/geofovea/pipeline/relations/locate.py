@@ -11,7 +11,13 @@ from torch import Tensor
 
 from geofovea.pipeline.answers.measurement import LocatedPlace
 from geofovea.pipeline.focus.presence import Presence
-from geofovea.pipeline.relations.outlines import Outliner, PlaceTokens, centers_within, tiles_around
+from geofovea.pipeline.relations.outlines import (
+    Outliner,
+    PlaceTokens,
+    centers_within,
+    tiles_around,
+    token_side,
+)
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.focus import Focus
 from geofovea.regionfocus.search.descent import Encode, score_look
@@ -100,6 +106,10 @@ class Locator:
         # one tile is kept to show closely whether what was outlined is what was meant
         kept = int(is_thing and tiles > 1)
         tiles -= kept
+
+        def left() -> int:
+            return tiles - max(0, len(self._encode.cache) - max(before, len(start)))
+
         if not len(base):
             return None, None
         level = base.tiles[0].level
@@ -113,19 +123,16 @@ class Locator:
             self._mark(look.tokens, look.scores)
         if all(look.is_flat for look in looks):
             return None, None
-        spent = max(0, len(self._encode.cache) - max(before, len(start)))
         ground = base.features.to("cpu", torch.float64).mean(0)
-        area = self._area_of(name, base, tiles - spent)
-        spent = max(0, len(self._encode.cache) - max(before, len(start)))
+        area = self._area_of(name, base, left())
         outliner = Outliner(self._pyramid, self._grid, self._encode, focus, ground, area)
-        look, region = outliner.grown(looks, tiles - spent)
+        look, region = outliner.grown(looks, left())
         if is_area(name):
             region = outliner.with_surround(look, region)
         first = looks[0]
         share = _share_around(first, region.shape, self._side(first.level))
         rivals = self._rivals(name, look, region, area)
-        spent = max(0, len(self._encode.cache) - max(before, len(start)))
-        outlines = outliner.redrawn(region, tiles - spent)
+        outlines = outliner.redrawn(region, left())
         for outline in outlines:
             self._mark(outline.tokens, outline.inside.float())
         region = outlines[-1]
@@ -234,7 +241,7 @@ class Locator:
         return [self._encode.cache[tile] for tile in over if tile in self._encode.cache]
 
     def _side(self, level: int) -> float:
-        return self._pyramid.tile_size * 2.0**level / min(self._grid)
+        return token_side(self._pyramid, self._grid, level)
 
     def _mark(self, tokens: TokenSet, scores: Tensor) -> None:
         for index, tile in enumerate(tokens.tiles):

@@ -22,7 +22,7 @@ from geofovea.regionfocus.selection.grown import (
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["Outliner", "PlaceTokens", "centers_within", "tiles_around"]
+__all__ = ["Outliner", "PlaceTokens", "centers_within", "tiles_around", "token_side"]
 
 _ENOUGH_TOKENS = 36
 """A region of so many tokens is drawn well enough: six across."""
@@ -104,7 +104,7 @@ class Outliner:
 
     def side(self, level: int) -> float:
         """Of a token of a level, in scene pixels."""
-        return self.pyramid.tile_size * 2.0**level / min(self.grid)
+        return token_side(self.pyramid, self.grid, level)
 
     def grown(self, looks: Sequence[LevelLook], tiles: int) -> tuple[LevelLook, PlaceTokens]:
         """The place on the finest look that shows all of it.
@@ -257,6 +257,11 @@ class Outliner:
         # what of the place reaches into the next tile is too little to be told there
         margin = self.pyramid.tile_size * 2.0**self.pyramid.base_level * _MARGIN
         return centers_within(tokens, self.area.buffer(margin, join_style="mitre"))
+
+
+def token_side(pyramid: Pyramid, grid: tuple[int, int], level: int) -> float:
+    """The longer side of a token of a level, in scene pixels; ``grid`` is that of a tile."""
+    return pyramid.tile_size * 2.0**level / min(grid)
 
 
 def tiles_around(pyramid: Pyramid, level: int, box: Box, margin: float) -> list[Tile]:

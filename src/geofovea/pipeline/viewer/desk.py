@@ -29,6 +29,7 @@ from geofovea.pipeline.viewer.place_work import (
     search_budget,
     shown_data,
 )
+from geofovea.pipeline.viewer.public_text import without_paths
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.machine.forks import renew_after_fork
@@ -124,9 +125,9 @@ class Desk:
 
     def without_paths(self, text: str) -> str:
         """A text in which paths of this machine are names; see ``ServedScene``."""
-        for scene in self.scenes.values():
-            text = scene.without_paths(text)
-        return text
+        return without_paths(
+            text, *(path for scene in self.scenes.values() for path in scene.paths)
+        )
 
     def submit(self, sent: JobRequest) -> Job:
         """Take a question.

@@ -17,6 +17,7 @@ from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.viewer.events import Event, JobWatcher, to_text
 from geofovea.pipeline.viewer.place_work import Task
+from geofovea.pipeline.viewer.public_text import without_paths
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.machine.forks import ForkSafeLock
@@ -105,9 +106,8 @@ class Job:
 
     def told(self, text: str) -> str:
         """A text for whoever asked, with names in place of paths, and options of the server."""
-        for scene in self.scenes:
-            text = scene.without_paths(text)
-        return self._worded(text)
+        known = (path for scene in self.scenes for path in scene.paths)
+        return self._worded(without_paths(text, *known))
 
     @property
     def has_ended(self) -> bool:

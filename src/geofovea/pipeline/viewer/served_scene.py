@@ -74,11 +74,15 @@ class ServedScene:
         # shifts by a level that is out of all bounds would fill the memory
         return tile.level <= pyramid.top_level and pyramid.contains(tile)
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of the scene and of its model, as far as they have one."""
+        model = self.session.host.name
+        return (self.session.scene.path, *([model] if model_name(model) != model else []))
+
     def without_paths(self, text: str) -> str:
         """A text in which paths of this machine are names: of the scene, the model, and others."""
-        model = self.session.host.name
-        known = [model] if model_name(model) != model else []
-        return without_paths(text, self.session.scene.path, *known)
+        return without_paths(text, *self.paths)
 
     def to_json(self) -> dict[str, Any]:
         """What a page knows of it."""
