@@ -28,7 +28,7 @@ from geofovea.pipeline.engine.token_store_upkeep import (
     record_of_tokens,
 )
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
-from geofovea.tiling.cache.folder import remove_folder
+from geofovea.tiling.cache.folder import CACHE_VARIABLE, remove_folder
 from geofovea.tiling.cache.ownership import is_believed
 from geofovea.tiling.machine.system_errors import reason_of
 from geofovea.tiling.pyramid import Tile
@@ -100,7 +100,10 @@ class TileFiles:
         try:
             self._write(tile, content)
         except (OutputError, OSError) as error:
-            self.warning = f"{self.what} are no longer kept on disk: {reason_of(error)}"
+            self.warning = (
+                f"{self.what} are no longer kept on disk: {reason_of(error)}; {CACHE_VARIABLE} "
+                "names the folder of the cache"
+            )
 
     def _write(self, tile: Tile, content: bytes) -> None:
         if len(content) > self._room:
