@@ -386,6 +386,11 @@ def refusal(options: argparse.Namespace) -> str | None:
     for name in ("tiles", "tokens", "answer"):
         if getattr(options, name) < 1:
             return f"--{name} is a whole number from 1, got {getattr(options, name)}"
+    if options.shape == "7b" and options.device == "cpu":
+        return (
+            "--shape 7b holds 15 GB of weights and would take hours on a CPU; name --shape tiny or "
+            "thin, which run anywhere, or a GPU with --device"
+        )
     try:
         check_size(options.side, options.side)
         torch.empty(0, device=options.device)

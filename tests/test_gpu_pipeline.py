@@ -94,6 +94,7 @@ def course_of(seconds: float) -> gpu_pipeline.Course:
         ({"tiles": 0}, "--tiles is a whole number from 1, got 0"),
         ({"side": 16}, "--side 16: a synthetic scene needs at least 768 pixels"),
         ({"device": "cuda:99"}, "--device cuda:99 cannot be used"),
+        ({"shape": "7b"}, "--shape 7b holds 15 GB of weights"),
         ({"device": "gpu"}, "--device gpu cannot be used"),
         ({"output": SCRIPT / "below"}, "cannot be written: Not a directory"),
     ],
@@ -102,6 +103,7 @@ def test_what_cannot_be_measured_is_refused_before_minutes_are_spent(
     changes: dict[str, Any], words: str | None
 ) -> None:
     usual = {"tiles": 1, "tokens": 1, "answer": 1, "side": 768, "device": "cpu", "output": None}
+    usual |= {"shape": "tiny"}
     why = gpu_pipeline.refusal(argparse.Namespace(**usual | changes))
     assert why is None if words is None else words in str(why)
 

@@ -69,7 +69,9 @@ def settings_text(mode: AttentionMode, record: CalibrationRecord, before: Path |
         try:
             values = dict(json_of(before))
         except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise ModelError(f"{before} is not a JSON object: {reason_of(error)}") from error
+            raise ModelError(
+                f"{before} is not a JSON object ({reason_of(error)}); correct it, or copy it again"
+            ) from error
     # a focus layer stays: the focus goes before it, and whoever trains the model on needs it
     return json.dumps(
         {**values, "focus": mode.to_json(), "calibration": record.to_json()}, indent=1

@@ -261,7 +261,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value: object = json_of(path)
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a JSON object: {reason_of(error)}") from error
+        raise ModelError(
+            f"{path} is not a JSON object ({reason_of(error)}); copy or download it again"
+        ) from error
     return value if isinstance(value, dict) else {}
 
 

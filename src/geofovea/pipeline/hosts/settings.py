@@ -43,9 +43,13 @@ def settings_record(path: Path) -> dict[str, Any]:
     try:
         record = json_of(path)
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a JSON object: {reason_of(error)}") from error
+        raise ModelError(
+            f"{path} is not a JSON object ({reason_of(error)}); correct it, or copy it again"
+        ) from error
     if not isinstance(record, dict):
-        raise ModelError(f"{path} is not a JSON object but {record!r:.40}")
+        raise ModelError(
+            f"{path} is not a JSON object but {record!r:.40}; correct it, or copy it again"
+        )
     return record
 
 

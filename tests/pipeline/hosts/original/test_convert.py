@@ -17,6 +17,7 @@ from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.checkpoint import _is_pickle
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.original.convert import convert_checkpoint
+from geofovea.pipeline.hosts.original.layout import not_converted
 from geofovea.pipeline.hosts.original.tower import resized_positions, vision_config
 from geofovea.pipeline.hosts.original.weights import converted_name
 
@@ -168,6 +169,22 @@ def test_a_geochat_has_positions_for_images_of_504_pixels(tmp_path):
     assert host.grid == (36 // host._settings.pool,) * 2
 
 
+def test_a_tower_saved_with_more_positions_takes_images_of_that_size(tmp_path):
+    # GeoChat's code enlarges a tower; models of other names were trained with it
+    tower, *_ = write_original(tmp_path / "old")
+    own = {f"model.vision_tower.vision_tower.{k}": v for k, v in tower.state_dict().items()}
+    table = next(name for name in own if name.endswith("position_embedding.weight"))
+    own[table] = torch.randn(1 + 6**2, TOWER_WIDTH)
+    path = tmp_path / "old" / "model.safetensors"
+    save_file(load_file(path) | own, path)
+    host = load_host(str(convert_checkpoint(tmp_path / "old", tmp_path / "new")))
+    assert host.tile_size == 6 * 8
+    kept = host._model.model.vision_tower.state_dict()
+    torch.testing.assert_close(
+        kept[table.removeprefix("model.vision_tower.vision_tower.")], own[table]
+    )
+
+
 def test_resized_positions_keep_corners_and_the_class_token():
     table = torch.randn(1 + 24**2, 8)
     resized = resized_positions(table, 36)
@@ -197,6 +214,8 @@ def test_resized_positions_keep_corners_and_the_class_token():
         ({"mm_vision_select_layer": "last"}, "no number of a layer"),
         ({"model_type": "llava_phi"}, "'llava_phi' is none that can be converted .*openai:NAME"),
         ({"vision_config": {}}, "not a LLaVA in the layout"),
+        ({"mm_vision_tower": None}, r"names no vision tower .*= None.*by --tower"),
+        ({"mm_vision_tower": " "}, r"names no vision tower .*= ' '"),
         ({"mm_vision_tower": "nowhere"}, "no folder nowhere with a vision tower"),
         # what a stock class can be made with and no host can be made of
         ({"mm_vision_select_layer": -9}, "mm_vision_select_layer -9 is not one .* openai:NAME"),
@@ -284,6 +303,31 @@ def test_what_exists_is_never_written_over(tmp_path):
     write_original(tmp_path / "old")
     with pytest.raises(OutputError, match="exists already"):
         convert_checkpoint(tmp_path / "old", tmp_path)
+
+
+@pytest.mark.parametrize("says", [{"mm_projector_type": "linear"}, {}])
+def test_a_projector_of_two_layers_is_not_taken_for_one_of_one(tmp_path, says):
+    write_original(tmp_path / "old")
+    path = tmp_path / "old" / "config.json"
+    config = json.loads(path.read_text())
+    del config["mm_projector_type"]
+    path.write_text(json.dumps(config | says))
+    with pytest.raises(ModelError, match=r"one layer, and its weights hold one of two"):
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")
+
+
+def test_a_tower_beside_the_model_whose_positions_do_not_fit_it_is_refused(tmp_path):
+    write_original(tmp_path / "old")
+    path = tmp_path / "old" / "clip" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"image_size": 48}))
+    with pytest.raises(ModelError, match=r"position_embedding.weight have the shape \(17, 32\)"):
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")
+
+
+def test_an_original_on_the_hub_is_refused_with_its_download_before_the_command():
+    words = str(not_converted("MBZUAI/geochat-7B"))
+    assert "`hf download MBZUAI/geochat-7B --local-dir ORIGINAL`" in words
+    assert "`geofovea convert ORIGINAL --output FOLDER`" in words
 
 
 @pytest.mark.parametrize("kind", ["llava", "llava_llama", "llava_qwen", "geochat"])

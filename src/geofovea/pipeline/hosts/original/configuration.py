@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "DECODERS",
+    "GEOCHAT",
     "GEOCHAT_SIDE",
     "IMAGE_MARKS",
     "LINEAR",
@@ -19,13 +20,15 @@ __all__ = [
     "weight_dtype",
 ]
 
+GEOCHAT = "geochat"
+"""The ``model_type`` of GeoChat and of what was trained with its code."""
 GEOCHAT_SIDE = 504
 """Pixels along a side of the images of GeoChat, whatever its tower was made for."""
 
 DECODERS = {
     "llava": "llama",
     "llava_llama": "llama",
-    "geochat": "llama",
+    GEOCHAT: "llama",
     "llava_mistral": "mistral",
     "llava_qwen": "qwen2",
 }
@@ -78,7 +81,7 @@ def stock_config(
         vocabulary: Rows of the embeddings.
     """
     text = {key: config[key] for key in _DECODER_FIELDS if config.get(key) is not None}
-    side = GEOCHAT_SIDE if config["model_type"] == "geochat" else vision.get("image_size", 224)
+    side = GEOCHAT_SIDE if config["model_type"] == GEOCHAT else vision.get("image_size", 224)
     is_packed = str(config.get("mm_patch_merge_type", "")).startswith(_PACKED)
     has_class_token = vision["model_type"] == "clip_vision_model"
     packed = ("Next", "llava_next") if has_class_token else ("Onevision", "llava_onevision")

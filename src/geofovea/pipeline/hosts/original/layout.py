@@ -8,6 +8,7 @@ from typing import Any
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.original.configuration import DECODERS, POOLED, PROJECTORS
+from geofovea.tiling.machine.paths import is_folder
 
 __all__ = ["check_convertible", "is_original", "not_converted", "refuse_unknown_decoder"]
 
@@ -64,14 +65,16 @@ def not_converted(name: str, kind: str = "a LLaVA", example: str = _EXAMPLE) -> 
     """The refusal to load such a model as it is.
 
     Args:
-        name: Of the model.
+        name: Of the model: a folder, or a hub id, which has to be downloaded first.
         kind: What it is, with an article.
         example: A conversion on the hub.
     """
+    here = is_folder(name)
+    download = "" if here else f"download it with `hf download {name} --local-dir ORIGINAL`, and "
     return ModelError(
-        f"{name} is {kind} in the layout of its original repository; convert it once with "
-        f"`geofovea convert {name} --output FOLDER` and load that folder, or take a conversion "
-        f"such as {example}"
+        f"{name} is {kind} in the layout of its original repository; {download}convert it once "
+        f"with `geofovea convert {name if here else 'ORIGINAL'} --output FOLDER` and load that "
+        f"folder, or take a conversion such as {example}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import read_json
 from geofovea.pipeline.hosts.families.llava import llava_prompt
 from geofovea.pipeline.hosts.original.configuration import (
+    GEOCHAT,
     IMAGE_MARKS,
     LINEAR,
     answer_rules,
     host_settings,
+    projector_activation,
     stock_config,
 )
 from geofovea.pipeline.hosts.original.stock_weights import check_weights
@@ -24,6 +26,7 @@ from geofovea.pipeline.hosts.original.tower import (
     SIGLIP,
     image_colors,
     resized_positions,
+    sized_as_trained,
     tower_folder,
     vision_config,
 )
@@ -31,7 +34,10 @@ from geofovea.pipeline.hosts.original.weights import (
     EMBEDDINGS,
     HEAD,
     NEWLINE,
+    POSITIONS,
+    PROJECTOR,
     hub_name,
+    shapes_of,
     tower_of,
     two_layers,
     unread_of_siglip,
@@ -48,7 +54,6 @@ from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 __all__ = ["IMAGE_WORD", "write_llava"]
 
 IMAGE_WORD = "<image>"
-_POSITIONS = "embeddings.position_embedding.weight"
 
 
 def write_llava(
@@ -67,11 +72,15 @@ def write_llava(
     Raises:
         ModelError: If it lacks a part, or has one that the stock class does not.
     """
-    own = any(name.startswith("vision_tower.") for name, _ in weights_of(files))
-    folder = tower_folder(tower or _near(source, str(config["mm_vision_tower"])))
+    held = shapes_of(files)
+    own = any(name.startswith("vision_tower.") for name in held)
+    _check_projector(config, held, source)
+    folder = tower_folder(tower or _named_tower(source, config["mm_vision_tower"]))
     vision = vision_config(folder)
+    if POSITIONS in held:
+        vision = sized_as_trained(vision, held[POSITIONS][0])
     _check_layer(config, vision, source)
-    rows = next((len(w) for name, w in weights_of(files) if name == EMBEDDINGS), 0)
+    rows = held.get(EMBEDDINGS, (0,))[0]
     tokenizer = _write_tokenizer(source, part, config, rows)
     image_id = int(tokenizer.convert_tokens_to_ids(IMAGE_WORD))
     vocabulary = max(len(tokenizer), rows)
@@ -85,8 +94,10 @@ def write_llava(
     rules = source / "generation_config.json"
     kept = answer_rules(config, read_json(rules) if rules.is_file() else {})
     write_json(part / rules.name, kept)
-    patches = made["vision_config"]["image_size"] // made["vision_config"]["patch_size"]
-    weights = _fitting(_all_weights(files, folder, own=own), vocabulary, patches)
+    weights = _extended(_all_weights(files, folder, own=own), vocabulary)
+    if config["model_type"] == GEOCHAT:
+        patches = made["vision_config"]["image_size"] // made["vision_config"]["patch_size"]
+        weights = _resized(weights, patches)
     unread = _unread(made)
     weights = ((name, tensor) for name, tensor in weights if not name.startswith(unread))
     if made["projector_hidden_act"] == LINEAR:
@@ -116,8 +127,29 @@ def _check_layer(config: dict[str, Any], vision: dict[str, Any], source: Path) -
         )
 
 
-def _near(source: Path, tower: str) -> str:
-    """A tower that is named relative to the model's folder, or as it is named."""
+def _check_projector(
+    config: dict[str, Any], held: Mapping[str, tuple[int, ...]], source: Path
+) -> None:
+    """Refuse two layers without the function between them: no shape would tell."""
+    if projector_activation(config) == LINEAR and f"{PROJECTOR}linear_2.weight" in held:
+        raise ModelError(
+            f"{source} has mm_projector_type = {config.get('mm_projector_type')!r}, a projector of "
+            "one layer, and its weights hold one of two (model.mm_projector.2): copy or download "
+            "its config.json again, or write mlp2x_gelu there if it was trained so"
+        )
+
+
+def _named_tower(source: Path, tower: object) -> str:
+    """A tower that is named relative to the model's folder, or as it is named.
+
+    Raises:
+        ModelError: If none is named.
+    """
+    if not isinstance(tower, str) or not tower.strip():
+        raise ModelError(
+            f"the config.json of {source} names no vision tower (mm_vision_tower = {tower!r}): "
+            "name the one that it was trained with by --tower, a folder or a hub id"
+        )
     near = source / tower
     return str(near) if near.is_dir() else tower
 
@@ -128,16 +160,19 @@ def _all_weights(files: list[Path], folder: Path, *, own: bool) -> Iterator[tupl
         yield from tower_of(sorted(folder.glob("*.safetensors")))
 
 
-def _fitting(
-    weights: Iterator[tuple[str, Tensor]], vocabulary: int, patches: int
+def _resized(weights: Iterator[tuple[str, Tensor]], patches: int) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in weights:
+        yield name, resized_positions(tensor, patches) if name == POSITIONS else tensor
+
+
+def _extended(
+    weights: Iterator[tuple[str, Tensor]], vocabulary: int
 ) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in weights:
         if name in (EMBEDDINGS, HEAD):
             # no mean of rows is ever likelier than the likeliest of them
             mean = tensor.float().mean(0, keepdim=True).to(tensor.dtype)
             yield name, torch.cat([tensor, mean.expand(vocabulary - len(tensor), -1)])
-        elif name.endswith(_POSITIONS):
-            yield name, resized_positions(tensor, patches)
         else:
             yield name, tensor
 

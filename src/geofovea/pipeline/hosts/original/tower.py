@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from geofovea.pipeline.inference.vision.image_processor import ImageProcessor
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 from geofovea.tiling.machine.system_errors import first_line
 
-__all__ = ["SIGLIP", "image_colors", "resized_positions", "tower_folder", "vision_config"]
+__all__ = [
+    "SIGLIP",
+    "image_colors",
+    "resized_positions",
+    "sized_as_trained",
+    "tower_folder",
+    "vision_config",
+]
 
 _SECONDS = 10
 _PROCESSOR = "preprocessor_config.json"
@@ -100,6 +108,23 @@ def image_colors(folder: Path) -> dict[str, Any]:
     record = read_json(path) if path.is_file() else {}
     ImageProcessor.of(record, CLIP_MEAN, CLIP_STD)
     return {key: record[key] for key in _COLORS if record.get(key) is not None}
+
+
+def sized_as_trained(vision: dict[str, Any], positions: int) -> dict[str, Any]:
+    """A tower for images of the size that its position embeddings were trained for.
+
+    GeoChat's code enlarges a tower, and what it saves still names the tower that it began with.
+
+    Args:
+        vision: What the configuration of the tower says.
+        positions: How many position embeddings the weights hold.
+    """
+    patches = positions - (vision["model_type"] != SIGLIP)
+    side = isqrt(max(patches, 0))
+    if not side or side**2 != patches or side == vision["image_size"] // vision["patch_size"]:
+        # what is no square is refused by its shape later
+        return vision
+    return vision | {"image_size": side * vision["patch_size"]}
 
 
 def resized_positions(table: Tensor, patches: int) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,8 +18,11 @@ __all__ = [
     "EMBEDDINGS",
     "HEAD",
     "NEWLINE",
+    "POSITIONS",
+    "PROJECTOR",
     "converted_name",
     "hub_name",
+    "shapes_of",
     "tensors_in",
     "tower_of",
     "two_layers",
@@ -29,6 +34,7 @@ EMBEDDINGS = "language_model.model.embed_tokens.weight"
 HEAD = "language_model.lm_head.weight"
 NEWLINE = "image_newline"
 PROJECTOR = "multi_modal_projector."
+POSITIONS = "vision_tower.vision_model.embeddings.position_embedding.weight"
 _TOWER = "model.vision_tower.vision_tower."
 _NAMES = (
     ("model.mm_projector.0.", f"{PROJECTOR}linear_1."),
@@ -92,6 +98,21 @@ def unread_of_siglip(layers: int) -> tuple[str, ...]:
     return (f"{tower}encoder.layers.{layers}.", f"{tower}head.")
 
 
+def shapes_of(files: list[Path]) -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights under their converted names, without reading a number.
+
+    Raises:
+        ModelError: If a file is damaged, or holds a weight of another model.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in files:
+        with _opened(path) as reader:
+            for name in reader.keys():  # noqa: SIM118
+                if stock := converted_name(name):
+                    shapes[stock] = tuple(reader.get_slice(name).get_shape())
+    return shapes
+
+
 def weights_of(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
     """All weights under their converted names, one in memory at a time.
 
@@ -134,10 +155,16 @@ def tensors_in(path: Path) -> Iterator[tuple[str, Tensor]]:
     Raises:
         ModelError: If it is damaged.
     """
+    with _opened(path) as reader, torch.inference_mode():
+        for name in reader.keys():  # noqa: SIM118
+            yield name, reader.get_tensor(name)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
-        with safe_open(path, "pt") as reader, torch.inference_mode():
-            for name in reader.keys():  # noqa: SIM118
-                yield name, reader.get_tensor(name)
+        with safe_open(path, "pt") as reader:
+            yield reader
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"{path} is damaged ({reason_of(error)}); copy or download it again"
