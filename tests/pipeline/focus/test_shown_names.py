@@ -105,6 +105,24 @@ def test_a_tile_is_pooled_once_whichever_names_are_looked_for(reader, embedded_h
             torch.testing.assert_close(likely, logits.sigmoid(), atol=1e-5, rtol=0)
 
 
+def test_a_phrase_is_embedded_once_for_all_questions_until_it_is_forgotten(
+    embedded_host, monkeypatch
+):
+    pair = token_pair_beside(embedded_host, "embedded")
+    space, of_texts, means = pair._space, pair._space.of_texts, []
+    monkeypatch.setattr(space, "of_texts", lambda mean: (means.append(mean), of_texts(mean))[1])
+    pair.forget()
+    texts = ("car park", "depot")
+    first = [pair.embed_text(text) for text in texts]
+    again = [token_pair_beside(embedded_host, "embedded").embed_text(text) for text in texts]
+    assert all(map(torch.equal, first, again))
+    assert len(means) == 2
+    assert not torch.equal(*first)
+    pair.forget()
+    pair.embed_text("depot")
+    assert len(means) == 3
+
+
 def test_tiles_of_all_looks_are_placed_together_and_told_as_each_by_itself(
     reader, embedded_host, monkeypatch
 ):

@@ -30,7 +30,8 @@ __all__ = ["TokenPair", "token_pair_beside"]
 
 _AROUND = "\"'\u2018\u2019\u201c\u201d\u00ab\u00bb()[].,:;!"
 _KNOWN_BYTES = 8 * 2**20
-# a pair is made for every question, and its space stays with the model
+# a pair is made for every question, and its space stays with the model; by a hash of what a vector
+# was made of
 _KNOWN: WeakKeyDictionary[SharedSpace, LruCache[bytes, Tensor]] = WeakKeyDictionary()
 
 
@@ -80,6 +81,12 @@ class TokenPair:
     @torch.inference_mode()
     def embed_text(self, text: str) -> Tensor:
         """See ``DualEncoder``; zero for a text without a known word, which is like no picture."""
+        # questions about one scene name the same places and things
+        key = hashlib.sha256(b"text " + text.encode()).digest()
+        vector = self._known.get(key)
+        return self._known.put(key, self._embedded(text)) if vector is None else vector
+
+    def _embedded(self, text: str) -> Tensor:
         known, _ = self._read(text)
         if all(word in LINKS for word in known):
             return torch.zeros(int(self._space.settings["dimension"]))
@@ -133,7 +140,7 @@ class TokenPair:
         Questions about one scene look at many of the same tiles, and a vector is a function of what
         a tile shows alone: so it is known by that.
         """
-        known = _KNOWN.setdefault(self._space, LruCache(_KNOWN_BYTES, lambda each: each.nbytes))
+        known = self._known
         keys = [hashlib.sha256(tokens.cpu().numpy().tobytes()).digest() for tokens in tiles]
         found = {key: vector for key in keys if (vector := known.get(key)) is not None}
         # those at the border of a scene have fewer tokens than others
@@ -147,8 +154,13 @@ class TokenPair:
                 found[key] = known.put(key, vector.clone())
         return torch.stack([found[key] for key in keys])
 
+    @property
+    def _known(self) -> LruCache[bytes, Tensor]:
+        """Vectors that were computed for earlier questions."""
+        return _KNOWN.setdefault(self._space, LruCache(_KNOWN_BYTES, lambda each: each.nbytes))
+
     def forget(self) -> None:
-        """Compute the vectors of all tiles anew from now on, as a measurement of costs needs it."""
+        """Compute all vectors anew from now on, as a measurement of costs needs it."""
         _KNOWN.pop(self._space, None)
 
     def doubts(self, text: str, scene: Scene | None = None) -> tuple[str, ...]:
