@@ -24,13 +24,13 @@ from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.coverage import Coverage, checked_score, checked_seed
 from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
 from geofovea.pipeline.places.find import checked_phrase, find_budget
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.in_tile.looking import TileLooker
+from geofovea.pipeline.places.in_tile.presence import presence_words
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.place_list import Places
-from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import places_cost, places_warnings, sweep_coverage
 from geofovea.pipeline.places.second_look import look_again
 from geofovea.pipeline.places.strata import Stratum, draw_order, make_strata

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.hosts.base import Host, knows_no_word
 from geofovea.pipeline.places.coverage import LEAST_SAMPLE, Coverage, Mode, expected_recall
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.in_tile.looking import TileLooker
+from geofovea.pipeline.places.in_tile.presence import presence_words
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Place
-from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.relations.surroundings import unbounded_area, unread_area
 from geofovea.pipeline.session.answer_warnings import answer_warnings

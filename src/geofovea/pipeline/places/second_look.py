@@ -23,10 +23,10 @@ from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.watching import Watcher, watched_calls
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.places.looking import TileLooker, tokens_in
+from geofovea.pipeline.places.in_tile.looking import TileLooker, tokens_in
+from geofovea.pipeline.places.in_tile.presence import PresenceAsker, presence_words
 from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
 from geofovea.pipeline.places.place import Place
-from geofovea.pipeline.places.presence import PresenceAsker, presence_words
 from geofovea.pipeline.relations.extremes import MOST_REFUTED
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.cancellation import check_cancelled

@@ -7,7 +7,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.presence import PresenceWords, plural_of, singular_of
-from geofovea.pipeline.places.presence import PresenceAsker
+from geofovea.pipeline.places.in_tile.presence import PresenceAsker
 
 
 @pytest.mark.parametrize(
