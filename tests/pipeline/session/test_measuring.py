@@ -16,8 +16,10 @@ from geofovea.datasets.synthetic.world import GSD_M, make_world
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace
 from geofovea.pipeline.focus.presence import Presence
+from geofovea.pipeline.places.as_answer import own_limits
 from geofovea.pipeline.relations.locate import Located, Locator
 from geofovea.pipeline.relations.place_question import distance_between
+from geofovea.pipeline.session.measuring import measuring_request
 from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.tiling.pyramid import Box
 
@@ -255,3 +257,26 @@ def test_the_size_of_a_thing_is_that_of_the_tokens_on_it_and_hardly_known(world,
     assert any(found.places[0].box_scene.intersection(each.box) for each in alike)
     area = found.quantities[0]
     assert area.error > area.value / 2
+
+
+def test_a_bare_thing_is_measured_where_one_stands(world, session):
+    site = world.named_sites[0]
+    things = [thing for each in world.sites for thing in each.things]
+    for kind in sorted({thing.kind for thing in site.things}):
+        measured = session.measure(f"How far is the {kind} from the {site.kind}?")
+        assert measured.cost.tiles_encoded <= session.host.default_budget.tiles
+        if not measured.text:
+            continue
+        place = next(place for place in measured.places if place.label == kind)
+        alike = [thing for thing in things if thing.kind == kind]
+        assert any(place.box_scene.intersection(thing.box) for thing in alike)
+        return
+    pytest.fail("no thing of the site was found")
+
+
+def test_a_limit_that_equals_the_usual_one_is_a_limit_of_extremes_and_of_things(session):
+    # a search for the places of a class takes more tiles by default than one answer does
+    usual = session.host.default_budget.tiles
+    request = measuring_request(session.host, "the northernmost truck", tiles=usual)
+    assert own_limits(session.host, request) == {"tiles": usual}
+    assert own_limits(session.host, measuring_request(session.host, "the northernmost truck")) == {}

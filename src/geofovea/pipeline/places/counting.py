@@ -25,7 +25,7 @@ from geofovea.pipeline.places.coverage import Coverage, checked_score, checked_s
 from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
 from geofovea.pipeline.places.find import checked_phrase, find_budget
 from geofovea.pipeline.places.in_tile.looking import TileLooker
-from geofovea.pipeline.places.in_tile.presence import presence_words
+from geofovea.pipeline.places.in_tile.presence import asked_phrase, presence_words
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
@@ -268,7 +268,7 @@ class _Counting:
         return TileLooker(
             session.host,
             session.pyramid,
-            self.laid.thing,
+            asked_phrase(session.host, self.laid.thing),
             calls,
             QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now)),
             self.budget,
@@ -324,7 +324,7 @@ class _Counting:
         if not len(tokens):
             return even, {level: len(looks)}, []
         words = presence_words(host)
-        question = words.ask(words.parts(self.laid.thing)[0])
+        question = words.ask(words.parts(looker.phrase)[0])
         with looker.usage.clock.stage("focus"):
             (scores,) = looker.calls.scores(question, [tokens], again=True)
         looker.usage.looks_scored.append(ShownTokens.of(tokens))

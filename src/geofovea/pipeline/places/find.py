@@ -21,7 +21,7 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.coverage import Mode, checked_mode, checked_score, checked_seed
 from geofovea.pipeline.places.in_tile.looking import TileLooker
-from geofovea.pipeline.places.in_tile.presence import presence_words
+from geofovea.pipeline.places.in_tile.presence import asked_phrase, presence_words
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
@@ -235,7 +235,7 @@ def _find(
     looker = TileLooker(
         session.host,
         session.pyramid,
-        laid.thing,
+        asked_phrase(session.host, laid.thing),
         calls,
         usage,
         allowed,

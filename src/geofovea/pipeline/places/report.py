@@ -106,6 +106,7 @@ def sweep_coverage(native: NativeTiles, looker: TileLooker) -> Coverage:
         len(looked),
         share=native.share_of(looked),
         stopped="complete" if len(looked) == len(native.tiles) else looker.stopped or "tiles",
+        looked_again=looker.looked_again,
     )
 
 
@@ -196,7 +197,7 @@ def places_warnings(
             f"the {session.host.name} model knows no word for {noun!r}: whatever it finds is "
             "something else"
         )
-    elif wording := _unknown_wording(session.host, noun):
+    elif wording := _unknown_wording(session.host, noun, looker.phrase):
         warnings.append(wording)
     warnings += [
         *answer_warnings(
@@ -228,7 +229,7 @@ def places_warnings(
     return tuple(dict.fromkeys(warnings))
 
 
-def _unknown_wording(host: Host, noun: str) -> str:
+def _unknown_wording(host: Host, noun: str, name: str) -> str:
     """What a model is asked about a noun that it knows, in words that it does not; else empty.
 
     It may know a name in the singular alone, such as that of a site.
@@ -238,6 +239,6 @@ def _unknown_wording(host: Host, noun: str) -> str:
     if not asked:
         return ""
     return (
-        f"the {host.name} model counts things, and knows {noun!r} but not {', '.join(asked)!r}: "
-        f"that it finds none says nothing; if it is a place, ask 'how large is the {noun}?'"
+        f"the {host.name} model counts things, and knows {name!r} but not {', '.join(asked)!r}: "
+        f"that it finds none says nothing; if it is a place, ask 'how large is the {name}?'"
     )
