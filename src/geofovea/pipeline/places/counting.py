@@ -354,7 +354,9 @@ class _Counting:
         notes: Sequence[str],
     ) -> Places:
         session = self.session
-        warnings = places_warnings(session, looker, replace(coverage, stopped="complete"))
+        warnings = places_warnings(
+            session, looker, replace(coverage, stopped="complete"), self.laid.thing
+        )
         return Places(
             tuple(places),
             self.laid.thing,

@@ -253,7 +253,7 @@ def _find(
         session.scene,
         coverage,
         places_cost(session, looker, look.coarse),
-        (*places_warnings(session, looker, coverage), *notes),
+        (*places_warnings(session, looker, coverage, laid.thing), *notes),
         is_demo=is_beyond(session.host, session.scene),
     )
 

@@ -186,9 +186,16 @@ def second_look_cost(session: SceneSession, again: SecondLook) -> Cost:
 
 
 def places_warnings(
-    session: SceneSession, looker: TileLooker, coverage: Coverage
+    session: SceneSession, looker: TileLooker, coverage: Coverage, phrase: str
 ) -> tuple[str, ...]:
-    """What a careful reader should know of what was found."""
+    """What a careful reader should know of what was found.
+
+    Args:
+        session: The scene and the model.
+        looker: What was looked at, and how the model was asked.
+        coverage: How much was looked at.
+        phrase: What was looked for, as the caller wrote it.
+    """
     words = presence_words(session.host)
     noun, adjectives = words.parts(looker.phrase)
     warnings = []
@@ -213,12 +220,12 @@ def places_warnings(
         *session.tiles.warnings,
         *session.reader.notes,
     ]
-    if (area := unread_area(looker.phrase)) is not None:
+    if (area := unread_area(phrase)) is not None:
         warnings.append(
             f"{area!r} limits nothing: the model is asked about one tile at a time, and does not "
             "see where it lies; look for the thing alone, within region="
         )
-    elif (unbounded := unbounded_area(looker.phrase)) is not None:
+    elif (unbounded := unbounded_area(phrase)) is not None:
         area, place = unbounded
         warnings.append(
             f"{area!r} has no bounds and limits nothing: the model is asked about one tile at a "
