@@ -259,19 +259,18 @@ def test_the_size_of_a_thing_is_that_of_the_tokens_on_it_and_hardly_known(world,
     assert area.error > area.value / 2
 
 
-def test_a_bare_thing_is_measured_where_one_stands(world, session):
+def test_most_bare_things_are_measured_where_one_stands(world, session):
     site = world.named_sites[0]
     things = [thing for each in world.sites for thing in each.things]
-    for kind in sorted({thing.kind for thing in site.things}):
+    kinds, right = sorted({thing.kind for thing in site.things}), 0
+    for kind in kinds:
         measured = session.measure(f"How far is the {kind} from the {site.kind}?")
         assert measured.cost.tiles_encoded <= session.host.default_budget.tiles
-        if not measured.text:
-            continue
-        place = next(place for place in measured.places if place.label == kind)
-        alike = [thing for thing in things if thing.kind == kind]
-        assert any(place.box_scene.intersection(thing.box) for thing in alike)
-        return
-    pytest.fail("no thing of the site was found")
+        boxes = [place.box_scene for place in measured.places if place.label == kind]
+        alike = [thing.box for thing in things if thing.kind == kind]
+        # one that stands beside its kind is what was outlined, and no site around it
+        right += any(b.intersection(t) and b.area < 9 * t.area for b in boxes for t in alike)
+    assert right > len(kinds) / 2
 
 
 def test_a_limit_that_equals_the_usual_one_is_a_limit_of_extremes_and_of_things(session):
