@@ -30,9 +30,9 @@ from geofovea.pipeline.evaluation.synthetic_bench import (
     measure,
 )
 from geofovea.pipeline.hosts.load import load_host
-from geofovea.pipeline.places.as_answer import located_place
 from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.places.second_look import SecondLook
+from geofovea.pipeline.places.things import located_place
 from geofovea.pipeline.relations.extremes import Extent, compute_extreme
 from geofovea.pipeline.relations.superlatives import Superlative, parse_superlative
 from geofovea.pipeline.session.session import SceneSession

@@ -16,7 +16,7 @@ from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places import counting
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.in_tile.looking import TileLooker
 from geofovea.tiling.pyramid import Tile
 
 SIDE = 4

@@ -119,6 +119,12 @@ def test_a_thing_of_which_no_part_is_sure_is_found(session_of, thing):
     assert places.coverage.looked_again == 1
 
 
+def test_a_count_tells_its_second_looks_as_a_search_does(session_of):
+    count = session_of(FAINT_ON_COLUMN).count("red thing")
+    assert (len(count.places), count.coverage.looked_again) == (1, 1)
+    assert "1 looked at again" in count.coverage.text
+
+
 def test_a_faint_part_is_a_place_only_where_the_whole_is_sure(session_of):
     # two cells, and nothing beyond the seam
     places = swept(session_of((56, 8, 64, 24)))

@@ -442,5 +442,17 @@ def test_impossible_numbers_are_refused():
         Quantity("x", 1, -1, "m")
     with pytest.raises(GeometryError, match="a region with an area"):
         LocatedPlace("pond", shapely.Point(0, 0), 0, 16, 1.0)
-    with pytest.raises(GeometryError, match="a drift of at least 0"):
+    with pytest.raises(GeometryError, match="a drift and a doubt of at least 0"):
         replace(POND, drift=-1.0)
+    with pytest.raises(GeometryError, match="a drift and a doubt of at least 0"):
+        replace(POND, area_doubt=-1.0)
+
+
+def test_a_size_is_as_uncertain_as_the_area_of_its_outline(scenes):
+    doubted = replace(POND, area_doubt=0.5)
+    for question, share in (("How large is the pond?", 0.5), ("How long is the pond?", 0.25)):
+        sure, unsure = (
+            answered(scenes["nowhere"], question, pond).quantities[0] for pond in (POND, doubted)
+        )
+        assert unsure.value == sure.value
+        assert unsure.error == pytest.approx(math.hypot(sure.error, share * sure.value))

@@ -112,6 +112,40 @@ def test_an_area_of_many_coarse_tokens_is_drawn_finer_than_it_grew():
     assert place.box_scene == bay
 
 
+class SitesInTiles:
+    """Tells that the tiles of a level over some boxes show a site, and others do not."""
+
+    def __init__(self, *boxes):
+        self.boxes = boxes
+
+    def site_called(self, name):
+        return name
+
+    def thing_called(self, name):
+        return None
+
+    def site_probability(self, site, sets):
+        return max(likely for _, likely in self.site_probabilities(site, sets))
+
+    def site_probabilities(self, site, sets):
+        tiles = [tile for tokens in sets for tile in tokens.tiles if tile.level > 0]
+        overlaps = [any(PYRAMID.box_scene(t).intersection(b) for b in self.boxes) for t in tiles]
+        return [(t, 0.99 if near else 0.0) for t, near in zip(tiles, overlaps, strict=True)]
+
+
+def test_the_size_of_an_outline_that_fills_all_that_it_may_lie_in_is_hardly_known():
+    # every tile is said to show the field, so that no part of an outline is denied
+    whole, field = Box(0, 0, 4096, 4096), Box(1024, 1024, 2048, 2048)
+    joined = Box(0, 0, 3584, 4096)
+    presence = Presence(DEMO, Calls(), 100, SitesInTiles(whole))
+    focus = focus_on((1500, 1500))
+    doubts = [
+        located(Painted([box]), [("field", focus)], presence=presence).places[0].area_doubt
+        for box in (joined, field)
+    ]
+    assert doubts == [1, 0]
+
+
 def test_a_thing_that_turns_out_large_is_outlined_from_afar():
     # nothing in the word tells that a mound is large
     encoder = Painted([AIRPORT, LAKE])

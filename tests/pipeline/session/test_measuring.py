@@ -16,8 +16,10 @@ from geofovea.datasets.synthetic.world import GSD_M, make_world
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.answers.measurement import LocatedPlace
 from geofovea.pipeline.focus.presence import Presence
+from geofovea.pipeline.places.as_answer import own_limits
 from geofovea.pipeline.relations.locate import Located, Locator
 from geofovea.pipeline.relations.place_question import distance_between
+from geofovea.pipeline.session.measuring import measuring_request
 from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.tiling.pyramid import Box
 
@@ -246,11 +248,34 @@ def test_a_thing_that_stands_elsewhere_has_no_distance(world, session):
     assert measured.missing == (f"{absent} at the {two.kind}",)
 
 
-def test_the_size_of_a_thing_says_that_it_may_be_that_of_its_ground(world, session):
+def test_the_size_of_a_thing_is_that_of_the_tokens_on_it_and_hardly_known(world, session):
     # the first thing that is found; the model doubts some that are there
-    names = (f"{t.kind} at the {site.kind}" for site in world.named_sites for t in site.things)
-    measured = (session.measure(f"How large is the {name}?") for name in names)
-    found = next(each for each in measured if each.text)
-    assert any("may be that of the ground" in warning for warning in found.warnings)
-    site = session.measure(f"How large is the {world.named_sites[0].kind}?")
-    assert not any("may be that of the ground" in warning for warning in site.warnings)
+    names = ((t, f"{t.kind} at the {site.kind}") for site in world.named_sites for t in site.things)
+    measured = ((t, session.measure(f"How large is the {name}?")) for t, name in names)
+    thing, found = next(each for each in measured if each[1].text)
+    alike = [t for site in world.named_sites for t in site.things if t.kind == thing.kind]
+    assert any(found.places[0].box_scene.intersection(each.box) for each in alike)
+    area = found.quantities[0]
+    assert area.error > area.value / 2
+
+
+def test_most_bare_things_are_measured_where_one_stands(world, session):
+    site = world.named_sites[0]
+    things = [thing for each in world.sites for thing in each.things]
+    kinds, right = sorted({thing.kind for thing in site.things}), 0
+    for kind in kinds:
+        measured = session.measure(f"How far is the {kind} from the {site.kind}?")
+        assert measured.cost.tiles_encoded <= session.host.default_budget.tiles
+        boxes = [place.box_scene for place in measured.places if place.label == kind]
+        alike = [thing.box for thing in things if thing.kind == kind]
+        # one that stands beside its kind is what was outlined, and no site around it
+        right += any(b.intersection(t) and b.area < 9 * t.area for b in boxes for t in alike)
+    assert right > len(kinds) / 2
+
+
+def test_a_limit_that_equals_the_usual_one_is_a_limit_of_extremes_and_of_things(session):
+    # a search for the places of a class takes more tiles by default than one answer does
+    usual = session.host.default_budget.tiles
+    request = measuring_request(session.host, "the northernmost truck", tiles=usual)
+    assert own_limits(session.host, request) == {"tiles": usual}
+    assert own_limits(session.host, measuring_request(session.host, "the northernmost truck")) == {}

@@ -78,10 +78,12 @@ class LocatedPlace:
         rivals: Centers of other places that the name may mean, in scene pixels.
         drift: How far its center may be off beside a token, in scene pixels: how far that of
             coarser outlines lies from it, or half of an outline in which a thing stands somewhere.
+        area_doubt: The share of its area that may be wrong beside the tokens along the edge, as
+            other outlines and what tiles show tell.
 
     Raises:
-        GeometryError: If the region has no area, the score lies outside of [0, 1], or the drift is
-            negative.
+        GeometryError: If the region has no area, the score lies outside of [0, 1], or the drift or
+            the doubt is negative.
     """
 
     label: str
@@ -92,10 +94,14 @@ class LocatedPlace:
     tiles: tuple[Tile, ...] = ()
     rivals: tuple[Point, ...] = ()
     drift: float = 0.0
+    area_doubt: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.drift >= 0:
-            raise GeometryError(f"{self.label!r} needs a drift of at least 0, got {self.drift}")
+        if not (self.drift >= 0 and self.area_doubt >= 0):
+            raise GeometryError(
+                f"{self.label!r} needs a drift and a doubt of at least 0, got {self.drift} and "
+                f"{self.area_doubt}"
+            )
         if not self.region.area > 0 or not 0 <= self.score <= 1 + 1e-6 or not self.token_side > 0:
             raise GeometryError(
                 f"{self.label!r} needs a region with an area, a token with a side and a score in "

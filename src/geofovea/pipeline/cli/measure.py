@@ -97,6 +97,9 @@ def measure(
         session.measure(
             question,
             budget=settings.budget(host.default_budget),
+            # the model's own number of tiles is a limit where somebody gives it
+            tiles=settings.limits.get("tiles"),
+            tokens=settings.limits.get("tokens"),
             focus=options.focus,
             descent=options.descent,
             focus_model=options.focus_model,

@@ -11,8 +11,8 @@ from geofovea.pipeline.dates.stack_tokens import StackTokens
 from geofovea.pipeline.dates.tile_series import TileSeries
 from geofovea.pipeline.engine.accounting import limit_reached
 from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.places.in_tile.presence import Presence, PresenceAsker, presence_words
 from geofovea.pipeline.places.place import Place
-from geofovea.pipeline.places.presence import Presence, PresenceAsker, presence_words
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box

@@ -1,4 +1,7 @@
-"""Questions about all places of a class, as answers: ``find: red truck``, the largest field."""
+"""Questions about all places of a class, as answers: ``find: red truck``, the largest field.
+
+A thing that a question names, such as *the plane*, is looked for as one of its class.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import shapely
-
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence
 from geofovea.pipeline.answers.evidence_list import EvidenceList
-from geofovea.pipeline.answers.measurement import LocatedPlace, Measurement
+from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.count import Count
@@ -25,16 +26,18 @@ from geofovea.pipeline.places.phrase_area import (
     Reference,
     area_notes,
     find_reference,
+    find_sites,
     limits_of,
     placed,
     where_in_scene,
 )
-from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.places.report import second_look_cost
 from geofovea.pipeline.places.second_look import kept_for_second_look, second_look_after
+from geofovea.pipeline.places.things import located_place, look_for_things, measure_things
 from geofovea.pipeline.relations.counts import PartCount
 from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_located
+from geofovea.pipeline.relations.place_question import ThingQuestion
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import AskRequest
@@ -45,9 +48,9 @@ __all__ = [
     "answer_extreme",
     "answer_part_count",
     "answer_rows",
+    "answer_things",
     "asked_places",
     "asks_for_places",
-    "located_place",
     "own_limits",
     "place_answer",
     "places_as_answer",
@@ -132,7 +135,34 @@ def answer_extreme(
     if part is not None and part.rule:
         measurement = replace(measurement, warnings=(*measurement.warnings, part.rule))
     costs = [*found.costs, places.cost, second_look_cost(session, again)]
-    return _measured_answer(session, request, measurement, costs, found, places)
+    return _measured_answer(session, request, measurement, costs, found, [places])
+
+
+def answer_things(
+    session: SceneSession,
+    request: AskRequest,
+    question: ThingQuestion,
+    watch: Watcher | None = None,
+) -> Answer:
+    """The answer to a question about where things lie or how large they are, with its measurement.
+
+    Each thing is looked for as by ``find``, and one at a site within the outline of the site alone;
+    by default within the tiles that one answer of the model takes. A quarter of them may go to the
+    sites, and what is left is shared by the things. What is not found has no number.
+
+    Raises:
+        BudgetError: If the budget cannot hold a tile for the sites and one for each thing.
+        GeoFoveaError: As ``find_places`` and ``SceneSession.ask`` do.
+    """
+    limits = {"tiles": session.host.default_budget.tiles} | own_limits(session.host, request)
+    found = find_sites(session, request, question.sites, limits, watch)
+    if found.missing is not None:
+        told = replace(found.missing, question=request.question, kind=question.question.kind)
+        return _measured_answer(session, request, told, found.costs, Reference((), limits))
+    seen = look_for_things(session, request, question, found, watch)
+    measurement = measure_things(session.scene, request.question, question, found, seen)
+    costs = [*found.costs, *(each.cost(session) for each in seen)]
+    return _measured_answer(session, request, measurement, costs, found, [s.places for s in seen])
 
 
 def answer_part_count(
@@ -214,18 +244,6 @@ def answer_rows(session: SceneSession, requests: Sequence[AskRequest]) -> list[A
     return results
 
 
-def located_place(place: Place) -> LocatedPlace:
-    """A place of a class as one that can be measured."""
-    return LocatedPlace(
-        place.label,
-        shapely.box(*place.box_scene.as_tuple()),
-        place.level,
-        place.error_px,
-        place.score,
-        place.evidence,
-    )
-
-
 def own_limits(host: Host, request: AskRequest) -> dict[str, Any]:
     """The limits of a request that are not just the model's own for one answer, by name."""
     budget, usual = request.budget, host.default_budget
@@ -243,12 +261,13 @@ def _measured_answer(
     measurement: Measurement,
     costs: Sequence[Cost],
     found: Reference,
-    places: Places | None = None,
+    searches: Sequence[Places] = (),
 ) -> Answer:
     """The answer that a measurement is, with the cost of all that was looked for."""
     notes = [warning for end in found.ends for warning in end.warnings]
-    if places is not None:
-        notes += [f"coverage: {places.coverage.text}", *places.warnings]
+    for places in searches:
+        of = f" of the {places.phrase}" if len(searches) > 1 else ""
+        notes += [f"coverage{of}: {places.coverage.text}", *places.warnings]
     warnings = tuple(dict.fromkeys((*measurement.warnings, *notes)))
     cost = functools.reduce(Cost.before, costs)
     is_demo = is_beyond(session.host, session.scene)
@@ -267,7 +286,7 @@ def _measured_answer(
         warnings,
         confidence=measurement.confidence if is_known else None,
         is_demo=is_demo,
-        stopped="" if places is None else places.coverage.stopped,
+        stopped=next((places.coverage.stopped for places in searches), ""),
         measurement=replace(measurement, model=session.host.name, cost=cost, warnings=warnings),
     )
 

@@ -24,13 +24,13 @@ from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.coverage import Coverage, checked_score, checked_seed
 from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
 from geofovea.pipeline.places.find import checked_phrase, find_budget
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.in_tile.looking import TileLooker
+from geofovea.pipeline.places.in_tile.presence import asked_phrase, presence_words
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.places.place_list import Places
-from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import places_cost, places_warnings, sweep_coverage
 from geofovea.pipeline.places.second_look import look_again
 from geofovea.pipeline.places.strata import Stratum, draw_order, make_strata
@@ -268,7 +268,7 @@ class _Counting:
         return TileLooker(
             session.host,
             session.pyramid,
-            self.laid.thing,
+            asked_phrase(session.host, self.laid.thing),
             calls,
             QuestionUsage.of(session.host, EncodePlan(), StageClock(calls.now)),
             self.budget,
@@ -324,7 +324,7 @@ class _Counting:
         if not len(tokens):
             return even, {level: len(looks)}, []
         words = presence_words(host)
-        question = words.ask(words.parts(self.laid.thing)[0])
+        question = words.ask(words.parts(looker.phrase)[0])
         with looker.usage.clock.stage("focus"):
             (scores,) = looker.calls.scores(question, [tokens], again=True)
         looker.usage.looks_scored.append(ShownTokens.of(tokens))
@@ -354,7 +354,9 @@ class _Counting:
         notes: Sequence[str],
     ) -> Places:
         session = self.session
-        warnings = places_warnings(session, looker, replace(coverage, stopped="complete"))
+        warnings = places_warnings(
+            session, looker, replace(coverage, stopped="complete"), self.laid.thing
+        )
         return Places(
             tuple(places),
             self.laid.thing,

@@ -20,12 +20,12 @@ from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.coverage import Mode, checked_mode, checked_score, checked_seed
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.in_tile.looking import TileLooker
+from geofovea.pipeline.places.in_tile.presence import asked_phrase, presence_words
 from geofovea.pipeline.places.merging import merge_places
 from geofovea.pipeline.places.native_tiles import NativeTiles, indexed_places
 from geofovea.pipeline.places.phrase_area import LaidArea, lay_out
 from geofovea.pipeline.places.place_list import Places
-from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.report import (
     PassedOver,
     places_cost,
@@ -235,7 +235,7 @@ def _find(
     looker = TileLooker(
         session.host,
         session.pyramid,
-        laid.thing,
+        asked_phrase(session.host, laid.thing),
         calls,
         usage,
         allowed,
@@ -253,7 +253,7 @@ def _find(
         session.scene,
         coverage,
         places_cost(session, looker, look.coarse),
-        (*places_warnings(session, looker, coverage), *notes),
+        (*places_warnings(session, looker, coverage, laid.thing), *notes),
         is_demo=is_beyond(session.host, session.scene),
     )
 

@@ -15,7 +15,7 @@ from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.indexed import indexed_likeness
 from geofovea.pipeline.index.likeness import SceneLikeness
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.in_tile.looking import TileLooker
 from geofovea.pipeline.places.merging import SEAM_PX
 from geofovea.pipeline.places.place import Place
 from geofovea.pipeline.session.session import SceneSession

@@ -18,6 +18,7 @@ from geofovea.pipeline.places.place_list import Places
 from geofovea.pipeline.relations.counts import parse_area_phrase
 from geofovea.pipeline.relations.place_question import PlaceQuestion
 from geofovea.pipeline.relations.plane import NORTH_AT_TOP
+from geofovea.pipeline.relations.results import listed_names
 from geofovea.pipeline.relations.surroundings import Part, Surroundings
 from geofovea.pipeline.session.measuring import measurement_of
 from geofovea.pipeline.session.options import AnswerOptions
@@ -33,7 +34,9 @@ __all__ = [
     "Reference",
     "area_notes",
     "find_reference",
+    "find_sites",
     "lay_out",
+    "limits_left",
     "limits_of",
     "placed",
     "where_in_scene",
@@ -244,54 +247,57 @@ def find_reference(
     if isinstance(part, Surroundings):
         part.check(session.scene)
         name = part.reference
-    if not name:
-        return Reference((), limits)
-    end, left = _reference_place(session, request, name, limits, watch)
-    return Reference((end,), left)
+    return find_sites(session, request, (name,) if name else (), limits, watch)
 
 
-def _reference_place(
+def find_sites(
     session: SceneSession,
     request: AskRequest,
-    name: str,
+    names: Sequence[str],
     limits: dict[str, Any],
     watch: Watcher | None,
-) -> tuple[Measurement, dict[str, Any]]:
-    """Where the place lies that is measured from, and what that leaves of limits.
+) -> Reference:
+    """Look for the places from which things are measured, all together.
 
     Args:
         session: The scene and the model.
         request: Whose options and region hold.
-        name: Of the place.
-        limits: What may be spent, by name.
+        names: Of the places; none are looked for without any.
+        limits: What may be spent, by name; a quarter of the tiles may go to the places.
         watch: Hears of it, and may end it.
 
     Raises:
-        BudgetError: If the budget cannot hold a tile for each of the two.
+        BudgetError: If the budget cannot hold a tile for the places and one for the things.
     """
+    if not names:
+        return Reference((), limits)
     own = session.host.default_budget
     if (tiles := limits.get("tiles")) is not None:
         if tiles < 2:
             raise BudgetError(
-                f"tiles={tiles} cannot hold the {name} and what is compared: allow at least 2"
+                f"tiles={tiles} cannot hold the {listed_names(names)} and what is compared: allow "
+                "at least 2"
             )
         own = replace(own, tiles=min(own.tiles, max(1, tiles // _SHARE)))
     own = replace(own, **{k: v for k, v in limits.items() if k not in ("tiles", "tokens")})
     # those of a search are for a prompt a tile, and this is one question
     own = replace(own, tokens=min(own.tokens, limits.get("tokens", own.tokens)))
     options = replace(request.options, geometry="auto", stop=None)
-    size = PlaceQuestion("size", (name,), measure="area")
-    answer = session.answer(
-        AskRequest(size.words, own, options, region=request.region, measure=size), watch=watch
-    )
-    measurement, cost = measurement_of(answer), answer.cost
+    size = PlaceQuestion("size" if len(names) == 1 else "sizes", tuple(names), measure="area")
+    inner = AskRequest(size.words, own, options, region=request.region, measure=size)
+    # what is no limit of the caller is none of a thing that is looked for in between
+    answer = session.answer(replace(inner, stated=frozenset(limits)), watch=watch)
+    return Reference((measurement_of(answer),), limits_left(limits, answer.cost))
+
+
+def limits_left(limits: Mapping[str, Any], cost: Cost) -> dict[str, Any]:
+    """What is left of limits after something was paid for; never nothing."""
     spent = {
         "tiles": cost.tiles_encoded,
         "tokens": cost.tokens_llm,
         "seconds": cost.seconds["total"],
     }
-    left = {
+    return {
         key: max(_LEAST[key], limit - spent[key]) if key in spent else limit
         for key, limit in limits.items()
     }
-    return measurement, left

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.hosts.base import Host, knows_no_word
 from geofovea.pipeline.places.coverage import LEAST_SAMPLE, Coverage, Mode, expected_recall
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.in_tile.looking import TileLooker
+from geofovea.pipeline.places.in_tile.presence import presence_words
 from geofovea.pipeline.places.native_tiles import NativeTiles
 from geofovea.pipeline.places.place import Place
-from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.second_look import SecondLook
 from geofovea.pipeline.relations.surroundings import unbounded_area, unread_area
 from geofovea.pipeline.session.answer_warnings import answer_warnings
@@ -106,6 +106,7 @@ def sweep_coverage(native: NativeTiles, looker: TileLooker) -> Coverage:
         len(looked),
         share=native.share_of(looked),
         stopped="complete" if len(looked) == len(native.tiles) else looker.stopped or "tiles",
+        looked_again=looker.looked_again,
     )
 
 
@@ -185,9 +186,16 @@ def second_look_cost(session: SceneSession, again: SecondLook) -> Cost:
 
 
 def places_warnings(
-    session: SceneSession, looker: TileLooker, coverage: Coverage
+    session: SceneSession, looker: TileLooker, coverage: Coverage, phrase: str
 ) -> tuple[str, ...]:
-    """What a careful reader should know of what was found."""
+    """What a careful reader should know of what was found.
+
+    Args:
+        session: The scene and the model.
+        looker: What was looked at, and how the model was asked.
+        coverage: How much was looked at.
+        phrase: What was looked for, as the caller wrote it.
+    """
     words = presence_words(session.host)
     noun, adjectives = words.parts(looker.phrase)
     warnings = []
@@ -196,7 +204,7 @@ def places_warnings(
             f"the {session.host.name} model knows no word for {noun!r}: whatever it finds is "
             "something else"
         )
-    elif wording := _unknown_wording(session.host, noun):
+    elif wording := _unknown_wording(session.host, noun, looker.phrase):
         warnings.append(wording)
     warnings += [
         *answer_warnings(
@@ -212,12 +220,12 @@ def places_warnings(
         *session.tiles.warnings,
         *session.reader.notes,
     ]
-    if (area := unread_area(looker.phrase)) is not None:
+    if (area := unread_area(phrase)) is not None:
         warnings.append(
             f"{area!r} limits nothing: the model is asked about one tile at a time, and does not "
             "see where it lies; look for the thing alone, within region="
         )
-    elif (unbounded := unbounded_area(looker.phrase)) is not None:
+    elif (unbounded := unbounded_area(phrase)) is not None:
         area, place = unbounded
         warnings.append(
             f"{area!r} has no bounds and limits nothing: the model is asked about one tile at a "
@@ -228,7 +236,7 @@ def places_warnings(
     return tuple(dict.fromkeys(warnings))
 
 
-def _unknown_wording(host: Host, noun: str) -> str:
+def _unknown_wording(host: Host, noun: str, name: str) -> str:
     """What a model is asked about a noun that it knows, in words that it does not; else empty.
 
     It may know a name in the singular alone, such as that of a site.
@@ -238,6 +246,6 @@ def _unknown_wording(host: Host, noun: str) -> str:
     if not asked:
         return ""
     return (
-        f"the {host.name} model counts things, and knows {noun!r} but not {', '.join(asked)!r}: "
-        f"that it finds none says nothing; if it is a place, ask 'how large is the {noun}?'"
+        f"the {host.name} model counts things, and knows {name!r} but not {', '.join(asked)!r}: "
+        f"that it finds none says nothing; if it is a place, ask 'how large is the {name}?'"
     )

@@ -23,10 +23,10 @@ from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.watching import Watcher, watched_calls
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.places.looking import TileLooker, tokens_in
+from geofovea.pipeline.places.in_tile.looking import TileLooker, tokens_in
+from geofovea.pipeline.places.in_tile.presence import PresenceAsker, asked_phrase, presence_words
 from geofovea.pipeline.places.merging import COMMON_SHARE, SEAM_PX, merge_places
 from geofovea.pipeline.places.place import Place
-from geofovea.pipeline.places.presence import PresenceAsker, presence_words
 from geofovea.pipeline.relations.extremes import MOST_REFUTED
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.cancellation import check_cancelled
@@ -159,8 +159,9 @@ def second_look_after(
         host_ram_mb=allowed.host_ram_mb,
     )
     most = left.tiles if reserve["tiles"] else 0
+    asked = asked_phrase(session.host, phrase)
     return SecondLook(
-        *(session.tiles, session.pyramid, phrase, calls, usage, left, most), region=region
+        *(session.tiles, session.pyramid, asked, calls, usage, left, most), region=region
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations, pairwise
 
 from geofovea.pipeline.answers.measurement import Leaning, LocatedPlace, Measurement, Quantity
@@ -51,6 +51,7 @@ def compute(
     words: str,
     places: Sequence[LocatedPlace | None],
     scene: Scene,
+    things: Collection[str] = (),
 ) -> Measurement:
     """Answer a question from where its places lie; without a number where that is not known.
 
@@ -59,11 +60,12 @@ def compute(
         words: The question as it was put.
         places: One for each of its names; None for one that was not found.
         scene: Where they lie.
+        things: Those of its names that call things: one may stand within another place.
     """
     there = [place for place in places if place is not None]
     missing = tuple(n for n, p in zip(question.places, places, strict=True) if p is None)
     plane = Plane.of(scene, there)
-    result = _refusal(missing, there) or _RULES[question.kind](question, there, plane)
+    result = _refusal(missing, there, things) or _RULES[question.kind](question, there, plane)
     found = math.prod(min(1.0, place.score) for place in there)
     text, sentence, confidence = result.text, result.sentence, found * result.certainty
     leaning = Leaning(text, confidence) if result.is_open else None
@@ -91,10 +93,15 @@ def compute(
     )
 
 
-def _refusal(missing: Sequence[str], there: Sequence[LocatedPlace]) -> Result | None:
+def _refusal(
+    missing: Sequence[str], there: Sequence[LocatedPlace], things: Collection[str]
+) -> Result | None:
     if missing:
         return Result("", f"not found: {', '.join(missing)}", 0.0)
     for one, two in combinations(there, 2):
+        if (one.label in things) != (two.label in things):
+            # the plane stands at the depot
+            continue
         common = one.region.intersection(two.region).area
         if common > _SAME_SHARE * min(one.region.area, two.region.area):
             sentence = f"the {one.label} and the {two.label} were found at the same place"

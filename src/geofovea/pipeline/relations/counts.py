@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from geofovea.pipeline.inference.prompts.presence import singular_of
-from geofovea.pipeline.relations.names import is_name, without_article
+from geofovea.pipeline.relations.names import bare_phrase, is_name
 from geofovea.pipeline.relations.superlatives import is_class
 from geofovea.pipeline.relations.surroundings import Part, split_area, unread_area
 from geofovea.pipeline.relations.wording import plain_question
@@ -59,7 +59,6 @@ _NO_THING = re.compile(
 )
 """Units, and what has no outline of its own from above."""
 
-_QUANTIFIER = re.compile(r"^(?:(?:all|each|every|any|some)(?: of)?(?: (?:the|these|those))? )+")
 _HAS_BEARING = re.compile(
     r"\b(?:fac|point|head|look|orient|mov|turn|lean|slop|open|go|driv|fly|sail|travel)(?:ing|ed|s)$"
 )
@@ -138,7 +137,7 @@ def parse_area_phrase(phrase: str) -> AreaPhrase | None:
     split = split_area(plain_question(phrase))
     if split is None:
         return None
-    thing = _QUANTIFIER.sub("", without_article(split[0]))
+    thing = bare_phrase(split[0])
     # "piles of sand" is a class, and "roofs of the depot" are those of one place
     of_class = re.sub(r" of (?!the\b|an?\b)", " ", thing)
     has_area = split_area(thing) is not None or unread_area(thing) is not None

@@ -16,7 +16,9 @@ from geofovea.tiling.geo.geodesic import Point
 from geofovea.tiling.scene import Scene
 
 __all__ = [
+    "LEAST_HELD",
     "MOST_REFUTED",
+    "UNCHECKED",
     "Extent",
     "LookAgain",
     "compute_extreme",
@@ -34,11 +36,13 @@ _PARTLY = (
 )
 
 
-_UNCHECKED = (
+UNCHECKED = (
     "not every place that is named was looked at a second time: it may be a false alarm; allow "
     "more tiles"
 )
-_LEAST = 0.5
+LEAST_HELD = 0.5
+"""A place whose score falls below this at a second look is refuted."""
+
 MOST_REFUTED = 8
 """After so many refuted places the next one is named without a second look, and that is said."""
 
@@ -209,8 +213,8 @@ def _looked_again(ranking: Sequence[_Ranked], count: int, look_again: LookAgain 
         place = left[holding].place
         share = None if len(refuted) == MOST_REFUTED else look_again(place)
         if share is None:
-            return _Checked(left, refuted, [_UNCHECKED])
-        if place.score * share < _LEAST:
+            return _Checked(left, refuted, [UNCHECKED])
+        if place.score * share < LEAST_HELD:
             refuted.append(left.pop(holding))
             continue
         left[holding] = replace(left[holding], place=replace(place, score=place.score * share))

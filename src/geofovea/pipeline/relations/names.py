@@ -16,6 +16,7 @@ __all__ = [
     "ABSTRACT",
     "LONGEST",
     "NUMBERS",
+    "bare_phrase",
     "is_cover",
     "is_line",
     "is_name",
@@ -161,6 +162,19 @@ def names_in(text: str) -> tuple[str, ...]:
 def is_cover(name: str) -> bool:
     """Whether a name without its article means all of a kind, and no single place."""
     return _COVERS.fullmatch(name) is not None
+
+
+_DETERMINERS = re.compile(
+    r"^(?:(?:(?:all|each|every|any|some|both|several|many)(?: of)?|"
+    r"the|an?|this|that|these|those) )+",
+    re.IGNORECASE,
+)
+
+
+def bare_phrase(phrase: str) -> str:
+    """A phrase without quotes and without words such as *all of the* before it."""
+    text = re.sub(r"(?<=\w)\(e?s\)", "", phrase).strip(" '\"`‘’“”")
+    return _DETERMINERS.sub("", text) or phrase
 
 
 def without_article(name: str) -> str:

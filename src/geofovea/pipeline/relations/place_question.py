@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from geofovea.errors import QuestionError
 from geofovea.pipeline.relations.names import LONGEST, without_article
 
-__all__ = ["Kind", "PlaceQuestion", "distance_between"]
+__all__ = ["Kind", "NamedThing", "PlaceQuestion", "ThingQuestion", "distance_between"]
 
+_AT_PLACE = re.compile(r"(?P<thing>.+?) (?:at|in|on|inside|within) (?:the |an? )?(?P<place>.+)")
 _MOST_PLACES = 8
 
 Kind = Literal[
@@ -151,6 +153,47 @@ _COUNTS: dict[Kind, tuple[int, int]] = {
     "which toward": (3, _MOST_PLACES),
     "sizes": (2, _MOST_PLACES),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class NamedThing:
+    """A thing that a question names.
+
+    Attributes:
+        name: What the question calls it, such as ``red truck at the depot``.
+        phrase: What is looked for, such as ``red truck``.
+        place: Where alone it may stand, such as ``depot``; empty for anywhere.
+    """
+
+    name: str
+    phrase: str
+    place: str = ""
+
+    @staticmethod
+    def called(name: str) -> NamedThing:
+        """The thing and the place that a name calls."""
+        match = _AT_PLACE.fullmatch(name)
+        return NamedThing(name, name) if match is None else NamedThing(name, *match.groups())
+
+
+@dataclass(frozen=True, slots=True)
+class ThingQuestion:
+    """A question about where places lie of which some are things.
+
+    Attributes:
+        question: What is asked.
+        things: Those of its names that call things, in its order.
+    """
+
+    question: PlaceQuestion
+    things: tuple[NamedThing, ...]
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The other places that have to be found: those that it names, and where things stand."""
+        named = {thing.name for thing in self.things}
+        own = (name for name in self.question.places if name not in named)
+        return tuple(dict.fromkeys((*own, *(t.place for t in self.things if t.place))))
 
 
 def distance_between(start: str, end: str) -> PlaceQuestion:

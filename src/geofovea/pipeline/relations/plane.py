@@ -164,7 +164,9 @@ class Plane:
         value, steps = self._side(measure, place, _without_spurs(place))
         spur = abs(value - self._side(measure, place, place.region)[0])
         edges = self.length_of(place, place.token_side * _LENGTH_ERROR)
-        return Quantity(measure, value, max(edges + steps, spur), self.unit)
+        # a side grows with the root of the area
+        doubt = value * place.area_doubt / 2
+        return Quantity(measure, value, math.hypot(max(edges + steps, spur), doubt), self.unit)
 
     def _side(
         self, measure: str, place: LocatedPlace, shape: shapely.Geometry
@@ -196,10 +198,11 @@ class Plane:
         return points if flat is None else flat
 
     def _area(self, place: LocatedPlace) -> Quantity:
-        """The error is about half a token all along the outline."""
+        """The error is about half a token all along the outline, and what of it is in doubt."""
         pixels = place.region.area
         meters = area_on_ground(self.scene, place.region) if self.is_on_ground else None
-        edge = place.region.length * place.token_side * _OUTLINE_ERROR
+        along = place.region.length * place.token_side * _OUTLINE_ERROR
+        edge = math.hypot(along, pixels * place.area_doubt)
         if meters is None:
             return Quantity("area", pixels, edge, "px²")
         return Quantity("area", meters, edge * meters / pixels, "m²")

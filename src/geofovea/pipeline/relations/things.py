@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from geofovea.pipeline.inference.prompts.presence import singular_of
+from geofovea.pipeline.relations.names import is_line
+from geofovea.regionfocus.search.router import is_area
 
-__all__ = ["other_thing"]
+__all__ = ["is_known_thing", "other_thing"]
 
 _SYNONYMS = """
 car: automobile, sedan, passenger car, suv, taxi
@@ -128,6 +130,15 @@ def other_thing(name: str, wanted: str) -> str | None:
     # a "white truck at the car park" names the truck as well
     can_be_meant = any(one.things & other.things for one in called for other in sought)
     return called[0].text if called and sought and not can_be_meant else None
+
+
+def is_known_thing(name: str) -> bool:
+    """Whether a name calls a known thing that a tile shows whole, and no area or line.
+
+    Args:
+        name: Such as ``red truck``; the first 200 characters are read.
+    """
+    return bool(_names_in(name)) and not is_area(name) and not is_line(name)
 
 
 def _names_in(text: str) -> list[_Name]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, TypeAlias
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.relations.counts import PartCount
+from geofovea.pipeline.relations.place_question import ThingQuestion
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.request import AskRequest
 
 __all__ = ["ClassQuestion", "class_answer", "door_to"]
 
-ClassQuestion: TypeAlias = Superlative | PartCount
+ClassQuestion: TypeAlias = Superlative | PartCount | ThingQuestion
 """What is answered from all places of a class."""
+
+_ANSWERED_BY: Mapping[type[ClassQuestion], str] = {
+    Superlative: "answer_extreme",
+    PartCount: "answer_part_count",
+    ThingQuestion: "answer_things",
+}
 
 
 def door_to(module: str, name: str) -> Callable[..., Any]:
@@ -41,6 +48,6 @@ def class_answer(
 
     See ``places.as_answer``.
     """
-    name = "answer_extreme" if isinstance(question, Superlative) else "answer_part_count"
+    name = _ANSWERED_BY[type(question)]
     answer: Answer = door_to("places.as_answer", name)(session, request, question, watch)
     return answer

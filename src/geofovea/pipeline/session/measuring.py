@@ -35,7 +35,7 @@ from geofovea.pipeline.session.answering import Reply
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
-from geofovea.pipeline.session.request import AskRequest, budget_of
+from geofovea.pipeline.session.request import AskRequest, limited
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.router import Route
@@ -168,8 +168,8 @@ def measuring_request(
     """
     words = question if isinstance(question, str) else question.words
     options = AnswerOptions(focus, descent=descent, focus_model=focus_model)
-    limits = budget_of(host, budget, tiles, tokens)
-    request = AskRequest(words, limits, options, region=region)
+    request = AskRequest(words, options=options, region=region)
+    request = limited(request, host, budget, tiles, tokens)
     parsed = check_measurable(request.words()) if isinstance(question, str) else question
     return replace(request, measure=parsed)
 

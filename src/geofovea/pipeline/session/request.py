@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from geofovea._arguments import check_flag, shown
@@ -25,6 +25,7 @@ __all__ = [
     "checked_budget",
     "checked_choices",
     "is_blank",
+    "limited",
     "requests_of",
     "writable",
 ]
@@ -145,6 +146,33 @@ def budget_of(
     limits = {"tiles": tiles, "tokens": tokens}
     changes = {name: limit for name, limit in limits.items() if limit is not None}
     return replace(checked_budget(budget) or host.default_budget, **changes) if changes else budget
+
+
+def limited(
+    request: AskRequest,
+    host: Host,
+    budget: Budget | None,
+    tiles: int | None = None,
+    tokens: int | None = None,
+) -> AskRequest:
+    """A request under a budget with some limits replaced, which are stated.
+
+    Of the budget itself, those limits are stated that are not just the model's own for one answer.
+
+    Raises:
+        BudgetError: If it is not a budget, or a limit is impossible.
+    """
+    limits = budget_of(host, budget, tiles, tokens)
+    beside = {"tiles": tiles, "tokens": tokens}
+    stated = {name for name, limit in beside.items() if limit is not None}
+    if stated and limits is not None:
+        usual = host.default_budget
+        stated |= {
+            field_of.name
+            for field_of in fields(limits)
+            if getattr(limits, field_of.name) != getattr(usual, field_of.name)
+        }
+    return replace(request, budget=limits, stated=frozenset(stated) or None)
 
 
 def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:

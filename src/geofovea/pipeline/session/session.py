@@ -19,6 +19,7 @@ from geofovea.pipeline.engine.accounting import OpeningTime, QuestionUsage, Stag
 from geofovea.pipeline.engine.batching import BatchedCalls
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.logged_calls import LoggedCalls
+from geofovea.pipeline.engine.many import answer_each
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.engine.scene_memory import SceneMemory, calls_of
 from geofovea.pipeline.engine.tile_tokens import TileTokens
@@ -36,20 +37,19 @@ from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.doors import ClassQuestion, class_answer, door_to
 from geofovea.pipeline.session.doubt import search_budget
-from geofovea.pipeline.session.many import answer_each
 from geofovea.pipeline.session.measuring import (
-    asks_of_places,
     check_shown,
     measure_places,
     measurement_of,
     measuring_request,
 )
+from geofovea.pipeline.session.named_things import asks_of_map
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.place_counts import asks_of_part, counted_or_read
+from geofovea.pipeline.session.place_counts import counted_or_read
 from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer
-from geofovea.pipeline.session.request import AskRequest, budget_of, requests_of
+from geofovea.pipeline.session.request import AskRequest, limited, requests_of
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
@@ -201,9 +201,8 @@ class SceneSession:
         options = AnswerOptions(
             focus, reduction, descent, route, stop, focus_model, geometry, skip, resampler
         )
-        limits = budget_of(self.host, budget, tiles, tokens)
-        request = AskRequest(question, limits, options, boxes, concentrated, region, choices)
-        answer = self.answer(request, watch=watch)
+        request = AskRequest(question, None, options, boxes, concentrated, region, choices)
+        answer = self.answer(limited(request, self.host, budget, tiles, tokens), watch=watch)
         warn_of_demo(answer)
         return answer
 
@@ -311,7 +310,7 @@ class SceneSession:
         clock.add_earlier("open", self._opening.take())
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
-        question = asks_of_places(plan) or asks_of_part(plan, self.host)
+        question = asks_of_map(plan, self.host, self.scene, self.pyramid)
         if isinstance(question, ClassQuestion):
             # its cost is that of searches, and the next answer reports the opening
             self._opening.add(clock.seconds()["open"])

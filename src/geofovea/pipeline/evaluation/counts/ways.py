@@ -12,8 +12,8 @@ from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.inference.prompts.presence import plural_of
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.counting import count_places
+from geofovea.pipeline.places.in_tile.presence import presence_words
 from geofovea.pipeline.places.native_tiles import NativeTiles
-from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.regionfocus.budget import Budget
 

@@ -12,7 +12,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.places.find import find_places
-from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.in_tile.looking import TileLooker
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.tiling.pyramid import Box
 

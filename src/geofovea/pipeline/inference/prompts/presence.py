@@ -105,13 +105,48 @@ def _are_counts(values: object) -> bool:
     )
 
 
+_IRREGULAR = {
+    "bus": "buses",
+    "gas": "gases",
+    "leaf": "leaves",
+    "man": "men",
+    "movie": "movies",
+    "person": "people",
+    "quay": "quays",
+    "series": "series",
+    "species": "species",
+    "wharf": "wharves",
+    "woman": "women",
+} | {
+    f"{before}{word}": f"{before}{word}"
+    for word in ("craft", "sheep", "fish")
+    for before in ("", "air", "water", "space", "hover")
+}
+"""Plurals that follow none of the rules below, by their singular."""
+_IRREGULAR_SINGULARS = {plural: singular for singular, plural in _IRREGULAR.items()}
+
+
 def plural_of(phrase: str) -> str:
-    """A phrase with an ``s``, unless it has one: the rule of most English nouns."""
+    """A phrase whose last word is in the plural; one that ends with an s is taken for one."""
+    start, _, noun = phrase.rpartition(" ")
+    before = f"{start} " if start else ""
+    if noun in _IRREGULAR_SINGULARS:
+        return phrase
+    if noun in _IRREGULAR:
+        return f"{before}{_IRREGULAR[noun]}"
+    if re.search(r"[a-z][^aeiou\W]y$", noun):
+        return f"{before}{noun[:-1]}ies"
+    if re.search(r"(?:x|ch|sh)$", noun):
+        return f"{phrase}es"
     return phrase if phrase.endswith("s") else f"{phrase}s"
 
 
 def singular_of(noun: str) -> str:
-    """A noun without the ending of its plural: ``trucks``, ``churches``, ``cities``."""
+    """A noun without the ending of its plural: ``trucks``, ``churches``, ``cities``, ``buses``."""
+    start, _, last = noun.rpartition(" ")
+    before = f"{start} " if start else ""
+    if last in _IRREGULAR or last in _IRREGULAR_SINGULARS:
+        return f"{before}{_IRREGULAR_SINGULARS.get(last, last)}"
     if re.search(r"[a-z]{2}ies$", noun):
         return f"{noun[:-3]}y"
     if re.search(r"(?:x|ch|sh|ss)es$", noun):

@@ -12,7 +12,7 @@ from geofovea.pipeline.answers.grounding import box_in_tile
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle, SpokenBox, write_boxes
-from geofovea.pipeline.places.grounding import can_ground, spoken_places
+from geofovea.pipeline.places.in_tile.grounding import can_ground, spoken_places
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 PYRAMID, TILE = Pyramid(4000, 3000, 500), Tile(1, 1, 2)

@@ -15,15 +15,15 @@ from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.shown_names import ShownNames
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.flops import ShownTokens
-from geofovea.pipeline.places.grounding import can_ground, spoken_places
-from geofovea.pipeline.places.outline import (
+from geofovea.pipeline.places.in_tile.grounding import can_ground, spoken_places
+from geofovea.pipeline.places.in_tile.outline import (
     faint_boxes,
     tile_box,
     token_boxes,
     token_error_px,
 )
+from geofovea.pipeline.places.in_tile.presence import Presence, PresenceAsker, presence_words
 from geofovea.pipeline.places.place import Outline, Place
-from geofovea.pipeline.places.presence import Presence, PresenceAsker, presence_words
 from geofovea.pipeline.system.cancellation import check_cancelled
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.region_filter import within

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from geofovea.pipeline.places.outline import faint_boxes, tile_box, token_boxes, token_error_px
+from geofovea.pipeline.places.in_tile.outline import (
+    faint_boxes,
+    tile_box,
+    token_boxes,
+    token_error_px,
+)
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 

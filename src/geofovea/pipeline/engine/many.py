@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol, TypeVar
 
-from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.engine.batching import answer_together
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.hosts.base import Host, SupportsBatching
-from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.system.failure import failure_of
 
-__all__ = ["answer_each"]
+__all__ = ["CanBeBatched", "answer_each"]
+
+Result = TypeVar("Result")
+
+
+class CanBeBatched(Protocol):
+    """A question that knows whether it costs the same beside others."""
+
+    @property
+    def can_be_batched(self) -> bool:
+        """Whether it does."""
+        ...
 
 
 def answer_each(
     host: Host,
     tiles: TileTokens | None,
-    answer: Callable[..., Answer],
-    requests: Sequence[AskRequest],
-) -> list[Answer | Exception]:
+    answer: Callable[..., Result],
+    requests: Sequence[CanBeBatched],
+) -> list[Result | Exception]:
     """Answer several questions; see ``SceneSession.answer_many``.
 
     Args:
@@ -32,7 +42,7 @@ def answer_each(
     Returns:
         An answer for each question, or the error that prevented it.
     """
-    answers = dict[int, Answer | Exception]()
+    answers = dict[int, Result | Exception]()
     batch = [i for i, each in enumerate(requests) if each.can_be_batched]
     if isinstance(host, SupportsBatching) and tiles is not None and len(batch) > 1:
         works = [partial(answer, requests[i]) for i in batch]

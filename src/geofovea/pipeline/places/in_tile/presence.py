@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from geofovea.datasets.synthetic.vocabulary import SPELLINGS
 from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
@@ -16,10 +17,11 @@ from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsPresenc
 from geofovea.pipeline.hosts.flops import DecoderPass
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
-from geofovea.pipeline.inference.prompts.presence import PresenceWords
+from geofovea.pipeline.inference.prompts.presence import PresenceWords, singular_of
+from geofovea.pipeline.relations.names import bare_phrase
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["YES_OR_NO", "Presence", "PresenceAsker", "presence_words"]
+__all__ = ["YES_OR_NO", "Presence", "PresenceAsker", "asked_phrase", "presence_words"]
 
 YES_OR_NO = ("yes", "no")
 _IN_WORDS = " Answer with yes or no."
@@ -50,6 +52,21 @@ class Presence:
 def presence_words(host: Host) -> PresenceWords:
     """How a host is asked whether something is there."""
     return host.presence if isinstance(host, SupportsPresence) else PresenceWords()
+
+
+def asked_phrase(host: Host, phrase: str) -> str:
+    """A phrase as a host is asked about it.
+
+    What stands before it, such as *all of the*, is no adjective. A host that knows some words alone
+    is asked in these, where another case, spelling or number of the same words makes them known:
+    *White-Trucks* is *white truck*.
+    """
+    bare = bare_phrase(phrase)
+    if not host.unknown_words(bare):
+        return bare
+    words = [SPELLINGS.get(word, word) for word in bare.lower().replace("-", " ").split()]
+    forms = (bare, " ".join(words), " ".join([*words[:-1], singular_of(words[-1])]))
+    return min(forms, key=lambda form: len(host.unknown_words(form)))
 
 
 @dataclass(slots=True, eq=False)

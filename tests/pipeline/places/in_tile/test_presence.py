@@ -1,5 +1,7 @@
 """The words by which a host is asked, and what its answers are worth."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from geofovea.errors import ModelError
@@ -7,7 +9,7 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.presence import PresenceWords, plural_of, singular_of
-from geofovea.pipeline.places.presence import PresenceAsker
+from geofovea.pipeline.places.in_tile.presence import PresenceAsker, asked_phrase
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,48 @@ def test_adjectives_are_asked_about_one_by_one_where_the_host_says_so():
     assert words.ask_attribute("trucks", "red") == "Is the truck red?"
     assert PresenceWords().parts("big red truck") == ("big red truck", ())
     assert (plural_of("glass"), singular_of("glass")) == ("glass", "glass")
+
+
+@pytest.mark.parametrize(
+    ("singular", "plural"),
+    [
+        ("truck", "trucks"),
+        ("ferry", "ferries"),
+        ("bus", "buses"),
+        ("warehouse", "warehouses"),
+        ("church", "churches"),
+        ("taxi", "taxis"),
+        ("aircraft", "aircraft"),
+        ("tour bus", "tour buses"),
+        ("person", "people"),
+    ],
+)
+def test_a_plural_is_made_of_its_singular_and_back(singular, plural):
+    assert (plural_of(singular), singular_of(plural)) == (plural, singular)
+    assert (plural_of(plural), singular_of(singular)) == (plural, singular)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "asked"),
+    [
+        ("all of the trucks", "trucks"),
+        ("the White-Trucks", "white trucks"),
+        ("'trucks'", "trucks"),
+        ("truck(s)", "truck"),
+        ("Depots", "depot"),
+        ("car-parks", "car park"),
+        ("grey tank", "grey tank"),
+        ("harbors", "harbor"),
+        ("ferries", "ferries"),
+    ],
+)
+def test_a_model_is_asked_in_the_words_that_it_knows(embedded_host, phrase, asked):
+    assert asked_phrase(embedded_host, phrase) == asked
+
+
+def test_a_model_of_any_words_is_asked_without_what_stands_before_the_name():
+    host = SimpleNamespace(unknown_words=lambda text: [])
+    assert asked_phrase(host, "every High-rise Building") == "High-rise Building"
 
 
 @pytest.mark.parametrize(
