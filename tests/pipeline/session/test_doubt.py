@@ -1,7 +1,7 @@
 """A second look at an answer in doubt: the surer of two answers counts, within the same budget."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import shapely
@@ -13,9 +13,10 @@ from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session import doubt
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.regionfocus.search.looks import LevelLook
+from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.geo.region import Region
-from geofovea.tiling.pyramid import Tile
+from geofovea.tiling.pyramid import Pyramid, Tile
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_both_looks_together_keep_the_budget(session, question, windows, tokens)
     assert answer.cost.tiles_encoded == sum(answer.cost.tiles_by_level.values())
 
 
-def test_a_window_has_the_token_with_most_attention_in_its_middle(session, question, windows):
+def test_a_window_has_what_draws_most_attention_in_its_middle(session, question, windows):
     answer = session.ask(question)
     (window,) = windows
     boxes = window.boxes_scene
@@ -62,6 +63,44 @@ def test_a_window_has_the_token_with_most_attention_in_its_middle(session, quest
     box = finest.box_scene
     assert box.x0 <= middle[0] <= box.x1
     assert box.y0 <= middle[1] <= box.y1
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """A focus that gives some tokens of a row-major grid their scores, and the others none."""
+
+    scores: dict[int, float]
+    name: str = "pointing"
+
+    def score(self, tokens):
+        return torch.tensor([self.scores.get(number, 0.0) for number in range(len(tokens))])
+
+
+def look_of(scores):
+    """A native look at one tile of 4 × 4 tokens of 48 px, with the scores of a search."""
+    pyramid, tile = Pyramid(192, 192, 192), Tile(0, 0, 0)
+    tokens = tokens_of_tiles(torch.zeros(1, 16, 2), (4, 4), [tile], pyramid)
+    return LevelLook(0, (tile,), tokens, Pointing(scores).score(tokens))
+
+
+@pytest.mark.parametrize(
+    ("scores", "middle"),
+    [
+        ({5: 1.0}, (72, 72)),
+        ({5: 1.0, 6: 1.0}, (96, 72)),
+        ({5: 0.09, 6: 0.01}, (84, 72)),
+        ({5: 0.4, 6: 0.4, 9: 0.4, 10: 0.4}, (96, 96)),
+        # what lies apart is another thing
+        ({5: 1.0, 7: 0.9, 15: 0.9}, (72, 72)),
+    ],
+)
+def test_the_middle_of_a_thing_lies_between_the_tokens_that_draw_attention(scores, middle):
+    assert doubt._middle_of(look_of({15: 1.0}), Pointing(scores)) == pytest.approx(middle)
+
+
+def test_where_a_focus_prefers_no_token_the_search_says_where_the_thing_is():
+    even = Pointing(dict.fromkeys(range(16), 0.5))
+    assert doubt._middle_of(look_of({15: 1.0}), even) == pytest.approx((168, 168))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +154,10 @@ def test_a_second_look_beside_a_memory_counts_and_leaves_what_it_holds_as_it_is(
     assert full.memory.nbytes == held
     assert kept() == on_disk
     assert again.cost.memory.tiles_stored == 0
-    assert again.cost.memory.entries_read == one_look.cost.memory.entries_read
+    # the focus says once more where the thing is, from native tiles that the memory holds
+    tiles_read = again.cost.memory.tiles_read - one_look.cost.memory.tiles_read
+    entries_read = again.cost.memory.entries_read - one_look.cost.memory.entries_read
+    assert 0 < entries_read <= tiles_read * math.prod(embedded_host.grid)
     assert again.cost.tiles_encoded == one_look.cost.tiles_encoded + 1
     assert again.cost.tokens_total == one_look.cost.tokens_total + len(window)
     more = again.cost.tokens_llm - one_look.cost.tokens_llm

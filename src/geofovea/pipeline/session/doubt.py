@@ -1,8 +1,8 @@
 """A second look where an answer is in doubt: at a window that has the place in its middle.
 
 The grid of tiles may cut a thing, or show it in a corner. Where the model is not sure of what it
-read from the tiles of one place, it reads a window around the token that drew most attention, in
-place of them. The surer of both answers counts. To crop what the model attends to, and to ask
+read from the tiles of one place, it reads a window around what drew most attention, in place of
+them. The surer of both answers counts. To crop what the model attends to, and to ask
 again, helps large models with small things as well (Zhang et al., MLLMs Know Where to Look, ICLR
 2025).
 """
@@ -18,7 +18,7 @@ import torch
 from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.engine.accounting import QuestionUsage, limit_reached
 from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.focus.visual_search import SearchResult
+from geofovea.pipeline.focus.visual_search import SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host, SupportsPresence
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.counts import parse_place_count
@@ -26,6 +26,8 @@ from geofovea.pipeline.session.measuring import leaves_all_to_model
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.search.descent import score_look
 from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.regionfocus.search.region_filter import within
 from geofovea.regionfocus.search.router import is_at_place
@@ -38,6 +40,9 @@ SURE = 0.9
 """Words of this probability are not in doubt; chosen on scenes that no bench uses."""
 # in a smaller budget, each tile of the search counts for more
 _LEAST_TILES = 32
+
+_NEIGHBOR = 1.5
+"""Tokens touch whose centers are no farther apart, in sides of a token."""
 
 
 def reads_places_alone(plan: AnswerPlan, host: Host) -> bool:
@@ -65,7 +70,7 @@ def answer_in_two_looks(
     plan: AnswerPlan,
     result: SearchResult,
     budget: Budget,
-    usage: QuestionUsage,
+    search: VisualSearch,
     reducer: Reducer,
 ) -> ReducedAnswer:
     """The answer from what was looked at, and from a second look where that is in doubt.
@@ -74,14 +79,16 @@ def answer_in_two_looks(
         plan: The question, and how it is to be answered.
         result: What was looked at.
         budget: What is left; its tokens hold both looks, or there is one.
-        usage: What the question spends.
+        search: Looked, and counts what the question spends.
         reducer: Lets the model answer.
     """
-    first = reducer.answer(result, budget)
+    first, usage = reducer.answer(result, budget), search.usage
     is_sure = not _is_in_doubt(first.reply.generation)
     if is_sure or not _has_room(plan, reducer.tiles, result, usage):
         return first
-    middle = _middle_of(result.relevant.looks[-1])
+    # nobody who watches the search is told of it: it looks at nothing new
+    focus = replace(search, watch=None).focus_on(plan.search, plan.question)
+    middle = _middle_of(result.relevant.looks[-1], focus)
     window = _window_around(middle, reducer.tiles, plan, usage)
     left = budget.tokens - first.reply.tokens_llm - len(window)
     if not len(window) or left < 0:
@@ -134,10 +141,23 @@ def _has_room(
     return is_one and is_native and encoded < plan.budget.tiles
 
 
-def _middle_of(look: LevelLook) -> tuple[float, float]:
-    """``(x_scene, y_scene)`` of the token that drew most attention."""
-    x0, y0, x1, y1 = look.tokens.boxes_scene[int(look.scores.argmax())].tolist()
-    return (x0 + x1) / 2, (y0 + y1) / 2
+def _middle_of(look: LevelLook, focus: Focus) -> tuple[float, float]:
+    """``(x_scene, y_scene)`` of the thing that a focus points at in a look.
+
+    The scores of a search tell which place is meant, for they hold those of coarser levels, too.
+    Which of its tokens shows the thing is told better by the focus alone. A thing seldom lies in
+    the middle of a token, so the best token and its neighbors are weighed by the roots of their
+    scores: by the scores themselves, the middle would stay near that of the best one.
+    """
+    scored = score_look(look, focus, chained=False)
+    scores = (look if scored.is_flat else scored).scores.to(torch.float64)
+    boxes = look.tokens.boxes_scene.to(torch.float64)
+    centers, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    best = int(scores.argmax())
+    is_near = ((centers - centers[best]).abs() <= _NEIGHBOR * sides[best]).all(1)
+    weights = (scores.sqrt() * is_near)[:, None]
+    x, y = ((centers * weights).sum(0) / weights.sum()).tolist()
+    return x, y
 
 
 def _window_around(

@@ -11,9 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from geofovea.datasets.scoring.number_words import number_in
-from geofovea.pipeline.engine.accounting import QuestionUsage
-from geofovea.pipeline.engine.calls import EngineCalls
-from geofovea.pipeline.focus.visual_search import SearchResult
+from geofovea.pipeline.focus.visual_search import SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.relations.counts import PartCount, parse_part_count, parse_place_count
 from geofovea.pipeline.relations.surroundings import unread_area
@@ -36,8 +34,7 @@ def counted_or_read(
     plan: AnswerPlan,
     result: SearchResult,
     budget: Budget,
-    usage: QuestionUsage,
-    calls: EngineCalls,
+    search: VisualSearch,
     reducer: Reducer,
 ) -> ReducedAnswer:
     """The answer from what was looked at: a number at one place is counted, the rest is read.
@@ -53,16 +50,15 @@ def counted_or_read(
         plan: The question, and how it is to be answered.
         result: What was looked at.
         budget: What is left; its tokens hold all native tiles, or nothing is counted.
-        usage: What the question spends.
-        calls: How tiles and the host are asked.
+        search: Looked; its calls ask the host, and its usage counts what the question spends.
         reducer: Lets the model answer.
     """
     thing = _thing(plan, host)
     shown = None if thing is None else _shown(result)
     if shown is None or len(shown.tiles) * host.grid[0] * host.grid[1] > budget.tokens:
-        return answer_in_two_looks(plan, result, budget, usage, reducer)
+        return answer_in_two_looks(plan, result, budget, search, reducer)
     counted: ReducedAnswer = door_to("places.counting", "count_shown")(
-        session, thing, shown, plan.request, budget, usage, calls
+        session, thing, shown, plan.request, budget, search.usage, search.calls
     )
     left = budget.tokens - counted.reply.tokens_llm
     if int(counted.reply.generation.text) < _SEVERAL or left < 1:

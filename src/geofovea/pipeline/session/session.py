@@ -330,7 +330,7 @@ class SceneSession:
         else:
             usage.warnings.append(measured.why_not)  # its tiles are spent
             result, budget = measured.result, measured.budget_left(plan.decoder_budget)
-        reduced = counted_or_read(self, self.host, plan, result, budget, usage, calls, reducer)
+        reduced = counted_or_read(self, self.host, plan, result, budget, search, reducer)
         return self._assembled(plan, result, reduced, usage)
 
     def _assembled(
