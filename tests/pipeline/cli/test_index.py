@@ -161,7 +161,9 @@ def test_a_memory_that_the_disk_does_not_take_is_a_failure(run, tmp_path, scene_
     result = run("index", scene_path, "--memory", 50, "--levels", "3,4")
     assert result.exit_code == 1
     assert "stored" not in result.stdout
-    assert "No space left on device; the same command continues" in " ".join(result.stderr.split())
+    told = " ".join(result.stderr.split())
+    assert "No space left on device; GEOFOVEA_CACHE_DIR names the folder of the cache" in told
+    assert "; the same command continues" in told
 
 
 @pytest.mark.parametrize(
