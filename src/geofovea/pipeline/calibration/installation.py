@@ -6,13 +6,12 @@ import json
 import os
 from pathlib import Path
 
-from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError, OutputError
 from geofovea.pipeline.calibration.calibrate import Calibration
 from geofovea.pipeline.hosts.checkpoint import companion, read_json, weight_files
 from geofovea.pipeline.hosts.file_digests import checkpoint_digest
 from geofovea.pipeline.hosts.load import EMBEDDED_MODELS, folder_of
-from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE, settings_record, user_calibration
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.regionfocus.attention_mode import AttentionMode
@@ -66,12 +65,7 @@ def settings_text(mode: AttentionMode, record: CalibrationRecord, before: Path |
     """
     values: dict[str, object] = {}
     if before is not None and before.exists():
-        try:
-            values = dict(json_of(before))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise ModelError(
-                f"{before} is not a JSON object ({reason_of(error)}); correct it, or copy it again"
-            ) from error
+        values = settings_record(before)
     # a focus layer stays: the focus goes before it, and whoever trains the model on needs it
     return json.dumps(
         {**values, "focus": mode.to_json(), "calibration": record.to_json()}, indent=1

@@ -40,7 +40,7 @@ from geofovea.pipeline.relations.extremes import Extent, compute_extreme, not_lo
 from geofovea.pipeline.relations.place_question import ThingQuestion
 from geofovea.pipeline.relations.superlatives import Superlative
 from geofovea.pipeline.session.model_choice import is_beyond
-from geofovea.pipeline.session.request import AskRequest
+from geofovea.pipeline.session.request import AskRequest, unusual_limits
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.failure import failure_of
 
@@ -246,13 +246,11 @@ def answer_rows(session: SceneSession, requests: Sequence[AskRequest]) -> list[A
 
 def own_limits(host: Host, request: AskRequest) -> dict[str, Any]:
     """The limits of a request that are not just the model's own for one answer, by name."""
-    budget, usual = request.budget, host.default_budget
+    budget = request.budget
     if budget is None:
         return {}
-    limits = limits_of(budget)
-    if request.stated is not None:
-        return {name: value for name, value in limits.items() if name in request.stated}
-    return {name: value for name, value in limits.items() if value != getattr(usual, name)}
+    own = unusual_limits(budget, host) if request.stated is None else request.stated
+    return {name: value for name, value in limits_of(budget).items() if name in own}
 
 
 def _measured_answer(

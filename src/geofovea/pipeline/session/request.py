@@ -27,6 +27,7 @@ __all__ = [
     "is_blank",
     "limited",
     "requests_of",
+    "unusual_limits",
     "writable",
 ]
 
@@ -148,6 +149,13 @@ def budget_of(
     return replace(checked_budget(budget) or host.default_budget, **changes) if changes else budget
 
 
+def unusual_limits(budget: Budget, host: Host) -> set[str]:
+    """Names of the limits that are not just the model's own for one answer."""
+    usual = host.default_budget
+    names = (limit.name for limit in fields(budget))
+    return {name for name in names if getattr(budget, name) != getattr(usual, name)}
+
+
 def limited(
     request: AskRequest,
     host: Host,
@@ -166,12 +174,7 @@ def limited(
     beside = {"tiles": tiles, "tokens": tokens}
     stated = {name for name, limit in beside.items() if limit is not None}
     if stated and limits is not None:
-        usual = host.default_budget
-        stated |= {
-            field_of.name
-            for field_of in fields(limits)
-            if getattr(limits, field_of.name) != getattr(usual, field_of.name)
-        }
+        stated |= unusual_limits(limits, host)
     return replace(request, budget=limits, stated=frozenset(stated) or None)
 
 
