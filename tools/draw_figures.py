@@ -168,6 +168,8 @@ def draw_confidence(tables: list[list[Row]], path: Path) -> None:
         ece=0.023,
         ece_interval=(0.022, 0.055),
         brier=0.057,
+        # the picture does not tell it
+        temperature=1.0,
         bins=tuple(bins),
     )
     draw_reliability(calibration, f"Demo model, {answers} answers about synthetic scenes", path)
