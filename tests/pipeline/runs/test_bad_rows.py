@@ -162,3 +162,15 @@ def test_what_the_shell_stores_and_prints_names_options_as_they_are_typed(
     # Python's names stay those of Python
     answer = make_session(path).ask(QUESTION, tiles=2)
     assert typed[0].replace("--bands", "bands=") in answer.warnings
+
+
+def test_settings_that_no_row_can_be_asked_with_are_refused_once_and_leave_the_folder_free(
+    tiny_folder, good, tmp_path
+):
+    words = [good, "--question", QUESTION, "--model", tiny_folder, *FEW]
+    words = ["batch", *map(str, words), "--output", str(tmp_path / "out"), "--memory", "50"]
+    refused = CliRunner().invoke(main, [*words, "--reduction", "fastv"])
+    assert refused.exit_code == 1
+    assert "leave out --memory, or what drops tokens there in --reduction" in refused.stderr
+    assert not list((tmp_path / "out").glob("answers.*"))
+    assert CliRunner().invoke(main, words).exit_code == 0

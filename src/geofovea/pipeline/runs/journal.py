@@ -122,7 +122,7 @@ class Journal:
             beside_others: Go on although the journal holds answers of another configuration.
 
         Raises:
-            RunError: If the last run was of another configuration.
+            RunError: If the journal holds work of another configuration.
         """
         current = self._current()
         if current is None:
@@ -130,7 +130,9 @@ class Journal:
                 "SELECT 1 FROM items WHERE configuration != ? LIMIT 1", (configuration,)
             )
             current = ("", {}) if others else (configuration, {})
-        if current[0] != configuration and not beside_others:
+        # a run that was refused before its first item leaves nothing to protect
+        holds_work = bool(self._all("SELECT 1 FROM items LIMIT 1"))
+        if current[0] != configuration and holds_work and not beside_others:
             difference = differences(current[1], described) if current[1] else "which is not known"
             raise RunError(
                 f"{self.path} holds answers of another configuration "

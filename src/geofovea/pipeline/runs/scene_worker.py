@@ -48,6 +48,7 @@ def loaded_host(
 
     Raises:
         ModelError: If it cannot be loaded, or the settings contradict each other.
+        GeoFoveaError: If no question can be answered with these settings.
         RunError: If the model's files, or this package, are not those of the plan.
     """
     if threads is not None:
@@ -60,7 +61,21 @@ def loaded_host(
             f"the files of the model {settings.model!r}, or this package, are not those that the "
             "run was planned with: run the same command again to plan it with those of now"
         )
+    _check_answerable(settings, host)
     return host
+
+
+def _check_answerable(settings: AskSettings, host: Host) -> None:
+    """Refuse settings that would fail every row; those that differ by row are told by the row.
+
+    Raises:
+        GeoFoveaError: See ``check_options``.
+    """
+    # an index knows its scenes, and an oracle the boxes of its rows
+    if settings.index is None and settings.options.focus != "oracle":
+        from geofovea.pipeline.session.plan import check_options
+
+        check_options(host, settings.options, has_memory=settings.memory is not None)
 
 
 def openable_scenes(names: Iterable[str], access: Mapping[str, Any]) -> Iterator[Scene]:
