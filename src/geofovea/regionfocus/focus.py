@@ -128,8 +128,8 @@ class OracleFocus:
         high = torch.minimum(tokens.boxes_scene[:, None, 2:], boxes[None, :, 2:])
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
         shares = ((high - low).clamp(min=0).prod(dim=2) / areas).sum(dim=1)
-        centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
         centers_box = (boxes[:, :2] + boxes[:, 2:]) / 2
-        distances = (centers[:, None] - centers_box).square().sum(dim=2).sqrt().amin(dim=1)
+        ways = tokens.centers_scene[:, None] - centers_box
+        distances = ways.square().sum(dim=2).sqrt().amin(dim=1)
         hints = 1 / (1 + distances)
         return shares + _HINT_MASS * hints / hints.sum()

@@ -82,6 +82,11 @@ class TokenSet:
         """Level of each token, int64 ``(n,)``."""
         return self._of_tiles([tile.level for tile in self.tiles])
 
+    @property
+    def centers_scene(self) -> Tensor:
+        """Center of each token in scene pixels, float64 ``(n, 2)`` as x, y."""
+        return (self.boxes_scene[:, :2] + self.boxes_scene[:, 2:]) / 2
+
     def select(self, keep: Tensor) -> TokenSet:
         """The tokens at the indices ``keep`` (int64 or bool), in that order.
 
@@ -266,7 +271,6 @@ def cells_of_tokens(tokens: TokenSet, tile_size: int, cells_a_side: int) -> tupl
     """
     corners = torch.tensor([(t.col, t.row) for t in tokens.tiles], dtype=torch.float64)
     sides = torch.tensor([[tile_size << t.level] for t in tokens.tiles], dtype=torch.float64)
-    centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
-    places = centers / sides[tokens.tile_index] - corners[tokens.tile_index]
+    places = tokens.centers_scene / sides[tokens.tile_index] - corners[tokens.tile_index]
     cells = (places * cells_a_side).floor().clamp(0, cells_a_side - 1).long()
     return cells[:, 1], cells[:, 0]

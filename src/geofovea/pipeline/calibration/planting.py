@@ -178,7 +178,7 @@ def _pair(planting: Planting, tokens: TokenSet, *about: object) -> Tensor:
 
 def _from_the_middle(_: Planting, tokens: TokenSet, __: str, ___: Row) -> Tensor:
     """The square of the distance from the middle of the tokens."""
-    centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
+    centers = tokens.centers_scene
     low, high = centers.amin(0), centers.amax(0)
     squares: Tensor = ((2 * centers - low - high) ** 2).sum(1)
     return (squares / squares.amax().clamp(min=1)).float()

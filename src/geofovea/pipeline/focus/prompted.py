@@ -115,8 +115,7 @@ def _doubt(picked: tuple[int, ...] | None, count: int) -> str:
 
 def _nearness(tokens: TokenSet, is_picked: Tensor) -> Tensor:
     """How near each token is to the nearest picked one, float32 (n,), sum 1."""
-    boxes = tokens.boxes_scene
-    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    boxes, centers = tokens.boxes_scene, tokens.centers_scene
     unit = (boxes[:, 2:] - boxes[:, :2]).amax()
     distances = torch.cdist(centers, centers[is_picked]).amin(1) / unit
     near = 1 / (1 + distances)

@@ -89,8 +89,7 @@ def place_features(tokens: TokenSet, size: tuple[float, float]) -> Tensor:
         tokens: The n tokens in the order in which a decoder sees them.
         size: ``(width, height)`` of the scene in pixels.
     """
-    centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
-    x, y = (centers / torch.tensor(size, dtype=torch.float64) * 2 - 1).unbind(1)
+    x, y = (tokens.centers_scene / torch.tensor(size, dtype=torch.float64) * 2 - 1).unbind(1)
     r = torch.linspace(-1, 1, len(tokens), dtype=torch.float64)
     return torch.stack([torch.ones_like(r), x, y, r, x * x, y * y, r * r, x * y, x * r, y * r], 1)
 
