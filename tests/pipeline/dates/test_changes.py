@@ -133,6 +133,11 @@ def test_a_region_alone_is_compared(session):
     assert beside.coverage.tiles_total < 36
 
 
+def test_a_few_cells_that_differ_where_no_others_do_are_changes():
+    distances = np.array([0.0] * 540 + [1.0, 1.1, 1.2, 1.3] * 9)
+    assert change_scores(distances, distances).tolist() == [0] * 540 + [1] * 36
+
+
 def test_two_pictures_of_one_moment_have_no_change(patched, embedded):
     session = StackSession(
         make_stack((patched[0], patched[0]), ("2024-01-01", "2024-01-02")), embedded

@@ -57,39 +57,44 @@ class ChangeFocus:
         stack: Tokens of all dates.
         dates: How many there are.
         question: What reads the question, on the tokens of one date; None reads differences alone.
-        scale: Of differences, one for each two dates that follow each other.
+        scales: Of differences, one for each two dates that were compared, by their numbers.
         name: The word of the focus.
     """
 
     stack: StackTokens
     dates: int
     question: Focus | None = None
-    scales: tuple[ChangeScale, ...] = field(init=False)
+    scales: dict[tuple[int, int], ChangeScale] = field(default_factory=dict, init=False)
     name: str = field(default=CHANGES, init=False)
 
-    def __post_init__(self) -> None:
-        self.scales = tuple(ChangeScale() for _ in range(self.dates - 1))
-
     def distances(self, tokens: TokenSet) -> tuple[Tensor, Tensor]:
-        """The largest change of each place between two dates that follow each other.
+        """The largest change of each place from one date that shows it to the next that does.
 
         Returns:
-            float32 ``(n,)``, and bool ``(n,)``: where at least two such dates show data.
+            float32 ``(n,)``, and bool ``(n,)``: where at least two dates show data.
         """
         largest = torch.zeros(len(tokens))
         compared = torch.zeros(len(tokens), dtype=torch.bool)
+        # a hole at one date must not hide what changed between those around it
+        latest = torch.full((len(tokens),), -1)
         cells = self.stack.cells(tokens)
-        before, shows_before = self.stack.at(0, tokens)
-        for date, scale in enumerate(self.scales, 1):
-            after, shows_after = self.stack.at(date, tokens)
-            both = shows_before & shows_after
-            where = both.nonzero()[:, 0]
-            on_device = where.to(before.device)
-            tiles = [tokens.tiles[number] for number in tokens.tile_index[where].tolist()]
-            distances = scale.distances(before[on_device], after[on_device], tiles, cells[where])
-            largest[where] = torch.maximum(largest[where], distances)
-            compared |= both
-            before, shows_before = after, shows_after
+        earlier: list[Tensor] = []
+        for date in range(self.dates):
+            after, shows = self.stack.at(date, tokens)
+            for number, before in enumerate(earlier):
+                where = (shows & (latest == number)).nonzero()[:, 0]
+                if not len(where):
+                    continue
+                on_device = where.to(before.device)
+                tiles = [tokens.tiles[each] for each in tokens.tile_index[where].tolist()]
+                scale = self.scales.setdefault((number, date), ChangeScale())
+                distances = scale.distances(
+                    before[on_device], after[on_device], tiles, cells[where]
+                )
+                largest[where] = torch.maximum(largest[where], distances)
+                compared[where] = True
+            latest[shows] = date
+            earlier.append(after)
         return largest, compared
 
     def score(self, tokens: TokenSet) -> Tensor:

@@ -82,13 +82,15 @@ def change_scores(
         tail: Share of the usual ones that lie in the tail.
     """
     start = float(np.quantile(usual, 1 - tail))
-    excess = usual[usual > start] - start
-    above = distances - start
-    if not len(excess):
-        return np.where(above > 0, 1.0, 0.0)
+    # cells that do not differ belong to the tail, too: else a change among them measures itself
+    tail_count = max(1, math.ceil(tail * len(usual)))
+    excess = np.sort(usual)[-tail_count:] - start
     # the upper end of the interval of a median of so many
-    rank = min(0.5 + 1 / math.sqrt(len(excess)), 0.9)
-    scale = float(np.quantile(excess, rank)) / math.log(2)
+    rank = min(0.5 + 1 / math.sqrt(tail_count), 0.9)
+    scale = float(np.quantile(excess.clip(min=0), rank)) / math.log(2)
+    above = distances - start
+    if scale <= 0:
+        return np.where(above > 0, 1.0, 0.0)
     count = len(distances) if family is None else max(family, len(distances))
     expected = count * tail * np.exp(-np.clip(above, 0, None) / scale)
     scores: Numbers = np.exp(-expected) * (above > 0)

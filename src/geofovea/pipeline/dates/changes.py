@@ -175,6 +175,7 @@ class _Look:
         self._focus = ChangeFocus(stack, len(series.stack))
         self._compared_tiles: dict[Tile, None] = {}
         self._coarse: Counter[int] = Counter()
+        self._area_shown = self._area_compared = 0.0
         self._is_search = False
 
     def sweep(self, tiles: Sequence[Tile]) -> None:
@@ -221,13 +222,14 @@ class _Look:
         return rows * cols
 
     def coverage(self, native: NativeTiles) -> Coverage:
-        """How much of the scene was compared."""
+        """How much of the scene was compared; what one date alone shows was not."""
         count, total = len(self._compared_tiles), len(native.tiles)
+        both = self._area_compared / self._area_shown if self._area_shown else 1.0
         return Coverage(
             mode="search" if self._is_search else "sweep",
             tiles_total=total,
             tiles_looked=count,
-            share=native.share_of(list(self._compared_tiles)),
+            share=native.share_of(list(self._compared_tiles)) * both,
             stopped="complete" if count == total else self._stopped or "tiles",
         )
 
@@ -287,9 +289,12 @@ class _Look:
             distances, shows = self._focus.distances(tokens)
         lacks_data = set(tokens.tile_index[~shows].tolist())
         self.compared.cut |= {tokens.tiles[place] for place in lacks_data}
+        areas = (tokens.boxes_scene[:, 2:] - tokens.boxes_scene[:, :2]).prod(1)
         if self._region is not None:
-            inside = self._region.overlap_mask(tokens.boxes_scene.numpy())
-            shows = shows & shows.new_tensor(inside)
+            inside = shows.new_tensor(self._region.overlap_mask(tokens.boxes_scene.numpy()))
+            shows, areas = shows & inside, areas * inside
+        self._area_shown += float(areas.sum())
+        self._area_compared += float(areas[shows].sum())
         self.compared.add(
             tokens.boxes_scene[shows].numpy(),
             distances[shows].numpy().astype(np.float64),

@@ -144,13 +144,17 @@ def mahalanobis(
             once, and -1 for none; None measures all by the whole sample.
 
     Returns:
-        ``(n,)``; zero where nothing was ever seen to differ.
+        ``(n,)``; the spread is at least that of rounding, and all are zero without a sample.
     """
     count, width = sample.shape
-    spread = shrinkage * float(sample.square().sum()) / (count * width) if count else 0.0
-    if spread <= _TINY:
-        # nothing differs anywhere
+    if not count:
         return torch.zeros(len(differences), dtype=torch.float64)
+    spread = shrinkage * float(sample.square().sum()) / (count * width)
+    if spread <= _TINY:
+        # a copy in which one thing was painted over differs nowhere else, but for rounding
+        spread = _TINY
+        is_rounding = differences.square().mean(dim=1, keepdim=True) <= _TINY
+        differences = differences.masked_fill(is_rounding, 0)
     gram = sample @ sample.T
     gram.diagonal().add_(count * spread)
     factor = torch.linalg.cholesky(gram)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,6 +22,9 @@ __all__ = ["MOST_DATES", "DatedScene", "SceneLike", "SceneStack", "make_stack"]
 
 MOST_DATES = 12
 """Of one stack: each costs its share of every budget."""
+
+_WHOLE = 0.995
+_MUCH_LARGER = 3.0
 
 SceneLike = "Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree"
 
@@ -85,11 +88,6 @@ class SceneStack:
         return self.scenes[self.reference].scene
 
     @property
-    def overlap(self) -> float:
-        """The share of the reference that the scene which covers least of it covers."""
-        return min(each.overlap for each in self.scenes)
-
-    @property
     def names(self) -> tuple[str, ...]:
         """What each date is called: ``before`` and ``after`` of a pair, else ``date 1``..."""
         if len(self.scenes) == 2:
@@ -116,11 +114,9 @@ class SceneStack:
                 f"the date of {', '.join(unknown)} is not known: the order given was taken for the "
                 "order of dates"
             )
-        if self.overlap < 0.995:
-            warnings.append(
-                f"only {self.overlap:.0%} of {self.reference_scene.path} is covered by all dates; "
-                "the rest was not compared"
-            )
+        for each in self.scenes:
+            if each.alignment is not None:
+                warnings += _comparison_limits(each.scene, each.alignment, self.reference_scene)
         return tuple(warnings)
 
 
@@ -154,6 +150,22 @@ def make_stack(
         alignment = None if number == reference else align(opened[reference], scene)
         dated.append(DatedScene(scene, day, alignment))
     return SceneStack(tuple(dated), reference)
+
+
+def _comparison_limits(scene: Scene, alignment: Alignment, reference: Scene) -> Iterator[str]:
+    """What of the reference cannot be compared with a scene, as it lies on its grid."""
+    if alignment.overlap < _WHOLE:
+        yield (
+            f"only {alignment.overlap:.0%} of {reference.path} is covered by {scene.path}; the "
+            "rest was not compared with it"
+        )
+    size = alignment.pixel_size
+    if size >= _MUCH_LARGER:
+        yield (
+            f"a pixel of {scene.path} is as wide as {size:.0f} of {reference.path}: what is "
+            "smaller shows at one date alone and may be listed as a change, or hide one; compare "
+            "scenes with pixels of like size, or reduce the finer scene first"
+        )
 
 
 def _finest(scenes: Sequence[Scene]) -> int:

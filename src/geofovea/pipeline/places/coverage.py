@@ -52,7 +52,8 @@ class Coverage:
             drew less than a tenth of the average attention; by an index, because its vectors show
             no data there, or are at no level nearer to the phrase than one standard deviation below
             the average. 0 where none of them was looked at to tell how often that is wrong.
-        share: Share of the area that the tiles looked at cover, in [0, 1].
+        share: Share of the area that the tiles looked at cover, in [0, 1]; without what one date
+            alone shows, where dates are compared.
         recall: Expected share of what the model would find in all tiles, in [0, 1]. It comes from
             a random sample of the tiles that the search passed over, not from the model's own
             belief. None where that cannot be told: nothing was found, or fewer than five tiles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,8 @@ Points = NDArray[np.float64]
 
 _EDGE_PARTS = 32
 _GRID_SIDE = 65
+# a pixel to the right and one down
+_STEPS = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,17 @@ class Alignment:
         if self.by == "pixels":
             return points
         return _by_ground(self.reference, self.other, points)
+
+    @property
+    def pixel_size(self) -> float:
+        """How many pixels of the reference a pixel of the other scene spans, at its widest."""
+        points = self.reference.box.center + _STEPS
+        moved = self.other_from_reference(points)
+        if not np.isfinite(moved).all():
+            return 1.0
+        columns = np.stack((moved[1] - moved[0], moved[2] - moved[0]), axis=1)
+        narrowest = float(np.linalg.svd(columns, compute_uv=False)[-1])
+        return 1 / narrowest if narrowest > 0 else math.inf
 
     def box_of_other(self, box: Box) -> Box | None:
         """The box of the other scene that holds a box of the reference; None where it has none."""
