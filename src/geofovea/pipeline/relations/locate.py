@@ -30,7 +30,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.geo.geodesic import Point
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["Located", "Locator"]
+__all__ = ["Located", "Locator", "doubted"]
 
 # prompted focuses weight their picks 1, 1/2, 1/3: the second pick is no rival of the first
 _RIVAL_SHARE = 0.6
@@ -38,11 +38,11 @@ _MOST_RIVALS = 8
 # Chosen in 48 scenes of both worlds. What had joined its surroundings filled .8 of its area or
 # more, and most that filled so much had not.
 _FULL_SHARE = 0.8
-_FULL_DOUBT = 0.2
+_FULL_DOUBT = 0.3
 # most of what joined an outline after it first grew is no part of the place
-_JOINED_DOUBT = 0.7
+_JOINED_DOUBT = 1.5
 # shares of the way between the centers of two outlines, and of the side that land may have joined
-_DRIFT_DOUBT, _SIDE_DOUBT = 0.2, 0.3
+_DRIFT_DOUBT, _SIDE_DOUBT = 0.2, 0.6
 # a first outline of fewer tokens than this says little of how large the place is
 _FEW_TOKENS = 12
 

@@ -101,9 +101,16 @@ class Plane:
     def gap_error(self, one: LocatedPlace, two: LocatedPlace) -> float:
         """By how much a way between the nearest edges of two places may be wrong."""
         tokens = [self.length_of(place, place.token_side) for place in (one, two)]
-        edges = math.hypot(_COMMON_ERROR * sum(tokens), *(_EDGE_ERROR * side for side in tokens))
+        start, end = shapely.get_coordinates(shapely.shortest_line(one.region, two.region))
+        x, y = abs(end - start)
+        # from corner to corner, two edges of each place count
+        corner = float((x + y) / math.hypot(x, y)) if x + y else 1.0
+        common = corner * _COMMON_ERROR * sum(tokens)
+        edges = math.hypot(common, *(_EDGE_ERROR * side for side in tokens))
         joined = [
-            self.length_of(place, math.sqrt(place.region.area) * place.area_doubt / 2)
+            self.length_of(
+                place, math.hypot(math.sqrt(place.region.area) * place.area_doubt, place.drift)
+            )
             for place in (one, two)
         ]
         return math.hypot(edges, *joined)
@@ -177,8 +184,8 @@ class Plane:
         token = self.length_of(place, place.token_side)
         # two edges bound it, and both are wrong in the same way
         common, edges = 2 * _COMMON_ERROR * token, math.sqrt(2) * _EDGE_ERROR * token
-        # a side grows with the root of the area
-        doubt = value * place.area_doubt / 2
+        # land that joined on one side makes it longer by its whole share
+        doubt = value * place.area_doubt
         own = math.hypot(max(edges + steps, spur), doubt)
         return Quantity(measure, value, math.hypot(common, own), self.unit, common)
 
