@@ -178,7 +178,7 @@ def test_land_that_joined_an_outline_makes_its_size_and_its_center_less_certain(
     joined, mended = (
         doubted(place, outlines, None) for outlines in ((small, large), (large, small, large))
     )
-    assert joined.area_doubt == pytest.approx(0.35)
+    assert joined.area_doubt == pytest.approx(0.75)
     assert joined.drift > 0.1 * 400
     assert mended.area_doubt == 0
 

@@ -39,7 +39,8 @@ _MOST_RIVALS = 8
 # more, and most that filled so much had not.
 _FULL_SHARE = 0.8
 _FULL_DOUBT = 0.3
-# most of what joined an outline after it first grew is no part of the place
+# What joined an outline after it first grew is mostly no part of the place, and then the place is
+# smaller: an error to one side, which is half as large again where it is taken for one to both.
 _JOINED_DOUBT = 1.5
 # shares of the way between the centers of two outlines, and of the side that land may have joined
 _DRIFT_DOUBT, _SIDE_DOUBT = 0.2, 0.6

@@ -39,8 +39,8 @@ NOMINAL = 0.95
 """How often a number lies within its error: what errors are made for, and what was measured."""
 
 _LEAST_CERTAINTY = 0.8
-"""Answers that are less certain are not told: that it is close says more. Of 700 comparisons in
-synthetic scenes, 2 to 3 % were told wrong with it, and up to twice as many with 0.75."""
+"""Answers that are less certain are not told: that it is close says more. With 0.75, a fifth more
+were told wrong in synthetic scenes."""
 
 ABOUT_THE_SAME = "about the same"
 """The answer to a comparison whose difference may well have another sign."""
