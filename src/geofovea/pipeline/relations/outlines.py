@@ -221,7 +221,7 @@ class Outliner:
         Something in the place stood out then. A token all along them is what edges mend at most.
         """
         shape = region.shape
-        return drawn.shape.area < shape.area - shape.length * self.side(region.level)
+        return bool(drawn.shape.area < shape.area - shape.length * self.side(region.level))
 
     def _finer(self, region: PlaceTokens, tokens: TokenSet) -> Tensor:
         """The tokens of a finer level that show a region.
