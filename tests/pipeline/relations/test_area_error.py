@@ -59,18 +59,18 @@ def outlined(rng, make, share=None):
 
 
 @pytest.mark.parametrize("make", [box, turned_box, ellipse])
-def test_the_error_of_an_area_holds_the_truth_in_nine_of_ten_outlines_or_more(scene, make):
+def test_the_error_of_an_area_holds_the_truth_in_19_of_20_outlines(scene, make):
     rng = np.random.default_rng(7)
     within = 0
     for _ in range(OUTLINES):
         _, shape, place = outlined(rng, make)
         area = Plane.of(scene, [place]).size("area", place)
         within += abs(area.value - shape.area) <= area.error
-    assert within >= 0.9 * OUTLINES
+    assert within >= 0.95 * OUTLINES
 
 
 @pytest.mark.parametrize("make", [box, turned_box])
-def test_the_errors_of_length_and_width_hold_the_truth_in_nine_of_ten_outlines_or_more(scene, make):
+def test_the_errors_of_length_and_width_hold_the_truth_in_19_of_20_outlines(scene, make):
     rng = np.random.default_rng(11)
     within = 0
     for _ in range(OUTLINES):
@@ -79,7 +79,7 @@ def test_the_errors_of_length_and_width_hold_the_truth_in_nine_of_ten_outlines_o
         for measure, truth in (("length", max(sides)), ("width", min(sides))):
             number = plane.size(measure, place)
             within += abs(number.value - truth) <= number.error
-    assert within >= 0.9 * 2 * OUTLINES
+    assert within >= 0.95 * 2 * OUTLINES
 
 
 def test_a_few_tokens_that_stand_out_of_an_outline_make_it_no_longer(scene):
@@ -90,7 +90,7 @@ def test_a_few_tokens_that_stand_out_of_an_outline_make_it_no_longer(scene):
     length, width = (plane.size(measure, place) for measure in ("length", "width"))
     assert (length.value, width.value) == (10 * SIDE, 6 * SIDE)
     # whether they are of it nobody knows
-    assert length.error == pytest.approx(3 * SIDE)
+    assert 3 * SIDE < length.error < 3.5 * SIDE
     # what is narrow all along is as long as it is
     strip = LocatedPlace("runway", shapely.box(0, 0, 20 * SIDE, SIDE), 0, SIDE, 1.0)
     assert plane.size("length", strip).value == 20 * SIDE

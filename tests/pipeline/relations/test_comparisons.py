@@ -1,6 +1,5 @@
 """Questions that compare by a number, or all pairs of their places: what is read, and answered."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -240,14 +239,15 @@ def test_a_difference_within_its_error_says_that_it_may_be_the_other_way_round(s
     assert not answered(scene, "How much larger is the mill than the pond?").warnings
 
 
-def test_a_gap_is_as_uncertain_as_the_way_between_the_centers(scene):
+def test_a_gap_is_known_less_well_than_the_way_between_centers(scene):
     question = "What is the gap between the pond and the mill?"
     gap, distance = answered(scene, question).quantities
-    assert gap.error == distance.error == pytest.approx(math.hypot(2, 2), rel=2e-3)
+    assert gap.error > 2 * distance.error
     moved = replace(PLACES["pond"], drift=40.0)
     parsed = parse_question(question)
     gap, distance = compute(parsed, question, [moved, PLACES["mill"]], scene).quantities
-    assert gap.error == distance.error > 20
+    # where a place is not known, its edges are not either
+    assert gap.error > distance.error > 20
 
 
 def test_a_comparison_picks_a_choice_and_none_that_says_the_opposite(scene):

@@ -3,15 +3,17 @@
 from types import SimpleNamespace
 
 import pytest
+import shapely
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from regionfocus_toys import pyramids, random_focus
 
+from geofovea.pipeline.answers.measurement import LocatedPlace
 from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.inference.decoder.outputs import Generation
-from geofovea.pipeline.relations.locate import Locator
+from geofovea.pipeline.relations.locate import Locator, doubted
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.search.registry import walk
@@ -143,7 +145,7 @@ def test_the_size_of_an_outline_that_fills_all_that_it_may_lie_in_is_hardly_know
         located(Painted([box]), [("field", focus)], presence=presence).places[0].area_doubt
         for box in (joined, field)
     ]
-    assert doubts == [1, 0]
+    assert doubts == [0.3, 0]
 
 
 def test_a_thing_that_turns_out_large_is_outlined_from_afar():
@@ -160,12 +162,44 @@ def test_a_center_that_moves_while_the_outline_gets_finer_is_known_less_well():
     (place,) = located(encoder, [("field", focus)]).places
     coarse = Box(2816, 3840, 3072, 4096).center
     assert place.drift > 0
-    assert place.center_error == pytest.approx((place.token_side**2 + place.drift**2) ** 0.5)
+    on_whole_tokens = (0.4 * place.token_side) ** 2
+    assert place.center_error == pytest.approx((on_whole_tokens + place.drift**2) ** 0.5, rel=1e-3)
     assert place.drift <= max(abs(c - e) for c, e in zip(coarse, place.center, strict=True)) * 2
     # one that fills whole tokens has the same center on every level
     field = Painted([Box(1024, 1024, 2048, 2048)])
     (place,) = located(field, [("field", focus_on((1500, 1500)))]).places
-    assert (place.drift, place.center_error) == (0, place.token_side)
+    assert place.drift == 0
+    assert place.center_error == pytest.approx(0.4 * place.token_side, rel=1e-3)
+
+
+def test_land_that_joined_an_outline_makes_its_size_and_its_center_less_certain():
+    place = LocatedPlace("field", shapely.box(0, 0, 800, 400), 0, 16, 1.0)
+    small, large = (outline_of(width) for width in (400, 800))
+    joined, mended = (
+        doubted(place, outlines, None) for outlines in ((small, large), (large, small, large))
+    )
+    assert joined.area_doubt == pytest.approx(0.75)
+    assert joined.drift > 0.1 * 400
+    assert mended.area_doubt == 0
+
+
+def outline_of(width):
+    """What tokens 400 pixels high and so wide outlined."""
+    shape = shapely.box(0, 0, width, 400)
+    return SimpleNamespace(shape=shape, count=width // 16, level=0)
+
+
+def test_a_redrawn_outline_that_lost_the_place_is_not_taken():
+    # finer, one corner of the field looks like nothing else
+    field, corner = Box(1024, 1024, 2560, 2560), Box(1024, 1024, 1216, 1216)
+
+    class Odd(Painted):
+        def __call__(self, tiles):
+            self.boxes = [field] if tiles[0].level > 2 else [corner]
+            return super().__call__(tiles)
+
+    (place,) = located(Odd([field]), [("field", focus_on((1100, 1100)))]).places
+    assert place.region.area > 0.8 * field.area
 
 
 def test_a_focus_without_an_opinion_finds_nothing():

@@ -17,8 +17,10 @@ from geofovea.pipeline.relations.results import (
     Line,
     Result,
     Rule,
+    certainty_between,
     coarse_warnings,
     distance_of,
+    error_between,
     gap_of,
     named,
     ranked_with_ties,
@@ -98,7 +100,7 @@ def _gap(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) 
 
 def _difference(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
     first, second = _compared(question, places, plane)
-    error = _error_between(question, places, plane, (first, second))
+    error = error_between(first, second)
     more, less = _MORE_AND_LESS[question.measure]
     is_more = first.value >= second.value
     gained = (first.value - second.value) * (1 if question.is_most else -1)
@@ -130,7 +132,8 @@ def _than(question: PlaceQuestion, places: Sequence[LocatedPlace]) -> str:
 def _ratio(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
     first, second = _compared(question, places, plane)
     value = first.value / second.value
-    error = value * math.hypot(first.error / first.value, second.error / second.value)
+    # the same share of both is no error of their ratio
+    error = value * error_between(first.times(1 / first.value), second.times(1 / second.value))
     ratio = Quantity("ratio", value, error, "times")
     one, two = places
     return Result(
@@ -146,8 +149,8 @@ def _ratio(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
 def _equal(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
     first, second = _compared(question, places, plane)
     times = question.times
-    said = Quantity(second.name, times * second.value, times * second.error, second.unit)
-    error = _error_between(question, places, plane, (first, said))
+    said = second.times(times)
+    error = error_between(first, said)
     allowed = _EQUAL_SHARE * max(first.value, said.value)
     apart = abs(first.value - said.value)
     # the difference may leave the band of equal numbers on both sides
@@ -194,8 +197,9 @@ def _exceeds(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
 def _total(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane) -> Result:
     numbers = [named(plane.size("area", place), place.label) for place in places]
     # outlines that one model draws come out too large together, or too small
-    value, error = sum(n.value for n in numbers), sum(n.error for n in numbers)
-    total = plane.in_unit(Quantity("total", value, error, numbers[0].unit), question.unit)
+    value, common = sum(n.value for n in numbers), sum(n.common for n in numbers)
+    error = math.hypot(common, *(n.own for n in numbers))
+    total = plane.in_unit(Quantity("total", value, error, numbers[0].unit, common), question.unit)
     return Result(
         total.text,
         f"together they cover {total.text}: " + _listed(numbers, plane),
@@ -214,9 +218,7 @@ def _ranking(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Pla
         numbers = [named(plane.size(question.measure, one), one.label) for one in ranked]
     order = sorted(numbers, key=lambda n: n.value, reverse=question.is_most)
     more, less = _MORE_AND_LESS[question.measure]
-    likely = min(
-        certainty(a.value - b.value, math.hypot(a.error, b.error)) for a, b in pairwise(order)
-    )
+    likely = min(certainty_between(a, b) for a, b in pairwise(order))
     return Result(
         ", ".join(number.name for number in order),
         f"the {more if question.is_most else less} first: {_listed(order, plane)}",
@@ -263,7 +265,7 @@ def _pair(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane)
     return Result(
         first.name,
         f"{first.name} are {word}: {_listed(order, plane)}",
-        certainty(first.value - second.value, math.hypot(first.error, second.error)),
+        certainty_between(first, second),
         tuple(numbers),
         tuple((one.center, two.center) for one, two in pairs),
         otherwise=f"{first.name}, or {second.name}: {ABOUT_THE_SAME}",
@@ -308,18 +310,6 @@ def _compared(
         return ways[0], ways[1]
     sizes = [named(plane.size(question.measure, it), it.label) for it in (one, two)]
     return sizes[0], sizes[1]
-
-
-def _error_between(
-    question: PlaceQuestion,
-    places: Sequence[LocatedPlace],
-    plane: Plane,
-    numbers: tuple[Quantity, Quantity],
-) -> float:
-    """By how much their difference may be wrong; both ways begin at the same place."""
-    if question.measure == "distance" and question.times == 1:
-        return plane.error(*places[:2])
-    return math.hypot(*(number.error for number in numbers))
 
 
 def _of_pairs(pairs: Sequence[tuple[LocatedPlace, LocatedPlace]], plane: Plane) -> list[Quantity]:

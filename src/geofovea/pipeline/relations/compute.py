@@ -18,8 +18,10 @@ from geofovea.pipeline.relations.results import (
     Result,
     Rule,
     best_of,
+    certainty_between,
     coarse_warnings,
     distance_of,
+    error_between,
     gap_of,
     listed_names,
     named,
@@ -217,7 +219,7 @@ def _nearer(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plan
         yes_no(margin > 0),
         f"from the {reference.label} it is {first.text} to the {subject.label} and {second.text} "
         f"to the {other.label}",
-        certainty(margin, plane.error(subject, other)),
+        certainty_between(first, second),
         (first, second),
         tuple((reference.center, one.center) for one in (subject, other)),
         otherwise=ABOUT_THE_SAME,
@@ -258,7 +260,7 @@ def _larger(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plan
         yes_no(margin > 0),
         f"the {question.measure} of the {first.label} is {plane.in_unit(one).text}, that of the "
         f"{second.label} {plane.in_unit(two).text}",
-        certainty(margin, math.hypot(one.error, times * two.error)),
+        certainty(margin, error_between(one, two.times(times))),
         (one, two),
         warnings=coarse_warnings(places),
         otherwise=ABOUT_THE_SAME if times == 1 else TOO_CLOSE,
@@ -306,12 +308,7 @@ def _order(question: PlaceQuestion, places: Sequence[LocatedPlace], plane: Plane
     numbers = _numbers_along(question.direction, places, plane)
     order = sorted(range(len(places)), key=lambda i: -numbers[i].value)
     text = ", ".join(places[i].label for i in order)
-    likely = min(
-        certainty(
-            numbers[i].value - numbers[j].value, math.hypot(numbers[i].error, numbers[j].error)
-        )
-        for i, j in pairwise(order)
-    )
+    likely = min(certainty_between(numbers[i], numbers[j]) for i, j in pairwise(order))
     return Result(
         text,
         f"beginning {question.direction}: {text}",

@@ -204,8 +204,8 @@ class Outliner:
         """The region drawn on its own level or a finer one, followed beyond the tiles over it.
 
         Compared with what is around it, a place may reach farther than it grew. None where it shows
-        nothing, or more tiles would be needed than there are: a region that a tile cuts has its
-        center elsewhere, and the one before is whole.
+        nothing or only a part, or more tiles would be needed than there are: a region that a tile
+        cuts has its center elsewhere, and the one before is whole.
         """
         wanted = tiles_around(self.pyramid, level, region.box, self.side(region.level))
         if not wanted:
@@ -213,7 +213,15 @@ class Outliner:
         drawn, is_whole = self._drawn_over(
             wanted, lambda tokens: self._finer(region, tokens), tiles
         )
-        return drawn if is_whole else None
+        return drawn if drawn and is_whole and not self._is_lost(region, drawn) else None
+
+    def _is_lost(self, region: PlaceTokens, drawn: PlaceTokens) -> bool:
+        """Whether more than the edges of a region is gone where it was drawn again.
+
+        Something in the place stood out then. A token all along them is what edges mend at most.
+        """
+        shape = region.shape
+        return bool(drawn.shape.area < shape.area - shape.length * self.side(region.level))
 
     def _finer(self, region: PlaceTokens, tokens: TokenSet) -> Tensor:
         """The tokens of a finer level that show a region.

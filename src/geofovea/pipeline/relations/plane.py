@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -30,16 +30,17 @@ NORTH_AT_TOP = (
 )
 
 _LEAST_CORNERS = 3
-# what an error of nine in ten is in standard deviations of a normal distribution
-_DEVIATIONS = 1.645
-# In sides of a token all along an outline. A token joins from some share of it on that the place
-# covers: nobody knows which, and where it is not a half, the outline lies inside or outside of the
-# edge by up to half a token (variance 1/12). Edges along the grid fall anywhere into their tokens,
-# each as a whole (four sides of a box: variance 1/48); all others average out.
-_OUTLINE_ERROR = _DEVIATIONS * math.sqrt(1 / 12 + 1 / 48)
-# Two edges bound a length, each of them wrong in the same way (variance 4 / 12 + 2 / 12), and
-# nothing averages out: so it is that of 19 cases in 20.
-_LENGTH_ERROR = 1.96 * math.sqrt(4 / 12 + 2 / 12)
+# what an error of 19 in 20 is in standard deviations of a normal distribution
+_DEVIATIONS = 1.96
+# In sides of a token. A token joins from some share of it on that the place covers: nobody knows
+# which, and where it is not a half, the outline lies inside or outside of the edge by up to half a
+# token (variance 1/12). It does so at every edge, and for every place that one model outlines.
+_COMMON_ERROR = _DEVIATIONS * math.sqrt(1 / 12)
+# An edge along the grid falls anywhere into its tokens as a whole.
+_EDGE_ERROR = _DEVIATIONS * math.sqrt(1 / 12)
+# All along an outline, four such edges average out (variance 1/48), others more so; but single
+# tokens join or stay out, and that is as much again by half (of 60 places in synthetic scenes).
+_OUTLINE_ERROR = _DEVIATIONS * math.sqrt(1 / 32)
 # What is narrower than this many tokens, beside an outline that is wider, is a few tokens too many.
 _NARROW, _MOST_NARROW = 1.5, 0.3
 # Chosen on simulated boxes at all angles: by so many steps their sides come out too long.
@@ -51,7 +52,7 @@ def certainty(margin: float, error: float) -> float:
 
     Args:
         margin: The number.
-        error: What it is wrong by at most in nine of ten cases.
+        error: What it is wrong by at most in 19 of 20 cases.
     """
     if error <= 0:
         return 1.0
@@ -96,6 +97,23 @@ class Plane:
     def error(self, *places: LocatedPlace) -> float:
         """By how much a way between the centers of places may be wrong."""
         return math.hypot(*(self.length_of(place, place.center_error) for place in places))
+
+    def gap_error(self, one: LocatedPlace, two: LocatedPlace) -> float:
+        """By how much a way between the nearest edges of two places may be wrong."""
+        tokens = [self.length_of(place, place.token_side) for place in (one, two)]
+        start, end = shapely.get_coordinates(shapely.shortest_line(one.region, two.region))
+        x, y = abs(end - start)
+        # from corner to corner, two edges of each place count
+        corner = float((x + y) / math.hypot(x, y)) if x + y else 1.0
+        common = corner * _COMMON_ERROR * sum(tokens)
+        edges = math.hypot(common, *(_EDGE_ERROR * side for side in tokens))
+        joined = [
+            self.length_of(
+                place, math.hypot(math.sqrt(place.region.area) * place.area_doubt, place.drift)
+            )
+            for place in (one, two)
+        ]
+        return math.hypot(edges, *joined)
 
     def length_of(self, place: LocatedPlace, pixels: float) -> float:
         """Some pixels at a place in the unit of the plane."""
@@ -163,10 +181,13 @@ class Plane:
             return self._area(place)
         value, steps = self._side(measure, place, _without_spurs(place))
         spur = abs(value - self._side(measure, place, place.region)[0])
-        edges = self.length_of(place, place.token_side * _LENGTH_ERROR)
-        # a side grows with the root of the area
-        doubt = value * place.area_doubt / 2
-        return Quantity(measure, value, math.hypot(max(edges + steps, spur), doubt), self.unit)
+        token = self.length_of(place, place.token_side)
+        # two edges bound it, and both are wrong in the same way
+        common, edges = 2 * _COMMON_ERROR * token, math.sqrt(2) * _EDGE_ERROR * token
+        # land that joined on one side makes it longer by its whole share
+        doubt = value * place.area_doubt
+        own = math.hypot(max(edges + steps, spur), doubt)
+        return Quantity(measure, value, math.hypot(common, own), self.unit, common)
 
     def _side(
         self, measure: str, place: LocatedPlace, shape: shapely.Geometry
@@ -201,19 +222,18 @@ class Plane:
         """The error is about half a token all along the outline, and what of it is in doubt."""
         pixels = place.region.area
         meters = area_on_ground(self.scene, place.region) if self.is_on_ground else None
-        along = place.region.length * place.token_side * _OUTLINE_ERROR
-        edge = math.hypot(along, pixels * place.area_doubt)
-        if meters is None:
-            return Quantity("area", pixels, edge, "px²")
-        return Quantity("area", meters, edge * meters / pixels, "m²")
+        along = place.region.length * place.token_side
+        common = along * _COMMON_ERROR
+        error = math.hypot(common, along * _OUTLINE_ERROR, pixels * place.area_doubt)
+        area = Quantity("area", pixels, error, "px²", common)
+        return area if meters is None else replace(area.times(meters / pixels), unit="m²")
 
     def in_unit(self, quantity: Quantity, symbol: str = "") -> Quantity:
         """The same number in a unit; in the one that people would use if none is named."""
         if quantity.unit not in UNITS:
             return quantity
         symbol = symbol or _natural(quantity)
-        factor = UNITS[quantity.unit].size / UNITS[symbol].size
-        return Quantity(quantity.name, quantity.value * factor, quantity.error * factor, symbol)
+        return replace(quantity.times(UNITS[quantity.unit].size / UNITS[symbol].size), unit=symbol)
 
 
 def _without_spurs(place: LocatedPlace) -> shapely.Geometry:
