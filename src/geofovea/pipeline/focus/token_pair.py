@@ -50,7 +50,11 @@ class TokenPair:
         self.side = host.tile_size
         self.model_lock, self.threads = host.model_lock, host.threads
         self._host, self._space = host, space
-        self._scene_position = dict(host.weights()).get(SCENE_POSITION_FILE)
+
+    @cached_property
+    def _scene_position(self) -> Tensor | None:
+        # a question whose tiles are all known does not need it, and to list all weights takes time
+        return dict(self._host.weights()).get(SCENE_POSITION_FILE)
 
     @property
     def scale(self) -> float:
