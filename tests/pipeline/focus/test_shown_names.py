@@ -153,7 +153,10 @@ def test_tiles_of_all_looks_are_placed_together_and_told_as_each_by_itself(
         )
     assert len(calls) == 2
     # what is known of a tile is neither placed nor embedded again, whatever is new beside it
-    named.site_probabilities("depot", [tokens])
+    with monkeypatch.context() as without:
+        without.setattr(embedded_host, "weights", None)
+        known = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
+        known.site_probabilities("depot", [tokens])
     assert len(calls) == 2
     pair.forget()
     partly = named.site_probabilities("airport", [each[0], each[-1]])
