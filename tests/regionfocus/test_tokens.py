@@ -135,3 +135,31 @@ def test_features_of_another_grid_and_tiles_off_the_pyramid_are_refused():
         tokens_of_tiles(torch.zeros(1, 4, 1), (2, 2), TILE, pyramid, torch.ones(1, 4))
     with pytest.raises(GeometryError, match="outside level 0"):
         tokens_of_tiles(torch.zeros(1, 4, 1), (2, 2), [Tile(0, 1, 0)], pyramid)
+
+
+def test_what_a_tile_shows_is_remembered_for_its_own_cells_and_scene_alone(monkeypatch):
+    pyramid, wider, grid = Pyramid(256, 256, 128), Pyramid(300, 256, 128), (2, 2)
+    tiles, features = [Tile(0, 0, 1), Tile(0, 1, 0)], torch.arange(8.0).reshape(2, 4, 1)
+    whole, part = torch.ones(2, 4, dtype=torch.bool), torch.ones(2, 4, dtype=torch.bool)
+    part[0, 1] = part[1, 0] = False
+    first = [
+        tokens_of_tiles(features, grid, tiles, p, v)
+        for p in (pyramid, wider)
+        for v in (whole, part)
+    ]
+    monkeypatch.setattr(Pyramid, "valid_size", None)
+    again = [
+        tokens_of_tiles(features, grid, tiles, p, v)
+        for p in (pyramid, wider)
+        for v in (whole, part)
+    ]
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.boxes_scene, other.boxes_scene)
+        assert torch.equal(one.features, other.features)
+    assert [each.features.flatten().tolist() for each in first[:2]] == [
+        [0, 1, 2, 3, 4, 5, 6, 7],
+        [0, 2, 3, 5, 6, 7],
+    ]
+    assert first[1].tile_index.tolist() == [0, 0, 0, 1, 1, 1]
+    assert first[1].boxes_scene[1].tolist() == [128, 64, 192, 128]
+    assert len(first[2]) == len(first[0])

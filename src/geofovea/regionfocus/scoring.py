@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
@@ -32,8 +34,11 @@ def clean_scores(scores: Tensor) -> tuple[Tensor, bool]:
         float32 ``(n,)`` on the host, and True where the scores are a replacement.
     """
     scores = scores.detach().to("cpu", torch.float32)
-    if not bool(scores.isfinite().any()):
+    is_finite = scores.isfinite()
+    if not bool(is_finite.any()):
         return torch.full_like(scores, 1 / max(1, len(scores))), True
+    if bool(is_finite.all()):
+        return scores, False
     return torch.where(scores.isnan(), -torch.inf, scores), False
 
 
@@ -87,13 +92,14 @@ def chain_masses(
     masses = masses.to("cpu", torch.float64)
     if of_tile is None:
         return (masses / masses.sum()).to(torch.float32) if bool(masses.any()) else masses.float()
-    sums = torch.zeros(len(tokens.tiles), dtype=torch.float64)
-    sums.index_add_(0, tokens.tile_index, masses)
-    counts = torch.bincount(tokens.tile_index, minlength=len(tokens.tiles)).clamp(min=1)
-    sums_own, counts_own = sums[tokens.tile_index], counts[tokens.tile_index]
-    shares = torch.where(sums_own > 0, masses / sums_own.clamp(min=1e-300), 1 / counts_own)
-    tile_masses = torch.tensor([of_tile[tile] for tile in tokens.tiles], dtype=torch.float64)
-    return (shares * tile_masses[tokens.tile_index]).to(torch.float32)
+    # a search comes here for each of its looks, and for so few numbers a call to torch costs more
+    own, index, count = masses.numpy(), tokens.tile_index.numpy(), len(tokens.tiles)
+    sums = np.bincount(index, weights=own, minlength=count)
+    counts = np.bincount(index, minlength=count).clip(min=1)
+    tile_masses = np.array([of_tile[tile] for tile in tokens.tiles], dtype=np.float64)
+    even, has_share = 1 / counts, sums > 0
+    shares = np.where(has_share[index], own / sums.clip(min=1e-300)[index], even[index])
+    return torch.from_numpy((shares * tile_masses[index]).astype(np.float32))
 
 
 def mass_collector(
@@ -117,7 +123,7 @@ def mass_collector(
     """
     rows = {key: i for i, key in enumerate(sorted({(t.level, t.row) for t in candidates}))}
     cols = {key: i for i, key in enumerate(sorted({(t.level, t.col) for t in candidates}))}
-    boxes = tokens.boxes_scene
+    boxes = tokens.boxes_scene.numpy()
     share_x = _shares(boxes[:, 0], boxes[:, 2], list(cols), pyramid.tile_size)
     share_y = _shares(boxes[:, 1], boxes[:, 3], list(rows), pyramid.tile_size)
     row_grid = torch.tensor([rows[t.level, t.row] for t in candidates], dtype=torch.int64)
@@ -131,11 +137,14 @@ def mass_collector(
 
 
 def _shares(
-    start_scene: Tensor, end_scene: Tensor, spans: Sequence[tuple[int, int]], tile_size: int
+    start_scene: NDArray[np.float64],
+    end_scene: NDArray[np.float64],
+    spans: Sequence[tuple[int, int]],
+    tile_size: int,
 ) -> Tensor:
     """Share of n intervals inside r spans ``(level, index)`` of one axis, float64 ``(n, r)``."""
-    sides = torch.tensor([tile_size << level for level, _ in spans], dtype=torch.float64)
-    lows = torch.tensor([index for _, index in spans], dtype=torch.float64) * sides
-    low = torch.maximum(start_scene[:, None], lows)
-    high = torch.minimum(end_scene[:, None], lows + sides)
-    return (high - low).clamp(min=0) / (end_scene - start_scene)[:, None]
+    sides = np.array([tile_size << level for level, _ in spans], dtype=np.float64)
+    lows = np.array([index for _, index in spans], dtype=np.float64) * sides
+    low = np.maximum(start_scene[:, None], lows)
+    high = np.minimum(end_scene[:, None], lows + sides)
+    return torch.from_numpy((high - low).clip(min=0) / (end_scene - start_scene)[:, None])

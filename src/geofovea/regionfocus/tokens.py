@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["TokenSet", "cells_in_tiles", "cells_of_tokens", "token_cells", "tokens_of_tiles"]
+
+_NO_BOXES = torch.empty((0, 4), dtype=torch.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +48,7 @@ class TokenSet:
     importance: Tensor | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.features)
+        n = self.features.shape[0]
         shapes = tuple(self.tile_index.shape), tuple(self.boxes_scene.shape)
         dtypes = self.tile_index.dtype, self.boxes_scene.dtype
         if self.features.ndim != 2 or shapes != ((n,), (n, 4)):
@@ -65,17 +69,17 @@ class TokenSet:
             )
         if len(set(self.tiles)) != len(self.tiles):
             raise GeometryError(f"each tile may stand once in a token set, got {self.tiles}")
-        if n and not 0 <= int(self.tile_index.min()) <= int(self.tile_index.max()) < len(
-            self.tiles
-        ):
-            raise GeometryError(
-                f"tile_index must point into the {len(self.tiles)} tiles of the set"
-            )
+        if n:
+            lowest, highest = self.tile_index.aminmax()
+            if not 0 <= int(lowest) <= int(highest) < len(self.tiles):
+                raise GeometryError(
+                    f"tile_index must point into the {len(self.tiles)} tiles of the set"
+                )
         if not bool((self.boxes_scene[:, :2] < self.boxes_scene[:, 2:]).all()):
             raise GeometryError("every token needs a box with area; drop padding tokens first")
 
     def __len__(self) -> int:
-        return len(self.features)
+        return self.features.shape[0]
 
     @property
     def levels(self) -> Tensor:
@@ -93,11 +97,13 @@ class TokenSet:
         Tiles that no token is left of are dropped.
         """
         keep = _as_indices(keep.to(self.tile_index.device))
-        used, tile_index = torch.unique(self.tile_index[keep], return_inverse=True)
+        tile_index = self.tile_index[keep]
+        # tokens are counted by tile: to sort them, as torch.unique does, takes much longer
+        is_used = tile_index.bincount(minlength=len(self.tiles)) > 0
         return TokenSet(
             self.features[keep.to(self.features.device)],
-            tuple(self.tiles[i] for i in used.tolist()),
-            tile_index,
+            tuple(compress(self.tiles, is_used.tolist())),
+            (is_used.cumsum(0) - 1)[tile_index],
             self.boxes_scene[keep],
             None if self.importance is None else self.importance[keep],
         )
@@ -188,51 +194,65 @@ def tokens_of_tiles(
         )
     if valid is not None and (tuple(valid.shape) != shape or valid.dtype != torch.bool):
         raise GeometryError(f"valid must be bool {shape}, got {valid.dtype} {tuple(valid.shape)}")
-    for tile in tiles:
-        pyramid.valid_size(tile)  # refuses a tile off the grid
-    boxes_scene = torch.from_numpy(_boxes_of_cells(grid, tiles, pyramid))
-    shows = (boxes_scene[:, :2] < boxes_scene[:, 2:]).all(dim=1)
-    if valid is not None:
-        shows &= valid.reshape(-1).cpu()
-    keep = _as_indices(shows)
+    masks = [None] * len(tiles) if valid is None else list(valid.cpu().numpy())
+    placed = [
+        _placed_cells(grid, tile, pyramid, None if mask is None else mask.tobytes())
+        for tile, mask in zip(tiles, masks, strict=True)
+    ]
+    counts = torch.tensor([len(boxes) for _, boxes in placed], dtype=torch.int64)
+    rows_kept = features.flatten(0, 1)
+    if int(counts.sum()) < len(rows_kept):
+        keep = torch.cat([cells + i * rows * cols for i, (cells, _) in enumerate(placed)])
+        rows_kept = rows_kept[keep.to(features.device)]
     return TokenSet(
-        features.flatten(0, 1)[keep.to(features.device)],
+        rows_kept,
         tuple(tiles),
-        torch.arange(len(tiles)).repeat_interleave(rows * cols)[keep],
-        boxes_scene[keep],
+        torch.arange(len(tiles)).repeat_interleave(counts),
+        torch.cat([boxes for _, boxes in placed]) if placed else _NO_BOXES,
     )
 
 
-def _boxes_of_cells(
-    grid: tuple[int, int], tiles: Sequence[Tile], pyramid: Pyramid
-) -> NDArray[np.float64]:
-    """Box of each token of some tiles, clipped to the scene, ``(k * rows * cols, 4)``.
+@lru_cache(maxsize=4096)
+def _placed_cells(
+    grid: tuple[int, int], tile: Tile, pyramid: Pyramid, valid: bytes | None
+) -> tuple[Tensor, Tensor]:
+    """Cells of a tile that show some of the scene, int64 ``(n,)``, and their boxes ``(n, 4)``.
 
-    In arrays of NumPy, because a search comes here for a few tiles at a time: there is little to
-    compute, and a call to torch costs more.
+    Remembered, because every question begins with the same tiles, and many a tile is looked at by
+    several. Nobody may change what is returned.
+
+    Args:
+        grid: ``(rows, cols)`` of tokens in a tile.
+        tile: The tile.
+        pyramid: Of the scene.
+        valid: A byte for each cell, 0 for one that saw no data; None if all did.
+
+    Raises:
+        GeometryError: If the tile is off the pyramid's grid.
     """
     # here, so that families of models can be listed where NumPy is missing
     import numpy as np
 
+    pyramid.valid_size(tile)  # refuses a tile off the grid
     rows, cols = grid
     # all edges of an axis come from one formula, so neighbors share theirs to the last bit
-    address = np.array([(t.col, t.row) for t in tiles], dtype=np.float64).reshape(-1, 2)
-    step = np.array([1 << t.level for t in tiles], dtype=np.float64).reshape(-1, 1)
-    side = pyramid.tile_size
-    edges_x = (address[:, :1] * side + _cuts(side, cols)) * step
-    edges_y = (address[:, 1:] * side + _cuts(side, rows)) * step
-    edges_x, edges_y = edges_x.clip(max=pyramid.width), edges_y.clip(max=pyramid.height)
-    boxes = np.empty((len(tiles), rows, cols, 4))
-    boxes[..., 0], boxes[..., 2] = edges_x[:, None, :-1], edges_x[:, None, 1:]
-    boxes[..., 1], boxes[..., 3] = edges_y[:, :-1, None], edges_y[:, 1:, None]
-    return boxes.reshape(-1, 4)
+    side, step = pyramid.tile_size, float(1 << tile.level)
+    edges_x = ((float(tile.col) * side + _cuts(side, cols)) * step).clip(max=pyramid.width)
+    edges_y = ((float(tile.row) * side + _cuts(side, rows)) * step).clip(max=pyramid.height)
+    boxes = np.empty((rows, cols, 4))
+    boxes[..., 0], boxes[..., 2] = edges_x[:-1], edges_x[1:]
+    boxes[..., 1], boxes[..., 3] = edges_y[:-1, None], edges_y[1:, None]
+    shows = (boxes[..., :2] < boxes[..., 2:]).all(axis=-1).ravel()
+    if valid is not None:
+        shows &= np.frombuffer(valid, np.bool_)
+    return torch.from_numpy(np.flatnonzero(shows)), torch.from_numpy(boxes.reshape(-1, 4)[shows])
 
 
-def _cuts(side: int, count: int) -> NDArray[np.float32]:
+def _cuts(side: int, count: int) -> NDArray[np.float64]:
     """Where a side is cut into parts of one length, both ends included."""
     import numpy as np
 
-    return (np.arange(count + 1) * side).astype(np.float32) / np.float32(count)
+    return ((np.arange(count + 1) * side).astype(np.float32) / np.float32(count)).astype(np.float64)
 
 
 def cells_in_tiles(tokens: TokenSet, grid: tuple[int, int], pyramid: Pyramid) -> Tensor:
@@ -251,7 +271,7 @@ def token_cells(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tens
     """Row and column of each token in the grid of its tile, int64 ``(n, 2)``."""
     import numpy as np
 
-    # in arrays of NumPy, as in `_boxes_of_cells`: columns first, as boxes have x before y
+    # columns first, as boxes have x before y; for so few numbers, a call to torch costs more
     address = np.array([(t.col, t.row) for t in tokens.tiles], dtype=np.float64).reshape(-1, 2)
     step = np.array([1 << t.level for t in tokens.tiles], dtype=np.float64).reshape(-1, 1)
     index = tokens.tile_index.numpy()

@@ -174,7 +174,9 @@ def test_words_that_choose_what_they_read_are_counted(make_session):
         # also where the budget may hold all tokens: what is found is not known in advance
         ({"reduction": "pooled:0.5", "budget": FEW}, "'pooled' merges"),
         # the next question would take what is left of a tile for all of it
-        ({"reduction": "stvit:0.5"}, "drops tokens of them inside the encoder"),
+        ({"reduction": "stvit:0.5"}, "'stvit' drops tokens of them inside the encoder"),
+        # by the word that was written, not by the name of the method
+        ({"reduction": "evit_encoder:0.5"}, "'evit_encoder' drops tokens of them inside"),
     ],
     ids=str,
 )

@@ -143,13 +143,44 @@ def test_tiles_of_all_looks_are_placed_together_and_told_as_each_by_itself(
     monkeypatch.setattr(
         token_pair, "shown_alone", lambda *args: calls.append(args) or shown_alone(*args)
     )
+    pair = token_pair_beside(embedded_host, "embedded")
     for looks in ([tokens], each):
+        pair.forget()
         together = named.site_probabilities("airport", looks)
         assert [tile for tile, _ in together] == [tile for tile, _ in apart]
         assert [likely for _, likely in together] == pytest.approx(
             [likely for _, likely in apart], rel=1e-4
         )
     assert len(calls) == 2
+    # what is known of a tile is neither placed nor embedded again, whatever is new beside it
+    with monkeypatch.context() as without:
+        without.setattr(embedded_host, "weights", None)
+        known = ShownNames.of(embedded_host, reader.scene, reader.pyramid)
+        known.site_probabilities("depot", [tokens])
+    assert len(calls) == 2
+    pair.forget()
+    partly = named.site_probabilities("airport", [each[0], each[-1]])
+    together = named.site_probabilities("airport", [tokens])
+    assert [shown.tiles for shown, *_ in calls[3:]] == [(tiles[1], *tiles[3:-1])]
+    assert dict(partly) == pytest.approx(
+        {tile: dict(together)[tile] for tile in (tiles[0], tiles[-1])}, rel=1e-4
+    )
+
+
+def test_the_same_tokens_at_another_place_of_the_scene_are_not_taken_for_known(
+    reader, embedded_host
+):
+    pair, pyramid = token_pair_beside(embedded_host, "embedded"), reader.pyramid
+    tokens = encoded(reader, embedded_host, coarse_tiles(pyramid)[1:3])
+    here, there = (tokens.select(tokens.tile_index == i) for i in range(2))
+    assert len(here) == len(there)
+    moved = TokenSet(here.features, there.tiles, there.tile_index, there.boxes_scene)
+    pair.forget()
+    known = pair.probabilities([here], pyramid, "depot")
+    after = pair.probabilities([moved], pyramid, "depot")
+    pair.forget()
+    assert torch.equal(pair.probabilities([moved], pyramid, "depot"), after)
+    assert not torch.equal(known, after)
 
 
 def test_native_tiles_alone_tell_nothing(reader, embedded_host):

@@ -10,6 +10,8 @@ from small_tiles import tokens_of
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.hosts import lvlm
+from geofovea.pipeline.hosts.base import SupportsAttentionMode
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.regionfocus.attention_correction import scores_from_layers
@@ -128,6 +130,14 @@ def test_the_search_compares_with_neutral_questions_before_somebody_chooses(mode
         (found,) = DirectCalls(host, None).scores(QUESTION, [tokens], again=again)
         torch.testing.assert_close(found, chosen.scores(QUESTION, tokens), atol=1e-5, rtol=0)
     assert (found - host.scores(QUESTION, tokens)).abs().max() > 1e-3
+
+
+def test_what_a_decoder_sees_is_found_once_however_often_a_question_asks(model, monkeypatch):
+    host = llava_host(model, focus_layer=None)
+    mode = host.default_attention_mode
+    monkeypatch.setattr(lvlm, "layers_that_see_all", None)
+    assert isinstance(host, SupportsAttentionMode)
+    assert host.with_attention(mode).default_attention_mode == mode
 
 
 def test_neutral_questions_run_their_words_alone(model):

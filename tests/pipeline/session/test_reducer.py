@@ -213,7 +213,9 @@ def test_what_is_merely_used_is_not_asked_of_a_host_that_lacks_it(host, picture,
 
 
 def test_a_reduction_that_reads_a_pruned_encoder_is_refused(host, picture):
-    with pytest.raises(ModelError, match="reads cls_attention of an encoder in which evit drops"):
+    with pytest.raises(
+        ModelError, match="reads cls_attention of an encoder in which evit_encoder drops"
+    ):
         ask(host, picture, "evit_encoder+fastervlm")
     # it would use the class attention, and does without
     assert ask(host, picture, "evit_encoder+todre").cost.tokens_llm <= FEW.tokens

@@ -31,7 +31,6 @@ from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts, Sto
 from geofovea.regionfocus.cache_policies.base import CachePolicy
 from geofovea.regionfocus.cache_policies.kv_spec import KvSpec
 from geofovea.regionfocus.reductions.base import Reduction
-from geofovea.regionfocus.reductions.encoder.base import EncoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
@@ -287,16 +286,16 @@ def check_answers_from_memory(
     reduction: object,
     skip: object,
     decoder: object,
-    encoder: EncoderReduction | None = None,
+    encoder: str = "",
     projected: Reduction | None = None,
 ) -> None:
-    """Refuse what a memory has no use for; each is None where a question is asked without it.
+    """Refuse what a memory has no use for; each is None or empty where nothing of it is asked for.
 
     Args:
         reduction: What drops tokens between layers.
         skip: What skips work inside them.
         decoder: What reads the tokens in place of the model's own decoder.
-        encoder: What drops tokens inside the encoder.
+        encoder: The word of what drops tokens inside the encoder, as it was written.
         projected: What chooses among projected tokens; one that only drops is no trouble.
 
     Raises:
@@ -304,9 +303,9 @@ def check_answers_from_memory(
     """
     if projected is not None and getattr(projected, "merges", False):
         raise _merged(repr(projected.name))
-    if encoder is not None:
+    if encoder:
         raise ModelError(
-            f"a scene memory holds tiles for every question, and {encoder.name!r} drops tokens of "
+            f"a scene memory holds tiles for every question, and {encoder!r} drops tokens of "
             "them inside the encoder; leave out memory=, or choose a reduction on projected "
             "tokens, such as focus_spread"
         )

@@ -100,7 +100,7 @@ class ShownNames:
             tokens: Of tiles of the scene; a tile is there as often as sets hold tokens of it.
         """
         # all tiles of a set at once: a question looks at dozens, and each would be placed alone
-        shown = [coarse for each in tokens if len(coarse := each.select(each.levels > 0))]
+        shown = [coarse for each in tokens if len(coarse := _coarse(each))]
         tiles = [tile for coarse in shown for tile in coarse.tiles]
         return list(zip(tiles, self._of_pictures(shown, site), strict=True))
 
@@ -130,3 +130,10 @@ class ShownNames:
             return []
         likely: list[float] = self._pair.probabilities(pictures, self._pyramid, text).tolist()
         return likely
+
+
+def _coarse(tokens: TokenSet) -> TokenSet:
+    """The tokens above native resolution; a look of a search is of one level, as a rule."""
+    is_coarse = [tile.level > 0 for tile in tokens.tiles]
+    has_all = all(is_coarse) and bool(tokens.tile_index.bincount(minlength=len(is_coarse)).all())
+    return tokens if has_all else tokens.select(tokens.levels > 0)

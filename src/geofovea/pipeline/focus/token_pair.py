@@ -50,7 +50,11 @@ class TokenPair:
         self.side = host.tile_size
         self.model_lock, self.threads = host.model_lock, host.threads
         self._host, self._space = host, space
-        self._scene_position = dict(host.weights()).get(SCENE_POSITION_FILE)
+
+    @cached_property
+    def _scene_position(self) -> Tensor | None:
+        # a question whose tiles are all known does not need it, and to list all weights takes time
+        return dict(self._host.weights()).get(SCENE_POSITION_FILE)
 
     @property
     def scale(self) -> float:
@@ -122,37 +126,42 @@ class TokenPair:
             text: A phrase, such as ``car park``.
         """
         vector = self.embed_text(text)
-        alone = [
-            tokens
-            for picture in _joined(pictures)
-            for tokens in shown_alone(picture, pyramid, self._host.grid[0], self._scene_position)
-        ]
-        return self._compared(alone, vector)
+        return self._compared(_joined(pictures), pyramid, vector)
 
     @one_at_a_time
-    def _compared(self, tiles: Sequence[Tensor], vector: Tensor) -> Tensor:
-        vectors = self._remembered(tiles)
+    def _compared(self, pictures: Sequence[TokenSet], pyramid: Pyramid, vector: Tensor) -> Tensor:
+        vectors = torch.cat([self._remembered(picture, pyramid) for picture in pictures])
         return self._space.logits(vectors, vector[None].to(vectors.device))[:, 0].sigmoid().cpu()
 
-    def _remembered(self, tiles: Sequence[Tensor]) -> Tensor:
-        """Vectors (k, dimension) of k tiles of (n, d) tokens, computed for those that are new.
+    def _remembered(self, tokens: TokenSet, pyramid: Pyramid) -> Tensor:
+        """Vectors (k, dimension) of the k tiles of some tokens, computed for those that are new.
 
-        Questions about one scene look at many of the same tiles, and a vector is a function of what
-        a tile shows alone: so it is known by that.
+        Questions about one scene look at many of the same tiles. A vector is a function of the
+        tokens of a tile and of their place, so it is known by these.
         """
         known = self._known
-        keys = [hashlib.sha256(tokens.cpu().numpy().tobytes()).digest() for tokens in tiles]
+        keys = _tile_keys(tokens, pyramid)
         found = {key: vector for key in keys if (vector := known.get(key)) is not None}
-        # those at the border of a scene have fewer tokens than others
-        new: dict[int, dict[bytes, Tensor]] = {}
-        for key, tokens in zip(keys, tiles, strict=True):
-            if key not in found:
-                new.setdefault(len(tokens), {})[key] = tokens
-        for alike in new.values():
-            vectors = self._space.of_tiles(torch.stack(list(alike.values())))
-            for key, vector in zip(alike, vectors, strict=True):
+        is_new = torch.tensor([key not in found for key in keys])
+        if is_new.any():
+            new_keys = [key for key in keys if key not in found]
+            new = self._made(tokens.select(is_new[tokens.tile_index]), pyramid)
+            for key, vector in zip(new_keys, new, strict=True):
                 found[key] = known.put(key, vector.clone())
         return torch.stack([found[key] for key in keys])
+
+    def _made(self, tokens: TokenSet, pyramid: Pyramid) -> list[Tensor]:
+        """A vector (dimension,) of each tile of some tokens."""
+        alone = shown_alone(tokens, pyramid, self._host.grid[0], self._scene_position)
+        # those at the border of a scene have fewer tokens than others
+        alike: dict[int, list[int]] = {}
+        for number, tile in enumerate(alone):
+            alike.setdefault(len(tile), []).append(number)
+        vectors: dict[int, Tensor] = {}
+        for numbers in alike.values():
+            made = self._space.of_tiles(torch.stack([alone[number] for number in numbers]))
+            vectors |= zip(numbers, made, strict=True)
+        return [vectors[number] for number in range(len(alone))]
 
     @property
     def _known(self) -> LruCache[bytes, Tensor]:
@@ -193,6 +202,22 @@ def _joined(pictures: Sequence[TokenSet]) -> Sequence[TokenSet]:
     if len(pictures) < 2 or len(set(tiles)) < len(tiles):
         return pictures
     return [TokenSet.concat(pictures)]
+
+
+def _tile_keys(tokens: TokenSet, pyramid: Pyramid) -> list[bytes]:
+    """For each tile a hash of its tokens and of where they are in the scene."""
+    order = tokens.tile_index.argsort(stable=True)
+    counts = tokens.tile_index.bincount(minlength=len(tokens.tiles)).tolist()
+    features = tokens.features[order.to(tokens.features.device)].float().cpu()
+    split = torch.split(features, counts), torch.split(tokens.boxes_scene[order], counts)
+    scene = f"{pyramid.width} {pyramid.height} {pyramid.tile_size}".encode()
+    keys = []
+    for tile, *parts in zip(tokens.tiles, *split, strict=True):
+        key = hashlib.sha256(b"%b %d" % (scene, tile.level))
+        for part in parts:
+            key.update(part.numpy().tobytes())
+        keys.append(key.digest())
+    return keys
 
 
 def token_pair_beside(host: object, name: str) -> TokenPair | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,11 @@ class LvlmHost:
     @property
     def default_attention_mode(self) -> AttentionMode:
         """See ``SupportsAttentionMode``."""
-        return default_mode(layers_that_see_all(self._decoder), reuses_prefix=self.reuses_prefix)
+        return default_mode(self._layers_that_see_all, reuses_prefix=self.reuses_prefix)
+
+    @cached_property
+    def _layers_that_see_all(self) -> list[int]:
+        return layers_that_see_all(self._decoder)
 
     @property
     def reuses_prefix(self) -> bool:

@@ -138,7 +138,7 @@ def plan_answer(
     skip = plan_skip(host, request.options.skip, chain)
     decoder = stack_reader(host, skip) if decoder is None else decoder
     if has_memory:
-        check_answers_from_memory(chain.decoder, skip, decoder, chain.encoder, chain.projected)
+        check_answers_from_memory(chain.decoder, skip, decoder, chain.encoder_name, chain.projected)
     fitting, warnings = fitting_budget(host, question, budget, choices)
     lost = None if skip is None else skip.shortfall(depth_of(host))
     search = _search_options(host, request, index)
@@ -360,6 +360,6 @@ def _check_blind(chain: Chain, fields: frozenset[str]) -> None:
     except ModelError as error:
         raise ModelError(
             f"{chain.projected_name} reads {', '.join(sorted(fields & TILE_SIGNALS))} of an "
-            f"encoder in which {chain.encoder.name} drops tokens; combine it with a reduction that "
+            f"encoder in which {chain.encoder_name} drops tokens; combine it with a reduction that "
             "reads features and scores only, such as focus_spread, strided, divprune or m3"
         ) from error

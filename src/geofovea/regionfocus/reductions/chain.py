@@ -42,6 +42,7 @@ class Chain:
         projected_name: Its word.
         projected_share: Most of the tokens that it may leave; None for the budget alone.
         encoder: What drops patches inside the encoder.
+        encoder_name: Its word, which may be longer than its own name; empty without one.
         encoder_share: Of the patches that it leaves.
         decoder: What drops tokens between the layers of the decoder.
     """
@@ -53,6 +54,7 @@ class Chain:
     encoder: EncoderReduction | None = None
     encoder_share: float = ENCODER_SHARE
     decoder: DecoderReduction | None = None
+    encoder_name: str = ""
 
     def fields_wanted(self, available: frozenset[str]) -> frozenset[str]:
         """Fields beyond `ALWAYS_KNOWN` that the projected reduction is to be given.
@@ -84,6 +86,7 @@ def make_chain(text: str) -> Chain:
         make_encoder_reduction(ENCODER_LINKS[first.name]) if first else None,
         encoder_share,
         decoder,
+        first.name if first else "",
     )
 
 

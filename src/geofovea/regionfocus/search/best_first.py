@@ -138,8 +138,11 @@ class _Search:
         """The likeliest; of those that tie, the coarser, then the first in reading order."""
         pool.sort(key=lambda waiting: (-waiting[0].level, waiting[0].row, waiting[0].col))
         tiles = [tile for tile, _ in pool]
-        scores = torch.tensor([score for _, score in pool], dtype=torch.float64)
-        is_even = torch.allclose(scores, scores.mean(), rtol=1e-5, atol=0)
+        values = [score for _, score in pool]
+        scores = torch.tensor(values, dtype=torch.float64)
+        # most pools are uneven from their first tiles on, so the others are seldom compared
+        mean = math.fsum(values) / len(values)
+        is_even = all(math.isclose(value, mean, rel_tol=1e-5) for value in values)
         if is_even and tiles[0].level == tiles[-1].level:
             return spread_tiles(tiles, count)
         first, *finer = self.all_looks

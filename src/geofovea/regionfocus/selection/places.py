@@ -24,9 +24,9 @@ are for programs that ask a detector tile by tile.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 
@@ -60,8 +60,12 @@ def clusters(scores: Mapping[Tile, float], reach: int = 1) -> list[tuple[Tile, .
     Returns:
         The tiles of each place in reading order.
     """
+    return list(_places(scores, reach))
+
+
+def _places(scores: Mapping[Tile, float], reach: int) -> Iterator[tuple[Tile, ...]]:
+    """See `clusters`; whoever wants the best alone does not wait for the others."""
     remaining = dict(sorted(scores.items()))
-    places = []
     while remaining:
         peak = max(remaining, key=lambda tile: remaining[tile])
         place, edge = {peak}, [peak]
@@ -70,9 +74,8 @@ def clusters(scores: Mapping[Tile, float], reach: int = 1) -> list[tuple[Tile, .
             fresh = [t for t in around if t not in place and _distance(t, peak) <= reach]
             place.update(fresh)
             edge += fresh
-        places.append(tuple(sorted(place)))
+        yield tuple(sorted(place))
         remaining = {tile: score for tile, score in remaining.items() if tile not in place}
-    return places
 
 
 def best_places(descent: Descent, count: int = 1, reach: int = 1) -> tuple[tuple[Tile, ...], ...]:
@@ -87,7 +90,7 @@ def best_places(descent: Descent, count: int = 1, reach: int = 1) -> tuple[tuple
         return ()
     finest = descent.looks[-1]
     scores = dict(zip(finest.tiles, finest.tile_scores, strict=True))
-    return tuple(clusters({t: scores[t] for t in finest.tokens.tiles}, reach)[:count])
+    return tuple(islice(_places({t: scores[t] for t in finest.tokens.tiles}, reach), count))
 
 
 def concentrate(descent: Descent, places: Sequence[Sequence[Tile]]) -> Descent:

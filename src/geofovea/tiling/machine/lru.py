@@ -49,10 +49,11 @@ class LruCache(Generic[Key, Value]):
     def get(self, key: Key) -> Value | None:
         """The value under a key, or None."""
         with self._lock:
-            if key not in self._values:
-                return None
-            self._values.move_to_end(key)
-            return self._values[key]
+            # a key is hashed as seldom as can be: those of tiles take longer than all the rest
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+            return value
 
     def put(self, key: Key, value: Value) -> Value:
         """Hold a value in place of the earlier one, and forget those unused for longest.

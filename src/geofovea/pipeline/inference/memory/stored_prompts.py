@@ -274,15 +274,13 @@ class StoredPrompts:
     def _tile_rows(self, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> list[TileRows]:
         """Tokens, tile after tile, as rows of stored tiles."""
         cells = _cells(tokens, self.prompts.layout)
-        _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
-        rows, start = [], 0
-        for count in counts.tolist():
-            stored = tiles[tokens.tiles[int(tokens.tile_index[start])]]
-            own = cells[start : start + count]
+        numbers, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
+        rows = []
+        for number, own in zip(numbers.tolist(), torch.split(cells, counts.tolist()), strict=True):
+            stored = tiles[tokens.tiles[number]]
             is_whole = torch.equal(own, stored.cells)
             index = None if is_whole else torch.searchsorted(stored.cells, own)
             rows.append(TileRows(stored.states, index))
-            start += count
         return rows
 
 

@@ -70,7 +70,9 @@ class TileStates:
             index: int64 ``(k,)``, which of the n tokens; None takes all.
             layers: Numbers of the layers.
         """
-        restored = torch.stack([self.layers[number].restore()[0] for number in layers])
+        # one layer is read, as a rule, and need not be copied
+        keys = [self.layers[number].restore()[0] for number in layers]
+        restored = keys[0][None] if len(keys) == 1 else torch.stack(keys)
         return _chosen(restored, index).to(self.around.keys.dtype)
 
     def put_into(self, index: Tensor | None, keys: Tensor, values: Tensor) -> None:
