@@ -212,7 +212,8 @@ def tokens_of_tiles(
     )
 
 
-@lru_cache(maxsize=4096)
+# of the finest grids, 32 tokens a side, these hold 20 MiB
+@lru_cache(maxsize=512)
 def _placed_cells(
     grid: tuple[int, int], tile: Tile, pyramid: Pyramid, valid: bytes | None
 ) -> tuple[Tensor, Tensor]:

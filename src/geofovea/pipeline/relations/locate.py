@@ -175,8 +175,7 @@ class Locator:
         lies in there is none.
         """
         side = self._side(look.level)
-        boxes = look.tokens.boxes_scene
-        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        centers = look.tokens.centers_scene
         best = _share_around(look, region.shape, side)
         free = ~_near(centers, region.shape, 1.5 * side)
         if area is not None:
@@ -330,8 +329,7 @@ def _drift(outlines: Sequence[PlaceTokens]) -> float:
 
 def _share_around(look: LevelLook, shape: shapely.Geometry, side: float) -> float:
     """The share of a look's scores that falls on a shape and what is a token away, in [0, 1]."""
-    boxes = look.tokens.boxes_scene
-    near = _near((boxes[:, :2] + boxes[:, 2:]) / 2, shape, side)
+    near = _near(look.tokens.centers_scene, shape, side)
     total = float(look.scores.sum(dtype=torch.float64))
     return min(1.0, float(look.scores[near].sum(dtype=torch.float64)) / total) if total else 0.0
 

@@ -151,8 +151,8 @@ def _middle_of(look: LevelLook, focus: Focus) -> tuple[float, float]:
     """
     scored = score_look(look, focus, chained=False)
     scores = (look if scored.is_flat else scored).scores.to(torch.float64)
-    boxes = look.tokens.boxes_scene.to(torch.float64)
-    centers, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    boxes, centers = look.tokens.boxes_scene, look.tokens.centers_scene
+    sides = boxes[:, 2:] - boxes[:, :2]
     best = int(scores.argmax())
     is_near = ((centers - centers[best]).abs() <= _NEIGHBOR * sides[best]).all(1)
     weights = (scores.sqrt() * is_near)[:, None]
@@ -172,9 +172,7 @@ def _nearest(tokens: TokenSet, middle: tuple[float, float], most: int) -> TokenS
     coarse = tokens.select(tokens.levels > 0)
     if not len(coarse):
         return coarse
-    boxes = coarse.boxes_scene.to(torch.float64)
-    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    distance = (centers - torch.tensor(middle, dtype=torch.float64)).abs().amax(1)
+    distance = (coarse.centers_scene - torch.tensor(middle, dtype=torch.float64)).abs().amax(1)
     is_below = coarse.levels < coarse.levels.max()
     order = np.lexsort((distance.numpy(), is_below.numpy()))
     return coarse.select(torch.from_numpy(np.sort(order[:most])))
