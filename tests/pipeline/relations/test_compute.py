@@ -128,13 +128,13 @@ def test_a_distance_is_that_of_the_ground_with_the_error_of_its_tokens(scenes):
     # UTM is true to the ground to 4 in 10,000 at its middle meridian
     assert distance.value == pytest.approx(math.hypot(500, 500), rel=5e-4)
     assert distance.unit == "m"
-    # 0.4 of a token of 8 m at each end
-    assert distance.error == pytest.approx(math.hypot(3.2, 3.2), rel=2e-3)
+    # 0.49 of a token of 8 m at each end
+    assert distance.error == pytest.approx(math.hypot(3.92, 3.92), rel=2e-3)
     edges = POND.region.distance(MILL.region) / 2
     assert gap.value == pytest.approx(edges, rel=5e-4)
     # from the pond to the mill
     assert bearing.value == pytest.approx(135, abs=0.1)
-    assert measured.text.endswith(" ± 4.5 m")
+    assert measured.text.endswith(" ± 5.5 m")
     assert measured.text.startswith("70")
     assert measured.is_on_ground
 
@@ -433,8 +433,8 @@ def test_a_center_that_moved_makes_a_distance_less_certain(scenes):
         answered(scenes["nowhere"], question, pond, MILL).quantities[0] for pond in (POND, moved)
     )
     assert unsure.value == sure.value
-    assert sure.error == pytest.approx(math.hypot(6.4, 6.4), rel=1e-3)
-    assert unsure.error == pytest.approx(math.hypot(6.4, 12, 6.4), rel=1e-3)
+    assert sure.error == pytest.approx(math.hypot(7.84, 7.84), rel=1e-3)
+    assert unsure.error == pytest.approx(math.hypot(7.84, 12, 7.84), rel=1e-3)
 
 
 def test_impossible_numbers_are_refused():

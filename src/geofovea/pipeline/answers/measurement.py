@@ -25,8 +25,9 @@ from geofovea.tiling.scene import Scene
 __all__ = ["FORMATS", "Leaning", "LocatedPlace", "Measurement", "Quantity"]
 
 # An outline is made of whole tokens, so each of its edges falls anywhere into one (variance 1/12 of
-# its side). A center lies halfway between two edges (1/24); so it is off by less in 19 of 20 cases.
-_CENTER_ERROR = 1.96 * math.sqrt(1 / 24)
+# its side). A center lies halfway between two edges (1/24). Single tokens join at one edge alone or
+# stay out, and that is as much again by half (of 480 lengths between sites of synthetic scenes).
+_CENTER_ERROR = 1.96 * math.sqrt(1 / 24 + 1 / 48)
 
 FORMATS = (".geojson", ".json")
 """Suffixes of the files that a measurement is saved as."""
@@ -138,7 +139,7 @@ class LocatedPlace:
     def center_error(self) -> float:
         """By how many scene pixels the center may be wrong along one axis, in 19 of 20 cases.
 
-        Four tenths of a token, and more where its outline moved as it was drawn.
+        Half a token, and more where its outline moved as it was drawn.
         """
         return math.hypot(_CENTER_ERROR * self.token_side, self.drift)
 
