@@ -14,6 +14,7 @@ from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.locate import Locator, doubted
+from geofovea.pipeline.relations.outlines import Outliner
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.search.registry import walk
@@ -189,17 +190,14 @@ def outline_of(width):
     return SimpleNamespace(shape=shape, count=width // 16, level=0)
 
 
-def test_a_redrawn_outline_that_lost_the_place_is_not_taken():
-    # finer, one corner of the field looks like nothing else
-    field, corner = Box(1024, 1024, 2560, 2560), Box(1024, 1024, 1216, 1216)
-
-    class Odd(Painted):
-        def __call__(self, tiles):
-            self.boxes = [field] if tiles[0].level > 2 else [corner]
-            return super().__call__(tiles)
-
-    (place,) = located(Odd([field]), [("field", focus_on((1100, 1100)))]).places
-    assert place.region.area > 0.8 * field.area
+def test_a_redrawn_outline_lost_the_place_if_more_than_its_edges_is_gone():
+    outliner = Outliner(PYRAMID, GRID, None, None, None)
+    coarse = SimpleNamespace(shape=shapely.box(0, 0, 640, 640), level=2)
+    is_lost = [
+        outliner._is_lost(coarse, SimpleNamespace(shape=shapely.box(0, 0, side, side)))
+        for side in (400, 560)
+    ]
+    assert is_lost == [True, False]
 
 
 def test_a_focus_without_an_opinion_finds_nothing():
