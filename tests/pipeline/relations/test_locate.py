@@ -14,7 +14,6 @@ from geofovea.pipeline.focus.presence import Presence
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.relations.locate import Locator, doubted
-from geofovea.pipeline.relations.outlines import Outliner
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.search.registry import walk
@@ -190,14 +189,18 @@ def outline_of(width):
     return SimpleNamespace(shape=shape, count=width // 16, level=0)
 
 
-def test_a_redrawn_outline_lost_the_place_if_more_than_its_edges_is_gone():
-    outliner = Outliner(PYRAMID, GRID, None, None, None)
-    coarse = SimpleNamespace(shape=shapely.box(0, 0, 640, 640), level=2)
-    is_lost = [
-        outliner._is_lost(coarse, SimpleNamespace(shape=shapely.box(0, 0, side, side)))
-        for side in (400, 560)
-    ]
-    assert is_lost == [True, False]
+@pytest.mark.parametrize("side", [384, 512, 640])
+def test_a_redrawn_outline_that_lost_the_place_is_not_taken(side):
+    # seen closely, one corner of the field looks like nothing else
+    field, corner = Box(1024, 1024, 1024 + side, 1024 + side), Box(1024, 1024, 1088, 1088)
+
+    class Odd(Painted):
+        def __call__(self, tiles):
+            self.boxes = [field] if tiles[0].level > 2 else [corner]
+            return super().__call__(tiles)
+
+    (place,) = located(Odd([field]), [("field", focus_on((1030, 1030)))]).places
+    assert place.box_scene == field
 
 
 def test_a_focus_without_an_opinion_finds_nothing():

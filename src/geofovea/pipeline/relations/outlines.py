@@ -220,8 +220,8 @@ class Outliner:
 
         Something in the place stood out then. A token all along them is what edges mend at most.
         """
-        shape = region.shape
-        return bool(drawn.shape.area < shape.area - shape.length * self.side(region.level))
+        core = region.shape.buffer(-self.side(region.level), join_style="mitre")
+        return bool(drawn.shape.area < core.area)
 
     def _finer(self, region: PlaceTokens, tokens: TokenSet) -> Tensor:
         """The tokens of a finer level that show a region.
