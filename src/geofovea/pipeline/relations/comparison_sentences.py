@@ -282,10 +282,14 @@ def _sizes(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("sizes", _all_of(match), measure=measure, unit=unit)
 
 
+_IN_ALL = r"(?:together|in total|altogether|combined)"
+
+
 @_sentence(
     rf"(?:what is )?the (?:combined|total|joint) (?:area|size|footprint) of {LIST}{IN_UNIT}",
-    rf"how (?:much {GROUND}|many {UNIT}) do {LIST} {COVER} "
-    rf"(?:together|in total|altogether|combined)",
+    rf"how (?:much {GROUND}|many {UNIT}) do {LIST} {COVER} {_IN_ALL}",
+    rf"how (?:large|big) are {LIST} {_IN_ALL}{IN_UNIT}",
+    rf"(?:what (?:is|are) )?(?:the )?(?:areas?|sizes?|footprints?) of {LIST} {_IN_ALL}{IN_UNIT}",
 )
 def _total(match: re.Match[str]) -> PlaceQuestion:
     return PlaceQuestion("total", _all_of(match), measure="area", unit=unit_of(match, 2))
