@@ -89,7 +89,12 @@ QUESTIONS = {
     "Does the pond cover more than 2 square kilometers?": ("exceeds", ("pond",), "area", "km²"),
     "What is the combined area of the pond and the mill?": ("total", TWO, "area"),
     "How large are the pond and the mill together?": ("total", TWO, "area"),
-    "What is the area of the pond and the mill in total, in hectares?": ("total", TWO, "area", "ha"),
+    "What is the area of the pond and the mill in total, in hectares?": (
+        "total",
+        TWO,
+        "area",
+        "ha",
+    ),
     "Sort the pond, the mill and the school by size": ("ranking", THREE, "area"),
     "List the pond, the mill and the school from smallest to largest": (
         "ranking",
