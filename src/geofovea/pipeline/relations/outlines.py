@@ -281,8 +281,7 @@ def tiles_around(pyramid: Pyramid, level: int, box: Box, margin: float) -> list[
 
 def centers_within(tokens: TokenSet, shape: shapely.Geometry) -> Tensor:
     """Which tokens have their center within a shape of scene pixels, bool ``(n,)``."""
-    boxes = tokens.boxes_scene
-    x, y = ((boxes[:, i] + boxes[:, i + 2]) / 2 for i in (0, 1))
+    x, y = tokens.centers_scene.unbind(1)
     return torch.from_numpy(shapely.intersects_xy(shape, x.numpy(), y.numpy()))
 
 

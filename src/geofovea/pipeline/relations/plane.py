@@ -219,7 +219,7 @@ class Plane:
         return points if flat is None else flat
 
     def _area(self, place: LocatedPlace) -> Quantity:
-        """The error is about half a token all along the outline, and what of it is in doubt."""
+        """The error is two thirds of a token all along the outline, and what of it is in doubt."""
         pixels = place.region.area
         meters = area_on_ground(self.scene, place.region) if self.is_on_ground else None
         along = place.region.length * place.token_side

@@ -140,8 +140,7 @@ def redraw_region(
         GeometryError: If there is no token, or the tokens are of several levels.
     """
     _check_level(tokens)
-    boxes = tokens.boxes_scene
-    x, y = ((boxes[:, i] + boxes[:, i + 2]) / 2 for i in (0, 1))
+    x, y = tokens.centers_scene.unbind(1)
     before = torch.zeros(len(tokens), dtype=torch.bool)
     for box in region:
         before |= (x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)
